@@ -1,0 +1,116 @@
+"""Rigs in files: one module a format, each of which turns the conventions of others into ours.
+
+A format is a module with `sniff(path) -> bool`, `read(path, size) -> Rig`, `DECLARES_UNIT`, and, where it can be
+written, `write(rig, path)`. Adding one is one file and one line of the table below.
+"""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, cast
+
+import numpy as np
+
+from calib.errors import RigFileError
+from calib.formats.parts import Sizes
+from calib.rig import Rig
+
+__all__ = ["FORMATS", "load_rig", "save_rig"]
+
+# In the order in which a file is tried: the particular before the general.
+FORMATS: dict[str, str] = {
+    "rig": "calib.formats.own",
+    "qualisys": "calib.formats.qualisys",
+    "panoptic": "calib.formats.panoptic",
+    "toml": "calib.formats.anipose_toml",
+    "easymocap": "calib.formats.easymocap",
+    "opencv": "calib.formats.opencv",
+}
+
+UNITS: dict[str, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+_ROOM = 50.0  # no camera stands so many metres from the middle of its rig: then they are not metres
+
+
+class Format(Protocol):
+    """What a module of this package offers; `write` only where the format is written."""
+
+    DECLARES_UNIT: bool
+
+    def sniff(self, path: Path) -> bool:
+        """Whether the file looks like this format."""
+
+    def read(self, path: Path, size: Sizes) -> Rig:
+        """The rig in metres, or in the unit of the file where the format does not declare one."""
+
+    def write(self, rig: Rig, path: Path) -> None:
+        """Write the rig, all or nothing."""
+
+
+def load_rig(
+    path: str | Path, format: str | None = None, *, unit: str | float | None = None, size: Sizes = None
+) -> Rig:
+    """The rig in a calibration file or folder, of any format of `FORMATS`, in metres.
+
+    `format` is told by the content when not given. `unit` ("m", "cm", "mm" or a number of metres) says in what a
+    file measures that does not say so itself; `size` (w, h) px, or one by camera name, is that of the images where
+    the file does not hold it. Raises RigFileError, one line, for everything that cannot be read or trusted.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise RigFileError(f"{path}: there is no such file; check the path")
+    if path.is_file() and path.stat().st_size == 0:
+        raise RigFileError(f"{path}: the file is empty; export the calibration again")
+    module = _module(format or _sniffed(path))
+    rig = module.read(path, size)
+    if not module.DECLARES_UNIT:
+        rig = _in_metres(rig, path, unit)
+    return Rig(rig.cameras, source=str(path))
+
+
+def save_rig(rig: Rig, path: str | Path, format: str | None = None) -> None:
+    """Write a rig as a file, or a folder for easymocap; `format` is told by the name when not given.
+
+    `.toml` is toml, `.json` `.xml` `.yml` opencv, all else the own format. Raises RigFileError where the format is
+    not written or cannot hold a camera of the rig.
+    """
+    path = Path(path)
+    by_suffix = {".toml": "toml", ".json": "opencv", ".xml": "opencv", ".yml": "opencv"}
+    told = "easymocap" if path.name in ("intri.yml", "extri.yml") else by_suffix.get(path.suffix.lower(), "rig")
+    name = format or told
+    module = _module(name)
+    if not hasattr(module, "write"):
+        writable = [other for other in FORMATS if hasattr(_module(other), "write")]
+        raise RigFileError(f"{path}: {name} files are only read; write one of {', '.join(writable)}")
+    module.write(rig, path)
+
+
+def _module(name: str) -> Format:
+    if name not in FORMATS:
+        raise RigFileError(f"no calibration format is named {name!r}; there are {', '.join(FORMATS)}")
+    return cast(Format, import_module(FORMATS[name]))
+
+
+def _sniffed(path: Path) -> str:
+    for name in FORMATS:
+        if _module(name).sniff(path):
+            return name
+    raise RigFileError(f"{path}: no calibration that is known here; formats are {', '.join(FORMATS)}")
+
+
+def _in_metres(rig: Rig, path: Path, unit: str | float | None) -> Rig:
+    """A file that does not declare its unit holds metres, unless its cameras would stand in different buildings."""
+    if unit is not None:
+        return rig.scaled_world(_factor(unit))
+    distance = float(np.median(np.linalg.norm(rig.positions - rig.positions.mean(0), axis=1)))
+    if distance > _ROOM:
+        raise RigFileError(
+            f"{path}: the file does not say its unit, and its cameras stand {distance:.0f} from their middle, which "
+            f'are hardly metres; say which it is, as in unit="mm" or --rig-unit mm'
+        )
+    return rig
+
+
+def _factor(unit: str | float) -> float:
+    try:
+        return UNITS[unit] if isinstance(unit, str) and unit in UNITS else float(unit)
+    except ValueError:
+        raise RigFileError(f"{unit!r} is no unit; use m, cm, mm or a number of metres") from None

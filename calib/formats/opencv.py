@@ -1,0 +1,168 @@
+"""OpenCV's own values, x_cam = R X + t, as FileStorage (.yml, .yaml, .xml) or plain JSON.
+
+Nothing fixes the layout, so these are read: one camera a file (then the file's name is the camera's), cameras as a
+table name -> values, a list `cameras` of values with a name, or a folder with a file a camera. Key spellings are those
+of `KEYS`; words in upper and lower case alike. Neither unit nor, often, image size is in the file. Written is the list.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from calib.camera import Camera
+from calib.errors import CalibrationError, RigFileError
+from calib.formats import file_storage
+from calib.formats.parts import Sizes, camera, damaged, head_of, mapping, numbers, size_for, text_of, write_text
+from calib.formats.parts import rig as rig_of
+from calib.rig import Rig
+
+DECLARES_UNIT = False
+
+KEYS: dict[str, tuple[str, ...]] = {
+    "name": ("name", "camera_name", "cam_name"),
+    "K": ("K", "camera_matrix", "cameramatrix", "intrinsic_matrix", "intrinsics", "intrinsic", "mtx", "M", "matrix"),
+    "distortion": (
+        *("dist", "D", "distortion_coefficients", "distcoeffs", "dist_coeffs", "dist_coeff", "distcoeff", "distcoef"),
+        *("distortion", "distortions", "distortion_coeffs"),
+    ),
+    "R": ("R", "rotation", "rotation_matrix", "rvec", "rot"),
+    "t": ("t", "T", "tvec", "translation", "translation_vector", "trans"),
+    "pose": ("rt", "extrinsic", "extrinsics", "extrinsic_matrix", "cam_from_world", "w2c"),
+    "size": ("size", "image_size", "imagesize", "imgsize", "img_size", "resolution"),
+    "width": ("image_width", "width", "img_width"),
+    "height": ("image_height", "height", "img_height"),
+    "model": ("model", "lens_model"),
+    "fisheye": ("fisheye",),
+}
+_SUFFIXES = (".yml", ".yaml", ".xml", ".json")
+
+
+def sniff(path: Path) -> bool:
+    """Whether the file can be such: by its suffix and first character; a folder by the files in it."""
+    if path.is_dir():
+        return bool(_files(path))
+    head = head_of(path).lstrip("\ufeff \r\n\t")
+    return path.suffix.lower() in _SUFFIXES and (head.startswith("{") or "%YAML" in head or "<opencv_storage" in head)
+
+
+def _files(folder: Path) -> list[Path]:
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES and path.is_file())
+    return [path for path in files if sniff(path)]
+
+
+def read(path: Path, size: Sizes = None) -> Rig:
+    """The rig in the unit of the file; `size` counts where the file does not hold one."""
+    files = _files(path) if path.is_dir() else [path]
+    return rig_of(path, (one for file in files for one in _cameras_of(file, size)))
+
+
+def _cameras_of(path: Path, size: Sizes) -> Iterator[Camera]:
+    for name, values in _sections(path).items():
+        yield _camera(name, values, size)
+
+
+def _sections(path: Path) -> dict[str, dict[str, object]]:
+    """Values by camera name, whatever the layout."""
+    top = _document(path)
+    if "K" in _spelled(top):
+        return {_name(_spelled(top).get("name", path.stem)): _spelled(top)}
+    inner = top.get("cameras", top)
+    if isinstance(inner, list):
+        listed = [_spelled(mapping(entry, path, "a camera")) for entry in inner]
+        named = {_name(values.get("name", number)): values for number, values in enumerate(listed)}
+        if len(named) < len(listed):
+            raise RigFileError(f"{path}: two cameras have the same name; give each its own")
+        return named
+    table = {
+        name: _spelled(entry) for name, entry in mapping(inner, path, "cameras").items() if isinstance(entry, dict)
+    }
+    found = {name: values for name, values in table.items() if "K" in values}
+    if not found:
+        raise RigFileError(f"{path}: no camera matrix in it (looked for {', '.join(KEYS['K'])}); rename its key")
+    if bare := sorted(set(table) - set(found) - {"metadata"}):
+        raise RigFileError(f"{path}: no camera matrix for {', '.join(bare)}; calibrate it or take it out")
+    return found
+
+
+def _name(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)  # a name of digits is read as a number
+
+
+def _document(path: Path) -> dict[str, object]:
+    if path.suffix.lower() != ".json":
+        return file_storage.load(path)
+    try:
+        return mapping(json.loads(text_of(path), object_pairs_hook=_once), path, "the file")
+    except json.JSONDecodeError as error:
+        raise damaged(path, error) from None
+    except CalibrationError as error:
+        raise RigFileError(f"{path}: {error}") from None
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """JSON allows a key twice and the last one wins silently: a camera would be lost."""
+    keys = [key for key, _ in pairs]
+    if twice := {key for key in keys if keys.count(key) > 1}:
+        raise CalibrationError(f"{', '.join(map(repr, sorted(twice)))} is in it twice; give each camera its own name")
+    return dict(pairs)
+
+
+def _spelled(values: Mapping[str, object]) -> dict[str, object]:
+    """The values under the names of `KEYS`."""
+    known = {spelling: key for key, spellings in KEYS.items() for spelling in spellings}
+    # A single letter is another thing in another case: k is often the distortion.
+    spelled = {key: key if len(key) == 1 else key.lower() for key in values}
+    return {known[spelled[key]]: value for key, value in values.items() if spelled[key] in known}
+
+
+def _camera(name: str, values: Mapping[str, object], sizes: Sizes) -> Camera:
+    R, t = _placed(name, values)
+    if "size" in values:
+        size: object = values["size"]
+    elif "width" in values and "height" in values:
+        size = (values["width"], values["height"])
+    else:
+        size = size_for(name, sizes, "image_width and image_height")
+    model = values.get("model")
+    fisheye = bool(values.get("fisheye", False)) or model in ("fisheye", "equidistant")
+    distortion = values.get("distortion")
+    if distortion is None:
+        raise CalibrationError(f"camera {name!r}: the distortion is missing; write zeros if the images have none")
+    return camera(name, size, values["K"], distortion, R, t, fisheye=fisheye)
+
+
+def _placed(name: str, values: Mapping[str, object]) -> tuple[object, object]:
+    if "pose" in values:
+        flat = np.ravel(np.asarray(values["pose"], dtype=object))
+        pose = numbers(flat[:12], (3, 4), f"camera {name!r}: the extrinsic matrix")
+        return pose[:, :3], pose[:, 3]
+    if "R" not in values or "t" not in values:
+        raise CalibrationError(f"camera {name!r}: R or t is missing; calibrate the extrinsics too")
+    return values["R"], values["t"]
+
+
+def write(rig: Rig, path: Path) -> None:
+    """Write the rig in metres: JSON, XML or, for every other suffix, YAML."""
+    sections = [_section(one) for one in rig]
+    kind = path.suffix.lower()
+    if kind != ".json":
+        file_storage.save(path, {"cameras": sections}, "xml" if kind == ".xml" else "yml")
+        return
+    plain = [{key: np.asarray(value).tolist() for key, value in section.items()} for section in sections]
+    write_text(path, json.dumps({"cameras": plain}, indent=1))
+
+
+def _section(one: Camera) -> dict[str, object]:
+    return {
+        "name": one.name,
+        "image_width": one.size[0],
+        "image_height": one.size[1],
+        "model": one.lens.model,
+        "K": np.array(one.lens.K),
+        # FileStorage holds no empty matrix, and no flat one before OpenCV 5.
+        "dist": np.array(one.lens.distortion)[None] if one.lens.distortion.size else np.zeros((1, 5)),
+        "R": np.array(one.cam_from_world[:3, :3]),
+        "t": np.array(one.cam_from_world[:3, 3:]),
+    }

@@ -1,0 +1,144 @@
+"""What the formats share: reading text, turning loose values into cameras, writing all or nothing."""
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TypeAlias, cast
+
+import numpy as np
+
+from calib import geometry
+from calib.camera import Camera, Lens
+from calib.errors import CalibrationError, RigFileError
+from calib.geometry import Floats, Model
+from calib.rig import Rig
+
+Sizes: TypeAlias = tuple[int, int] | Mapping[str, tuple[int, int]] | None
+_HEAD = 4096
+
+
+def head_of(path: Path) -> str:
+    """The first characters of a file, for telling its kind; nothing of a folder."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return file.read(_HEAD).decode("utf-8", errors="replace")
+
+
+def text_of(path: Path) -> str:
+    """The text of a file; RigFileError where it cannot be read or is no text."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RigFileError(f"{path}: cannot be read as text ({_one_line(error)}); give a calibration file") from None
+
+
+def damaged(path: Path, error: Exception) -> RigFileError:
+    """The error of a file whose text is not of its own kind, or is cut off."""
+    return RigFileError(f"{path}: the file is damaged or cut off ({_one_line(error)}); export or copy it again")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def numbers(value: object, shape: tuple[int, ...], what: str) -> Floats:
+    """An array of just this shape, -1 for any length; CalibrationError which says what it is of, where it is not."""
+    try:
+        array = np.asarray(value, np.float64)
+        array = array.reshape(shape)
+    except (TypeError, ValueError):
+        wanted = "x".join("n" if side < 0 else str(side) for side in shape)
+        raise CalibrationError(f"{what} has to be {wanted} numbers; correct the file") from None
+    if not np.isfinite(array).all():
+        raise CalibrationError(f"{what} holds NaN or infinity; calibrate again or correct the file")
+    return array
+
+
+def needed(section: Mapping[str, object], key: str, camera: str) -> object:
+    """The value of a key; CalibrationError which names the camera where it is missing."""
+    if section.get(key) is None:
+        raise CalibrationError(f"camera {camera!r}: {key} is missing; correct the file or export it again")
+    return section[key]
+
+
+def rotation(value: object, what: str) -> Floats:
+    """A rotation (3, 3) from a matrix or a rotation vector."""
+    count = np.size(np.asarray(value, dtype=object)) if not isinstance(value, np.ndarray) else value.size
+    if count == 3:
+        return geometry.rotation_from_vector(numbers(value, (3,), what))
+    nested = np.ravel(np.asarray(value, dtype=object)) if isinstance(value, list) else value
+    return numbers(nested, (3, 3), what)
+
+
+def model_for(count: int, fisheye: bool, camera: str) -> Model:
+    """The lens model to which so many coefficients belong; CalibrationError where there is none."""
+    wanted: tuple[Model, ...] = ("fisheye",) if fisheye else ("pinhole", "rational")
+    for model in wanted:
+        if count in geometry.COEFFICIENTS[model]:
+            return model
+    kind = "a fisheye lens takes 4" if fisheye else "known are 0, 4, 5, 8 and 12 (a tilted sensor's 14 are not)"
+    raise CalibrationError(f"camera {camera!r}: {count} distortion coefficients, {kind}; calibrate with another model")
+
+
+def size_for(camera: str, sizes: Sizes, where: str) -> tuple[int, int]:
+    """The image size said by the caller for a camera whose file does not hold it."""
+    size = sizes.get(camera) if isinstance(sizes, Mapping) else sizes
+    if size is None:
+        raise CalibrationError(
+            f"camera {camera!r}: the file does not say its image size; add {where} or say it, as in size=(1920, 1080)"
+        )
+    return size
+
+
+def camera(
+    name: str, size: object, K: object, distortion: object, R: object, t: object, *, fisheye: bool = False
+) -> Camera:
+    """A camera of OpenCV's values: x_cam = R x_world + t, R a matrix or a rotation vector, in any nesting."""
+    of = f"camera {name!r}:"
+    flat = numbers(distortion, (-1,), f"{of} the distortion")
+    width, height = numbers(size, (2,), f"{of} the image size")
+    K = numbers(np.ravel(np.asarray(K, dtype=object)), (3, 3), f"{of} K")
+    lens = Lens(name, cast(tuple[int, int], (width, height)), K, flat, model_for(flat.size, fisheye, name))
+    return Camera(lens, geometry.pose(rotation(R, f"{of} the rotation"), numbers(t, (3,), f"{of} the translation")))
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put the file's name in front of what is wrong with its cameras."""
+    try:
+        yield
+    except RigFileError:
+        raise
+    except CalibrationError as error:
+        raise RigFileError(f"{path}: {error}") from None
+
+
+def rig(path: Path, cameras: Iterable[Camera]) -> Rig:
+    """The rig of the cameras as they come; RigFileError, with the file's name, for whatever is wrong with them."""
+    with naming(path):
+        found = tuple(cameras)
+        if not found:
+            raise CalibrationError("no camera in it; give a calibration file")
+        return Rig(found, source=str(path))
+
+
+def mapping(value: object, path: Path, what: str) -> dict[str, object]:
+    """A mapping with keys of text; RigFileError where the file holds something else."""
+    if not isinstance(value, dict):
+        raise RigFileError(f"{path}: {what} has to be a table of keys and values; give a calibration file")
+    return {str(key): entry for key, entry in value.items()}
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text under a temporary name in the same folder, then rename it: all or nothing."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text, encoding="utf-8", newline="\n")
+        part.replace(path)
+    except OSError as error:
+        raise RigFileError(f"{path}: cannot be written ({_one_line(error)}); choose another place") from None
+    finally:
+        part.unlink(missing_ok=True)

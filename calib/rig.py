@@ -1,0 +1,182 @@
+"""Cameras in one world, in an order, each with a name."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from calib import geometry
+from calib.camera import Camera
+from calib.distortion import padded
+from calib.errors import CalibrationError
+from calib.geometry import Floats, Model
+
+
+@dataclass(frozen=True)
+class _Family:
+    """Cameras whose lenses one formula serves, stacked: limit (c, 1), distortion (c, 1, k)."""
+
+    model: Model
+    at: list[int]
+    distortion: Floats
+    limit: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Rig:
+    """Named, posed cameras in a fixed order; `source` says where they came from.
+
+    Raises CalibrationError where there is no camera or two share a name.
+    """
+
+    cameras: tuple[Camera, ...]
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cameras", tuple(self.cameras))
+        if not self.cameras:
+            raise CalibrationError("a rig needs at least one camera; calibrate one or give another file")
+        names = [camera.name for camera in self.cameras]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise CalibrationError(
+                f"more than one camera is named {', '.join(map(repr, twice))}; give each its own name"
+            )
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The cameras' names in order."""
+        return tuple(camera.name for camera in self.cameras)
+
+    def __len__(self) -> int:
+        return len(self.cameras)
+
+    def __iter__(self) -> Iterator[Camera]:
+        return iter(self.cameras)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    def __getitem__(self, key: str | int) -> Camera:
+        if not isinstance(key, str):
+            return self.cameras[key]
+        if key not in self.names:
+            raise CalibrationError(f"no camera is named {key!r}; there are {', '.join(self.names)}")
+        return self.cameras[self.names.index(key)]
+
+    @cached_property
+    def K(self) -> Floats:  # noqa: N802
+        """Camera matrices (C, 3, 3) px."""
+        return _stacked([camera.lens.K for camera in self])
+
+    @cached_property
+    def cam_from_world(self) -> Floats:
+        """Poses (C, 4, 4) m."""
+        return _stacked([camera.cam_from_world for camera in self])
+
+    @cached_property
+    def P(self) -> Floats:  # noqa: N802
+        """Projection matrices (C, 3, 4) without distortion: world metres to homogeneous pixels."""
+        return _stacked(self.K @ self.cam_from_world[:, :3])
+
+    @cached_property
+    def positions(self) -> Floats:
+        """Where the cameras stand, (C, 3) m."""
+        return _stacked([camera.position for camera in self])
+
+    @cached_property
+    def focal(self) -> Floats:
+        """Mean focal lengths (C,) px."""
+        return _stacked(np.sqrt(self.K[:, 0, 0] * self.K[:, 1, 1]))
+
+    @cached_property
+    def _families(self) -> tuple[_Family, ...]:
+        """The cameras by lens formula: a pinhole is a rational lens whose other coefficients are zero."""
+        groups: dict[Model, list[int]] = {}
+        for index, camera in enumerate(self):
+            groups.setdefault("fisheye" if camera.lens.model == "fisheye" else "rational", []).append(index)
+        return tuple(self._family(model, at) for model, at in groups.items())
+
+    def _family(self, model: Model, at: list[int]) -> _Family:
+        lenses = [self.cameras[index].lens for index in at]
+        stacked = np.stack([padded(lens.distortion, lens.model) for lens in lenses])[:, None]
+        limit = np.array([[lens.valid_radius] for lens in lenses])
+        return _Family(model, at, stacked, limit)
+
+    def project(self, points: ArrayLike) -> Floats:
+        """Pixels (C, ..., 2) of world points (..., 3) m, NaN where a camera cannot see one."""
+        points = np.asarray(points, np.float64)
+        flat = points.reshape(-1, 3)
+        out = np.empty((len(self), len(flat), 2))
+        for family in self._families:
+            K, pose = self.K[family.at, None], self.cam_from_world[family.at, None]
+            out[family.at] = geometry.project(flat, K, pose, family.distortion, family.model, limit=family.limit)
+        return out.reshape(len(self), *points.shape[:-1], 2)
+
+    def project_with_jacobian(self, points: ArrayLike) -> tuple[Floats, Floats]:
+        """Pixels (C, ..., 2) of world points (..., 3) and their derivatives (C, ..., 2, 3), px/m."""
+        points = np.asarray(points, np.float64)
+        flat = points.reshape(-1, 3)
+        xy, slope = np.empty((len(self), len(flat), 2)), np.empty((len(self), len(flat), 2, 3))
+        for family in self._families:
+            K, pose = self.K[family.at, None], self.cam_from_world[family.at, None]
+            xy[family.at], slope[family.at] = geometry.project_with_jacobian(
+                flat, K, pose, family.distortion, family.model, limit=family.limit
+            )
+        lead = (len(self), *points.shape[:-1])
+        return xy.reshape(*lead, 2), slope.reshape(*lead, 2, 3)
+
+    def undistort(self, xy: ArrayLike) -> Floats:
+        """Undistorted normalised coordinates (C, ..., 2) of pixels (C, ..., 2), NaN where a lens cannot be undone."""
+        xy = self._per_camera(xy)
+        flat = xy.reshape(len(self), -1, 2)
+        out = np.empty(flat.shape)
+        for family in self._families:
+            bent = geometry.normalise(flat[family.at], self.K[family.at, None])
+            out[family.at] = geometry.undistort(bent, family.distortion, family.model, limit=family.limit)
+        return out.reshape(xy.shape)
+
+    def rays(self, xy: ArrayLike) -> tuple[Floats, Floats]:
+        """Origins (C, 3) m and unit directions (C, ..., 3) in the world of pixels (C, ..., 2)."""
+        flat = self.undistort(xy)
+        poses = self.cam_from_world.reshape(len(self), *[1] * (flat.ndim - 2), 4, 4)
+        return self.positions, geometry.rays(flat, poses)[1]
+
+    def triangulate(self, xy: ArrayLike, weight: ArrayLike | None = None) -> Floats:
+        """World points (..., 3) m of pixels (C, ..., 2) with weights (C, ...); see `geometry.triangulate`.
+
+        NaN where fewer than two views see a point, the rays are nearly parallel, or it would lie behind a camera.
+        """
+        return geometry.triangulate(self.undistort(xy), weight, self.cam_from_world, self.focal)
+
+    def _per_camera(self, xy: ArrayLike) -> Floats:
+        xy = np.asarray(xy, np.float64)
+        if xy.ndim < 2 or xy.shape[0] != len(self) or xy.shape[-1] != 2:
+            raise ValueError(f"pixels of {len(self)} cameras are (C, ..., 2), not {xy.shape}")
+        return xy
+
+    def select(self, names: Sequence[str]) -> "Rig":
+        """The rig of the named cameras only, in the order given."""
+        return replace(self, cameras=tuple(self[name] for name in names))
+
+    def reordered(self, names: Sequence[str]) -> "Rig":
+        """The same cameras in another order; every one has to be named once."""
+        if sorted(names) != sorted(self.names):
+            raise CalibrationError(f"an order of {', '.join(self.names)} has to name each of them once")
+        return self.select(names)
+
+    def scaled_world(self, factor: float) -> "Rig":
+        """The rig with every length multiplied, as for another unit; what a camera sees stays the same."""
+        if not np.isfinite(factor) or factor <= 0:
+            raise CalibrationError(f"the world cannot be scaled by {factor}; give a positive number")
+        poses = np.array(self.cam_from_world)
+        poses[:, :3, 3] *= factor
+        return replace(self, cameras=tuple(Camera(camera.lens, pose) for camera, pose in zip(self, poses, strict=True)))
+
+
+def _stacked(parts: ArrayLike) -> Floats:
+    out = np.array(parts, np.float64)
+    out.setflags(write=False)
+    return out

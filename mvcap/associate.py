@@ -1,0 +1,39 @@
+"""The verb ``associate``: who is who across the views of each frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from mvcap import plugins, stages
+from mvcap.progress import Progress, silent
+from mvcap.stages import State
+from mvcap.structures.artefact import Artefact
+from mvcap.structures.detections import Detections2D
+from mvcap.structures.session import Session
+
+_VERSION = 1
+
+
+def associate(
+    session: str | Path | Session, *, redo: bool = False, progress: Progress = silent
+) -> Artefact[Detections2D]:
+    """Fill the column ``person`` of a session's detections, frame by frame, with the associator its settings name."""
+    session = session if isinstance(session, Session) else Session.open(session)
+    before = stages.detections(session, "estimate")
+    associator, settings = plugins.load("associator", session.overrides)
+    if redo:
+        stages.discard(session, "associate")
+    rig = session.rig
+
+    def make(start: int, stop: int, state: State) -> tuple[Detections2D, State]:
+        rows = before.read(start)
+        person = np.full(len(rows), -1, np.int32)
+        for frame in np.unique(rows.frame):
+            mine = np.flatnonzero(rows.frame == frame)
+            person[mine] = associator.associate(rows[mine], rig)
+        return rows.with_columns(person=person), {}
+
+    origin = stages.origin_of("associate", _VERSION, settings, before, session)
+    return stages.run(session, session.artefact("associate", Detections2D), origin, before.skeleton_name, make, progress)

@@ -1,0 +1,398 @@
+"""The command line: ``mvcap VERB ...`` parses, calls, prints. No logic lives here."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mvcap import config, stages
+from mvcap.errors import InputError, MvcapError
+from mvcap.progress import Progress, silent
+
+Command = Callable[..., Any]
+_BAD_INPUT = 2
+_INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="mvcap")
+@click.option("-v", "--verbose", is_flag=True, help="Show the whole traceback of an error.")
+@click.pass_context
+def cli(context: click.Context, verbose: bool) -> None:
+    """Calibrated, marker-less, multi-person 3D motion capture from several ordinary cameras."""
+    context.obj = {"verbose": verbose}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; exit status 2 for what the user can mend, with one line that says how."""
+    from calib import CalibrationError
+
+    # Workers and solvers share few processors: one thread a library, and results are the same everywhere.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    verbose = any(a in ("-v", "--verbose") for a in (sys.argv[1:] if arguments is None else arguments)[:1])
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        cli.main(args=arguments, standalone_mode=False)
+    except (MvcapError, CalibrationError) as fault:
+        if verbose:
+            raise
+        _fail(f"mvcap: {' '.join(str(fault).split())}", _BAD_INPUT)
+    except click.exceptions.NoArgsIsHelpError as fault:
+        _fail(fault.format_message(), _BAD_INPUT)
+    except click.ClickException as fault:
+        _fail(f"mvcap: {fault.format_message()}", _BAD_INPUT)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("mvcap: interrupted; the same command goes on where it stood", _INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _terminated(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _fail(line: str, status: int) -> None:
+    click.echo(line, err=True)
+    sys.exit(status)
+
+
+@contextmanager
+def _bar(quiet: bool) -> Iterator[Progress]:
+    """Draw progress on standard error, with rate and time left, or nothing where nobody looks."""
+    if quiet or not sys.stderr.isatty():
+        yield silent
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description:<12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("frames  {task.fields[rate]:>6} /s "),
+        TimeRemainingColumn(),
+    )
+    tasks: dict[str, Any] = {}
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total, rate="")
+            speed = bar.tasks[tasks[stage]].speed
+            bar.update(tasks[stage], completed=done, rate=f"{speed:.1f}" if speed else "")
+
+        yield show
+
+
+def _settings_options(command: Command) -> Command:
+    """Options that change a session's settings, which are kept with the session."""
+
+    @click.option("--config", "config_file", type=click.Path(path_type=Path), help="YAML file of settings.")
+    @click.option("--set", "assigned", multiple=True, metavar="KEY=VALUE", help="Change one setting, again and again.")
+    @functools.wraps(command)
+    def wrapped(*args: Any, config_file: Path | None, assigned: tuple[str, ...], **rest: Any) -> Any:
+        from mvcap import settings
+
+        changes = config.read(config_file) if config_file else {}
+        changes = config.merged(changes, config.assignments(assigned))
+        settings.check(changes)
+        return command(*args, changes=changes, **rest)
+
+    return wrapped
+
+
+def _rig_options(required: bool) -> Callable[[Command], Command]:
+    options = (
+        click.option("--rate", "rate_hz", type=float, metavar="HZ", help="Frame rate of image folders."),
+        click.option("--trim", is_flag=True, help="Views start together but differ in length: cut to the shortest."),
+        click.option("--subset", is_flag=True, help="The calibration may have cameras without a view."),
+        click.option("--rig-scale", is_flag=True, help="Images were resized since calibration: scale the cameras."),
+        click.option("--rig-unit", type=click.Choice(["m", "cm", "mm"]), help="Unit of a calibration that names none."),
+        click.option("--rig", type=click.Path(path_type=Path), required=required, help="Calibration file or folder."),
+    )
+
+    def add(command: Command) -> Command:
+        return functools.reduce(lambda inner, option: option(inner), options, command)
+
+    return add
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines, and no progress.")
+redo_option = click.option("--redo", is_flag=True, help="Remake this stage; what was made of it is dropped.")
+session_argument = click.argument("session", type=click.Path(path_type=Path))
+
+
+@cli.command()
+@click.argument("sources", nargs=-1, required=True, metavar="VIDEOS...")
+@click.option("--session", "folder", type=click.Path(path_type=Path), help="Folder to make. [default: NAME.mvcap]")
+@_rig_options(required=True)
+@_settings_options
+@json_option
+def init(sources: tuple[str, ...], folder: Path | None, changes: dict[str, Any], as_json: bool, **rig: Any) -> None:
+    """Make a session of synchronised videos (or image folders) and a calibration.
+
+    VIDEOS: a folder, or several videos or image folders. A view is named after its file, its camera the same; say
+    NAME=PATH where it is not.
+    """
+    session = _make(sources, folder, changes, rig)
+    _say_session(session, as_json)
+
+
+def _make(sources: tuple[str, ...], folder: Path | None, changes: dict[str, Any], rig: dict[str, Any]) -> Any:
+    from mvcap.init import init as make
+
+    given = list(sources) if len(sources) > 1 else sources[0]
+    session = make(given, folder=folder or _default_folder(sources[0]), **rig)
+    session.override(changes)
+    return session
+
+
+def _default_folder(source: str) -> Path:
+    path = Path(source.partition("=")[2] or source).resolve()
+    place = path if path.is_dir() else path.parent
+    name = place.parent.name if place.name in ("videos", "images") else place.name
+    return Path(f"{name}.mvcap")
+
+
+def _say_session(session: Any, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"session": str(session.folder), "views": session.names, "frames": session.frames,
+                               "rate_hz": session.rate_hz, "notes": session.notes}))  # fmt: skip
+        return
+    click.echo(f"{len(session.views)} views ({', '.join(session.names)}), {session.frames} frames, {session.rate_hz:.6g} Hz")
+    _say_notes(session)
+    click.echo(f"session: {session.folder.resolve()}")
+
+
+def _say_notes(session: Any) -> None:
+    for note in session.notes:
+        click.echo(f"note: {note}", err=True)
+
+
+@cli.command()
+@click.argument("sources", nargs=-1, required=True, metavar="VIDEOS|SESSION...")
+@click.option("--session", "folder", type=click.Path(path_type=Path), help="Folder to make. [default: NAME.mvcap]")
+@click.option("--redo", type=click.Choice(stages.STAGES), help="First stage to remake.")
+@click.option("--frames", type=int, help="Without videos (VIDEOS is '-'): frames of the detections made elsewhere.")
+@_rig_options(required=False)
+@_settings_options
+@json_option
+def reconstruct(
+    sources: tuple[str, ...],
+    folder: Path | None,
+    redo: str | None,
+    frames: int | None,
+    changes: dict[str, Any],
+    as_json: bool,
+    **rig: Any,
+) -> None:
+    """From videos and a calibration, or from a session, to people in 3D, files and a report: all stages in one."""
+    from mvcap.reconstruct import reconstruct as run
+
+    session = _opened_or_made(sources, folder, frames, changes, rig)
+    if not as_json:
+        _say_notes(session)
+    with _bar(as_json) as progress:
+        summary = run(session, redo=redo, progress=progress)
+    if as_json:
+        click.echo(json.dumps({"session": str(session.folder), **summary}))
+        return
+    _say_summary(summary)
+    click.echo(f"report: {session.folder.resolve() / 'report.html'}")
+    click.echo(f"session: {session.folder.resolve()}")
+
+
+def _opened_or_made(
+    sources: tuple[str, ...], folder: Path | None, frames: int | None, changes: dict[str, Any], rig: dict[str, Any]
+) -> Any:
+    from mvcap.init import init_without_footage
+    from mvcap.structures.session import Session
+
+    if len(sources) == 1 and (Path(sources[0]) / "session.yaml").exists():
+        session = Session.open(sources[0])
+        session.override(changes)
+        return session
+    if rig["rig"] is None:
+        raise InputError(f"{sources[0]} is not a session; a calibration is needed: --rig FILE")
+    if sources == ("-",):
+        if frames is None or rig["rate_hz"] is None or folder is None:
+            raise InputError("without videos, say --session, --frames and --rate of the detections made elsewhere")
+        session = init_without_footage(rig["rig"], folder, frames, rig["rate_hz"], rig_unit=rig["rig_unit"])
+        session.override(changes)
+        return session
+    return _make(sources, folder, changes, rig)
+
+
+def _say_summary(summary: dict[str, Any]) -> None:
+    for one in summary["people"]:
+        error, spread = one["median_reprojection_px"], one["bone_spread"]
+        click.echo(
+            f"person {one['id']}: {one['frames']} of {summary['frames']} frames, reprojection "
+            f"{'-' if error is None else format(error, '.1f')} px, bones ±{'-' if spread is None else format(spread, '.1%')}, "
+            f"{one['views_used']} views"
+        )
+    click.echo(f"verdict: {summary['verdict']['level']}")
+    for reason in [*summary["verdict"]["reasons"], *summary["warnings"]]:
+        click.echo(f"  {reason}")
+
+
+def _stage(name: str, about: str) -> None:
+    """Add the verb of one stage."""
+
+    @cli.command(name, help=about)
+    @session_argument
+    @redo_option
+    @_settings_options
+    @json_option
+    def run(session: Path, redo: bool, changes: dict[str, Any], as_json: bool) -> None:
+        import mvcap
+        from mvcap.structures.session import Session
+
+        opened = Session.open(session)
+        opened.override(changes)
+        with _bar(as_json) as progress:
+            made = getattr(mvcap, name)(opened, redo=redo, progress=progress)
+        facts = made.manifest
+        if as_json:
+            click.echo(json.dumps({"artefact": str(made.folder), **facts}))
+        else:
+            click.echo(f"{name}: {made.folder} ({facts['frames']} frames, {facts.get('seconds', 0):.1f} s)")
+
+
+_stage("estimate", "Find people in the pictures of every view.")
+_stage("associate", "Tell who is who across the views of each frame.")
+_stage("triangulate", "Make 3D skeletons of the people that views agree on.")
+_stage("track", "Give each person one number through time.")
+_stage("refine", "Keep limbs at one length and motion smooth, in units of the noise.")
+
+
+@cli.command()
+@session_argument
+@click.option("--format", "formats", multiple=True, metavar="NAME", help="trc, c3d, csv, parquet, json or all.")
+@click.option("--axes", type=click.Choice(["z-up", "y-up"]), help="World axes of the files.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Where to. [default: SESSION/exports]")
+@click.option("--stage", type=click.Choice(["refine", "track"]), default="refine", help="Refined poses, or raw ones.")
+@_settings_options
+@json_option
+def export(
+    session: Path,
+    formats: tuple[str, ...],
+    axes: str | None,
+    folder: Path | None,
+    stage: str,
+    changes: dict[str, Any],
+    as_json: bool,
+) -> None:
+    """Write a session's poses for other tools."""
+    from mvcap.export import export as run
+    from mvcap.structures.session import Session
+
+    opened = Session.open(session)
+    opened.override(changes)
+    files = run(opened, formats or None, axes=axes, folder=folder, stage=stage)
+    click.echo(json.dumps({"files": [str(f) for f in files]}) if as_json else "\n".join(str(f) for f in files))
+
+
+@cli.command()
+@session_argument
+@_settings_options
+@json_option
+def report(session: Path, changes: dict[str, Any], as_json: bool) -> None:
+    """Write pictures and numbers that show whether to trust a take."""
+    from mvcap.report import report as run
+    from mvcap.structures.session import Session
+
+    opened = Session.open(session)
+    opened.override(changes)
+    with _bar(as_json) as progress:
+        summary = run(opened, progress=progress)
+    if as_json:
+        click.echo(json.dumps(summary))
+        return
+    _say_summary(summary)
+    click.echo(f"report: {opened.folder.resolve() / 'report.html'}")
+
+
+@cli.group()
+def assets() -> None:
+    """Models and sample footage: where each comes from, and the cache."""
+
+
+@assets.command("list")
+@json_option
+def assets_list(as_json: bool) -> None:
+    """List what there is: state, size, licence, what needs it and where it comes from."""
+    from mvcap.assets import status
+
+    rows = [
+        {"name": a.name, "state": state, "size": a.size, "sha256": a.sha256, "licence": a.licence,
+         "needed_by": a.needed_by, "source": str(a.source)}
+        for a, state in status()
+    ]  # fmt: skip
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    for row in rows:
+        size = f"{row['size'] / 1e6:.2f} MB"
+        click.echo(f"{row['state']:<8} {row['name']:<30} {size:>9}  {row['licence']:<13} {row['needed_by']}")
+        click.echo(f"{'':<8} {row['source']}  sha256 {row['sha256']}")
+
+
+@assets.command("fetch")
+@click.argument("names", nargs=-1, required=True)
+def assets_fetch(names: tuple[str, ...]) -> None:
+    """Bring models or samples into the cache; a name may be that of a group, such as demo-multiperson."""
+    from mvcap.assets import fetch
+
+    for path in fetch(names):
+        click.echo(path)
+
+
+@assets.command("verify")
+@click.argument("names", nargs=-1)
+def assets_verify(names: tuple[str, ...]) -> None:
+    """Check the files in the cache against their sha256."""
+    from mvcap.assets import verify
+
+    verify(names or None)
+    click.echo("all of them are whole")
+
+
+@assets.command("remove")
+@click.argument("names", nargs=-1, required=True)
+def assets_remove(names: tuple[str, ...]) -> None:
+    """Remove files from the cache."""
+    from mvcap.assets import remove
+
+    for path in remove(names):
+        click.echo(path)
+
+
+@cli.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """Tell what is installed, which models are there, what is missing and how to get it."""
+    from mvcap.doctor import doctor as look
+
+    findings = look()
+    if as_json:
+        click.echo(json.dumps([vars(f) for f in findings]))
+        return
+    for finding in findings:
+        click.echo(f"{finding.state:<9} {finding.subject:<32} {finding.detail}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""The verb ``doctor``: what is installed, which models are there, what is missing and how to get it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from typing import Literal
+
+from mvcap import assets
+
+_PACKAGES: dict[str, str] = {
+    "numpy": "everything",
+    "scipy": "everything",
+    "opencv-contrib-python-headless": "pictures (opencv-contrib-python off Linux)",
+    "av": "video in and out",
+    "ai-edge-litert": "estimator blazepose",
+    "onnxruntime": "estimator topdown",
+    "ezc3d": "C3D files",
+    "pyarrow": "parquet files",
+    "matplotlib": "plots of the report",
+    "jinja2": "report.html",
+    "torch": "learned stages (extra 'learn'; not needed yet)",
+    "open3d-cpu": "point clouds (extra 'cloud'; not needed yet)",
+}
+_OPTIONAL = {"torch", "open3d-cpu"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    subject: str
+    state: Literal["ok", "missing", "broken", "optional"]
+    detail: str
+    """What it is, or what to do about it."""
+
+
+def doctor() -> list[Finding]:
+    """Look at this machine; every finding that is not ok says what to do."""
+    return [_python(), _cores(), *map(_package, _PACKAGES), *_one_cv2(), *_models(), _cache(), _browser()]
+
+
+def _python() -> Finding:
+    version = platform.python_version()
+    good = sys.version_info >= (3, 11)
+    return Finding("python", "ok" if good else "broken", version if good else f"{version}; install 3.11 or newer")
+
+
+def _cores() -> Finding:
+    return Finding("processors", "ok", f"{os.cpu_count()}; no GPU is needed")
+
+
+def _package(name: str) -> Finding:
+    use = _PACKAGES[name]
+    found = _version(name)
+    if found is None and name == "opencv-contrib-python-headless":
+        found = _version("opencv-contrib-python")
+    if found is not None:
+        return Finding(name, "ok", f"{found}, for {use}")
+    state: Literal["optional", "missing"] = "optional" if name in _OPTIONAL else "missing"
+    return Finding(name, state, f"for {use}; pip install {name}")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _one_cv2() -> list[Finding]:
+    flavours = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
+    there = [name for name in flavours if _version(name) is not None]
+    if len(there) < 2:
+        return []
+    return [Finding("cv2", "broken", f"{' and '.join(there)} overwrite each other; uninstall all, install the last one")]
+
+
+def _models() -> list[Finding]:
+    out = []
+    for asset, state in assets.status():
+        advice = f"for {asset.needed_by}"
+        if state != "ok":
+            advice += f"; mvcap assets fetch {asset.name} ({asset.size / 1e6:.1f} MB)"
+        out.append(Finding(asset.name, state, advice))
+    return out
+
+
+def _cache() -> Finding:
+    return Finding("cache", "ok", f"{assets.cache_dir()} (set MVCAP_CACHE for another place)")
+
+
+def _browser() -> Finding:
+    found = next((name for name in ("chromium", "google-chrome", "firefox") if shutil.which(name)), None)
+    return Finding("browser", "ok" if found else "optional", found or "any browser opens report.html")

@@ -1,0 +1,96 @@
+"""AlphaPose's output: one JSON file for each view, a list of the bodies of all its frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvcap.errors import InputError
+from mvcap.estimators.prediction_files import (
+    Person,
+    box_of,
+    check_frames,
+    existing_folder,
+    fingerprint,
+    frame_number,
+    ident_of,
+    imported_skeleton,
+    keypoints,
+    match_views,
+    read_json,
+    rows_of,
+)
+from mvcap.plugins import Estimate, State, View
+from mvcap.structures.detections import Detections2D
+
+
+@dataclass(frozen=True)
+class AlphaPoseConfig:
+    """Settings of the estimator ``alphapose``."""
+
+    folder: str = ""
+    """Folder with ``<view>.json`` or ``<view>/alphapose-results.json`` for each view."""
+    skeleton: str = "coco17"
+    """``coco17``, ``halpe26`` or ``body25``; the number of keypoints must agree."""
+    # As for OpenPose, where it was measured; not measured for AlphaPose.
+    noise: float = 0.35
+    """Expected noise in units of a careful annotator's (see ``Skeleton.sigma``)."""
+    first_frame: int = 0
+    """Number in ``image_id`` of the session's first frame; a frame that is not in the file has nobody in it."""
+
+
+class AlphaPose:
+    """Estimator ``alphapose``: people from AlphaPose's JSON files."""
+
+    Config = AlphaPoseConfig
+    needs_images = False
+
+    def __init__(self, config: AlphaPoseConfig) -> None:
+        self.config = config
+        self.skeleton = imported_skeleton(config.skeleton)
+        self._rows: dict[str, Detections2D] = {}
+
+    def prepare(self, views: tuple[View, ...]) -> str:
+        """Read all files; return their fingerprint. InputError where one is missing, broken or of other frames."""
+        files = self._files(views)
+        for view in views:
+            self._rows[view.name] = self._read(files[view.name], view)
+        return fingerprint(files[view.name] for view in views)
+
+    def estimate(self, image: NDArray[np.uint8] | None, frame: int, view: View, state: State) -> Estimate:
+        """People of one frame; no picture is needed."""
+        if view.name not in self._rows:
+            self._rows[view.name] = self._read(self._files((view,))[view.name], view)
+        rows = self._rows[view.name]
+        start, stop = np.searchsorted(rows.frame, (frame, frame + 1))
+        return Estimate(rows[start:stop], state)
+
+    def _files(self, views: tuple[View, ...]) -> dict[str, Path]:
+        folder = existing_folder(self.config.folder, "alphapose")
+        found = {path.parent.name: path for path in folder.glob("*/alphapose-results.json")}
+        found |= {path.stem: path for path in folder.glob("*.json")}
+        return match_views([view.name for view in views], found, "file", folder)
+
+    def _read(self, path: Path, view: View) -> Detections2D:
+        document = read_json(path)
+        if not isinstance(document, list) or not all(isinstance(i, dict) and "image_id" in i for i in document):
+            raise InputError(f"{path}: not a list of bodies with image_id; it is not a results file of AlphaPose")
+        people = [self._person(item, f"{path}, entry {number}") for number, item in enumerate(document)]
+        people.sort(key=lambda person: person.frame)
+        if people and people[0].frame < 0:
+            number = people[0].frame + self.config.first_frame
+            raise InputError(f"{path}: frame {number} is before the session's first; set alphapose.first_frame to it")
+        check_frames((person.frame for person in people), view, path)
+        return rows_of(people, self.skeleton, view.index, self.config.noise)
+
+    def _person(self, item: Mapping[str, Any], where: str) -> Person:
+        # The body's own score is a sum that goes above 1: the joints' scores are what counts.
+        xy, score = keypoints(item.get("keypoints"), self.skeleton, where)
+        frame = frame_number(str(item["image_id"])) - self.config.first_frame
+        ident = ident_of(item.get("idx"), where)
+        return Person(frame, xy, score, box_of(item.get("box"), where, wide=True), ident)

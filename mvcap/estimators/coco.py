@@ -1,0 +1,205 @@
+"""Predictions in COCO's or MMPose's JSON: one file for each view, named after it.
+
+Read are COCO results (a list of ``image_id``, ``keypoints``, ``score``), COCO annotations (``images`` and
+``annotations``), and what MMPose's inferencer and demos save (a list of ``frame_id`` and ``instances``, alone or as
+``instance_info``). Where results go with an annotation file ``<view>_annotations.json``, its ``images``
+give the frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvcap.errors import InputError
+from mvcap.estimators.prediction_files import (
+    Person,
+    box_of,
+    check_frames,
+    existing_folder,
+    fingerprint,
+    frame_number,
+    ident_of,
+    imported_skeleton,
+    keypoint_pairs,
+    keypoints,
+    match_views,
+    read_json,
+    rows_of,
+)
+from mvcap.plugins import Estimate, State, View
+from mvcap.structures.detections import Detections2D
+from mvcap.structures.skeleton import Skeleton
+
+
+@dataclass(frozen=True)
+class CocoConfig:
+    """Settings of the estimator ``coco``."""
+
+    folder: str = ""
+    """Folder with a file for each view, named as the view (``<view>.json``, ``results_<view>.json``)."""
+    skeleton: str = "coco17"
+    """``coco17``, ``halpe26`` or ``body25``; the number of keypoints must agree."""
+    # As for OpenPose, where it was measured; not measured for the models that write this format.
+    noise: float = 0.35
+    """Expected noise in units of a careful annotator's (see ``Skeleton.sigma``)."""
+    first_frame: int = -1
+    """Number of the session's first frame in the files; -1 = the lowest where a file lists every frame, otherwise 0."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """One file's people, and the frames it lists whether or not anybody is in them."""
+
+    people: list[Person]
+    listed: list[int] | None = None
+    """None where the file does not tell which frames it is about."""
+
+
+class Coco:
+    """Estimator ``coco``: people from JSON files of COCO or MMPose."""
+
+    Config = CocoConfig
+    needs_images = False
+
+    def __init__(self, config: CocoConfig) -> None:
+        self.config = config
+        self.skeleton = imported_skeleton(config.skeleton)
+        self._rows: dict[str, Detections2D] = {}
+
+    def prepare(self, views: tuple[View, ...]) -> str:
+        """Read all files; return their fingerprint. InputError where one is missing, broken or of other frames."""
+        files = self._files(views)
+        for view in views:
+            self._rows[view.name] = self._read(files[view.name], view)
+        beside = [path for name in files.values() if (path := _annotations_beside(name)).exists()]
+        return fingerprint([*(files[view.name] for view in views), *beside])
+
+    def estimate(self, image: NDArray[np.uint8] | None, frame: int, view: View, state: State) -> Estimate:
+        """People of one frame; no picture is needed."""
+        if view.name not in self._rows:
+            self._rows[view.name] = self._read(self._files((view,))[view.name], view)
+        rows = self._rows[view.name]
+        start, stop = np.searchsorted(rows.frame, (frame, frame + 1))
+        return Estimate(rows[start:stop], state)
+
+    def _files(self, views: tuple[View, ...]) -> dict[str, Path]:
+        folder = existing_folder(self.config.folder, "coco")
+        found = {
+            path.stem.removeprefix("results_"): path
+            for path in folder.glob("*.json")
+            if not path.stem.endswith("_annotations")
+        }
+        return match_views([view.name for view in views], found, "file", folder)
+
+    def _read(self, path: Path, view: View) -> Detections2D:
+        beside = _annotations_beside(path)
+        images = _frames_of_images(read_json(beside), beside) if beside.exists() else None
+        predictions = parse(read_json(path), self.skeleton, path, images)
+        first = _first_frame(self.config.first_frame, predictions, view, path)
+        people = sorted(predictions.people, key=lambda person: person.frame)
+        rows = rows_of(people, self.skeleton, view.index, self.config.noise)
+        rows = rows.with_columns(frame=rows.frame - first)
+        if len(rows) and rows.frame[0] < 0:
+            raise InputError(f"{path}: frame {rows.frame[0] + first} is before coco.first_frame; lower that to it")
+        check_frames(rows.frame.tolist(), view, path)
+        return rows
+
+
+def parse(document: Any, skeleton: Skeleton, path: Path, images: Mapping[int, int] | None = None) -> Predictions:
+    """People of a JSON document in any of the formats; ``images`` gives the frame of each image id.
+
+    InputError where the document is of none of the formats.
+    """
+    if isinstance(document, dict) and "instance_info" in document:
+        document = document["instance_info"]
+    if isinstance(document, dict) and isinstance(document.get("annotations"), list):
+        return _annotated(document, skeleton, path)
+    if isinstance(document, list) and all(isinstance(item, dict) for item in document):
+        if document and all("instances" in item for item in document):
+            return _mmpose(document, skeleton, path)
+        if all("keypoints" in item and "image_id" in item for item in document):
+            people = [_result(item, skeleton, f"{path}, entry {n}", images) for n, item in enumerate(document)]
+            return Predictions(people, sorted(images.values()) if images else None)
+    raise InputError(f"{path}: neither COCO results, COCO annotations nor MMPose predictions; export one of these")
+
+
+def _result(item: Mapping[str, Any], skeleton: Skeleton, where: str, images: Mapping[int, int] | None) -> Person:
+    frame = _frame_of(item.get("image_id"), where, images)
+    xy, score = keypoints(item["keypoints"], skeleton, where)
+    return Person(frame, xy, score, box_of(item.get("bbox"), where, wide=True), ident_of(item.get("track_id"), where))
+
+
+def _frame_of(image_id: Any, where: str, images: Mapping[int, int] | None) -> int:
+    if images is None:
+        return image_id if isinstance(image_id, int) else frame_number(str(image_id))
+    if image_id not in images:
+        raise InputError(
+            f"{where}: image_id {image_id!r} is not among the images; give the annotations of the same pictures"
+        )
+    return images[image_id]
+
+
+def _annotated(document: Mapping[str, Any], skeleton: Skeleton, path: Path) -> Predictions:
+    images = _frames_of_images(document, path)
+    items = [item for item in document["annotations"] if item.get("keypoints")]
+    people = [_result(item, skeleton, f"{path}, annotation {n}", images) for n, item in enumerate(items)]
+    # Labels say 0 = not labelled, 1 = hidden, 2 = visible where predictions have a score.
+    top = max((float(person.score.max()) for person in people), default=1.0)
+    if top > 1.5:
+        people = [Person(p.frame, p.xy, p.score / 2, p.box, p.carried) for p in people]
+    return Predictions(people, sorted(images.values()))
+
+
+def _frames_of_images(document: Any, path: Path) -> dict[int, int]:
+    """Frame number of each image id, read from the images' file names."""
+    images = document.get("images") if isinstance(document, dict) else None
+    if not isinstance(images, list) or not all(isinstance(i, dict) and {"id", "file_name"} <= i.keys() for i in images):
+        raise InputError(
+            f"{path}: no list 'images' with id and file_name in it; export the images with the annotations"
+        )
+    return {image["id"]: frame_number(image["file_name"]) for image in images}
+
+
+def _mmpose(document: Sequence[Mapping[str, Any]], skeleton: Skeleton, path: Path) -> Predictions:
+    people = []
+    listed = []
+    for number, item in enumerate(document):
+        where = f"{path}, entry {number}"
+        frame = ident_of(item.get("frame_id", number), where)
+        listed.append(frame)
+        instances = item["instances"]
+        if not isinstance(instances, list) or not all(isinstance(person, dict) for person in instances):
+            raise InputError(f"{where}: 'instances' is not a list of bodies; save the predictions anew")
+        for person in instances:
+            xy, score = keypoint_pairs(person.get("keypoints"), person.get("keypoint_scores"), skeleton, where)
+            box = box_of(person.get("bbox"), where, wide=False)
+            people.append(Person(frame, xy, score, box, ident_of(person.get("track_id"), where)))
+    return Predictions(people, sorted(listed))
+
+
+def _annotations_beside(path: Path) -> Path:
+    return path.with_name(f"{path.stem}_annotations.json")
+
+
+def _first_frame(wanted: int, predictions: Predictions, view: View, path: Path) -> int:
+    """Number that the session's first frame has in the file; InputError where its frames are not the session's."""
+    listed = predictions.listed
+    if listed is None:
+        return max(wanted, 0)
+    first = wanted if wanted >= 0 else min(listed, default=0)
+    for expected, frame in enumerate(listed, start=first):
+        if frame != expected:
+            fault = "is not expected, or listed twice" if frame < expected else "is missing"
+            raise InputError(f"{path}: frame {min(frame, expected)} {fault}; run the estimator on every frame once")
+    if len(listed) != view.frames:
+        raise InputError(
+            f"{path}: {len(listed)} frames where view {view.name} of the session has {view.frames}; "
+            f"run the estimator on the session's video"
+        )
+    return first

@@ -1,0 +1,142 @@
+"""OpenPose's output: a folder for each view, in it a JSON file for each frame."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvcap.errors import ConfigError, InputError
+from mvcap.estimators.prediction_files import (
+    Person,
+    existing_folder,
+    fingerprint,
+    frame_number,
+    ident_of,
+    imported_skeleton,
+    keypoints,
+    match_views,
+    read_json,
+    rows_of,
+)
+from mvcap.plugins import Estimate, State, View
+
+
+@dataclass(frozen=True)
+class OpenPoseConfig:
+    """Settings of the estimator ``openpose``."""
+
+    folder: str = ""
+    """Folder with a sub-folder for each view, named as the view, or that and ``_json`` or ``_`` and anything."""
+    skeleton: str = "body25"
+    """``body25``, ``halpe26`` or ``coco17``; the number of keypoints must agree."""
+    # Measured with a plain triangulation of OpenPose's detections in the Pose2Sim demo (4 views 1088x1920, bodies of
+    # 620 px, 33 moments): residuals of 14 px along each axis, corrected for the fitted point; divided by annotator
+    # sigma, body size and 1 / sqrt(score) their standard deviation is 0.34 (0.28 from the median).
+    noise: float = 0.35
+    """Expected noise in units of a careful annotator's (see ``Skeleton.sigma``)."""
+    missing: str = "error"
+    """What a frame without a file means: ``error``, or ``empty`` for nobody in the picture."""
+    first_frame: int = -1
+    """Number in the file name of the session's first frame; -1 = the view's lowest number."""
+
+    def __post_init__(self) -> None:
+        if self.missing not in ("error", "empty"):
+            raise ConfigError(f"openpose.missing is {self.missing!r}; it is error or empty")
+
+
+class OpenPose:
+    """Estimator ``openpose``: people from OpenPose's JSON files."""
+
+    Config = OpenPoseConfig
+    needs_images = False
+
+    def __init__(self, config: OpenPoseConfig) -> None:
+        self.config = config
+        self.skeleton = imported_skeleton(config.skeleton)
+        self._files: dict[str, dict[int, Path]] = {}
+
+    def prepare(self, views: tuple[View, ...]) -> str:
+        """Read every file once; return the fingerprint of them all. InputError where one is missing or broken."""
+        self._find(views)
+        for view in views:
+            for path in self._files[view.name].values():
+                self._people(path, 0)
+        return fingerprint(path for view in views for _, path in sorted(self._files[view.name].items()))
+
+    def estimate(self, image: NDArray[np.uint8] | None, frame: int, view: View, state: State) -> Estimate:
+        """People of one frame's file; no picture is needed."""
+        if view.name not in self._files:
+            self._find((view,))
+        path = self._files[view.name].get(frame)
+        people = self._people(path, frame) if path else []
+        return Estimate(rows_of(people, self.skeleton, view.index, self.config.noise), state)
+
+    def _find(self, views: tuple[View, ...]) -> None:
+        root = existing_folder(self.config.folder, "openpose")
+        folders = {path.name: path for path in root.iterdir() if path.is_dir()}
+        matched = match_views([view.name for view in views], folders, "folder", root)
+        for view in views:
+            self._files[view.name] = self._by_frame(matched[view.name], view)
+
+    def _by_frame(self, folder: Path, view: View) -> dict[int, Path]:
+        """Files of one view by frame, counted from 0."""
+        numbered = _numbered(folder)
+        lowest, highest = min(numbered), max(numbered)
+        given = self.config.first_frame >= 0
+        first = self.config.first_frame if given else lowest
+        gaps = [number for number in range(first, highest) if number not in numbered]
+        if gaps and self.config.missing == "error":
+            name = _name_like(numbered[lowest].name, gaps[0])
+            raise InputError(
+                f"{folder / name} is missing; write it, or set openpose.missing to empty if it shows nobody"
+            )
+        span = highest - first + 1
+        # Where files may be missing at either end, only a given first number tells which end.
+        short_is_fine = given and self.config.missing == "empty"
+        if lowest < first or span > view.frames or (span < view.frames and not short_is_fine):
+            raise InputError(
+                f"{folder}: files of {span} frames ({lowest} to {highest}) where view {view.name} of the session has "
+                f"{view.frames}; run OpenPose on the session's video, or set openpose.first_frame and openpose.missing"
+            )
+        return {number - first: path for number, path in numbered.items()}
+
+    def _people(self, path: Path, frame: int) -> list[Person]:
+        document = read_json(path)
+        people = document.get("people") if isinstance(document, dict) else None
+        if not isinstance(people, list) or not all(isinstance(person, dict) for person in people):
+            raise InputError(f"{path}: no list 'people' in it; it is not a file of OpenPose")
+        # Some tools empty the list of a body that they have removed.
+        return [
+            self._person(person, frame, f"{path}, person {number}")
+            for number, person in enumerate(people)
+            if person.get("pose_keypoints_2d") != []
+        ]
+
+    def _person(self, person: Mapping[str, Any], frame: int, where: str) -> Person:
+        xy, score = keypoints(person.get("pose_keypoints_2d"), self.skeleton, where)
+        return Person(frame, xy, score, carried=ident_of(person.get("person_id"), where))
+
+
+def _numbered(folder: Path) -> dict[int, Path]:
+    """JSON files of a folder by the number in their names; InputError where there are none or two of one number."""
+    numbered: dict[int, Path] = {}
+    for path in sorted(folder.glob("*.json")):
+        number = frame_number(path.name)
+        if number in numbered:
+            raise InputError(f"{folder}: {numbered[number].name} and {path.name} are of one frame; remove one of them")
+        numbered[number] = path
+    if not numbered:
+        raise InputError(f"{folder}: no JSON files in it; write OpenPose's output there (--write_json)")
+    return numbered
+
+
+def _name_like(name: str, number: int) -> str:
+    """Return the name of a sequence's file with another frame number."""
+    *_, group = re.finditer(r"\d+", Path(name).stem)
+    return f"{name[: group.start()]}{number:0{len(group[0])}d}{name[group.end() :]}"

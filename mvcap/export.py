@@ -1,0 +1,141 @@
+"""The verb ``export``: poses to the files of others."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+
+from mvcap import stages
+from mvcap.errors import InputError, PluginError
+from mvcap.exporters.take import Axes, Take
+from mvcap.structures.artefact import Artefact
+from mvcap.structures.npz import NpzStream, written_whole
+from mvcap.structures.poses import Poses3D
+from mvcap.structures.session import Session
+from mvcap.structures.skeleton import skeleton
+from mvcap.structures.table import Table
+
+FORMATS: Mapping[str, str] = {
+    "trc": "mvcap.exporters.trc",
+    "c3d": "mvcap.exporters.c3d",
+    "csv": "mvcap.exporters.csv_table",
+    "parquet": "mvcap.exporters.parquet",
+    "json": "mvcap.exporters.json_frames",
+}
+"""Format -> module with ``write(take, path) -> list[Path]``; adding one is one file and one line."""
+
+
+def export_take(take: Take, folder: Path, formats: Iterable[str]) -> list[Path]:
+    """Write the take to a folder in each of the formats and return the files, named after the take.
+
+    Raises PluginError for a format there is not, before anything is written; SessionError when a file cannot be.
+    """
+    wanted = tuple(dict.fromkeys(formats))
+    for name in wanted:
+        if name not in FORMATS:
+            near = difflib.get_close_matches(name, FORMATS, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise PluginError(f"no export format {name!r}; {hint}there are: {', '.join(FORMATS)}")
+    written: list[Path] = []
+    for name in wanted:
+        written += importlib.import_module(FORMATS[name]).write(take, folder / f"{take.name}.{name}")
+    return written
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Settings of the verb ``export``."""
+
+    formats: tuple[str, ...] = ("trc", "csv", "json")
+    """Files that ``reconstruct`` writes beside poses.npz; ``all`` is every format there is."""
+    axes: Literal["z-up", "y-up"] = "z-up"
+    """World axes of the files: z up as inside, or y up with (x, y, z) -> (x, z, -y)."""
+
+
+def export(
+    session: str | Path | Session,
+    formats: Iterable[str] | None = None,
+    *,
+    axes: str | None = None,
+    folder: str | Path | None = None,
+    stage: str = "refine",
+) -> list[Path]:
+    """Write a session's poses for other tools, and poses.npz with raw and refined poses; return the files.
+
+    formats: names in ``FORMATS`` or "all"; the session's settings say which when left out. axes: "z-up" or "y-up".
+    folder: ``exports`` in the session when left out. stage: "refine" for refined poses, "track" for raw ones.
+    """
+    session = session if isinstance(session, Session) else Session.open(session)
+    config = session.settings("export", ExportConfig)
+    take = take_of(session, stage, axes or config.axes)
+    wanted = list(config.formats if formats is None else formats)
+    wanted = list(FORMATS) if "all" in wanted else wanted
+    poses_file = write_poses(session)
+    return [poses_file, *export_take(take, Path(folder) if folder else session.folder / "exports", wanted)]
+
+
+def take_of(session: Session, stage: str, axes: str = "z-up") -> Take:
+    """Return a stage's poses as an exporter gets them."""
+    if stage not in ("track", "refine"):
+        raise InputError(f"poses of stage {stage!r} cannot be exported; there are: track (raw), refine")
+    if axes not in ("z-up", "y-up"):
+        raise InputError(f"axes {axes!r}; there are: z-up, y-up")
+    poses = stages.poses(session, stage)
+    persons = sorted({int(p) for rows in poses.chunks() for p in np.unique(rows.person)})
+    kind = skeleton(poses.skeleton_name)
+    name = session.folder.resolve().name
+    return Take(kind, poses.chunks, session.frames, session.rate_hz, tuple(persons), name, cast(Axes, axes))
+
+
+def write_poses(session: Session) -> Path:
+    """Write poses.npz: the columns of ``Poses3D`` of the refined poses, and of the raw ones as ``raw_<column>``.
+
+    ``about`` is JSON: unit, axes, rate, skeleton, views, and the settings and inputs of every stage. Equal takes make
+    equal files. Memory does not grow with the take.
+    """
+    path = session.folder / "poses.npz"
+    refined, raw = stages.poses(session, "refine"), stages.poses(session, "track")
+    about = {
+        "unit": "m",
+        "axes": "z-up",
+        "rate_hz": session.rate_hz,
+        "frames": session.frames,
+        "skeleton": refined.skeleton_name,
+        "joints": skeleton(refined.skeleton_name).joints,
+        "views": session.names,
+        "stages": provenance(session),
+    }
+    with written_whole(path) as temporary, NpzStream(temporary) as stream:
+        text = np.array(json.dumps(about, sort_keys=True))
+        stream.begin("about", (), text.dtype)
+        stream.extend(text)
+        for prefix, poses in (("", refined), ("raw_", raw)):
+            _stream_columns(stream, prefix, poses)
+    return path
+
+
+def provenance(session: Session) -> dict[str, Any]:
+    """Settings and inputs of every stage that is there."""
+    out: dict[str, Any] = {}
+    for name in stages.STAGES:
+        held = session.artefact(name, Table).manifest
+        if held is not None:
+            out[name] = {key: held[key] for key in ("fingerprint", "version", "settings", "inputs")}
+    return out
+
+
+def _stream_columns(stream: NpzStream, prefix: str, poses: Artefact[Poses3D]) -> None:
+    """Add every column, read chunk by chunk."""
+    rows = sum(len(chunk) for chunk in poses.chunks())
+    empty = Poses3D.empty(skeleton(poses.skeleton_name)).arrays()
+    for name, column in empty.items():
+        stream.begin(f"{prefix}{name}", (rows, *column.shape[1:]), column.dtype)
+        for chunk in poses.chunks():
+            stream.extend(chunk.arrays()[name])

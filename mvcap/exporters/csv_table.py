@@ -1,0 +1,27 @@
+"""CSV: one line a joint, person and frame; the first lines begin with # and name unit, axes, rate and skeleton."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mvcap.exporters import rows
+from mvcap.exporters.take import Take
+from mvcap.structures.npz import written_whole
+
+
+def write(take: Take, path: Path) -> list[Path]:
+    """Write ``<path>.csv``; an empty cell is a missing joint or an unknown number.
+
+    Raises SessionError when the file cannot be written.
+    """
+    from pyarrow import csv
+
+    file = path.with_name(f"{path.stem}.csv")
+    options = csv.WriteOptions(include_header=False, quoting_style="none")
+    note = " ".join(f"{key}={value}" for key, value in rows.notes(take).items() if key != "take")
+    with written_whole(file) as temporary, temporary.open("wb") as stream:
+        stream.write(f"# mvcap poses: {note}\n{','.join(rows.COLUMNS)}\n".encode())
+        with csv.CSVWriter(stream, rows.schema(), write_options=options) as writer:
+            for batch in rows.batches(take):
+                writer.write_batch(batch)
+    return [file]

@@ -1,0 +1,68 @@
+"""The tidy table that CSV and parquet share: one row is one joint of one person at one frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from mvcap.exporters.take import Take, missing_joints, sigma_m
+from mvcap.structures.poses import Poses3D
+
+COLUMNS = ("frame", "time_s", "person", "joint", "x_m", "y_m", "z_m", "score", "error_px", "views", "sigma_m")
+_BATCH_ROWS = 4096  # persons at a frame, a fraction of a typical chunk; bounds memory whatever the chunks are
+
+
+def notes(take: Take) -> dict[str, str]:
+    """Return what a reader has to know of the numbers, in words."""
+    return {
+        "unit": "m",
+        "axes": take.axes,
+        "rate_hz": repr(float(take.rate_hz)),
+        "skeleton": take.skeleton.name,
+        "frames": str(take.frames),
+        "take": take.name,
+    }
+
+
+def schema() -> Any:
+    """Arrow schema of the table; empty (null) is missing or unknown."""
+    import pyarrow as pa
+
+    whole = {"frame": pa.int32(), "person": pa.int32(), "views": pa.uint8()}
+    kinds = {**whole, "time_s": pa.float64(), "joint": pa.string()}
+    return pa.schema([(name, kinds.get(name, pa.float32())) for name in COLUMNS])
+
+
+def batches(take: Take) -> Iterator[Any]:
+    """Arrow record batches of the take in its axes, in the order of its rows."""
+    for chunk in take.turned():
+        for first in range(0, len(chunk), _BATCH_ROWS):
+            yield _batch(chunk[first : first + _BATCH_ROWS], take.rate_hz)
+
+
+def _batch(rows: Poses3D, rate_hz: float) -> Any:
+    import pyarrow as pa
+
+    joints = len(rows.skeleton)
+    frame = np.repeat(rows.frame, joints)
+    missing = missing_joints(rows.xyz)
+    number = pa.array(np.tile(np.arange(joints, dtype=np.int32), len(rows)))
+    xyz = np.where(missing[..., None], np.nan, rows.xyz).reshape(-1, 3)
+    columns = {
+        "frame": frame,
+        "time_s": frame / rate_hz,
+        "person": np.repeat(rows.person, joints),
+        "joint": pa.DictionaryArray.from_arrays(number, list(rows.skeleton.joints)).cast(pa.string()),
+        **{name: np.ascontiguousarray(xyz[:, axis]) for axis, name in enumerate(("x_m", "y_m", "z_m"))},
+        "score": rows.score.ravel(),
+        "error_px": np.where(missing, np.nan, rows.error_px).astype(np.float32).ravel(),
+        "views": np.where(missing, 0, rows.views).astype(np.uint8).ravel(),
+        "sigma_m": sigma_m(rows).ravel(),
+    }
+    arrays = [
+        columns[name] if name == "joint" else pa.array(columns[name], field.type, from_pandas=True)
+        for name, field in zip(COLUMNS, schema(), strict=True)
+    ]
+    return pa.record_batch(arrays, schema=schema())

@@ -1,0 +1,1 @@
+"""Pictures for people: overlays on the footage, a contact sheet, and the plots of the report."""

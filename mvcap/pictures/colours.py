@@ -1,0 +1,40 @@
+"""A colour for each person that stays theirs and that colour-blind eyes can tell apart."""
+
+from __future__ import annotations
+
+Rgb = tuple[int, int, int]
+
+# The palette of Okabe and Ito (Color Universal Design, 2008), less its black, ordered so that neighbours differ most.
+_PALETTE: tuple[Rgb, ...] = (
+    (0, 114, 178),
+    (230, 159, 0),
+    (0, 158, 115),
+    (204, 121, 167),
+    (213, 94, 0),
+    (86, 180, 233),
+    (240, 228, 66),
+)
+GREY: Rgb = (150, 150, 150)
+_DARKER = 0.62
+
+
+def colour(person: int) -> Rgb:
+    """RGB of a person's id: the same in every picture; ids beyond the palette come again darker; grey for -1."""
+    if person < 0:
+        return GREY
+    turn, index = divmod(max(person - 1, 0), len(_PALETTE))
+    red, green, blue = _PALETTE[index]
+    factor = _DARKER if turn % 2 else 1.0
+    return round(red * factor), round(green * factor), round(blue * factor)
+
+
+def hexadecimal(person: int) -> str:
+    """The person's colour as #rrggbb."""
+    return "#{:02x}{:02x}{:02x}".format(*colour(person))
+
+
+def ink(background: Rgb) -> Rgb:
+    """Black or white, whichever reads better on a background (the greater contrast ratio of WCAG 2)."""
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in background)]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return (0, 0, 0) if (luminance + 0.05) ** 2 > 0.05 * 1.05 else (255, 255, 255)

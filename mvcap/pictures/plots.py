@@ -1,0 +1,236 @@
+"""The plots of the report, drawn from short series; each returns the bytes of one SVG or PNG."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib import Rig
+from mvcap.pictures.colours import hexadecimal
+from mvcap.pictures.series import SeriesCollector
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+Kind = Literal["svg", "png"]
+_INK, _FAINT = "#303030", "#d8d8d8"
+_PEOPLE_AT_MOST = 12  # in one plot; those seen longest
+_LINES = ("#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b")
+_DASHES = ("-", "--", ":", "-.")
+_SEGMENTS = ("hip to hip", "hip to knee", "knee to ankle", "shoulder to elbow", "elbow to wrist")
+_ERROR_POINTS = 300  # more points of several views would only paint over each other
+_BRIDGED_S = 0.5  # shorter gaps do not interrupt a path
+_STYLE = {
+    "font.size": 11, "axes.edgecolor": "#909090", "axes.labelcolor": _INK, "axes.titlesize": 12,
+    "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
+    "grid.color": _FAINT, "grid.linewidth": 0.6, "xtick.color": _INK, "ytick.color": _INK, "text.color": _INK,
+    "legend.frameon": False, "legend.fontsize": 10, "svg.hashsalt": "mvcap", "lines.linewidth": 1.3,
+    "legend.handlelength": 1.6, "legend.labelspacing": 0.25, "axes.axisbelow": True,
+}  # fmt: skip
+
+
+def _styled(plot: Callable[P, bytes]) -> Callable[P, bytes]:
+    """The plot in the house's style, without a trace in matplotlib's settings."""
+
+    @wraps(plot)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> bytes:
+        import matplotlib as mpl
+
+        with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
+            return plot(*args, **kwargs)
+
+    return inner
+
+
+@_styled
+def from_above(series: SeriesCollector, rig: Rig | None = None, kind: Kind = "svg") -> bytes:
+    """Where people walked, seen from above (x, y in m), with the cameras and their viewing directions."""
+    return _trajectories(series, rig, (0, 1), kind)
+
+
+@_styled
+def from_the_side(series: SeriesCollector, rig: Rig | None = None, kind: Kind = "svg") -> bytes:
+    """Where people walked, seen along y (x, z in m): the height of the hips over the floor at z = 0."""
+    return _trajectories(series, rig, (0, 2), kind)
+
+
+@_styled
+def bone_lengths(series: SeriesCollector, kind: Kind = "svg") -> bytes:
+    """Length of each limb over time, a panel a person, with the median as a line and the spread in percent."""
+    shown = _longest(series)
+    names = [_limb_name(series, a, b) for a, b in series.skeleton.limbs.tolist()]
+    figure, panels = _panels(len(shown), 2.6)
+    for axes, person in zip(panels, shown, strict=True):
+        for limb in sorted(range(len(names)), key=names.__getitem__):
+            _limb(axes, series.time_s, series.people[person].limbs[:, limb], names[limb])
+        axes.set_title(f"person {person}", color=_readable(person))
+        axes.set_ylabel("length / m")
+        axes.set_ylim(bottom=0)
+        _legend(axes)
+    return _time_axis(figure, panels, series, kind)
+
+
+@_styled
+def errors(series: SeriesCollector, views: tuple[str, ...] = (), kind: Kind = "svg") -> bytes:
+    """Reprojection error over time, a panel a person; a line a view where residuals by view were collected."""
+    shown = _longest(series)
+    by_view = series.error_by_view()
+    figure, panels = _panels(len(shown), 1.9)
+    for axes, person in zip(panels, shown, strict=True):
+        lines = {views[view]: values for view, values in by_view[person].items()} if views else {}
+        for index, (name, values) in enumerate(lines.items() or [("all views", series.people[person].error_px)]):
+            dash = _DASHES[index // len(_LINES) % len(_DASHES)]
+            axes.plot(*_coarse(series.time_s, values), dash, color=_LINES[index % len(_LINES)], label=name)
+        axes.set_title(f"person {person}", color=_readable(person))
+        axes.set_ylabel("error / px")
+        axes.set_ylim(bottom=0)
+        _legend(axes)
+    return _time_axis(figure, panels, series, kind)
+
+
+@_styled
+def presence(series: SeriesCollector, kind: Kind = "svg") -> bytes:
+    """Who is there when: a bar a person over time."""
+    people = series.people
+    figure, (axes,) = _panels(1, max(1.2, 0.5 + 0.34 * len(people)))
+    length_s = series.stride / series.rate_hz
+    for row, (person, one) in enumerate(people.items()):
+        spans = _spans(one.present > 0) * length_s
+        bars = [(start, stop - start) for start, stop in spans.tolist()]
+        axes.broken_barh(bars, (row - 0.32, 0.64), facecolors=hexadecimal(person), edgecolors="none")
+    axes.set_yticks(range(len(people)), [f"person {person}" for person in people])
+    axes.set_ylim(max(len(people), 1) - 0.5, -0.5)
+    axes.grid(axis="y", visible=False)
+    return _time_axis(figure, [axes], series, kind)
+
+
+def _trajectories(series: SeriesCollector, rig: Rig | None, use: tuple[int, int], kind: Kind) -> bytes:
+    figure, (axes,) = _panels(1, 5.2 if use == (0, 1) else 3.0)
+    for person in _longest(series):
+        path = _bridged(series.people[person].root, round(_BRIDGED_S * series.rate_hz / series.stride))[:, use]
+        axes.plot(path[:, 0], path[:, 1], color=hexadecimal(person), label=f"person {person}", solid_capstyle="round")
+        known = path[np.isfinite(path).all(-1)]
+        for place, mark in zip(known[[0, -1]] if len(known) else (), "os", strict=False):
+            axes.plot(*place, mark, color=hexadecimal(person), markersize=7, markeredgecolor=_INK, zorder=5)
+    if rig is not None:
+        _cameras(axes, rig, use)
+    if use == (0, 2):
+        axes.axhline(0, color=_INK, linewidth=1)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.margins(0.12, 0.08)
+    axes.set_xlabel("x / m")
+    axes.set_ylabel("xyz"[use[1]] + " / m")
+    _legend(axes, "circle: start\nsquare: end")
+    return _bytes(figure, kind)
+
+
+def _cameras(axes: Axes, rig: Rig, use: tuple[int, int]) -> None:
+    """Each camera as a triangle that opens where it looks, its name behind it."""
+    places = rig.positions[:, use]
+    looks = rig.cam_from_world[:, 2, :3][:, use]
+    reach = 0.05 * max(float(np.ptp(rig.positions[:, :2], axis=0).max()), 1.0)
+    named: list[int] = []
+    for index, (place, look) in enumerate(zip(places, looks, strict=True)):
+        across = np.array([-look[1], look[0]]) / max(float(np.linalg.norm(look)), 1e-9)
+        tip = place + 1.4 * reach * look
+        corners = np.stack([place, tip + 0.6 * reach * across, tip - 0.6 * reach * across, place])
+        axes.fill(corners[:, 0], corners[:, 1], facecolor="#bdbdbd", edgecolor=_INK, linewidth=0.8)
+        if index not in named:  # one text for cameras that lie behind each other
+            same = [at for at in range(len(places)) if np.linalg.norm(places[at] - place) < reach]
+            text, away = (
+                ", ".join(rig.names[at] for at in same),
+                (0, 9) if use == (0, 2) else (-8 * look[0], -14 * look[1] - 3),
+            )
+            axes.annotate(text, place, xytext=away, textcoords="offset points", ha="center", fontsize=9)
+            named += same
+
+
+def _limb(axes: Axes, time_s: NDArray[np.float64], lengths: NDArray[np.float64], name: str) -> None:
+    known = lengths[np.isfinite(lengths)]
+    if not len(known):
+        return
+    segment, _, side = name.partition(", ")
+    tint = _LINES[_SEGMENTS.index(segment) if segment in _SEGMENTS else -1]
+    middle, spread = float(np.median(known)), float(known.std() / known.mean())
+    width, alpha = (1.0, 0.5) if side == "right" else (1.4, 0.95)
+    axes.plot(time_s, lengths, color=tint, label=f"{name}  {middle:.2f} m ± {spread:.1%}", linewidth=width, alpha=alpha)
+    axes.axhline(middle, color=tint, linewidth=0.8, linestyle=":")
+
+
+def _limb_name(series: SeriesCollector, a: int, b: int) -> str:
+    joints = series.skeleton.joints
+    side, _, start = joints[a].partition("_")
+    return f"{start} to {joints[b].removeprefix(f'{side}_')}, {side}" if side in joints[b] else "hip to hip"
+
+
+def _longest(series: SeriesCollector) -> list[int]:
+    """The people to show, in the order of ids."""
+    people = series.people
+    return sorted(sorted(people, key=lambda person: -float(people[person].present.sum()))[:_PEOPLE_AT_MOST])
+
+
+def _coarse(
+    time_s: NDArray[np.float64], values: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Means over neighbouring points, so that some hundreds are left."""
+    step = max(1, -(-len(values) // _ERROR_POINTS))
+    starts = np.arange(0, len(values), step)
+    known = np.isfinite(values)
+    count = np.add.reduceat(known, starts, dtype=np.int64)
+    total = np.add.reduceat(np.where(known, values, 0), starts)
+    return time_s[starts], np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _bridged(path: NDArray[np.float64], gap: int) -> NDArray[np.float64]:
+    """The path (N, D) with gaps of at most so many points filled on a straight line."""
+    out = path.copy()
+    for start, stop in _spans(np.asarray(np.isnan(path).any(-1))).tolist():
+        if start > 0 and stop < len(path) and stop - start <= gap:
+            share = np.arange(1, stop - start + 1)[:, None] / (stop - start + 1)
+            out[start:stop] = path[start - 1] + share * (path[stop] - path[start - 1])
+    return out
+
+
+def _spans(there: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """First and end (K, 2) of the runs of truth."""
+    padded = np.concatenate([[False], there, [False]])
+    return np.flatnonzero(padded[1:] != padded[:-1]).reshape(-1, 2)
+
+
+def _readable(person: int) -> str:
+    """The person's colour, darkened to be read as text on white."""
+    value = hexadecimal(person)
+    return "#" + "".join(f"{int(int(value[i : i + 2], 16) * 0.65):02x}" for i in (1, 3, 5))
+
+
+def _legend(axes: Axes, title: str | None = None) -> None:
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), title=title)
+
+
+def _panels(count: int, height: float) -> tuple[Figure, list[Any]]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.6, max(count, 1) * height + 0.5), layout="constrained")
+    return figure, list(figure.subplots(max(count, 1), 1, squeeze=False, sharex=True)[:count, 0])
+
+
+def _time_axis(figure: Figure, panels: list[Any], series: SeriesCollector, kind: Kind) -> bytes:
+    if panels:
+        panels[-1].set_xlabel("time / s")
+        panels[-1].set_xlim(0, max(series.frames / series.rate_hz, 1e-3))
+    return _bytes(figure, kind)
+
+
+def _bytes(figure: Figure, kind: Kind) -> bytes:
+    buffer = io.BytesIO()
+    metadata = {"Date": None} if kind == "svg" else {}  # equal takes make equal files
+    figure.savefig(buffer, format=kind, dpi=130, facecolor="white", metadata=metadata)
+    return buffer.getvalue()

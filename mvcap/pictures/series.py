@@ -1,0 +1,122 @@
+"""Short series of a long take, for plots: samples at a fixed stride and means over equal pieces, in flat memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvcap.quality import limb_lengths
+from mvcap.residuals import Residuals
+from mvcap.structures.poses import Poses3D
+from mvcap.structures.skeleton import Skeleton
+
+
+@dataclass(frozen=True, eq=False)
+class PersonSeries:
+    """One person in N samples (every ``stride`` frames) and in N pieces of the take; NaN where unknown."""
+
+    root: NDArray[np.float64]
+    """(N, 3) m, the middle of the hips."""
+    limbs: NDArray[np.float64]
+    """(N, B') m."""
+    present: NDArray[np.float64]
+    """(N,) share of each piece's frames in which the person is."""
+    error_px: NDArray[np.float64]
+    """(N,) mean reprojection error of each piece."""
+
+
+@dataclass(eq=False)
+class _Person:
+    root: NDArray[np.float64]
+    limbs: NDArray[np.float64]
+    frames: NDArray[np.float64]
+    error: NDArray[np.float64]
+    counted: NDArray[np.float64]
+    by_view: dict[int, NDArray[np.float64]] = field(default_factory=dict)
+    """View -> (2, N): sum of errors and their number."""
+
+
+class SeriesCollector:
+    """Gathers at most ``samples`` points a person; the stride follows from the number of frames."""
+
+    def __init__(self, skeleton: Skeleton, frames: int, rate_hz: float, samples: int = 2000) -> None:
+        self.skeleton = skeleton
+        self.frames = frames
+        self.rate_hz = rate_hz
+        self.stride = max(1, -(-frames // samples))
+        self.samples = -(-frames // self.stride)
+        self._people: dict[int, _Person] = {}
+
+    def add(self, poses: Poses3D) -> None:
+        """Count a chunk of poses."""
+        kept = poses[poses.frame % self.stride == 0]
+        roots, limbs = _root(kept), limb_lengths(kept)
+        for person in np.unique(poses.person).tolist():
+            one = self._person(person)
+            mine = kept.person == person
+            at = kept.frame[mine] // self.stride
+            one.root[at], one.limbs[at] = roots[mine], limbs[mine]
+            rows = poses[poses.person == person]
+            piece = rows.frame // self.stride
+            np.add.at(one.frames, piece, 1)
+            known = np.isfinite(rows.error_px)
+            np.add.at(one.error, piece, np.where(known, rows.error_px, 0).sum(1))
+            np.add.at(one.counted, piece, known.sum(1))
+
+    def add_residuals(self, found: Residuals) -> None:
+        """Count a chunk of residuals, for errors by view."""
+        known = np.isfinite(found.error_px)
+        total = np.where(known, found.error_px, 0).sum(1)
+        count = known.sum(1)
+        for person in np.unique(found.person).tolist():
+            series = self._person(person).by_view
+            for view in np.unique(found.view[found.person == person]).tolist():
+                mine = (found.person == person) & (found.view == view)
+                sums = series.setdefault(view, np.zeros((2, self.samples)))
+                piece = found.frame[mine] // self.stride
+                np.add.at(sums[0], piece, total[mine])
+                np.add.at(sums[1], piece, count[mine])
+
+    @property
+    def time_s(self) -> NDArray[np.float64]:
+        """Time (N,) s of the samples."""
+        return np.arange(self.samples) * self.stride / self.rate_hz
+
+    @property
+    def people(self) -> dict[int, PersonSeries]:
+        """Series by person, in the order of ids."""
+        return {person: self._series(self._people[person]) for person in sorted(self._people)}
+
+    def error_by_view(self) -> dict[int, dict[int, NDArray[np.float64]]]:
+        """Mean error (N,) px of each person's pieces, by person and view."""
+        return {
+            person: {view: _ratio(sums[0], sums[1]) for view, sums in sorted(self._people[person].by_view.items())}
+            for person in sorted(self._people)
+        }
+
+    def _series(self, one: _Person) -> PersonSeries:
+        whole = np.minimum(self.stride, self.frames - np.arange(self.samples) * self.stride)
+        return PersonSeries(one.root, one.limbs, one.frames / whole, _ratio(one.error, one.counted))
+
+    def _person(self, person: int) -> _Person:
+        if person not in self._people:
+            n = self.samples
+            unknown = np.full((n, 3), np.nan), np.full((n, len(self.skeleton.limbs)), np.nan)
+            self._people[person] = _Person(*unknown, np.zeros(n), np.zeros(n), np.zeros(n))
+        return self._people[person]
+
+
+def _ratio(total: NDArray[np.float64], count: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _root(poses: Poses3D) -> NDArray[np.float64]:
+    """Middle (M, 3) of the hips, or of all known joints where the skeleton has none; NaN where a hip is missing."""
+    xyz = poses.xyz.astype(np.float64)
+    joints = poses.skeleton.joints
+    if "left_hip" in joints and "right_hip" in joints:
+        return np.asarray(xyz[:, [joints.index("left_hip"), joints.index("right_hip")]].mean(1))
+    known = np.isfinite(xyz).all(-1, keepdims=True)
+    return _ratio(np.where(known, xyz, 0).sum(1), known.sum(1).astype(np.float64))

@@ -1,0 +1,229 @@
+"""What there is to say about the quality of a take in numbers, gathered chunk by chunk in flat memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvcap.residuals import Histogram, ViewResiduals
+from mvcap.structures.poses import Poses3D
+from mvcap.structures.skeleton import Skeleton
+from mvcap.verdict import verdict
+
+_PIECES = 600  # pieces of the take in which weak spells are looked for
+_FEW_VIEWS = 2
+_SPAN_AT_LEAST_S = 0.5
+_SPANS_AT_MOST = 3
+
+
+class LimbLengths:
+    """Mean and spread of limb lengths (B',), every frame counted once, outliers included."""
+
+    def __init__(self, limbs: int) -> None:
+        self.count = np.zeros(limbs, np.int64)
+        self.mean = np.zeros(limbs)
+        self._square = np.zeros(limbs)
+
+    def add(self, lengths: NDArray[np.floating]) -> None:
+        """Count lengths (T, B') m, NaN where unknown (the pairwise update of Chan, Golub and LeVeque, 1979)."""
+        known = np.isfinite(lengths)
+        count = known.sum(0)
+        if not count.any():
+            return
+        mean = np.where(known, lengths, 0).sum(0) / np.maximum(count, 1)
+        square = np.where(known, (lengths - mean) ** 2, 0).sum(0)
+        total = np.maximum(self.count + count, 1)
+        step = mean - self.mean
+        self._square += square + step**2 * self.count * count / total
+        self.mean += step * count / total
+        self.count += count
+
+    @property
+    def spread(self) -> NDArray[np.float64]:
+        """Standard deviation over mean (B',) of each limb; NaN with fewer than two lengths."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.count > 1, np.sqrt(self._square / self.count) / self.mean, np.nan)
+
+
+def bone_spread(lengths: LimbLengths) -> float:
+    """Median over the limbs of standard deviation / mean of a limb's length over the frames; NaN where unknown."""
+    known = lengths.spread[np.isfinite(lengths.spread)]
+    return float(np.median(known)) if len(known) else float("nan")
+
+
+class _Person:
+    """What is counted of one person."""
+
+    def __init__(self, skeleton: Skeleton, pieces: int) -> None:
+        self.frames = 0
+        self.first = -1
+        self.last = -1
+        self.missing = 0
+        self.error = Histogram(1)
+        self.views = np.zeros(256, np.int64)
+        self.limbs = LimbLengths(len(skeleton.limbs))
+        self.joints = np.zeros(pieces, np.int64)
+        self.few = np.zeros(pieces, np.int64)
+
+
+class PoseQuality:
+    """Numbers of poses alone: fed with chunks in the order of frames, once for raw and once for refined poses."""
+
+    def __init__(self, skeleton: Skeleton, frames: int) -> None:
+        self.skeleton = skeleton
+        self.frames = frames
+        self.people: dict[int, _Person] = {}
+        self.lengths = Histogram(len(skeleton.limbs), 1e-5, 1e6, 4000)
+        self.error = Histogram(len(skeleton))
+        self.missing = np.zeros(len(skeleton), np.int64)
+        self.rows = 0
+        self.frames_with_people = 0
+        self.people_at_once = 0
+
+    def add(self, poses: Poses3D) -> None:
+        """Count a chunk of poses."""
+        if not len(poses):
+            return
+        per_frame = np.unique(poses.frame, return_counts=True)[1]
+        self.frames_with_people += len(per_frame)
+        self.people_at_once = max(self.people_at_once, int(per_frame.max()))
+        self.rows += len(poses)
+        lengths = limb_lengths(poses)
+        limb = np.tile(np.arange(lengths.shape[1]), len(poses))
+        self.lengths.add(limb, lengths.ravel())
+        self.error.add(np.tile(np.arange(len(self.skeleton)), len(poses)), poses.error_px.ravel())
+        self.missing += (poses.score == 0).sum(0)
+        for person in np.unique(poses.person).tolist():
+            mine = poses.person == person
+            self._add_person(self._person(person), poses[mine], lengths[mine])
+
+    def _person(self, person: int) -> _Person:
+        if person not in self.people:
+            self.people[person] = _Person(self.skeleton, max(1, min(self.frames, _PIECES)))
+        return self.people[person]
+
+    def _add_person(self, one: _Person, rows: Poses3D, lengths: NDArray[np.float64]) -> None:
+        there = rows.score > 0
+        one.first = int(rows.frame.min()) if one.first < 0 else one.first
+        one.last = int(rows.frame.max())
+        one.frames += len(rows)
+        one.missing += int((~there).sum())
+        error = rows.error_px.ravel()
+        one.error.add(np.zeros(len(error), np.int64), error)
+        one.views += np.bincount(rows.views[there], minlength=256)
+        one.limbs.add(lengths)
+        piece = rows.frame.astype(np.int64) * len(one.joints) // self.frames
+        np.add.at(one.joints, piece, there.sum(1))
+        np.add.at(one.few, piece, (there & (rows.views <= _FEW_VIEWS)).sum(1))
+
+
+def limb_lengths(poses: Poses3D) -> NDArray[np.float64]:
+    """Length (M, B') m of each of the skeleton's limbs, NaN where an end is missing."""
+    limbs = poses.skeleton.limbs
+    xyz = poses.xyz.astype(np.float64)
+    return np.asarray(np.linalg.norm(xyz[:, limbs[:, 0]] - xyz[:, limbs[:, 1]], axis=-1))
+
+
+def summarise(
+    poses: PoseQuality,
+    rate_hz: float,
+    views: Sequence[str],
+    residuals: ViewResiduals | None = None,
+    raw: PoseQuality | None = None,
+    seconds_per_frame: Mapping[str, float] | None = None,
+    warnings: Sequence[str] = (),
+) -> dict[str, Any]:
+    """All numbers of a take and the verdict on them, ready for JSON: None where a number is unknown.
+
+    ``poses`` are the final ones, ``raw`` those before refinement. ``bone_spread`` of a person: for each limb the
+    standard deviation of its length over all frames, outliers included, divided by its mean; the median over limbs.
+    """
+    summary: dict[str, Any] = {
+        "frames": poses.frames,
+        "views": len(views),
+        "rate_hz": rate_hz,
+        "duration_s": _tidy(poses.frames / rate_hz),
+        "frames_with_people": poses.frames_with_people,
+        "people_at_once": poses.people_at_once,
+        "seconds_per_frame": {stage: _tidy(seconds) for stage, seconds in (seconds_per_frame or {}).items()},
+        "median_reprojection_px": _tidy(poses.error.median()),
+        "people": [_person(person, poses, raw, rate_hz, len(views)) for person in sorted(poses.people)],
+        "limb_length_m": dict(zip(_limb_names(poses.skeleton), map(_tidy, poses.lengths.medians()), strict=True)),
+        "per_joint": _joints(poses),
+        "warnings": list(warnings),
+        **_per_view(views, residuals),
+    }
+    summary["verdict"] = verdict(summary)
+    return summary
+
+
+def _person(person: int, poses: PoseQuality, raw: PoseQuality | None, rate_hz: float, views: int) -> dict[str, Any]:
+    one = poses.people[person]
+    before = raw.people.get(person) if raw is not None else None
+    counted = np.cumsum(one.views)
+    joints = int(counted[-1])
+    return {
+        "id": person,
+        "frames": one.frames,
+        "first_s": _tidy(one.first / rate_hz),
+        "last_s": _tidy(one.last / rate_hz),
+        "median_reprojection_px": _tidy(one.error.median()),
+        "bone_spread": _tidy(bone_spread(one.limbs)),
+        "bone_spread_raw": _tidy(bone_spread(before.limbs)) if before is not None else None,
+        "views_used": int(np.searchsorted(counted, joints / 2)) if joints else None,
+        "share_two_views": _tidy(one.few.sum() / joints) if joints and views > _FEW_VIEWS else None,
+        "share_joints_missing": _tidy(one.missing / (one.frames * len(poses.skeleton))),
+        "two_views_only": _weak_spans(one, poses.frames / rate_hz) if views > _FEW_VIEWS else [],
+    }
+
+
+def _weak_spans(one: _Person, duration_s: float) -> list[dict[str, float | None]]:
+    """The longest spells in which most of a person's joints were seen by two views only."""
+    weak = np.concatenate([[False], (one.joints > 0) & (2 * one.few > one.joints), [False]])
+    edges = np.flatnonzero(weak[1:] != weak[:-1]).reshape(-1, 2) * duration_s / len(one.joints)
+    long = edges[edges[:, 1] - edges[:, 0] >= _SPAN_AT_LEAST_S]
+    longest = long[np.argsort(long[:, 0] - long[:, 1], kind="stable")[:_SPANS_AT_MOST]]
+    return [{"from_s": _tidy(start), "to_s": _tidy(stop)} for start, stop in sorted(longest.tolist())]
+
+
+def _joints(poses: PoseQuality) -> list[dict[str, Any]]:
+    medians = poses.error.medians()
+    return [
+        {
+            "joint": joint,
+            "median_reprojection_px": _tidy(medians[index]),
+            "share_missing": _tidy(poses.missing[index] / poses.rows) if poses.rows else None,
+        }
+        for index, joint in enumerate(poses.skeleton.joints)
+    ]
+
+
+def _per_view(views: Sequence[str], residuals: ViewResiduals | None) -> dict[str, Any]:
+    if residuals is None:
+        return {"normalised_residual": None, "per_view": [{"name": name} for name in views], "per_view_joint_px": []}
+    columns = {
+        "median_residual_px": residuals.median_px,
+        "median_normalised": residuals.median_normalised,
+        "share_joints_used": residuals.used_share,
+        "share_matched": residuals.matched_share,
+    }
+    return {
+        "normalised_residual": _tidy(residuals.overall_normalised),
+        "per_view": [
+            {"name": name, **{key: _tidy(values[view]) for key, values in columns.items()}}
+            for view, name in enumerate(views)
+        ],
+        "per_view_joint_px": [[_tidy(value) for value in row] for row in residuals.by_view_and_joint_px],
+    }
+
+
+def _limb_names(skeleton: Skeleton) -> list[str]:
+    return [f"{skeleton.joints[a]} to {skeleton.joints[b]}" for a, b in skeleton.limbs.tolist()]
+
+
+def _tidy(value: float) -> float | None:
+    """Four significant digits; None for what is not a finite number."""
+    return float(f"{value:.4g}") if np.isfinite(value) else None

@@ -1,0 +1,111 @@
+"""The verb ``refine``: better poses of every person, window by window, by any refiner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvcap import plugins, stages
+from mvcap.config import plain
+from mvcap.errors import ConfigError
+from mvcap.plugins import Refiner
+from mvcap.progress import Progress, silent
+from mvcap.stages import State
+from mvcap.structures.artefact import Artefact
+from mvcap.structures.body import limb_lengths
+from mvcap.structures.poses import Poses3D
+from mvcap.structures.session import Session
+from mvcap.structures.skeleton import skeleton
+
+_VERSION = 1
+_CHUNK_FRAMES = 250
+_BINS_PER_M = 1000
+_LONGEST_M = 1.5
+
+
+@dataclass(frozen=True)
+class RefineConfig:
+    """Settings of the verb ``refine``."""
+
+    overlap_s: float = 1.0
+    """A window reaches so far beyond the frames that are kept of it, on both sides."""
+
+    def __post_init__(self) -> None:
+        if self.overlap_s < 0:
+            raise ConfigError("config key 'refine.overlap_s' is 0 or more")
+
+
+def refine(session: str | Path | Session, *, redo: bool = False, progress: Progress = silent) -> Artefact[Poses3D]:
+    """Refine a session's tracked poses with the refiner that its settings name; each person's limbs keep one length."""
+    session = session if isinstance(session, Session) else Session.open(session)
+    before = stages.poses(session, "track")
+    config = session.settings("refine", RefineConfig)
+    refiner, settings = plugins.load("refiner", session.overrides)
+    if redo:
+        stages.discard(session, "refine")
+    place = session.artefact("refine", Poses3D)
+    origin = stages.origin_of("refine", _VERSION, {**settings, **plain(config)}, before, session)
+    place.begin(origin, before.skeleton_name, session.frames, _CHUNK_FRAMES)
+    if place.complete:
+        return place
+    lengths = limb_medians(before)
+    reach = round(config.overlap_s * session.rate_hz)
+
+    def make(start: int, stop: int, state: State) -> tuple[Poses3D, State]:
+        window = _window(before, start - reach, stop + reach)
+        return _refined(window, refiner, session.rate_hz, lengths, start, stop), {}
+
+    return stages.run(session, place, origin, before.skeleton_name, make, progress, _CHUNK_FRAMES)
+
+
+def limb_medians(poses: Artefact[Poses3D]) -> dict[int, NDArray[np.float64]]:
+    """Median length (B',) m of each person's limbs over the take, at flat memory; NaN where never seen.
+
+    Each sight counts by its precision, so that a limb seen by two cameras at a bad angle does not speak as loudly as
+    one that four cameras surround.
+    """
+    kind = skeleton(poses.skeleton_name)
+    counts: dict[int, NDArray[np.float64]] = {}
+    for rows in poses.chunks():
+        length = limb_lengths(kind, rows.xyz)
+        variance = rows.cov[:, :, [0, 3, 5]].mean(-1)[:, kind.limbs].sum(-1)
+        place = np.clip(length * _BINS_PER_M, 0, _LONGEST_M * _BINS_PER_M - 1)
+        known = np.isfinite(length) & (variance > 0)
+        for person in np.unique(rows.person):
+            held = counts.setdefault(int(person), np.zeros((len(kind.limbs), round(_LONGEST_M * _BINS_PER_M))))
+            row, limb = np.nonzero(known & (rows.person == person)[:, None])
+            np.add.at(held, (limb, place[row, limb].astype(np.int64)), 1 / variance[row, limb])
+    return {person: _medians(held) for person, held in counts.items()}
+
+
+def _medians(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Medians (B',) m of weighted histograms (B', N)."""
+    below = np.cumsum(counts, axis=1)
+    half = below[:, -1:] / 2
+    bin_ = np.argmax(below >= half, axis=1)
+    limb = np.arange(len(counts))
+    inside = (half[:, 0] - (below[limb, bin_] - counts[limb, bin_])) / np.maximum(counts[limb, bin_], 1e-30)
+    return np.asarray(np.where(below[:, -1] > 0, (bin_ + inside) / _BINS_PER_M, np.nan))
+
+
+def _window(poses: Artefact[Poses3D], start: int, stop: int) -> Poses3D:
+    """Rows of frames start to stop, whatever chunks they are in."""
+    parts = [poses.read(first) for first, end in poses.ranges() if first < stop and end > start]
+    rows = Poses3D.concatenate(parts, skeleton(poses.skeleton_name))
+    return rows[(rows.frame >= start) & (rows.frame < stop)]
+
+
+def _refined(
+    window: Poses3D, refiner: Refiner, rate_hz: float, lengths: dict[int, NDArray[np.float64]], start: int, stop: int
+) -> Poses3D:
+    """Rows of frames start to stop of a window's people, refined, in the order of frames and persons."""
+    parts = [
+        refiner.refine(window[window.person == person], rate_hz, lengths[int(person)])
+        for person in np.unique(window.person)
+    ]
+    rows = Poses3D.concatenate(parts, window.skeleton)
+    rows = rows[(rows.frame >= start) & (rows.frame < stop)]
+    return rows[np.lexsort((rows.person, rows.frame))]

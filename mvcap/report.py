@@ -1,0 +1,180 @@
+"""The verb ``report``: pictures and numbers that show whether to trust a take."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mvcap import stages
+from mvcap.config import plain
+from mvcap.errors import ConfigError
+from mvcap.export import provenance
+from mvcap.pictures import plots
+from mvcap.pictures.contact_sheet import ContactSheet, moments
+from mvcap.pictures.overlay import drawn, overlay_images, write_overlay
+from mvcap.pictures.series import SeriesCollector
+from mvcap.progress import Progress, silent
+from mvcap.quality import PoseQuality, summarise
+from mvcap.report_page import render
+from mvcap.residuals import ViewResiduals
+from mvcap.structures.artefact import Artefact
+from mvcap.structures.detections import Detections2D
+from mvcap.structures.npz import write_text, written_whole
+from mvcap.structures.poses import Poses3D
+from mvcap.structures.session import Session
+from mvcap.structures.skeleton import skeleton
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """Settings of the verb ``report``."""
+
+    overlays: bool = True
+    """Make a video of every view with what was detected and what was reconstructed drawn over it."""
+    overlay_height_px: int = 720
+    """Height of the overlay videos, at most that of the footage."""
+    moments: int = 6
+    """Moments of the take on the contact sheet."""
+
+    def __post_init__(self) -> None:
+        if self.overlay_height_px < 16 or self.moments < 1:
+            raise ConfigError("report: overlay_height_px is at least 16, moments at least 1")
+
+
+def report(session: str | Path | Session, *, progress: Progress = silent) -> dict[str, Any]:
+    """Write report.html, report.json, contact_sheet.png, plots and overlay videos into a session; return the numbers.
+
+    Keys of the numbers: ``frames``, ``views``, ``seconds_per_frame`` by stage, ``people`` (``id``, ``frames``,
+    ``median_reprojection_px``, ``bone_spread``, ``views_used`` ...), ``warnings``, ``verdict`` and more.
+    """
+    session = session if isinstance(session, Session) else Session.open(session)
+    config = session.settings("report", ReportConfig)
+    refined, raw = stages.poses(session, "refine"), stages.poses(session, "track")
+    found = stages.detections(session, "associate")
+    summary, series = _numbers(session, found, raw, refined)
+    pictures = {
+        "presence": plots.presence(series),
+        "above": plots.from_above(series, session.rig),
+        "side": plots.from_the_side(series, session.rig),
+        "bones": plots.bone_lengths(series),
+        "errors": plots.errors(series, session.names),
+    }
+    videos: dict[str, str] = {}
+    if session.has_footage():
+        pictures["contact_sheet"] = _contact_sheet(session, found, refined, config.moments)
+        if config.overlays:
+            videos = _overlays(session, found, refined, config, progress)
+    for name, picture in pictures.items():
+        suffix = "png" if picture.startswith(b"\x89PNG") else "jpg" if picture.startswith(b"\xff\xd8") else "svg"
+        with written_whole(session.folder / "plots" / f"{name}.{suffix}") as temporary:
+            temporary.write_bytes(picture)
+    made = provenance(session)
+    settings = {name: stage["settings"] for name, stage in made.items()}
+    inputs = {name: stage["inputs"] for name, stage in made.items()}
+    write_text(session.folder / "report.json", json.dumps(summary, indent=1) + "\n")
+    page = render(summary, pictures, videos, session.folder.resolve().name, settings, inputs)
+    write_text(session.folder / "report.html", page)
+    return summary
+
+
+def _numbers(
+    session: Session, found: Artefact[Detections2D], raw: Artefact[Poses3D], refined: Artefact[Poses3D]
+) -> tuple[dict[str, Any], SeriesCollector]:
+    """One pass over the take for everything that is counted of it."""
+    kind = skeleton(refined.skeleton_name)
+    before, after = PoseQuality(kind, session.frames), PoseQuality(kind, session.frames)
+    residuals = ViewResiduals(session.rig, kind)
+    series = SeriesCollector(kind, session.frames, session.rate_hz)
+    for chunk in raw.chunks():
+        before.add(chunk)
+    for start, chunk in zip(refined.ranges(), refined.chunks(), strict=True):
+        after.add(chunk)
+        series.add(chunk)
+        for rows in _between(found, *start):
+            series.add_residuals(residuals.add(rows, chunk))
+    seconds = {name: _seconds(session, name) for name in stages.STAGES}
+    summary = summarise(
+        after, session.rate_hz, session.names, residuals, before, seconds, [*session.notes, *_warnings(session, after)]
+    )
+    return summary, series
+
+
+def _between(found: Artefact[Detections2D], start: int, stop: int) -> Iterator[Detections2D]:
+    """Detections of frames start to stop, a chunk at a time."""
+    for first, end in found.ranges():
+        if first < stop and end > start:
+            rows = found.read(first)
+            yield rows[(rows.frame >= start) & (rows.frame < stop)]
+
+
+def _seconds(session: Session, stage: str) -> float:
+    held = session.artefact(stage, Poses3D).manifest or {}
+    return float(held.get("seconds", 0.0)) / max(session.frames, 1)
+
+
+def _warnings(session: Session, quality: PoseQuality) -> list[str]:
+    if quality.people:
+        return []
+    return ["no people were found that two views agree on: look at the detections, the calibration and the synchronisation"]
+
+
+def _contact_sheet(
+    session: Session, found: Artefact[Detections2D], poses: Artefact[Poses3D], count: int
+) -> bytes:
+    shown = moments(session.frames, count)
+    sheet = ContactSheet(shown, session.names, session.rate_hz)
+    for frame in shown:
+        rows = next(_between(found, frame, frame + 1))
+        start = next(first for first, end in poses.ranges() if first <= frame < end)
+        chunk = poses.read(start)
+        for view in range(len(session.views)):
+            image = next(session.images(view, frame, frame + 1))[1]
+            if image is not None:
+                sheet.add(frame, view, drawn(image, view, session.rig, rows, chunk[chunk.frame == frame]))
+    return sheet.png()
+
+
+def _overlays(
+    session: Session,
+    found: Artefact[Detections2D],
+    poses: Artefact[Poses3D],
+    config: ReportConfig,
+    progress: Progress,
+) -> dict[str, str]:
+    """Overlay video of every view, relative to the session; the ones that are up to date are kept."""
+    folder = session.folder / "overlays"
+    stamp = folder / "made_from.json"
+    made_from = json.dumps({"poses": poses.fingerprint, "detections": found.fingerprint, "report": plain(config)})
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != made_from:
+        for old in folder.glob("*.mp4"):
+            old.unlink()
+        write_text(stamp, made_from)
+    paths = {name: folder / f"{name}.mp4" for name in session.names}
+    missing = [view for view, name in enumerate(session.names) if not paths[name].exists()]
+    done = np.zeros(len(session.views), np.int64)
+
+    def one(view: int) -> None:
+        kinds = skeleton(found.skeleton_name), skeleton(poses.skeleton_name)
+        images = ((frame, image) for frame, image in session.images(view) if image is not None)
+        height = config.overlay_height_px
+        pictures = overlay_images(
+            images, view, session.rig, found.chunks(), poses.chunks(), kinds, session.rate_hz, height
+        )
+
+        def counted() -> Iterator[tuple[int, Any]]:
+            for frame, picture in pictures:
+                yield frame, picture
+                done[view] = frame + 1
+                progress("overlays", int(done.sum()) // len(missing), session.frames)
+
+        write_overlay(paths[session.names[view]], counted(), session.rate_hz)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(one, missing))
+    return {name: f"overlays/{path.name}" for name, path in paths.items()}

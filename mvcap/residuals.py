@@ -1,0 +1,162 @@
+"""How far the poses lie from what each view saw: medians by view and joint, in flat memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib import Rig
+from mvcap.structures.detections import Detections2D
+from mvcap.structures.poses import Poses3D
+from mvcap.structures.skeleton import Skeleton
+
+_USED_SIGMA = 5.0  # beyond so many times its noise a detection does not speak for the pose
+
+
+class Histogram:
+    """Medians of positive numbers in a flat memory: R histograms with bins of equal ratio, 1 % wide or so."""
+
+    def __init__(self, rows: int, low: float = 1e-3, high: float = 1e4, bins: int = 1600) -> None:
+        self._edges = np.geomspace(low, high, bins + 1)
+        self._counts = np.zeros((rows, bins), np.int64)
+
+    def add(self, row: NDArray[np.integer], value: NDArray[np.floating]) -> None:
+        """Count values (N,) into rows (N,); NaN is left out, what lies beyond the bins goes to the outermost."""
+        known = np.isfinite(value)
+        row, value = row[known], value[known]
+        bins = self._counts.shape[1]
+        place = np.clip(np.searchsorted(self._edges, value, "right") - 1, 0, bins - 1)
+        np.add.at(self._counts, (row, place), 1)
+
+    @property
+    def count(self) -> NDArray[np.int64]:
+        """Number of values (R,) in each row."""
+        return np.asarray(self._counts.sum(-1))
+
+    def medians(self) -> NDArray[np.float64]:
+        """Median (R,) of each row, interpolated within its bin; NaN for a row without values."""
+        return np.array([self._median(counts) for counts in self._counts])
+
+    def median(self) -> float:
+        """Median of all rows together; NaN where there is nothing."""
+        return self._median(self._counts.sum(0))
+
+    def merged(self, rows: int) -> Histogram:
+        """Neighbouring rows together, so that there are ``rows`` of them."""
+        out = Histogram(0)
+        out._edges, out._counts = self._edges, self._counts.reshape(rows, -1, self._counts.shape[1]).sum(1)
+        return out
+
+    def _median(self, counts: NDArray[np.int64]) -> float:
+        total = int(counts.sum())
+        if not total:
+            return float("nan")
+        upto = np.cumsum(counts)
+        place = int(np.searchsorted(upto, total / 2))
+        share = (total / 2 - (upto[place] - counts[place])) / counts[place]
+        low, high = self._edges[place], self._edges[place + 1]
+        return float(low * (high / low) ** share)
+
+
+@dataclass(frozen=True, eq=False)
+class Residuals:
+    """Detections that belong to a pose, N of them: how far from each joint's reprojection the view saw it."""
+
+    frame: NDArray[np.int32]
+    view: NDArray[np.int64]
+    person: NDArray[np.int32]
+    error_px: NDArray[np.float64]
+    """(N, J) px, NaN where the view saw no such joint or the pose lacks it."""
+    normalised: NDArray[np.float64]
+    """(N, J) error divided by the detection's expected noise."""
+    seen: NDArray[np.bool_]
+    """(N, J) whether the view saw the joint."""
+
+
+def residuals(detections: Detections2D, poses: Poses3D, rig: Rig) -> Residuals:
+    """Compare detections with the poses they were joined to: same frame, detection's person = pose's group.
+
+    A joint that the detections' skeleton lacks is left out. Detections that belong to no pose give no row.
+    """
+    row, pose = _links(detections, poses)
+    view = detections.view[row].astype(np.int64)
+    projected = rig.project(poses.xyz.astype(np.float64))  # (C, M, J, 2)
+    xy, noise = detections.xy[row], detections.noise_px[row]
+    if detections.skeleton.joints != poses.skeleton.joints:
+        xy = detections.skeleton.apply(poses.skeleton, xy)
+        noise = detections.skeleton.apply(poses.skeleton, noise[..., None])[..., 0]
+    error = np.linalg.norm(projected[view, pose] - xy, axis=-1) if len(row) else np.empty((0, len(poses.skeleton)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        normalised = np.where(noise > 0, error / noise, np.nan)
+    seen = np.asarray(np.isfinite(xy).all(-1))
+    return Residuals(detections.frame[row], view, poses.person[pose], error, normalised, seen)
+
+
+class ViewResiduals:
+    """Residuals of a whole take by view and joint, fed chunk by chunk."""
+
+    def __init__(self, rig: Rig, skeleton: Skeleton) -> None:
+        self.names = rig.names
+        self.skeleton = skeleton
+        self._rig = rig
+        cells = len(rig) * len(skeleton)
+        self._error, self._normalised = Histogram(cells), Histogram(cells)
+        self._used, self._joints = np.zeros(cells, np.int64), np.zeros(cells, np.int64)
+        self._found, self._matched = np.zeros(len(rig), np.int64), np.zeros(len(rig), np.int64)
+
+    def add(self, detections: Detections2D, poses: Poses3D) -> Residuals:
+        """Count a chunk of detections, persons filled in, and the poses of the same frames; returns their residuals."""
+        found = residuals(detections, poses, self._rig)
+        cell = found.view[:, None] * len(self.skeleton) + np.arange(len(self.skeleton))
+        self._error.add(cell.ravel(), found.error_px.ravel())
+        self._normalised.add(cell.ravel(), found.normalised.ravel())
+        np.add.at(self._joints, cell[found.seen], 1)
+        np.add.at(self._used, cell[found.normalised <= _USED_SIGMA], 1)
+        self._found += np.bincount(detections.view, minlength=len(self.names))
+        self._matched += np.bincount(found.view, minlength=len(self.names))
+        return found
+
+    @property
+    def median_px(self) -> NDArray[np.float64]:
+        """Median residual (C,) px of each view."""
+        return self._error.merged(len(self.names)).medians()
+
+    @property
+    def median_normalised(self) -> NDArray[np.float64]:
+        """Median residual (C,) of each view in units of the expected noise; 1.2 if the noise is as expected."""
+        return self._normalised.merged(len(self.names)).medians()
+
+    @property
+    def overall_normalised(self) -> float:
+        """Median residual of all views in units of the expected noise."""
+        return self._normalised.median()
+
+    @property
+    def by_view_and_joint_px(self) -> NDArray[np.float64]:
+        """Median residual (C, J) px, NaN where there is none."""
+        return self._error.medians().reshape(len(self.names), -1)
+
+    @property
+    def used_share(self) -> NDArray[np.float64]:
+        """Share (C,) of the joints a view saw of people in 3D that agree with the pose, within five times the noise."""
+        return _share(self._used.reshape(len(self.names), -1).sum(1), self._joints.reshape(len(self.names), -1).sum(1))
+
+    @property
+    def matched_share(self) -> NDArray[np.float64]:
+        """Share (C,) of a view's detections that belong to a person in 3D."""
+        return _share(self._matched, self._found)
+
+
+def _share(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
+
+
+def _links(detections: Detections2D, poses: Poses3D) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the detections that belong to a pose, and that pose's rows, by frame and group."""
+    key = {(f, g): i for i, (f, g) in enumerate(zip(poses.frame.tolist(), poses.group.tolist(), strict=True))}
+    whose = [key.get(pair, -1) for pair in zip(detections.frame.tolist(), detections.person.tolist(), strict=True)]
+    pose = np.array(whose, np.int64)
+    row = np.flatnonzero((pose >= 0) & (detections.person >= 0))
+    return row, pose[row]

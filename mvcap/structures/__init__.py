@@ -1,0 +1,1 @@
+"""Nouns of motion capture: skeletons, tables, footage, sessions. They know no verb."""

@@ -1,0 +1,193 @@
+"""What a stage leaves behind: a folder of chunks, one npz per range of frames, and a manifest of where it came from.
+
+A chunk is written whole or not at all and holds the stage's state at its end, so an interrupted stage goes on after its
+last chunk and ends with the same bytes as an undisturbed one. An artefact made with other settings or from other
+inputs is never taken for the one asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvcap.errors import SessionError, StaleError
+from mvcap.structures.npz import write_npz, write_text
+from mvcap.structures.skeleton import skeleton
+from mvcap.structures.table import Table
+
+T = TypeVar("T", bound=Table)
+_STATE = "state."
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an artefact comes from: the stage, its settings, and the identity of each input."""
+
+    stage: str
+    version: int
+    """Raised when the stage's method changes, so that older artefacts are remade."""
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, str]
+
+    def plain(self) -> dict[str, Any]:
+        """Return the origin as JSON holds it."""
+        whole = {"stage": self.stage, "version": self.version, "settings": self.settings, "inputs": self.inputs}
+        plain: dict[str, Any] = json.loads(json.dumps(whole, sort_keys=True, default=list))
+        return plain
+
+    @property
+    def fingerprint(self) -> str:
+        """Sha256 of the whole origin, through all inputs down to the footage."""
+        return hashlib.sha256(json.dumps(self.plain(), sort_keys=True).encode()).hexdigest()
+
+
+class Artefact(Generic[T]):
+    """One stage's result in a session folder."""
+
+    def __init__(self, folder: Path, kind: type[T]) -> None:
+        self.folder = folder
+        self.kind = kind
+
+    @property
+    def name(self) -> str:
+        """Name of the artefact: its folder's."""
+        return self.folder.name
+
+    @property
+    def manifest(self) -> dict[str, Any] | None:
+        """What is recorded of the artefact, or None where there is none."""
+        path = self.folder / "manifest.json"
+        try:
+            loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (json.JSONDecodeError, UnicodeDecodeError, OSError) as fault:
+            raise SessionError(f"{path} is damaged ({fault}); remove the folder {self.folder} and run again") from fault
+        return loaded
+
+    def begin(self, origin: Origin, skeleton_name: str, frames: int, chunk_frames: int) -> None:
+        """Make room for the artefact, or find the part of it that is there; StaleError where another one stands."""
+        recorded = self.manifest
+        if recorded is not None:
+            self._refuse_other(recorded, origin)
+            return
+        manifest = {
+            "format": 1,
+            "fingerprint": origin.fingerprint,
+            **origin.plain(),
+            "skeleton": skeleton_name,
+            "frames": frames,
+            "chunk_frames": chunk_frames,
+            "complete": False,
+        }
+        self._record(manifest)
+
+    def finish(self, **facts: Any) -> None:
+        """Mark the artefact complete and note facts about it, such as the seconds it took."""
+        self._record({**self._there(), **facts, "complete": True})
+
+    def note(self, **facts: Any) -> None:
+        """Note facts about the artefact while it is being made."""
+        self._record({**self._there(), **facts})
+
+    def remove(self) -> None:
+        """Delete the artefact: the manifest first, so that an interrupted removal leaves no half of one."""
+        (self.folder / "manifest.json").unlink(missing_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of it is there."""
+        recorded = self.manifest
+        return recorded is not None and bool(recorded["complete"])
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the artefact that is there."""
+        return str(self._there()["fingerprint"])
+
+    @property
+    def skeleton_name(self) -> str:
+        """Name of the skeleton of its rows."""
+        return str(self._there()["skeleton"])
+
+    def ranges(self) -> list[tuple[int, int]]:
+        """First frame and end (exclusive) of every chunk."""
+        recorded = self._there()
+        step = int(recorded["chunk_frames"])
+        frames = int(recorded["frames"])
+        return [(start, min(start + step, frames)) for start in range(0, frames, step)]
+
+    def has(self, start: int) -> bool:
+        """Whether the chunk that begins at a frame is there."""
+        return self._chunk(start).exists()
+
+    def write(self, start: int, rows: T, state: Mapping[str, NDArray[Any]] | None = None) -> None:
+        """Keep one chunk and the stage's state at its end."""
+        held = {f"{_STATE}{name}": np.asarray(value) for name, value in (state or {}).items()}
+        write_npz(self._chunk(start), {**rows.arrays(), **held})
+
+    def read(self, start: int) -> T:
+        """Rows of the chunk that begins at a frame."""
+        arrays = self._load(start)
+        return self.kind.from_arrays(skeleton(self.skeleton_name), arrays)
+
+    def state(self, start: int) -> dict[str, NDArray[Any]]:
+        """Return the state that was kept with a chunk."""
+        arrays = self._load(start)
+        return {name.removeprefix(_STATE): value for name, value in arrays.items() if name.startswith(_STATE)}
+
+    def chunks(self) -> Iterator[T]:
+        """All chunks in the order of frames, one at a time in memory."""
+        for start, _ in self.ranges():
+            yield self.read(start)
+
+    def _there(self) -> dict[str, Any]:
+        recorded = self.manifest
+        if recorded is None:
+            raise SessionError(f"{self.folder.parent} holds no {self.name} yet; run `mvcap {self.name}` first")
+        return recorded
+
+    def _record(self, manifest: Mapping[str, Any]) -> None:
+        write_text(self.folder / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+
+    def _chunk(self, start: int) -> Path:
+        return self.folder / f"{start:07d}.npz"
+
+    def _load(self, start: int) -> dict[str, NDArray[Any]]:
+        path = self._chunk(start)
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+        except (OSError, ValueError, KeyError) as fault:
+            raise SessionError(f"{path} cannot be read ({fault}); remake it with --redo {self.name}") from fault
+
+    def _refuse_other(self, recorded: Mapping[str, Any], origin: Origin) -> None:
+        if recorded["fingerprint"] == origin.fingerprint:
+            return
+        wanted = origin.plain()
+        changes = [
+            *_differences(recorded["settings"], wanted["settings"]),
+            *(f"input {name}" for name in wanted["inputs"] if recorded["inputs"].get(name) != wanted["inputs"][name]),
+        ]
+        if recorded["version"] != wanted["version"]:
+            changes.append("the method (another version of mvcap)")
+        raise StaleError(
+            f"{self.folder}: made with other settings or inputs ({'; '.join(changes) or 'origin'}); "
+            f"remake it with --redo {self.name}, or go back to what it was made with"
+        )
+
+
+def _differences(old: Any, new: Any, path: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted({*old, *new})
+        return [line for key in keys for line in _differences(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))]
+    return [] if old == new else [f"{path} was {old!r}, now {new!r}"]

@@ -1,0 +1,52 @@
+"""How large people are: the one place that knows human measures.
+
+Segment lengths of adults as shares of stature (Winter, "Biomechanics and Motor Control of Human Movement", 4th ed.,
+fig. 4.1), for a stature of 1.72 m. A single range of scales covers small children to very tall adults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvcap.structures.skeleton import Skeleton
+
+STATURE_M = 1.72
+_SHARE: Mapping[frozenset[str], float] = {
+    frozenset({"shoulder", "elbow"}): 0.186,
+    frozenset({"elbow", "wrist"}): 0.146,
+    frozenset({"hip", "knee"}): 0.245,
+    frozenset({"knee", "ankle"}): 0.246,
+    frozenset({"hip"}): 0.12,
+}
+SMALLEST, LARGEST = 0.4, 1.35
+"""Stature of the people there are, as a share of ``STATURE_M``: 0.7 m to 2.3 m."""
+
+
+def limb_lengths(skeleton: Skeleton, xyz: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Lengths (..., B') m of ``skeleton.limbs`` in joints (..., J, 3) m; NaN where an end is missing."""
+    ends = xyz[..., skeleton.limbs, :].astype(np.float64)
+    return np.asarray(np.linalg.norm(ends[..., 1, :] - ends[..., 0, :], axis=-1))
+
+
+def typical_limbs(skeleton: Skeleton) -> NDArray[np.float64]:
+    """Lengths (B',) m of ``skeleton.limbs`` in an adult of ``STATURE_M``."""
+    kinds = [frozenset(skeleton.joints[j].split("_")[1] for j in pair) for pair in skeleton.limbs]
+    return np.array([_SHARE[kind] * STATURE_M for kind in kinds])
+
+
+def body_scale(skeleton: Skeleton, xyz: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Size (...,) of bodies (..., J, 3) as a share of ``STATURE_M``: the median over limbs; NaN without any limb."""
+    ratio = limb_lengths(skeleton, xyz) / typical_limbs(skeleton)
+    known = np.isfinite(ratio).any(-1)
+    out = np.full(ratio.shape[:-1], np.nan)
+    out[known] = np.nanmedian(ratio[known], axis=-1)
+    return out
+
+
+def plausible_size(skeleton: Skeleton, xyz: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Whether each body (..., J, 3) is of human size; one whose limbs are not known is given the benefit of doubt."""
+    scale = body_scale(skeleton, xyz)
+    return np.asarray(~(scale < SMALLEST) & ~(scale > LARGEST))

@@ -1,0 +1,88 @@
+"""What the views saw: one row is one person in one view at one frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mvcap.structures.skeleton import Skeleton
+from mvcap.structures.table import Table, column
+
+
+@dataclass(frozen=True, eq=False)
+class Detections2D(Table):
+    """People in pictures. Missing joints have xy NaN and score 0, always together."""
+
+    frame: NDArray[np.int32] = column(dtype=np.int32)
+    view: NDArray[np.int16] = column(dtype=np.int16)
+    """Index of the view in the session's (and the rig's) order."""
+    person: NDArray[np.int32] = column(dtype=np.int32)
+    """Who it is across views, filled by association; -1 = nobody."""
+    carried: NDArray[np.int32] = column(dtype=np.int32)
+    """The estimator's own id of this person through time within the view; -1 = not followed."""
+    box: NDArray[np.float32] = column(4)
+    """left, top, right, bottom, px."""
+    xy: NDArray[np.float32] = column("J", 2)
+    """px, NaN where missing."""
+    score: NDArray[np.float32] = column("J")
+    """0..1."""
+    noise_px: NDArray[np.float32] = column("J")
+    """Expected standard deviation of xy along each axis, px; NaN where missing."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        missing = np.isnan(self.xy).any(-1)
+        if not np.array_equal(missing, self.score == 0):
+            raise ValueError("Detections2D: a joint is missing where xy is NaN and score is 0, both together")
+
+    @classmethod
+    def build(
+        cls,
+        skeleton: Skeleton,
+        frame: int,
+        view: int,
+        xy: ArrayLike,
+        score: ArrayLike,
+        noise_factor: float,
+        carried: ArrayLike | None = None,
+        box: ArrayLike | None = None,
+    ) -> Self:
+        """Rows of one picture from xy (M, J, 2) px and score (M, J): missing joints, boxes and noise made consistent.
+
+        A joint is missing where its xy is not finite or its score is not above 0. The noise is ``noise_factor`` times
+        the joint's annotator sigma times the body's size (square root of the area of its box), divided by the score:
+        an unsure joint is a noisier one.
+        """
+        points = np.array(xy, dtype=np.float64).reshape(-1, len(skeleton), 2)
+        scores = np.clip(np.nan_to_num(np.array(score, dtype=np.float64)).reshape(-1, len(skeleton)), 0, 1)
+        missing = ~np.isfinite(points).all(-1) | (scores < 1e-3)
+        points[missing], scores[missing] = np.nan, 0
+        boxes = joint_box(points) if box is None else np.array(box, dtype=np.float64).reshape(-1, 4)
+        noise = noise_factor * skeleton.sigma * body_size(boxes)[:, None] / np.where(missing, np.nan, scores)
+        rows = len(points)
+        ids = np.full(rows, -1) if carried is None else np.asarray(carried)
+        where = np.full(rows, frame), np.full(rows, view), np.full(rows, -1)
+        return cls(skeleton, *where, ids, boxes, points, scores, noise)
+
+
+def joint_box(xy: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Box (M, 4) round the finite joints of xy (M, J, 2); NaN for a row without any."""
+    seen = np.isfinite(xy).all(-1).any(-1)
+    boxes = np.full((len(xy), 4), np.nan)
+    if seen.any():
+        boxes[seen, :2] = np.nanmin(xy[seen], axis=1)
+        boxes[seen, 2:] = np.nanmax(xy[seen], axis=1)
+    return boxes
+
+
+def body_size(box: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Size (M,) of bodies in px: the square root of the box's area, a thin box counted at least a third as wide as long.
+
+    The floor keeps a body seen from the side, or with one joint column, from counting as a tiny one.
+    """
+    width, height = box[:, 2] - box[:, 0], box[:, 3] - box[:, 1]
+    long = np.maximum(width, height)
+    return np.asarray(np.sqrt(np.maximum(width, long / 3) * np.maximum(height, long / 3)), dtype=np.float64)

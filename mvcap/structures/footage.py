@@ -1,0 +1,299 @@
+"""The pictures of one view on disk: a video file or a folder of images, read by frame number and by time."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvcap.errors import InputError
+from mvcap.structures.container import missing_bytes
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+_IMAGES = {".jpg", ".jpeg", ".png"}
+_DEFAULT_IMAGE_RATE_HZ = 30.0
+_MIB = 1 << 20
+# Codecs whose packets and pictures do not pair off one to one: hidden reference pictures, empty packets.
+_COUNT_BY_DECODING = {"vp8", "mpeg4", "msmpeg4v3"}
+
+
+@dataclass(frozen=True, eq=False)
+class Footage:
+    """One view's pictures: what is known without decoding them, and a way to stream them.
+
+    size (w, h) px as shown, after the rotation flag; time_s (F,) f64 s from the container's own zero; pts (F,) i64 in
+    the container's time base, strictly increasing: of two pictures at one time the first counts; keys (K, 2) i64 dts
+    and pts of the pictures that decoding can start at; notes are lines for the user, such as an assumed rate.
+    """
+
+    path: Path
+    kind: str
+    size: tuple[int, int]
+    rate_hz: float
+    time_s: NDArray[np.float64] = field(repr=False)
+    pts: NDArray[np.int64] = field(repr=False)
+    rotation_deg: int
+    codec: str
+    keys: NDArray[np.int64] = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def frames(self) -> int:
+        """Number of frames F."""
+        return len(self.pts)
+
+    @classmethod
+    def probe(cls, path: str | Path, rate_hz: float | None = None) -> Footage:
+        """Look at a video or an image folder without decoding more than its first picture and its last ones.
+
+        rate_hz is the rate of an image folder in Hz (30 and a note when left out); a video brings its own times.
+        Raises InputError: no such file, not a video, no frames, cut short, an unreadable image.
+        """
+        path = Path(path)
+        if not path.exists():
+            raise InputError(f"{path}: no such file or folder; check the path")
+        return _probe_images(path, rate_hz) if path.is_dir() else _probe_video(path)
+
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """Stream frames start to stop (exclusive) as (frame, RGB uint8 (H, W, 3)), the rotation flag applied.
+
+        A frame is the same to the bit wherever reading begins. Memory stays constant. A damaged frame that the decoder
+        gives up is left out, its number with it. Raises InputError when an image file cannot be read.
+        """
+        start, stop, _ = slice(start, stop).indices(self.frames)
+        if start >= stop:
+            return iter(())
+        return self._read_images(start, stop) if self.kind == "images" else self._read_video(start, stop)
+
+    def identity(self) -> str:
+        """A fingerprint of the content that is cheap on large files: sha256 over sizes and the outermost MiB."""
+        digest = hashlib.sha256()
+        files = _image_files(self.path) if self.kind == "images" else [self.path]
+        for file in files:
+            name = file.name if self.kind == "images" else ""
+            digest.update(f"{name}:{file.stat().st_size};".encode())
+        for file in {files[0]: None, files[-1]: None}:
+            with file.open("rb") as stream:
+                digest.update(stream.read(_MIB))
+                stream.seek(max(0, file.stat().st_size - _MIB))
+                digest.update(stream.read(_MIB))
+        return digest.hexdigest()
+
+    def _read_images(self, start: int, stop: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        for frame, file in enumerate(_image_files(self.path)[start:stop], start):
+            image = _load_image(file)
+            if image.shape[1::-1] != self.size:
+                raise InputError(
+                    f"{file}: is {image.shape[1]}x{image.shape[0]} px, the first image of the folder is "
+                    f"{self.size[0]}x{self.size[1]} px; one view has one size, move the odd images out"
+                )
+            yield frame, image
+
+    def _read_video(self, start: int, stop: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        with _open(self.path) as (container, stream):
+            frame = start
+            for picture in _decode_from(container, stream, self._key_before(start)):
+                if picture.pts is None or picture.pts < self.pts[frame]:
+                    continue
+                while picture.pts > self.pts[frame]:  # left out by the decoder
+                    frame += 1
+                    if frame >= stop:
+                        return
+                if picture.pts == self.pts[frame]:
+                    yield frame, _upright(picture, self.rotation_deg)
+                    frame += 1
+                if frame >= stop:
+                    return
+
+    def _key_before(self, frame: int) -> int | None:
+        """Return the dts to seek to; none means from the start. A key shown later than the frame is of no use to it."""
+        before = np.flatnonzero(self.keys[:, 1] <= self.pts[frame])
+        return int(self.keys[before[-1], 0]) if len(before) and before[-1] > 0 else None
+
+
+def ticks(time_s: NDArray[np.float64]) -> tuple[NDArray[np.int64], float]:
+    """Put a view's frame times (F,) s on a regular clock: tick (F,) i64 from 0, and the length dt_s of a tick.
+
+    Dropped frames become missing ticks. Of two frames on one tick the first is kept and the other gets -1, so
+    ``(tick < 0).sum()`` counts them. Times rounded to the millisecond do not drift: the grid is laid through all times
+    at once, never summed up from rounded steps. dt_s is 0 where it cannot be known (fewer than two times).
+    """
+    time_s = np.asarray(time_s, np.float64)
+    if len(time_s) < 2:
+        return np.zeros(len(time_s), np.int64), 0.0
+    if not (np.diff(time_s) > 0).all():
+        raise ValueError("frame times must increase strictly")
+    since_s = time_s - time_s[0]
+    dt_s = _typical_interval_s(time_s)
+    # The interval gains precision as the span grows; all at once, a small error would add up to whole ticks.
+    spans = [8 << doubling for doubling in range(32) if 8 << doubling < len(time_s)]
+    for frames in [*spans, len(time_s)]:
+        tick, dt_s = _lay_grid(since_s[:frames], dt_s)
+    tick[1:][np.diff(tick) == 0] = -1
+    return tick, dt_s
+
+
+def _lay_grid(since_s: NDArray[np.float64], dt_s: float) -> tuple[NDArray[np.int64], float]:
+    """Round times (F,) s to a grid through all of them; return its ticks and the interval that fits them best."""
+    place = since_s / dt_s
+    # The first time may be the odd one out: the phase of the grid is the circular mean of all of them.
+    phase = np.angle(np.exp(2j * np.pi * place).mean()) / (2 * np.pi)
+    tick = np.rint(place - phase).astype(np.int64)
+    tick -= tick[0]
+    if tick[-1] == 0:
+        return tick, dt_s
+    centred = tick - tick.mean()
+    return tick, float(centred @ since_s / (centred @ centred))
+
+
+def _typical_interval_s(time_s: NDArray[np.float64]) -> float:
+    """Mean of the intervals that are one tick long, which averages out the rounding that the median keeps."""
+    interval_s = np.diff(time_s)
+    median_s = float(np.median(interval_s))
+    slack_s = min(max(0.1 * median_s, 0.0015), 0.4 * median_s)  # wide enough for times rounded to the millisecond
+    return float(interval_s[np.abs(interval_s - median_s) <= slack_s].mean())
+
+
+# Video files
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    import av
+
+    try:
+        container = av.open(str(path), "r")
+    except av.FFmpegError as error:
+        raise InputError(_why_unopened(path)) from error
+    with container:
+        if not container.streams.video:
+            raise InputError(f"{path}: holds no video stream; give the file that holds the pictures")
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = 2  # several views are read at once
+        yield container, stream
+
+
+def _why_unopened(path: Path) -> str:
+    with path.open("rb") as stream:
+        head = stream.read(12)
+    if not head:
+        return f"{path}: is empty (0 bytes); copy or record it again"
+    if head[4:8] == b"ftyp":
+        return f"{path}: is cut short, its index (moov) is missing; copy it again, or repair it with the original"
+    return f"{path}: is not a video that can be read; give an mp4, mov, mkv or avi file, or a folder of jpg or png"
+
+
+def _probe_video(path: Path) -> Footage:
+    if missing := missing_bytes(path):
+        raise InputError(f"{path}: is cut short, at least {missing} bytes are missing at its end; copy it again")
+    with _open(path) as (container, stream):
+        codec, time_base, average = stream.codec_context.name, stream.time_base, stream.average_rate
+        first = next(_decode_from(container, stream, None), None)
+        if first is None:
+            raise InputError(f"{path}: holds no picture that can be decoded (0 frames); record it again")
+    rotation = int(first.rotation) % 360
+    pts, keys = _timestamps(path, codec)
+    pts = pts[pts >= (first.pts or 0)]  # what comes before the first picture has lost what it refers to
+    if first.pts is None or not len(pts) or time_base is None:
+        raise InputError(f"{path}: its frames carry no times; put it into a container: ffmpeg -i FILE -c copy out.mp4")
+    time_s = pts.astype(np.float64) * float(time_base)
+    dt_s = ticks(time_s)[1]
+    size = (first.width, first.height) if rotation in (0, 180) else (first.height, first.width)
+    rate_hz = 1 / dt_s if dt_s else float(average or 1)
+    return Footage(path, "video", size, rate_hz, time_s, pts, rotation, codec, keys)
+
+
+def _timestamps(path: Path, codec: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Presentation times of all pictures and the keys, from the packets where decoding the end bears them out."""
+    if codec not in _COUNT_BY_DECODING:
+        with _open(path) as (container, stream):
+            packets = [
+                (p.pts, p.pts if p.dts is None else p.dts, p.is_keyframe, p.is_discard)
+                for p in container.demux(stream)
+                if p.size
+            ]
+            pts = np.unique([p[0] for p in packets if p[0] is not None and not p[3]]).astype(np.int64)
+            keys = np.array([p[1::-1] for p in packets if p[2] and p[0] is not None], np.int64).reshape(-1, 2)
+            complete = all(p[0] is not None for p in packets)
+        if complete and len(keys) and np.array_equal(_decoded_pts(path, keys[-1]), pts[pts >= keys[-1, 1]]):
+            return pts, keys
+    return _decoded_pts(path, None), np.empty((0, 2), np.int64)
+
+
+def _decoded_pts(path: Path, key: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    """Times of the pictures that come out of the decoder from a key (dts, pts) on, or from the start."""
+    with _open(path) as (container, stream):
+        pictures = _decode_from(container, stream, None if key is None else int(key[0]))
+        pts = np.unique([p.pts for p in pictures if p.pts is not None]).astype(np.int64)
+    return pts if key is None else pts[pts >= key[1]]
+
+
+def _decode_from(container: InputContainer, stream: VideoStream, key_dts: int | None) -> Iterator[VideoFrame]:
+    """Decode on from the key at or before key_dts; what a damaged packet would give is left out."""
+    import av
+
+    if key_dts is not None:
+        container.seek(key_dts, stream=stream, backward=True)
+    for packet in container.demux(stream):
+        try:
+            yield from packet.decode()
+        except av.error.InvalidDataError:
+            continue
+
+
+def _upright(picture: VideoFrame, rotation_deg: int) -> NDArray[np.uint8]:
+    image: Any = picture.to_ndarray(format="rgb24")
+    return image if rotation_deg == 0 else np.ascontiguousarray(np.rot90(image, rotation_deg // 90))
+
+
+# Folders of images
+
+
+def _image_files(folder: Path) -> list[Path]:
+    """Images in the order of the numbers in their names, so that 10 comes after 9."""
+    files = [file for file in folder.iterdir() if file.suffix.lower() in _IMAGES and not file.name.startswith(".")]
+    return sorted(
+        files,
+        key=lambda file: [
+            (part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"([0-9]+)", file.name)
+        ],
+    )
+
+
+def _probe_images(folder: Path, rate_hz: float | None) -> Footage:
+    files = _image_files(folder)
+    if not files:
+        raise InputError(f"{folder}: holds no jpg or png; give a video file or a folder of images")
+    if rate_hz is not None and not 0 < rate_hz < np.inf:
+        raise InputError(f"{folder}: a rate of {rate_hz} frames a second is not possible; give a number above 0")
+    notes = () if rate_hz else (f"{folder}: rate not given, {_DEFAULT_IMAGE_RATE_HZ:g} frames a second assumed",)
+    rate_hz = rate_hz or _DEFAULT_IMAGE_RATE_HZ
+    height, width = _load_image(files[0]).shape[:2]
+    frame = np.arange(len(files))
+    keys, codec = np.empty((0, 2), np.int64), files[0].suffix.lower()[1:]
+    return Footage(folder, "images", (width, height), rate_hz, frame / rate_hz, frame, 0, codec, keys, notes)
+
+
+def _load_image(file: Path) -> NDArray[np.uint8]:
+    import cv2
+
+    try:
+        data = np.fromfile(file, np.uint8)  # not imread, which fails on some names outside ASCII
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror}); check the file") from error
+    image: Any = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    if image is None:
+        raise InputError(f"{file}: is not an image that can be read; replace or remove it")
+    return np.ascontiguousarray(image[..., ::-1])

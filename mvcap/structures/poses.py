@@ -1,0 +1,57 @@
+"""People in the world: one row is one person at one frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvcap.structures.table import Table, column
+
+
+@dataclass(frozen=True, eq=False)
+class Poses3D(Table):
+    """3D skeletons in the world frame, metres. Missing joints have xyz NaN and score 0, always together."""
+
+    frame: NDArray[np.int32] = column(dtype=np.int32)
+    person: NDArray[np.int32] = column(dtype=np.int32)
+    """Who it is through time, filled by tracking (1, 2, 3 ...); before that the same as ``group``."""
+    group: NDArray[np.int32] = column(dtype=np.int32)
+    """The number that association gave this person in this frame: the link to the detections it came from."""
+    xyz: NDArray[np.float32] = column("J", 3)
+    """m, NaN where missing."""
+    score: NDArray[np.float32] = column("J")
+    """0..1."""
+    error_px: NDArray[np.float32] = column("J")
+    """Mean distance between the detections used and the reprojected joint, px."""
+    views: NDArray[np.uint8] = column("J", dtype=np.uint8)
+    """Number of views used."""
+    cov: NDArray[np.float32] = column("J", 6)
+    """Covariance of xyz, m^2: xx, xy, xz, yy, yz, zz."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not np.array_equal(np.isnan(self.xyz).any(-1), self.score == 0):
+            raise ValueError("Poses3D: a joint is missing where xyz is NaN and score is 0, both together")
+
+    def dense(self, frames: int, persons: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Positions (T, P, J, 3) of the given persons in frames 0..frames-1, NaN where a person is not."""
+        out = np.full((frames, len(persons), len(self.skeleton), 3), np.nan, dtype=np.float32)
+        for column_index, person in enumerate(persons):
+            mine = self.person == person
+            out[self.frame[mine], column_index] = self.xyz[mine]
+        return out
+
+
+_UPPER = np.array([[0, 1, 2], [1, 3, 4], [2, 4, 5]])
+
+
+def full_covariance(cov: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Matrices (..., 3, 3) from the six stored numbers (..., 6)."""
+    return cov[..., _UPPER]
+
+
+def packed_covariance(matrix: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Six numbers (..., 6) xx, xy, xz, yy, yz, zz of symmetric matrices (..., 3, 3)."""
+    return matrix[..., [0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2]]

@@ -1,0 +1,171 @@
+"""Skeletons: named joints, bones, mirror pairs, and how one skeleton is read as another.
+
+Joint names are shared between all tables, so conversion is by name; a joint that a source lacks but that
+follows from others (the pelvis as the middle of the hips) is a weighted sum of them, and anything else is NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvcap.errors import InputError
+
+# A joint as a weighted sum of joints that a source has. Head points: VoxelPose's rule for COCO on Campus.
+_EARS = {"left_ear": 0.5, "right_ear": 0.5}
+DERIVED: Mapping[str, Mapping[str, float]] = {
+    "pelvis": {"left_hip": 0.5, "right_hip": 0.5},
+    "neck": {"left_shoulder": 0.5, "right_shoulder": 0.5},
+    "thorax": {"left_shoulder": 0.5, "right_shoulder": 0.5},
+    "head_bottom": {"left_ear": 0.25, "right_ear": 0.25, "left_shoulder": 0.25, "right_shoulder": 0.25},
+    "head_top": {"left_ear": 0.75, "right_ear": 0.75, "left_shoulder": -0.25, "right_shoulder": -0.25},
+}
+
+# Standard deviation of a careful annotator divided by the square root of the body's area (COCO's keypoint
+# evaluation; feet and hands from COCO-WholeBody). An estimator's own factor multiplies it.
+ANNOTATOR_SIGMA: Mapping[str, float] = {
+    "nose": 0.026, "eye": 0.025, "ear": 0.035, "mouth": 0.026, "shoulder": 0.079, "elbow": 0.072, "wrist": 0.062,
+    "hip": 0.107, "knee": 0.087, "ankle": 0.089, "toe": 0.068, "heel": 0.066, "pinky": 0.062, "index": 0.062,
+    "thumb": 0.062, "neck": 0.079, "thorax": 0.079, "pelvis": 0.107, "head": 0.060,
+}  # fmt: skip
+
+# Segments whose length does not change with the pose.
+_RIGID = (
+    ("left_shoulder", "left_elbow"), ("left_elbow", "left_wrist"), ("left_hip", "left_knee"),
+    ("left_knee", "left_ankle"), ("right_shoulder", "right_elbow"), ("right_elbow", "right_wrist"),
+    ("right_hip", "right_knee"), ("right_knee", "right_ankle"), ("left_hip", "right_hip"),
+)  # fmt: skip
+_LIMBS = (*_RIGID, ("left_shoulder", "right_shoulder"))
+_TORSO = (("left_shoulder", "left_hip"), ("right_shoulder", "right_hip"))
+_NECK = (("neck", "left_shoulder"), ("neck", "right_shoulder"), ("neck", "pelvis"), ("pelvis", "left_hip"),
+         ("pelvis", "right_hip"))  # fmt: skip
+_FACE = (("nose", "left_eye"), ("nose", "right_eye"), ("left_eye", "left_ear"), ("right_eye", "right_ear"))
+_FEET = tuple(
+    (f"{side}_{a}", f"{side}_{b}")
+    for side in ("left", "right")
+    for a, b in (("ankle", "heel"), ("ankle", "big_toe"), ("heel", "big_toe"), ("big_toe", "small_toe"))
+)
+_HANDS = tuple(
+    (f"{side}_{a}", f"{side}_{b}")
+    for side in ("left", "right")
+    for a, b in (("wrist", "pinky"), ("wrist", "index"), ("wrist", "thumb"), ("pinky", "index"))
+)
+_HEAD = (("neck", "nose"), ("neck", "head_bottom"), ("head_bottom", "head_top"), ("neck", "head_top"))
+_ALL_BONES = (*_LIMBS, *_TORSO, *_NECK, *_FACE, *_FEET, *_HANDS, *_HEAD)
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """Joints in order, the bones between them, and each joint's mirror partner."""
+
+    name: str
+    joints: tuple[str, ...]
+    bones: NDArray[np.int64] = field(repr=False, compare=False)
+    """(B, 2) joint indices."""
+    root: str = "pelvis"
+
+    def __len__(self) -> int:
+        return len(self.joints)
+
+    def index(self, joint: str) -> int:
+        """Index of a joint by name; ValueError where the skeleton lacks it."""
+        return self.joints.index(joint)
+
+    @cached_property
+    def mirror(self) -> NDArray[np.int64]:
+        """(J,) index of the joint on the other side of the body; a middle joint is its own."""
+        swap = {"left": "right", "right": "left"}
+        partner = ["_".join(swap.get(part, part) for part in joint.split("_")) for joint in self.joints]
+        return np.array([self.joints.index(p) if p in self.joints else j for j, p in enumerate(partner)])
+
+    @cached_property
+    def limbs(self) -> NDArray[np.int64]:
+        """(B', 2) joint indices of the bones whose length is constant in a person, whatever the pose."""
+        have = set(self.joints)
+        pairs = [(self.index(a), self.index(b)) for a, b in _RIGID if a in have and b in have]
+        return np.array(pairs, dtype=np.int64).reshape(-1, 2)
+
+    @cached_property
+    def sigma(self) -> NDArray[np.float64]:
+        """(J,) annotator's standard deviation of each joint divided by the square root of the body's area."""
+        return np.array([_sigma_of(joint) for joint in self.joints])
+
+    @cached_property
+    def torso(self) -> NDArray[np.int64]:
+        """(K,) indices of hips and shoulders: what every human body shows and moves least."""
+        names = ("left_hip", "right_hip", "left_shoulder", "right_shoulder", "pelvis", "neck")
+        return np.array([j for j, joint in enumerate(self.joints) if joint in names], dtype=np.int64)
+
+    def convert(self, to: Skeleton) -> NDArray[np.float64]:
+        """Matrix (J_to, J) that reads this skeleton as another; a joint that cannot be had is a row of NaN."""
+        matrix = np.zeros((len(to), len(self)))
+        for row, joint in enumerate(to.joints):
+            recipe = {joint: 1.0} if joint in self.joints else DERIVED.get(joint, {})
+            if not recipe or any(source not in self.joints for source in recipe):
+                matrix[row] = np.nan
+                continue
+            for source, weight in recipe.items():
+                matrix[row, self.index(source)] = weight
+        return matrix
+
+    def apply(self, to: Skeleton, values: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Joint positions (..., J, D) as another skeleton's (..., J_to, D); NaN where a needed joint is missing."""
+        matrix = self.convert(to)
+        shape = (*values.shape[:-2], len(to), values.shape[-1])
+        out = np.full(shape, np.nan, dtype=values.dtype)
+        for row in np.flatnonzero(np.isfinite(matrix[:, 0])):
+            sources = np.flatnonzero(matrix[row])
+            out[..., row, :] = np.einsum("k,...kd->...d", matrix[row, sources], values[..., sources, :])
+        return out
+
+
+def _sigma_of(joint: str) -> float:
+    parts = set(joint.split("_"))
+    for name, value in ANNOTATOR_SIGMA.items():
+        if name in parts:
+            return value
+    raise KeyError(f"no annotator sigma for joint {joint!r}")
+
+
+def _make(name: str, joints: str) -> Skeleton:
+    expanded = [j.replace("L.", "left_").replace("R.", "right_") for j in joints.split()]
+    have = set(expanded)
+    bones = [(expanded.index(a), expanded.index(b)) for a, b in _ALL_BONES if a in have and b in have]
+    return Skeleton(name, tuple(expanded), np.array(bones, dtype=np.int64).reshape(-1, 2))
+
+
+_SHELF = """R.ankle R.knee R.hip L.hip L.knee L.ankle R.wrist R.elbow R.shoulder L.shoulder L.elbow L.wrist
+            head_bottom head_top"""
+
+SKELETONS: Mapping[str, Skeleton] = {
+    s.name: s
+    for s in (
+        _make("blazepose33", """nose L.eye_inner L.eye L.eye_outer R.eye_inner R.eye R.eye_outer L.ear R.ear
+              mouth_left mouth_right L.shoulder R.shoulder L.elbow R.elbow L.wrist R.wrist L.pinky R.pinky L.index
+              R.index L.thumb R.thumb L.hip R.hip L.knee R.knee L.ankle R.ankle L.heel R.heel L.big_toe R.big_toe"""),
+        _make("coco17", """nose L.eye R.eye L.ear R.ear L.shoulder R.shoulder L.elbow R.elbow L.wrist R.wrist
+              L.hip R.hip L.knee R.knee L.ankle R.ankle"""),
+        _make("body25", """nose neck R.shoulder R.elbow R.wrist L.shoulder L.elbow L.wrist pelvis R.hip R.knee R.ankle
+              L.hip L.knee L.ankle R.eye L.eye R.ear L.ear L.big_toe L.small_toe L.heel R.big_toe R.small_toe R.heel"""),
+        _make("halpe26", """nose L.eye R.eye L.ear R.ear L.shoulder R.shoulder L.elbow R.elbow L.wrist R.wrist
+              L.hip R.hip L.knee R.knee L.ankle R.ankle head_top neck pelvis L.big_toe R.big_toe L.small_toe R.small_toe
+              L.heel R.heel"""),
+        _make("mpii16", """R.ankle R.knee R.hip L.hip L.knee L.ankle pelvis thorax head_bottom head_top R.wrist R.elbow
+              R.shoulder L.shoulder L.elbow L.wrist"""),
+        _make("panoptic19", """neck nose pelvis L.shoulder L.elbow L.wrist L.hip L.knee L.ankle R.shoulder R.elbow
+              R.wrist R.hip R.knee R.ankle L.eye L.ear R.eye R.ear"""),
+        _make("shelf14", _SHELF),
+        _make("shelf15", _SHELF + " pelvis"),
+    )
+}  # fmt: skip
+
+
+def skeleton(name: str) -> Skeleton:
+    """Skeleton by name; InputError lists the names there are."""
+    if name not in SKELETONS:
+        raise InputError(f"unknown skeleton {name!r}; there are: {', '.join(sorted(SKELETONS))}")
+    return SKELETONS[name]

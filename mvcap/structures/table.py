@@ -1,0 +1,84 @@
+"""Frozen tables of parallel columns: one row is one thing, shapes are declared once and checked at the door.
+
+A table class declares its columns with ``column("J", 2)``: the axes after the row axis M, as letters or numbers.
+``J`` is the number of joints of the table's skeleton.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvcap.structures.skeleton import Skeleton
+
+
+def column(*axes: str | int, dtype: type[np.generic] = np.float32) -> Any:
+    """Declare a column (M, *axes) of a table."""
+    return field(metadata={"axes": axes, "dtype": np.dtype(dtype)}, repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Base of the row tables; see ``Detections2D`` and ``Poses3D``."""
+
+    skeleton: Skeleton
+
+    def __post_init__(self) -> None:
+        rows = -1
+        for spec in fields(self)[1:]:
+            array = np.array(getattr(self, spec.name), dtype=spec.metadata["dtype"], order="C", copy=True)
+            rows = len(array) if rows < 0 and array.ndim else rows
+            expected = (rows, *(len(self.skeleton) if a == "J" else a for a in spec.metadata["axes"]))
+            if array.shape != expected:
+                raise ValueError(
+                    f"{type(self).__name__}.{spec.name} has shape {array.shape}; expected {expected} "
+                    f"(M{''.join(f', {a}' for a in spec.metadata['axes'])}) for skeleton {self.skeleton.name}"
+                )
+            array.setflags(write=False)
+            object.__setattr__(self, spec.name, array)
+
+    @classmethod
+    def columns(cls) -> tuple[str, ...]:
+        """Names of the columns, in order."""
+        return tuple(spec.name for spec in fields(cls)[1:])
+
+    @classmethod
+    def empty(cls, skeleton: Skeleton) -> Self:
+        """Return a table without rows."""
+        size = {"J": len(skeleton)}
+        arrays = [
+            np.zeros((0, *(size.get(a, a) for a in spec.metadata["axes"])), spec.metadata["dtype"])
+            for spec in fields(cls)[1:]
+        ]
+        return cls(skeleton, *arrays)
+
+    @classmethod
+    def concatenate(cls, tables: Sequence[Self], skeleton: Skeleton) -> Self:
+        """Rows of all tables in order; the skeleton is needed where there are none."""
+        if not tables:
+            return cls.empty(skeleton)
+        return cls(skeleton, *(np.concatenate([getattr(t, name) for t in tables]) for name in cls.columns()))
+
+    @classmethod
+    def from_arrays(cls, skeleton: Skeleton, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Make a table of named columns; KeyError names a missing one."""
+        return cls(skeleton, *(arrays[name] for name in cls.columns()))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the columns by name."""
+        return {name: getattr(self, name) for name in self.columns()}
+
+    def __len__(self) -> int:
+        return len(getattr(self, self.columns()[0]))
+
+    def __getitem__(self, rows: slice | NDArray[Any] | Iterable[int]) -> Self:
+        picked = rows if isinstance(rows, slice) else np.asarray(rows)
+        return type(self)(self.skeleton, *(getattr(self, name)[picked] for name in self.columns()))
+
+    def with_columns(self, **columns: NDArray[Any]) -> Self:
+        """Return the table with some columns exchanged."""
+        return replace(self, **columns)

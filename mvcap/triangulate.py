@@ -1,0 +1,85 @@
+"""The verb ``triangulate``: rows with persons and a rig become 3D skeletons, with the evidence for every joint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from calib import Rig
+from calib.robust import GATE, triangulate_robust
+from mvcap import stages
+from mvcap.config import plain
+from mvcap.errors import ConfigError
+from mvcap.progress import Progress, silent
+from mvcap.stages import State
+from mvcap.structures.artefact import Artefact
+from mvcap.structures.detections import Detections2D
+from mvcap.structures.poses import Poses3D, packed_covariance
+from mvcap.structures.session import Session
+
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class TriangulateConfig:
+    """Settings of the verb ``triangulate``."""
+
+    gate_sigma: float = GATE
+    """A view whose joint is further off than so many standard deviations is not used for that joint."""
+    min_score: float = 0.1
+    """Joints of lower score in a view are not used."""
+
+    def __post_init__(self) -> None:
+        if self.gate_sigma <= 0:
+            raise ConfigError("config key 'triangulate.gate_sigma' is above 0")
+
+
+def triangulate(session: str | Path | Session, *, redo: bool = False, progress: Progress = silent) -> Artefact[Poses3D]:
+    """Triangulate the people of every frame of a session."""
+    session = session if isinstance(session, Session) else Session.open(session)
+    before = stages.detections(session, "associate")
+    config = session.settings("triangulate", TriangulateConfig)
+    if redo:
+        stages.discard(session, "triangulate")
+    rig = session.rig
+
+    def make(start: int, stop: int, state: State) -> tuple[Poses3D, State]:
+        return triangulate_rows(before.read(start), rig, config), {}
+
+    origin = stages.origin_of("triangulate", _VERSION, plain(config), before, session)
+    return stages.run(session, session.artefact("triangulate", Poses3D), origin, before.skeleton_name, make, progress)
+
+
+def triangulate_rows(rows: Detections2D, rig: Rig, config: TriangulateConfig) -> Poses3D:
+    """Poses of the people in associated rows, all frames, people and joints at once.
+
+    A joint is there where at least two views agree on it. Its score is the mean score of the views used, times the
+    share of the views that saw it and were used. error_px is the mean distance in the views used.
+    """
+    rows = rows[rows.person >= 0]
+    keys, place = np.unique(np.stack([rows.frame, rows.person], axis=-1), axis=0, return_inverse=True)
+    shape = (len(rig), len(keys), len(rows.skeleton))
+    xy, noise, score = np.full((*shape, 2), np.nan), np.full(shape, np.nan), np.zeros(shape)
+    sure = rows.score >= config.min_score
+    xy[rows.view, place] = np.where(sure[..., None], rows.xy, np.nan)
+    noise[rows.view, place] = rows.noise_px
+    score[rows.view, place] = np.where(sure, rows.score, 0)
+    points = triangulate_robust(rig, xy, noise, config.gate_sigma)
+    used = points.used.sum(0)
+    found = used > 0
+    seen = np.maximum((score > 0).sum(0), 1)
+    mean_score = np.where(points.used, score, 0).sum(0) / np.maximum(used, 1)
+    error = np.where(points.used, points.residual_px, 0).sum(0) / np.maximum(used, 1)
+    return Poses3D(
+        rows.skeleton,
+        frame=keys[:, 0],
+        person=keys[:, 1],
+        group=keys[:, 1],
+        xyz=points.xyz,
+        score=np.where(found, mean_score * used / seen, 0),
+        error_px=np.where(found, error, np.nan),
+        views=used,
+        cov=packed_covariance(points.cov),
+    )

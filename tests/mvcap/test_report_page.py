@@ -1,0 +1,123 @@
+"""The report in a real browser: opens from disk, asks nobody for anything, fits a phone, in light and dark."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from walking_take import COCO, RATE_HZ, chunked, detections, poses, rig
+
+from mvcap.pictures import plots
+from mvcap.pictures.contact_sheet import ContactSheet
+from mvcap.pictures.series import SeriesCollector
+from mvcap.quality import PoseQuality, summarise
+from mvcap.report_page import render
+from mvcap.residuals import ViewResiduals
+from mvcap.structures.poses import Poses3D
+from mvcap.structures.video_writer import write_video
+
+FRAMES = 60
+RIG = rig()
+SECTIONS = (
+    "verdict", "people", "warnings", "moments", "overlays", "presence", "above", "side", "bones", "errors", "views",
+    "settings", "timing",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def material():
+    table = poses(FRAMES)
+    quality, views = PoseQuality(COCO, FRAMES), ViewResiduals(RIG, COCO)
+    series = SeriesCollector(COCO, FRAMES, RATE_HZ)
+    seen = detections(table, RIG)
+    for chunk, found in zip(chunked(table, FRAMES, 20), chunked(seen, FRAMES, 20), strict=True):
+        quality.add(chunk)
+        series.add(chunk)
+        series.add_residuals(views.add(found, chunk))
+    seconds = {"estimate": 0.2, "associate": 0.004}
+    warnings = ["view cam03: 12 frames are missing <b>here</b>"]
+    summary = summarise(quality, RATE_HZ, RIG.names, views, quality, seconds, warnings)
+    sheet = ContactSheet([0, 30], RIG.names, RATE_HZ)
+    sheet.add(0, 0, np.full((90, 160, 3), 99, np.uint8))
+    pictures = {
+        "contact_sheet": sheet.jpeg(),
+        "presence": plots.presence(series),
+        "above": plots.from_above(series, RIG),
+        "side": plots.from_the_side(series, RIG, "png"),
+        "bones": plots.bone_lengths(series),
+        "errors": plots.errors(series, RIG.names),
+    }
+    return summary, pictures
+
+
+def page_of(material, **more):
+    settings = {"estimator": {"name": "blazepose", "detect_every": 5}, "views": ["cam01"]}
+    videos = {"cam01": "overlays/cam 01.mp4"}
+    return render(
+        *material, videos, title="walk </title><script>", settings=settings, provenance={"rig": "ab" * 32}, **more
+    )
+
+
+def test_the_page_holds_everything_and_escapes_it(material):
+    html = page_of(material)
+    assert all(f'id="{name}"' in html for name in SECTIONS)
+    assert "<script" not in html and "<b>here" not in html and "&lt;b&gt;here" in html
+    assert "http:" not in html and "https:" not in html
+    assert html.count("data:image/svg+xml;base64,") == 4 and "data:image/png" in html and "data:image/jpeg" in html
+    assert 'src="overlays/cam%2001.mp4"' in html and "estimator.detect_every" in html
+    assert "This take can be trusted" in html
+
+
+def test_a_summary_from_disk_gives_the_same_page(material):
+    summary, pictures = material
+    assert page_of((json.loads(json.dumps(summary)), pictures)) == page_of(material)
+
+
+def test_a_take_with_nobody_still_has_a_page():
+    quality = PoseQuality(COCO, FRAMES)
+    quality.add(Poses3D.empty(COCO))
+    html = render(summarise(quality, RATE_HZ, ["cam01"]), {}, {})
+    assert "Do not trust this take" in html and "Nobody was found" in html and "Not measured" in html
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../elsewhere.mp4", "C:/video.mp4", "https://example.org/a.mp4"])
+def test_videos_lie_below_the_page(material, path):
+    with pytest.raises(ValueError, match="below the report's folder"):
+        render(*material, {"cam01": path})
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium on this machine; apt-get install chromium")
+    with playwright.sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 1200), ("light", 390), ("dark", 390)])
+def test_the_report_opens_from_disk_offline(browser, material, tmp_path, scheme, width):
+    (tmp_path / "overlays").mkdir()
+    write_video(tmp_path / "overlays" / "cam 01.mp4", [np.full((90, 160, 3), 99, np.uint8)] * 10, 25.0, (160, 90))
+    (tmp_path / "report.html").write_text(page_of(material), encoding="utf-8")
+    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900}, offline=True)
+    page = context.new_page()
+    said, asked = [], []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((tmp_path / "report.html").as_uri())
+    page.wait_for_function("[...document.images].every(image => image.complete)")
+    page.wait_for_function("document.querySelector('video').readyState >= 1")
+    assert said == []
+    assert all(url.startswith(("file:", "data:")) for url in asked)
+    assert all(page.locator(f"#{name}").is_visible() for name in SECTIONS)
+    assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")  # nothing sticks out sideways
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
+    assert dark == (scheme == "dark")
+    context.close()
