@@ -17,6 +17,7 @@ from calib.rig import Rig
 
 GATE = 3.5  # standard deviations: of two-dimensional normal residuals, 0.2 % are larger
 _STEPS = 5
+_SOFTNESS = 1.4  # kernel scale over gate: sharper ones jump between subsets of views that disagree slightly
 _MOST_PAIRS = 28  # all pairs of 8 views; with more views, those of the least noise
 
 
@@ -101,7 +102,7 @@ def _cost(rig: Rig, points: Floats, xy: Floats, weight: Floats, gate: float) -> 
 
 def _descend(rig: Rig, points: Floats, xy: Floats, weight: Floats, gate: float) -> tuple[Floats, Floats, Floats]:
     """Robust Gauss-Newton: points (N, 3), precision (N, 3, 3) of the unit-weight kernel, residuals (C, N) px."""
-    scale = gate / 1.5
+    scale = _SOFTNESS * gate
     points = points.copy()
     for _ in range(_STEPS):
         projected, slope = rig.project_with_jacobian(points)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mvcap import plugins, stages
+from mvcap.body_rays import exchanged_rows, put_right
 from mvcap.progress import Progress, silent
 from mvcap.stages import State
 from mvcap.structures.artefact import Artefact
@@ -19,7 +20,10 @@ _VERSION = 1
 def associate(
     session: str | Path | Session, *, redo: bool = False, progress: Progress = silent
 ) -> Artefact[Detections2D]:
-    """Fill the column ``person`` of a session's detections, frame by frame, with the associator its settings name."""
+    """Fill the column ``person`` of a session's detections, frame by frame, with the associator its settings name.
+
+    Where the views of a person contradict each other about left and right, the minority's joints are exchanged.
+    """
     session = session if isinstance(session, Session) else Session.open(session)
     before = stages.detections(session, "estimate")
     associator, settings = plugins.load("associator", session.overrides)
@@ -30,10 +34,14 @@ def associate(
     def make(start: int, stop: int, state: State) -> tuple[Detections2D, State]:
         rows = before.read(start)
         person = np.full(len(rows), -1, np.int32)
+        flip = np.zeros(len(rows), bool)
         for frame in np.unique(rows.frame):
             mine = np.flatnonzero(rows.frame == frame)
             person[mine] = associator.associate(rows[mine], rig)
-        return rows.with_columns(person=person), {}
+            flip[mine] = exchanged_rows(rows[mine].with_columns(person=person[mine]), rig)
+        return put_right(rows.with_columns(person=person), flip), {}
 
     origin = stages.origin_of("associate", _VERSION, settings, before, session)
-    return stages.run(session, session.artefact("associate", Detections2D), origin, before.skeleton_name, make, progress)
+    return stages.run(
+        session, session.artefact("associate", Detections2D), origin, before.skeleton_name, make, progress
+    )

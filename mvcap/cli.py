@@ -159,6 +159,17 @@ def _make(sources: tuple[str, ...], folder: Path | None, changes: dict[str, Any]
     return session
 
 
+def _opened(folder: Path, changes: dict[str, Any]) -> Any:
+    """Open a session with changed settings; they and the ones it has are checked before anything is kept."""
+    from mvcap import settings
+    from mvcap.structures.session import Session
+
+    session = Session.open(folder)
+    settings.check(config.merged(session.overrides, changes))
+    session.override(changes)
+    return session
+
+
 def _default_folder(source: str) -> Path:
     path = Path(source.partition("=")[2] or source).resolve()
     place = path if path.is_dir() else path.parent
@@ -171,7 +182,9 @@ def _say_session(session: Any, as_json: bool) -> None:
         click.echo(json.dumps({"session": str(session.folder), "views": session.names, "frames": session.frames,
                                "rate_hz": session.rate_hz, "notes": session.notes}))  # fmt: skip
         return
-    click.echo(f"{len(session.views)} views ({', '.join(session.names)}), {session.frames} frames, {session.rate_hz:.6g} Hz")
+    click.echo(
+        f"{len(session.views)} views ({', '.join(session.names)}), {session.frames} frames, {session.rate_hz:.6g} Hz"
+    )
     _say_notes(session)
     click.echo(f"session: {session.folder.resolve()}")
 
@@ -218,12 +231,9 @@ def _opened_or_made(
     sources: tuple[str, ...], folder: Path | None, frames: int | None, changes: dict[str, Any], rig: dict[str, Any]
 ) -> Any:
     from mvcap.init import init_without_footage
-    from mvcap.structures.session import Session
 
     if len(sources) == 1 and (Path(sources[0]) / "session.yaml").exists():
-        session = Session.open(sources[0])
-        session.override(changes)
-        return session
+        return _opened(Path(sources[0]), changes)
     if rig["rig"] is None:
         raise InputError(f"{sources[0]} is not a session; a calibration is needed: --rig FILE")
     if sources == ("-",):
@@ -235,13 +245,16 @@ def _opened_or_made(
     return _make(sources, folder, changes, rig)
 
 
+def _shown(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
 def _say_summary(summary: dict[str, Any]) -> None:
     for one in summary["people"]:
-        error, spread = one["median_reprojection_px"], one["bone_spread"]
+        error, spread = _shown(one["median_reprojection_px"], ".1f"), _shown(one["bone_spread"], ".1%")
         click.echo(
             f"person {one['id']}: {one['frames']} of {summary['frames']} frames, reprojection "
-            f"{'-' if error is None else format(error, '.1f')} px, bones ±{'-' if spread is None else format(spread, '.1%')}, "
-            f"{one['views_used']} views"
+            f"{error} px, bones ±{spread}, {one['views_used']} views"
         )
     click.echo(f"verdict: {summary['verdict']['level']}")
     for reason in [*summary["verdict"]["reasons"], *summary["warnings"]]:
@@ -258,10 +271,8 @@ def _stage(name: str, about: str) -> None:
     @json_option
     def run(session: Path, redo: bool, changes: dict[str, Any], as_json: bool) -> None:
         import mvcap
-        from mvcap.structures.session import Session
 
-        opened = Session.open(session)
-        opened.override(changes)
+        opened = _opened(session, changes)
         with _bar(as_json) as progress:
             made = getattr(mvcap, name)(opened, redo=redo, progress=progress)
         facts = made.manifest
@@ -297,10 +308,8 @@ def export(
 ) -> None:
     """Write a session's poses for other tools."""
     from mvcap.export import export as run
-    from mvcap.structures.session import Session
 
-    opened = Session.open(session)
-    opened.override(changes)
+    opened = _opened(session, changes)
     files = run(opened, formats or None, axes=axes, folder=folder, stage=stage)
     click.echo(json.dumps({"files": [str(f) for f in files]}) if as_json else "\n".join(str(f) for f in files))
 
@@ -312,10 +321,8 @@ def export(
 def report(session: Path, changes: dict[str, Any], as_json: bool) -> None:
     """Write pictures and numbers that show whether to trust a take."""
     from mvcap.report import report as run
-    from mvcap.structures.session import Session
 
-    opened = Session.open(session)
-    opened.override(changes)
+    opened = _opened(session, changes)
     with _bar(as_json) as progress:
         summary = run(opened, progress=progress)
     if as_json:
@@ -336,7 +343,7 @@ def assets_list(as_json: bool) -> None:
     """List what there is: state, size, licence, what needs it and where it comes from."""
     from mvcap.assets import status
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"name": a.name, "state": state, "size": a.size, "sha256": a.sha256, "licence": a.licence,
          "needed_by": a.needed_by, "source": str(a.source)}
         for a, state in status()

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -57,10 +59,21 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
         item = typing.get_args(hint)[0]
         parts = value if isinstance(value, list | tuple) else [value]
         return tuple(_convert(item, part, path) for part in parts)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if hint is float:
+        value = _number(value)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"config key {path!r} is a finite number, not {value}")
     if isinstance(hint, type) and (not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool)):
         raise ConfigError(f"config key {path!r} is a {hint.__name__}, not {_shown(value)}")
+    return value
+
+
+def _number(value: Any) -> Any:
+    """A whole number, and what YAML takes for text as it lacks a dot (1e-3), as a float; all else as it is."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, str) and re.fullmatch(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+", value):
+        return float(value)
     return value
 
 

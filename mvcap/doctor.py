@@ -19,7 +19,6 @@ _PACKAGES: dict[str, str] = {
     "av": "video in and out",
     "ai-edge-litert": "estimator blazepose",
     "onnxruntime": "estimator topdown",
-    "ezc3d": "C3D files",
     "pyarrow": "parquet files",
     "matplotlib": "plots of the report",
     "jinja2": "report.html",
@@ -77,7 +76,9 @@ def _one_cv2() -> list[Finding]:
     there = [name for name in flavours if _version(name) is not None]
     if len(there) < 2:
         return []
-    return [Finding("cv2", "broken", f"{' and '.join(there)} overwrite each other; uninstall all, install the last one")]
+    return [
+        Finding("cv2", "broken", f"{' and '.join(there)} overwrite each other; uninstall all, install the last one")
+    ]
 
 
 def _models() -> list[Finding]:

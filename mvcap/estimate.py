@@ -46,9 +46,9 @@ def estimate(
     config = session.settings("estimate", EstimateConfig)
     estimator, settings = plugins.load("estimator", session.overrides)
     views = tuple(View(i, v.name, v.size, session.rate_hz, session.frames) for i, v in enumerate(session.views))
+    source = estimator.prepare(views)
     if redo:
         stages.discard(session, "estimate")
-    source = estimator.prepare(views)
     origin = Origin("estimate", _VERSION, settings, {"take": session.identity, "source": source})
     work = _Views(session, estimator, views, config.threads or os.cpu_count() or 1)
     place = session.artefact("estimate", Detections2D)
@@ -58,7 +58,11 @@ def estimate(
             jobs = [pool.submit(work.one_view, view, start, stop, _of_view(state, view)) for view in views]
             done = [job.result() for job in jobs]
             rows = Detections2D.concatenate([rows for rows, _ in done], estimator.skeleton)
-            after = {f"{view.index}.{key}": value for view, (_, own) in zip(views, done, strict=True) for key, value in own.items()}
+            after = {
+                f"{view.index}.{key}": value
+                for view, (_, own) in zip(views, done, strict=True)
+                for key, value in own.items()
+            }
             return rows[np.argsort(rows.frame, kind="stable")], after
 
         return stages.run(session, place, origin, estimator.skeleton.name, make, progress)
@@ -104,11 +108,9 @@ class _Views:
         from mvcap.structures.npz import written_whole
 
         with written_whole(self.session.folder / "masks" / view.name / f"{frame:07d}.png") as temporary:
-            cv2.imwrite(str(temporary), masks)
+            temporary.write_bytes(cv2.imencode(".png", masks)[1].tobytes())  # imwrite keeps a full disk to itself
 
 
 def _of_view(state: State, view: View) -> State:
     prefix = f"{view.index}."
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-
-

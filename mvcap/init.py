@@ -65,7 +65,7 @@ def init(
     )
     frame_of, time_s = _timeline(clips, length, notes)
     views = tuple(_source(clip) for clip in clips)
-    session = Session(Path(folder), views, rate, length, tuple([*notes, *fit_notes]))
+    session = Session(Path(folder), views, rate, length, (*notes, *fit_notes))
     return _settled(session, fitted, frame_of, time_s)
 
 
@@ -177,9 +177,7 @@ def _common_length(clips: list[_Clip], trim: bool, notes: list[str]) -> int:
     return min(lengths)
 
 
-def _timeline(
-    clips: list[_Clip], length: int, notes: list[str]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _timeline(clips: list[_Clip], length: int, notes: list[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Frame of each view at each tick (T, C), -1 = dropped, and its container time (T, C), NaN = dropped."""
     frame_of = np.full((length, len(clips)), -1, dtype=np.int64)
     time_s = np.full((length, len(clips)), np.nan)
@@ -197,5 +195,3 @@ def _timeline(
 def _source(clip: _Clip) -> ViewSource:
     footage = clip.footage
     return ViewSource(clip.name, str(footage.path.resolve()), footage.size, footage.identity())
-
-

@@ -132,7 +132,7 @@ def plugin_class(kind: str, name: str) -> type[Any]:
         raise PluginError(f"no {kind} {name!r}; {hint}there are: {', '.join(TABLE[kind])}, or 'package.module:Class'")
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as fault:
+    except (ImportError, AttributeError, ValueError, TypeError) as fault:
         raise PluginError(f"{kind} {name!r} cannot be loaded: {fault}") from fault
     if not isinstance(found, type) or not hasattr(found, "Config"):
         raise PluginError(f"{kind} {name!r} is not a class with a Config dataclass")

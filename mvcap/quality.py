@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.residuals import Histogram, ViewResiduals
+from mvcap.residuals import USED_SIGMA, Histogram, Residuals, ViewResiduals
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
 from mvcap.verdict import verdict
@@ -83,8 +83,12 @@ class PoseQuality:
         self.frames_with_people = 0
         self.people_at_once = 0
 
-    def add(self, poses: Poses3D) -> None:
-        """Count a chunk of poses."""
+    def add(self, poses: Poses3D, found: Sequence[Residuals] | None = None) -> None:
+        """Count a chunk of poses.
+
+        With the residuals of the same frames, reprojection errors are those of every view and joint that was used;
+        without, each joint's mean over its views, as the poses hold it.
+        """
         if not len(poses):
             return
         per_frame = np.unique(poses.frame, return_counts=True)[1]
@@ -94,11 +98,21 @@ class PoseQuality:
         lengths = limb_lengths(poses)
         limb = np.tile(np.arange(lengths.shape[1]), len(poses))
         self.lengths.add(limb, lengths.ravel())
-        self.error.add(np.tile(np.arange(len(self.skeleton)), len(poses)), poses.error_px.ravel())
+        if found is None:
+            self._add_errors(poses.person, poses.error_px)
+        for part in found or ():
+            self._add_errors(part.person, np.where(part.normalised <= USED_SIGMA, part.error_px, np.nan))
         self.missing += (poses.score == 0).sum(0)
         for person in np.unique(poses.person).tolist():
             mine = poses.person == person
             self._add_person(self._person(person), poses[mine], lengths[mine])
+
+    def _add_errors(self, person: NDArray[np.integer], error_px: NDArray[np.floating]) -> None:
+        """Count distances (N, J) px of the persons (N,), NaN where unknown."""
+        self.error.add(np.tile(np.arange(len(self.skeleton)), len(error_px)), error_px.ravel())
+        for one in np.unique(person).tolist():
+            mine = error_px[person == one].ravel()
+            self._person(one).error.add(np.zeros(len(mine), np.int64), mine)
 
     def _person(self, person: int) -> _Person:
         if person not in self.people:
@@ -111,8 +125,6 @@ class PoseQuality:
         one.last = int(rows.frame.max())
         one.frames += len(rows)
         one.missing += int((~there).sum())
-        error = rows.error_px.ravel()
-        one.error.add(np.zeros(len(error), np.int64), error)
         one.views += np.bincount(rows.views[there], minlength=256)
         one.limbs.add(lengths)
         piece = rows.frame.astype(np.int64) * len(one.joints) // self.frames

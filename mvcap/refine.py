@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calib import Rig
 from mvcap import plugins, stages
 from mvcap.config import plain
 from mvcap.errors import ConfigError
 from mvcap.plugins import Refiner
 from mvcap.progress import Progress, silent
+from mvcap.residuals import residuals
 from mvcap.stages import State
 from mvcap.structures.artefact import Artefact
 from mvcap.structures.body import limb_lengths
+from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.session import Session
 from mvcap.structures.skeleton import skeleton
+from mvcap.triangulate import TriangulateConfig
 
+T = TypeVar("T", Detections2D, Poses3D)
 _VERSION = 1
 _CHUNK_FRAMES = 250
 _BINS_PER_M = 1000
@@ -51,12 +57,15 @@ def refine(session: str | Path | Session, *, redo: bool = False, progress: Progr
     place.begin(origin, before.skeleton_name, session.frames, _CHUNK_FRAMES)
     if place.complete:
         return place
+    found = stages.detections(session, "associate")
+    gate = session.settings("triangulate", TriangulateConfig).gate_sigma
     lengths = limb_medians(before)
     reach = round(config.overlap_s * session.rate_hz)
 
     def make(start: int, stop: int, state: State) -> tuple[Poses3D, State]:
-        window = _window(before, start - reach, stop + reach)
-        return _refined(window, refiner, session.rate_hz, lengths, start, stop), {}
+        window = between(before, start - reach, stop + reach)
+        rows = _refined(window, refiner, session.rate_hz, lengths, start, stop)
+        return _with_errors(rows, between(found, start, stop), session.rig, gate), {}
 
     return stages.run(session, place, origin, before.skeleton_name, make, progress, _CHUNK_FRAMES)
 
@@ -91,11 +100,27 @@ def _medians(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.where(below[:, -1] > 0, (bin_ + inside) / _BINS_PER_M, np.nan))
 
 
-def _window(poses: Artefact[Poses3D], start: int, stop: int) -> Poses3D:
+def between(held: Artefact[T], start: int, stop: int) -> T:
     """Rows of frames start to stop, whatever chunks they are in."""
-    parts = [poses.read(first) for first, end in poses.ranges() if first < stop and end > start]
-    rows = Poses3D.concatenate(parts, skeleton(poses.skeleton_name))
+    parts = [held.read(first) for first, end in held.ranges() if first < stop and end > start]
+    rows = held.kind.concatenate(parts, skeleton(held.skeleton_name))
     return rows[(rows.frame >= start) & (rows.frame < stop)]
+
+
+def _with_errors(poses: Poses3D, found: Detections2D, rig: Rig, gate: float) -> Poses3D:
+    """Poses with error_px measured anew where they are now: the mean over the views within the gate, else over all."""
+    linked = residuals(found, poses, rig)
+    order = np.lexsort((poses.person, poses.frame))
+    key = poses.frame[order].astype(np.int64) << 32 | poses.person[order]
+    row = order[np.searchsorted(key, linked.frame.astype(np.int64) << 32 | linked.person)]
+    sums, counts = np.zeros((2, *poses.score.shape)), np.zeros((2, *poses.score.shape))
+    for use, known in enumerate((linked.normalised <= gate, np.isfinite(linked.error_px))):
+        np.add.at(sums[use], row, np.where(known, linked.error_px, 0))
+        np.add.at(counts[use], row, known)
+    use_all = counts[0] == 0
+    total, count = np.where(use_all, sums[1], sums[0]), np.where(use_all, counts[1], counts[0])
+    error = np.where((count > 0) & (poses.views > 0), total / np.maximum(count, 1), np.nan)
+    return poses.with_columns(error_px=error)
 
 
 def _refined(

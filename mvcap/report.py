@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mvcap import stages
+from mvcap import plugins, stages
 from mvcap.config import plain
 from mvcap.errors import ConfigError
 from mvcap.export import provenance
@@ -29,6 +29,8 @@ from mvcap.structures.npz import write_text, written_whole
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.session import Session
 from mvcap.structures.skeleton import skeleton
+
+_THUMB_PX = 320
 
 
 @dataclass(frozen=True)
@@ -94,14 +96,14 @@ def _numbers(
     for chunk in raw.chunks():
         before.add(chunk)
     for start, chunk in zip(refined.ranges(), refined.chunks(), strict=True):
-        after.add(chunk)
         series.add(chunk)
-        for rows in _between(found, *start):
-            series.add_residuals(residuals.add(rows, chunk))
+        linked = [residuals.add(rows, chunk) for rows in _between(found, *start)]
+        after.add(chunk, linked)
+        for part in linked:
+            series.add_residuals(part)
     seconds = {name: _seconds(session, name) for name in stages.STAGES}
-    summary = summarise(
-        after, session.rate_hz, session.names, residuals, before, seconds, [*session.notes, *_warnings(session, after)]
-    )
+    warnings = [*session.notes, *_warnings(session, after, found)]
+    summary = summarise(after, session.rate_hz, session.names, residuals, before, seconds, warnings)
     return summary, series
 
 
@@ -118,26 +120,47 @@ def _seconds(session: Session, stage: str) -> float:
     return float(held.get("seconds", 0.0)) / max(session.frames, 1)
 
 
-def _warnings(session: Session, quality: PoseQuality) -> list[str]:
+def _warnings(session: Session, quality: PoseQuality, found: Artefact[Detections2D]) -> list[str]:
     if quality.people:
         return []
-    return ["no people were found that two views agree on: look at the detections, the calibration and the synchronisation"]
+    nobody = "no people were found that two views agree on: look at the detections, the calibration and the"
+    return [f"{nobody} synchronisation", *_wrong_unit(session, found)]
 
 
-def _contact_sheet(
-    session: Session, found: Artefact[Detections2D], poses: Artefact[Poses3D], count: int
-) -> bytes:
+_UNIT_FACTORS = (1e-3, 1e-2, 1e-1, 10.0, 100.0, 1e3)
+_UNIT_FRAMES = 8
+
+
+def _wrong_unit(session: Session, found: Artefact[Detections2D]) -> list[str]:
+    """Say so where people come out of a few frames as soon as the rig is taken in another unit."""
+    frames = [rows[rows.frame == frame] for rows in found.chunks() for frame in np.unique(rows.frame)[:1]]
+    frames = [rows for rows in frames if len(np.unique(rows.view)) > 1]
+    frames = frames[:: -(-len(frames) // _UNIT_FRAMES)] if frames else []
+    associator, _ = plugins.load("associator", session.overrides)
+    for factor in _UNIT_FACTORS if frames else ():
+        rig = session.rig.scaled_world(factor)
+        if np.mean([(associator.associate(rows, rig) >= 0).any() for rows in frames]) > 0.5:
+            size = f"{1 / factor:g} times too big" if factor < 1 else f"{factor:g} times too small"
+            return [
+                f"people come out about {size}, so the rig is in another unit than it is taken for: make the session "
+                "anew with --rig-unit m, cm or mm, or correct the unit in the rig's file where it names one"
+            ]
+    return []
+
+
+def _contact_sheet(session: Session, found: Artefact[Detections2D], poses: Artefact[Poses3D], count: int) -> bytes:
     shown = moments(session.frames, count)
-    sheet = ContactSheet(shown, session.names, session.rate_hz)
+    sheet = ContactSheet(shown, session.names, session.rate_hz, _THUMB_PX)
     for frame in shown:
         rows = next(_between(found, frame, frame + 1))
         start = next(first for first, end in poses.ranges() if first <= frame < end)
         chunk = poses.read(start)
+        now = chunk[chunk.frame == frame]
         for view in range(len(session.views)):
             image = next(session.images(view, frame, frame + 1))[1]
             if image is not None:
-                sheet.add(frame, view, drawn(image, view, session.rig, rows, chunk[chunk.frame == frame]))
-    return sheet.png()
+                sheet.add(frame, view, drawn(image, view, session.rig, rows, now, _THUMB_PX))
+    return sheet.jpeg()
 
 
 def _overlays(

@@ -12,7 +12,7 @@ from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
 
-_USED_SIGMA = 5.0  # beyond so many times its noise a detection does not speak for the pose
+USED_SIGMA = 5.0  # beyond so many times its noise a detection does not speak for the pose
 
 
 class Histogram:
@@ -113,7 +113,7 @@ class ViewResiduals:
         self._error.add(cell.ravel(), found.error_px.ravel())
         self._normalised.add(cell.ravel(), found.normalised.ravel())
         np.add.at(self._joints, cell[found.seen], 1)
-        np.add.at(self._used, cell[found.normalised <= _USED_SIGMA], 1)
+        np.add.at(self._used, cell[found.normalised <= USED_SIGMA], 1)
         self._found += np.bincount(detections.view, minlength=len(self.names))
         self._matched += np.bincount(found.view, minlength=len(self.names))
         return found

@@ -48,7 +48,7 @@ def check(overrides: Overrides) -> None:
     for kind in plugins.TABLE:
         for name, values in _mapping(overrides, f"{kind}s").items():
             build(plugins.plugin_class(kind, name).Config, values, f"{kind}s.{name}")
-        plugins.load(kind, overrides)
+        plugins.plugin_class(kind, overrides.get(kind, plugins.DEFAULT[kind]))
 
 
 def _mapping(overrides: Overrides, key: str) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""The stages of a reconstruction in order, and how one is run: chunk by chunk, resumed where it stood, refused if stale."""
+"""The stages of a reconstruction in order, and how one is run: by chunks, resumed where it stood, refused if stale."""
 
 from __future__ import annotations
 

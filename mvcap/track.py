@@ -3,7 +3,8 @@
 Two passes over the take, both of flat memory. The first links each frame's people to the ones followed so far: a
 constant-velocity Kalman filter of the torso predicts where each body is, and people are assigned to predictions one to
 one, at a typical joint distance in standard deviations. The second looks at whole tracklets: those too short to be a
-person are dropped, a tracklet that continues another is joined to it, and people are numbered 1, 2, 3 ... as they appear.
+person are dropped, a tracklet that continues another is joined to it, and people are numbered 1, 2, 3 ... as they
+appear.
 """
 
 from __future__ import annotations

@@ -50,6 +50,8 @@ class Followed:
     ident: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     seen: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     """(K,) frame of the last sight."""
+    count: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """(K,) frames in which they were seen."""
     xyz: Floats = field(default_factory=lambda: np.zeros((0, 0, 3)))
     """(K, J, 3) m joints; one that was not seen moves with the torso."""
     variance: Floats = field(default_factory=lambda: np.zeros((0, 0)))
@@ -66,14 +68,14 @@ class Followed:
         xyz = rows.xyz.astype(np.float64)
         variance = rows.cov[:, :, [0, 3, 5]].astype(np.float64).mean(-1)
         ident = np.full(len(rows), -1, np.int64)
-        if len(self.ident):
-            from scipy.optimize import linear_sum_assignment
-
-            cost = self._distance(xyz, variance, config, rate_hz)
-            for person, row in zip(*linear_sum_assignment(np.minimum(cost, 4 * config.gate_sigma)), strict=True):
-                if cost[person, row] < config.gate_sigma:
-                    ident[row] = self.ident[person]
-                    self._correct(person, frame, xyz[row], variance[row])
+        cost = self._distance(xyz, variance, config, rate_hz)
+        settled = self.count >= config.min_seconds * rate_hz
+        # People who have been there for a while come first: a passing ghost must not take their place.
+        for people in (np.flatnonzero(settled), np.flatnonzero(~settled)):
+            free = np.flatnonzero(ident < 0)
+            for person, row in _assigned(cost[np.ix_(people, free)], config.gate_sigma):
+                ident[free[row]] = self.ident[people[person]]
+                self._correct(people[person], frame, xyz[free[row]], variance[free[row]])
         new = np.flatnonzero(ident < 0)
         ident[new] = self._start(frame, xyz[new], variance[new], config)
         return ident
@@ -89,11 +91,13 @@ class Followed:
         self.spread = transition @ self.spread @ transition.T + config.acceleration_mps2**2 * np.outer(gain, gain)
 
     def _keep(self, rows: NDArray[np.bool_]) -> None:
-        for name in ("ident", "seen", "xyz", "variance", "velocity", "spread"):
+        for name in ("ident", "seen", "count", "xyz", "variance", "velocity", "spread"):
             setattr(self, name, getattr(self, name)[rows])
 
     def _distance(self, xyz: Floats, variance: Floats, config: TrackConfig, rate_hz: float) -> Floats:
         """Typical joint distance (K, M) of people seen from people predicted, in standard deviations."""
+        if not len(self.ident):
+            return np.zeros((0, len(xyz)))
         away = (self.at - self.seen) / rate_hz
         # Nobody outruns the second term: without it, a second of absence would make the whole room one gate.
         torso = np.minimum(self.spread[:, 0, 0], (0.1 + 2 * config.limb_speed_mps * away) ** 2)
@@ -107,8 +111,8 @@ class Followed:
 
     def _correct(self, person: int, frame: int, xyz: Floats, variance: Floats) -> None:
         """Kalman update of one person by what is seen of them."""
-        seen = np.isfinite(xyz).all(-1)
-        both = seen & np.isfinite(self.xyz[person]).all(-1)
+        seen = np.asarray(np.isfinite(xyz).all(-1))
+        both = np.asarray(seen & np.isfinite(self.xyz[person]).all(-1))
         torso = self._torso(both)
         off = (xyz[torso] - self.xyz[person, torso]).mean(0)
         spread = self.spread[person]
@@ -118,6 +122,7 @@ class Followed:
         self.xyz[person] = np.where(seen[:, None], xyz, self.xyz[person] + gain[0] * off)
         self.variance[person] = np.where(seen, variance, self.variance[person])
         self.seen[person] = frame
+        self.count[person] += 1
 
     def _start(self, frame: int, xyz: Floats, variance: Floats, config: TrackConfig) -> NDArray[np.int64]:
         """Follow new people; return their numbers."""
@@ -125,9 +130,11 @@ class Followed:
         numbers = np.arange(self.next_ident, self.next_ident + count)
         self.next_ident += count
         walking = (2 * config.limb_speed_mps) ** 2
-        fresh = [np.diag([v, walking]) for v in (variance[i, self._torso(np.isfinite(xyz[i, :, 0]))].mean() for i in range(count))]
+        noise = [one[self._torso(np.isfinite(at).all(-1))].mean() for one, at in zip(variance, xyz, strict=True)]
+        fresh = [np.diag([square, walking]) for square in noise]
         self.ident = np.concatenate([self.ident, numbers])
         self.seen = np.concatenate([self.seen, np.full(count, frame)])
+        self.count = np.concatenate([self.count, np.ones(count, np.int64)])
         self.xyz = np.concatenate([self.xyz.reshape(-1, joints, 3), xyz])
         self.variance = np.concatenate([self.variance.reshape(-1, joints), variance])
         self.velocity = np.concatenate([self.velocity, np.zeros((count, 3))])
@@ -136,9 +143,18 @@ class Followed:
 
     def _torso(self, seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Which of the joints seen (J,) stand for the body's place: hips and shoulders, or all where none is."""
-        torso = np.zeros(len(seen), bool)
+        torso = np.zeros(len(seen), dtype=np.bool_)
         torso[self.skeleton.torso] = True
-        return seen & torso if (seen & torso).any() else seen
+        both: NDArray[np.bool_] = seen & torso
+        return both if both.any() else seen
+
+
+def _assigned(cost: Floats, gate: float) -> list[tuple[int, int]]:
+    """Pairs (row, column) of the cheapest one-to-one assignment that cost less than the gate."""
+    from scipy.optimize import linear_sum_assignment
+
+    pairs = zip(*linear_sum_assignment(np.minimum(cost, 4 * gate)), strict=True)
+    return [(int(row), int(column)) for row, column in pairs if cost[row, column] < gate]
 
 
 @dataclass
@@ -162,7 +178,7 @@ class Tracklets:
     def __init__(self) -> None:
         self._all: list[Tracklet] = []
 
-    def add(self, rows: Poses3D, idents: NDArray[np.int64]) -> None:
+    def add(self, rows: Poses3D, idents: NDArray[np.integer]) -> None:
         """Take note of one frame's people."""
         middles = np.nanmean(rows.xyz.astype(np.float64), axis=1)
         scales = np.nan_to_num(body_scale(rows.skeleton, rows.xyz), nan=1.0)
@@ -187,13 +203,14 @@ class Tracklets:
     def _joined(self, config: TrackConfig, rate_hz: float) -> NDArray[np.int64]:
         """Earliest tracklet (K,) of the same person: a tracklet continues the nearest one that ended before it."""
         owner = np.arange(len(self._all))
-        heads = {i: i for i in owner}  # last tracklet of each person -> the person's first
+        heads = {i: i for i in range(len(owner))}  # last tracklet of each person -> the person's first
         for later, one in enumerate(self._all):
-            cost = {earlier: self._gap(self._all[earlier], one, config, rate_hz) for earlier in heads if earlier < later}
+            before = [earlier for earlier in heads if earlier < later]
+            cost = {earlier: self._gap(self._all[earlier], one, config, rate_hz) for earlier in before}
             best = min(cost, key=cost.__getitem__, default=None)
             if best is not None and cost[best] < config.gate_sigma:
                 owner[later] = heads.pop(best)
-                heads[later] = owner[later]
+                heads[later] = int(owner[later])
         return owner
 
     @staticmethod

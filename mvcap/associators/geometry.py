@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from calib import Rig
 from calib.robust import triangulate_robust
-from mvcap.structures.body import plausible_size
+from mvcap.body_rays import EXCHANGE_COST, exchanged, mean_square, ray_distance
+from mvcap.structures.body import TORSO_DEPTH_M, plausible_size
 from mvcap.structures.detections import Detections2D
 
 Floats = NDArray[np.float64]
@@ -50,32 +50,40 @@ class Geometry:
         if len(np.unique(rows.view)) < 2:
             return np.full(len(rows), -1, np.int32)
         xy = np.where((rows.score >= self.config.min_score)[..., None], rows.xy, np.nan).astype(np.float64)
-        affinity = self._affinity(rows, xy, rig)
-        groups = _agglomerate(affinity, rows.view)
+        distances = ray_distance(rows, xy, rig)
+        groups = _agglomerate(self._affinity(rows, *distances), rows.view)
+        squares = mean_square(distances[0]), mean_square(distances[1])
         for _ in range(self.config.rounds):
-            groups = self._reassign(groups, rows, xy, rig)
+            groups = self._reassign(groups, rows, xy, squares, rig)
         return _numbered(groups)
 
-    def _affinity(self, rows: Detections2D, xy: Floats, rig: Rig) -> Floats:
+    def _affinity(self, rows: Detections2D, same: Floats, crossed: Floats) -> Floats:
         """Log-likelihood (M, M) that two rows are one body, in squared deviations; 0 = cannot say, -inf = same view."""
-        distance = ray_distance(rows, xy, rig)
-        gate = self.config.gate_sigma**2
-        evidence = gate - np.minimum(distance**2, 2 * gate)
-        common = np.isfinite(distance)
-        count = common.sum(-1)
-        mean = np.where(common, evidence, 0).sum(-1) / np.maximum(count, 1)
-        mean[count < self.config.min_joints] = 0
-        mean[rows.view[:, None] == rows.view[None]] = -np.inf
-        return mean
+        gate, far = self.config.gate_sigma**2, np.sqrt(2) * self.config.gate_sigma
+        square = np.fmin(mean_square(same, far), mean_square(crossed, far) + EXCHANGE_COST)
+        common = (~np.isnan(same)).sum(-1) >= self.config.min_joints
+        affinity = np.where(common, gate - square, 0)
+        affinity[rows.view[:, None] == rows.view[None]] = -np.inf
+        return affinity
 
-    def _reassign(self, groups: NDArray[np.int64], rows: Detections2D, xy: Floats, rig: Rig) -> NDArray[np.int64]:
+    def _reassign(
+        self, groups: NDArray[np.int64], rows: Detections2D, xy: Floats, squares: tuple[Floats, Floats], rig: Rig
+    ) -> NDArray[np.int64]:
         """Triangulate the groups and give each view's people to the bodies they fit, one to one."""
+        groups = _without_lonely(groups)
         numbers = np.unique(groups[groups >= 0])
         if not len(numbers):
             return groups
-        bodies = _bodies(numbers, groups, rows, xy, rig)
+        bodies = _bodies(numbers, groups, rows, xy, squares, rig)
+        merged = _merged(numbers, bodies, groups, rows)
+        if not np.array_equal(merged, groups):
+            groups = merged
+            numbers = np.unique(groups[groups >= 0])
+            bodies = _bodies(numbers, groups, rows, xy, squares, rig)
         human = plausible_size(rows.skeleton, bodies)
         numbers, bodies = numbers[human], bodies[human]
+        from scipy.optimize import linear_sum_assignment
+
         misfit = self._misfit(bodies, rows, xy, rig)
         assigned = np.full(len(rows), -1, np.int64)
         for view in np.unique(rows.view):
@@ -90,35 +98,19 @@ class Geometry:
     def _misfit(self, bodies: Floats, rows: Detections2D, xy: Floats, rig: Rig) -> Floats:
         """Typical reprojection distance (G, M) of each row from each body, in standard deviations."""
         projected = rig.project(bodies)[rows.view]  # (M, G, J, 2)
-        off = np.linalg.norm(projected - xy[:, None], axis=-1) / (rows.noise_px[:, None] * np.sqrt(2))
+        mirror = rows.skeleton.mirror
+        return np.minimum(
+            self._typical(projected, xy, rows.noise_px),
+            self._typical(projected, xy[:, mirror], rows.noise_px[:, mirror]),
+        ).T
+
+    def _typical(self, projected: Floats, xy: Floats, noise_px: NDArray[np.floating]) -> Floats:
+        """Mean distance (M, G) over joints of rows (M, J, 2) from bodies (M, G, J, 2), in standard deviations."""
+        off = np.linalg.norm(projected - xy[:, None], axis=-1) / (noise_px[:, None] * np.sqrt(2))
         common = np.isfinite(off)
         capped = np.where(common, np.minimum(off, 3 * self.config.gate_sigma), 0)
         mean = capped.sum(-1) / np.maximum(common.sum(-1), 1)
-        return np.where(common.sum(-1) >= self.config.min_joints, mean, np.inf).T
-
-
-def ray_distance(rows: Detections2D, xy: Floats, rig: Rig) -> Floats:
-    """Distance (M, M, J) between the rays of equal joints of two rows, in standard deviations; NaN = not comparable.
-
-    The deviation is each ray's pixel noise over its focal length, times the depth at which the rays are nearest.
-    A pair of rays that are nearest behind a camera is infinitely far apart.
-    """
-    stacked = np.full((len(rig), *xy.shape), np.nan)
-    stacked[rows.view, np.arange(len(rows))] = xy
-    _, directions = rig.rays(stacked)
-    direction = directions[rows.view, np.arange(len(rows))]
-    spread = rows.noise_px / rig.focal[rows.view, None]
-    baseline = rig.positions[rows.view][None, :] - rig.positions[rows.view][:, None]
-    baseline = baseline[:, :, None]
-    a, b = direction[:, None], direction[None]
-    cosine = (a * b).sum(-1)
-    sine2 = np.maximum(1 - cosine**2, 1e-9)
-    along_a, along_b = (baseline * a).sum(-1), (baseline * b).sum(-1)
-    depth_a, depth_b = (along_a - cosine * along_b) / sine2, (cosine * along_a - along_b) / sine2
-    gap = np.linalg.norm(baseline + depth_b[..., None] * b - depth_a[..., None] * a, axis=-1)
-    deviation = np.hypot(spread[:, None] * depth_a, spread[None] * depth_b)
-    distance = np.where((depth_a > 0) & (depth_b > 0), gap / np.maximum(deviation, 1e-9), np.inf)
-    return np.where(np.isfinite(cosine), distance, np.nan)
+        return np.asarray(np.where(common.sum(-1) >= self.config.min_joints, mean, np.inf))
 
 
 def _agglomerate(affinity: Floats, view: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -142,15 +134,54 @@ def _agglomerate(affinity: Floats, view: NDArray[np.integer]) -> NDArray[np.int6
         group[group == b] = a
 
 
-def _bodies(numbers: NDArray[np.int64], groups: NDArray[np.int64], rows: Detections2D, xy: Floats, rig: Rig) -> Floats:
-    """Joints (G, J, 3) of the groups."""
+def _bodies(
+    numbers: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    rows: Detections2D,
+    xy: Floats,
+    squares: tuple[Floats, Floats],
+    rig: Rig,
+) -> Floats:
+    """Joints (G, J, 3) of the groups, a view's left and right exchanged where the others say so."""
+    flip = np.zeros(len(rows), bool)
+    for number in numbers:
+        mine = np.flatnonzero(groups == number)
+        at = np.ix_(mine, mine)
+        flip[mine] = exchanged(squares[0][at], squares[1][at])
+    mirror = rows.skeleton.mirror
+    xy = np.where(flip[:, None, None], xy[:, mirror], xy)
+    noise_px = np.where(flip[:, None], rows.noise_px[:, mirror], rows.noise_px)
     stacked = np.full((len(rig), len(numbers), *xy.shape[1:]), np.nan)
     noise = np.full(stacked.shape[:-1], np.nan)
     member = np.flatnonzero(np.isin(groups, numbers))
     place = np.searchsorted(numbers, groups[member])
     stacked[rows.view[member], place] = xy[member]
-    noise[rows.view[member], place] = rows.noise_px[member]
+    noise[rows.view[member], place] = noise_px[member]
     return triangulate_robust(rig, stacked, noise).xyz
+
+
+def _merged(
+    numbers: NDArray[np.int64], bodies: Floats, groups: NDArray[np.int64], rows: Detections2D
+) -> NDArray[np.int64]:
+    """Join groups whose torsos are in one place, the smaller to the larger; a view's second claim is nobody's.
+
+    Errors that views share pairwise can split a body into two groups that agree within and not with each other.
+    """
+    torso = bodies[:, rows.skeleton.torso]
+    apart = np.linalg.norm(torso[:, None] - torso[None], axis=-1)
+    known = np.isfinite(apart).any(-1)
+    near = np.zeros(known.shape, bool)
+    near[known] = np.nanmedian(apart[known], axis=-1) < TORSO_DEPTH_M
+    size = np.array([(groups == number).sum() for number in numbers])
+    out = groups.copy()
+    for a in np.argsort(-size, kind="stable"):
+        for b in np.flatnonzero(near[a]):
+            if b == a or not (out == numbers[a]).any() or not (out == numbers[b]).any():
+                continue
+            mine = out == numbers[b]
+            taken = np.isin(rows.view, rows.view[out == numbers[a]])
+            out[mine & ~taken], out[mine & taken] = numbers[a], -1
+    return out
 
 
 def _without_lonely(groups: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -7,6 +7,8 @@ Inputs, outputs and anchors of the networks: MediaPipe 0.10.21, pose_detection a
 
 from __future__ import annotations
 
+import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,12 +33,35 @@ def _interpreter(model: Path) -> Any:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(model), num_threads=1)
-    interpreter.allocate_tensors()
+    with _quiet_stderr:
+        interpreter.allocate_tensors()
     return interpreter
 
 
-def _sigmoid(x: NDArray[np.floating]) -> NDArray[np.floating]:
-    return np.asarray(1 / (1 + np.exp(-np.clip(x, -80, 80))))
+class _QuietStderr:
+    """Keep the runtime, which has no setting for it, from greeting the user on the process's standard error."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept = -1
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._kept = os.dup(2)
+        with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+            os.dup2(nowhere.fileno(), 2)
+
+    def __exit__(self, *_: object) -> None:
+        os.dup2(self._kept, 2)
+        os.close(self._kept)
+        self._lock.release()
+
+
+_quiet_stderr = _QuietStderr()
+
+
+def _sigmoid(x: NDArray[np.floating]) -> NDArray[np.float64]:
+    return np.asarray(1 / (1 + np.exp(-np.clip(x, -80, 80).astype(np.float64))))
 
 
 def _anchors() -> NDArray[np.float64]:
@@ -104,7 +129,7 @@ class Detector:
         square[y : y + inside.shape[0], x : x + inside.shape[1]] = inside / 127.5 - 1
         self._net.set_tensor(self._input, square[None])
         self._net.invoke()
-        score = _sigmoid(self._net.get_tensor(self._logits)[0, :, 0].astype(np.float64))
+        score = _sigmoid(self._net.get_tensor(self._logits)[0, :, 0])
         sure = score > self.threshold
         values = self._net.get_tensor(self._boxes)[0, sure].astype(np.float64) / _DETECTOR_PX
         points = (values[:, 4:8].reshape(-1, 2, 2) + self._anchors[sure, None]) * side + (left, top) - 0.5
@@ -165,7 +190,7 @@ class Landmarker:
         xy = points[:, :2] @ image_from_crop[:, :2].T + image_from_crop[:, 2]
         seen = _sigmoid(points[:_JOINTS, 3]) * _sigmoid(points[:_JOINTS, 4])
         height, width = self._pyramid[0].shape[:2]
-        within = ((xy > -0.5) & (xy < (width - 0.5, height - 0.5))).all(-1)
+        within = np.asarray(((xy > -0.5) & (xy < (width - 0.5, height - 0.5))).all(-1))
         inside = bool(within[:_JOINTS].mean() > 0.3)
         score = np.where(within[:_JOINTS], seen * presence, 0)
         crop_after = xy[[33, 34]].ravel()
@@ -197,13 +222,13 @@ class Landmarker:
         matrix = _between_pixel_centres(image_from_crop) / 2**level
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         pixels = cv2.warpAffine(self._pyramid[level], matrix, (_LANDMARK_PX, _LANDMARK_PX), flags=flags)
-        return np.asarray(pixels, dtype=np.float32) / 255
+        return np.divide(pixels, np.float32(255), dtype=np.float32)
 
     def _run(self, pixels: NDArray[np.float32]) -> tuple[NDArray[np.float64], float, float, NDArray[np.float32]]:
         self._net.set_tensor(self._input, np.ascontiguousarray(pixels)[None])
         self._net.invoke()
         points = self._net.get_tensor(self._points)[0].reshape(39, 5).astype(np.float64)
-        heat = _sigmoid(self._net.get_tensor(self._heat)[0].astype(np.float64))
+        heat = _sigmoid(self._net.get_tensor(self._heat)[0])
         points[:, :2] = _sharpened(points[:, :2], heat)
         presence = float(self._net.get_tensor(self._presence)[0, 0])
         sharpness = float(heat[..., :_JOINTS].max((0, 1)).mean())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,11 @@ from mvcap.estimators.prediction_files import (
     rows_of,
 )
 from mvcap.plugins import Estimate, State, View
+from mvcap.structures.skeleton import SKELETONS, Skeleton
+
+_FILES_TO_TELL = 200
+_SURE = 0.1
+_MIDDLE_OFF = 0.1  # of the body's height; measured: 0.02 for the one, 0.3 to 0.4 for the other
 
 
 @dataclass(frozen=True)
@@ -33,12 +38,12 @@ class OpenPoseConfig:
 
     folder: str = ""
     """Folder with a sub-folder for each view, named as the view, or that and ``_json`` or ``_`` and anything."""
-    skeleton: str = "body25"
-    """``body25``, ``halpe26`` or ``coco17``; the number of keypoints must agree."""
-    # Measured with a plain triangulation of OpenPose's detections in the Pose2Sim demo (4 views 1088x1920, bodies of
-    # 620 px, 33 moments): residuals of 14 px along each axis, corrected for the fitted point; divided by annotator
-    # sigma, body size and 1 / sqrt(score) their standard deviation is 0.34 (0.28 from the median).
-    noise: float = 0.35
+    skeleton: str = "auto"
+    """``body25``, ``body25b``, ``halpe26`` or ``coco17``; ``auto`` tells by the number of keypoints, and BODY_25 from
+    BODY_25B, which have the same number, by where the keypoints are."""
+    # Measured on OpenPose's detections of the Pose2Sim demo (4 views 1088x1920): with 0.35 the residuals of the
+    # triangulated man are half of what their noise makes expect (0.52 deviations in the median, 1.0 for four views).
+    noise: float = 0.18
     """Expected noise in units of a careful annotator's (see ``Skeleton.sigma``)."""
     missing: str = "error"
     """What a frame without a file means: ``error``, or ``empty`` for nobody in the picture."""
@@ -58,12 +63,14 @@ class OpenPose:
 
     def __init__(self, config: OpenPoseConfig) -> None:
         self.config = config
-        self.skeleton = imported_skeleton(config.skeleton)
+        self.skeleton = imported_skeleton("body25" if config.skeleton == "auto" else config.skeleton)
         self._files: dict[str, dict[int, Path]] = {}
 
     def prepare(self, views: tuple[View, ...]) -> str:
         """Read every file once; return the fingerprint of them all. InputError where one is missing or broken."""
         self._find(views)
+        if self.config.skeleton == "auto":
+            self.skeleton = _told_skeleton([path for view in views for path in self._files[view.name].values()])
         for view in views:
             for path in self._files[view.name].values():
                 self._people(path, 0)
@@ -107,10 +114,7 @@ class OpenPose:
         return {number - first: path for number, path in numbered.items()}
 
     def _people(self, path: Path, frame: int) -> list[Person]:
-        document = read_json(path)
-        people = document.get("people") if isinstance(document, dict) else None
-        if not isinstance(people, list) or not all(isinstance(person, dict) for person in people):
-            raise InputError(f"{path}: no list 'people' in it; it is not a file of OpenPose")
+        people = _listed(path)
         # Some tools empty the list of a body that they have removed.
         return [
             self._person(person, frame, f"{path}, person {number}")
@@ -121,6 +125,33 @@ class OpenPose:
     def _person(self, person: Mapping[str, Any], frame: int, where: str) -> Person:
         xy, score = keypoints(person.get("pose_keypoints_2d"), self.skeleton, where)
         return Person(frame, xy, score, carried=ident_of(person.get("person_id"), where))
+
+
+def _listed(path: Path) -> list[dict[str, Any]]:
+    document = read_json(path)
+    people = document.get("people") if isinstance(document, dict) else None
+    if not isinstance(people, list) or not all(isinstance(person, dict) for person in people):
+        raise InputError(f"{path}: no list 'people' in it; it is not a file of OpenPose")
+    return people
+
+
+def _told_skeleton(paths: Sequence[Path]) -> Skeleton:
+    """Skeleton of the people in the files. Keypoint 8 is the middle of 9 and 12 in BODY_25, not in BODY_25B."""
+    off: list[float] = []
+    for path in paths[:: max(1, len(paths) // _FILES_TO_TELL)]:
+        for person in _listed(path):
+            values = person.get("pose_keypoints_2d") or []
+            if len(values) != 3 * len(SKELETONS["body25"]):
+                known = {0: None, 3 * 17: "coco17", 3 * 26: "halpe26"}
+                if (name := known.get(len(values), "body25")) is not None:
+                    return SKELETONS[name]
+                continue
+            joints = np.array(values, dtype=np.float64).reshape(-1, 3)
+            if (joints[[8, 9, 12], 2] > _SURE).all():
+                height = np.ptp(joints[joints[:, 2] > _SURE, 1])
+                middle = joints[[9, 12], :2].mean(0)
+                off.append(float(np.hypot(*(joints[8, :2] - middle)) / max(height, 1.0)))
+    return SKELETONS["body25b" if off and np.median(off) > _MIDDLE_OFF else "body25"]
 
 
 def _numbered(folder: Path) -> dict[int, Path]:

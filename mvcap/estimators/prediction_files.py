@@ -18,7 +18,7 @@ from mvcap.plugins import View
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import SKELETONS, Skeleton
 
-IMPORTED_SKELETONS = ("body25", "coco17", "halpe26")
+IMPORTED_SKELETONS = ("body25", "body25b", "coco17", "halpe26")
 """Skeletons that other estimators write; their numbers of keypoints differ, so a wrong choice is seen."""
 
 _MIB = 1 << 20

@@ -4,7 +4,8 @@ The unknowns are all joints of one person at all frames of the window. Three kin
 standard deviation: a joint from where it was triangulated (robust: the kernel of Geman and McClure), a limb from the
 person's own length of it, and each joint's acceleration from zero. Limbs tie joints together within a frame and
 acceleration ties a joint to itself two frames on, so with time as the outer order the normal equations of each group of
-joints that limbs connect are a narrow band, solved exactly in time linear in the frames (Gauss-Newton, banded Cholesky).
+joints that limbs connect are a narrow band, solved exactly in time linear in the frames (Gauss-Newton, banded
+Cholesky).
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ class Bones:
         if len(poses) < 3:
             return poses
         window = _Window.of(poses)
-        known = np.isfinite(limb_length_m) & window.measured.any(0)[poses.skeleton.limbs].all(-1)
+        ever = np.asarray(window.measured.any(0))
+        known = np.isfinite(limb_length_m) & ever[poses.skeleton.limbs].all(-1)
         limbs, lengths = poses.skeleton.limbs[known], limb_length_m[known]
         stiffness = self._stiffness(poses.skeleton, rate_hz)
         refined = window.start.copy()
@@ -97,9 +99,7 @@ class Bones:
             x = x + _step(band, right.ravel() - _band_times(smooth, x.ravel()), x.shape)
         return x
 
-    def _add_limbs(
-        self, blocks: Floats, right: Floats, x: Floats, limbs: NDArray[np.int64], lengths: Floats
-    ) -> None:
+    def _add_limbs(self, blocks: Floats, right: Floats, x: Floats, limbs: NDArray[np.int64], lengths: Floats) -> None:
         """Add the limbs' normal equations to blocks (T, 3J', 3J') and right (T, 3J')."""
         for (a, b), length in zip(limbs, lengths, strict=True):
             apart = x[:, b] - x[:, a]
@@ -150,7 +150,7 @@ class _Window:
         row, measured = self.row[frames], self.measured[frames]
         known = row >= 0
         xyz = xyz[frames]
-        kept = np.isfinite(xyz).all(-1)
+        kept = np.asarray(np.isfinite(xyz).all(-1))
 
         def carried(values: NDArray[np.generic], blank: float) -> Floats:
             full = np.full((len(frames), *values.shape[1:]), blank)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from mvcap.structures.table import Table
 
 T = TypeVar("T", bound=Table)
 _STATE = "state."
+_MANIFEST = {"fingerprint", "version", "settings", "inputs", "skeleton", "frames", "chunk_frames", "complete"}
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,17 @@ class Artefact(Generic[T]):
         """What is recorded of the artefact, or None where there is none."""
         path = self.folder / "manifest.json"
         try:
-            loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            loaded: Any = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
         except (json.JSONDecodeError, UnicodeDecodeError, OSError) as fault:
-            raise SessionError(f"{path} is damaged ({fault}); remove the folder {self.folder} and run again") from fault
-        return loaded
+            raise SessionError(self._damaged(path, fault)) from fault
+        if not isinstance(loaded, dict) or not loaded.keys() >= _MANIFEST:
+            raise SessionError(self._damaged(path, "not a whole manifest"))
+        return dict(loaded)
+
+    def _damaged(self, path: Path, why: object) -> str:
+        return f"{path} is damaged ({why}); remove the folder {self.folder} and run again"
 
     def begin(self, origin: Origin, skeleton_name: str, frames: int, chunk_frames: int) -> None:
         """Make room for the artefact, or find the part of it that is there; StaleError where another one stands."""
@@ -100,7 +107,10 @@ class Artefact(Generic[T]):
 
     def remove(self) -> None:
         """Delete the artefact: the manifest first, so that an interrupted removal leaves no half of one."""
-        (self.folder / "manifest.json").unlink(missing_ok=True)
+        try:
+            (self.folder / "manifest.json").unlink(missing_ok=True)
+        except OSError as fault:
+            raise SessionError(f"{self.folder} cannot be removed: {fault.strerror}; make it writable") from fault
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
@@ -138,7 +148,10 @@ class Artefact(Generic[T]):
     def read(self, start: int) -> T:
         """Rows of the chunk that begins at a frame."""
         arrays = self._load(start)
-        return self.kind.from_arrays(skeleton(self.skeleton_name), arrays)
+        try:
+            return self.kind.from_arrays(skeleton(self.skeleton_name), arrays)
+        except (KeyError, ValueError) as fault:
+            raise SessionError(self._unreadable(start, fault)) from fault
 
     def state(self, start: int) -> dict[str, NDArray[Any]]:
         """Return the state that was kept with a chunk."""
@@ -163,12 +176,14 @@ class Artefact(Generic[T]):
         return self.folder / f"{start:07d}.npz"
 
     def _load(self, start: int) -> dict[str, NDArray[Any]]:
-        path = self._chunk(start)
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with np.load(self._chunk(start), allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
-        except (OSError, ValueError, KeyError) as fault:
-            raise SessionError(f"{path} cannot be read ({fault}); remake it with --redo {self.name}") from fault
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as fault:
+            raise SessionError(self._unreadable(start, fault)) from fault
+
+    def _unreadable(self, start: int, why: object) -> str:
+        return f"{self._chunk(start)} cannot be read ({why}); remake it with --redo {self.name}"
 
     def _refuse_other(self, recorded: Mapping[str, Any], origin: Origin) -> None:
         if recorded["fingerprint"] == origin.fingerprint:

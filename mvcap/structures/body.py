@@ -21,6 +21,8 @@ _SHARE: Mapping[frozenset[str], float] = {
     frozenset({"knee", "ankle"}): 0.246,
     frozenset({"hip"}): 0.12,
 }
+TORSO_DEPTH_M = 0.2
+"""Two torsos cannot be closer: a chest is 0.2 m to 0.3 m deep."""
 SMALLEST, LARGEST = 0.4, 1.35
 """Stature of the people there are, as a share of ``STATURE_M``: 0.7 m to 2.3 m."""
 

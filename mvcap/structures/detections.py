@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,20 +16,20 @@ from mvcap.structures.table import Table, column
 class Detections2D(Table):
     """People in pictures. Missing joints have xy NaN and score 0, always together."""
 
-    frame: NDArray[np.int32] = column(dtype=np.int32)
-    view: NDArray[np.int16] = column(dtype=np.int16)
+    frame: NDArray[Any] = column(dtype=np.int32)
+    view: NDArray[Any] = column(dtype=np.int16)
     """Index of the view in the session's (and the rig's) order."""
-    person: NDArray[np.int32] = column(dtype=np.int32)
+    person: NDArray[Any] = column(dtype=np.int32)
     """Who it is across views, filled by association; -1 = nobody."""
-    carried: NDArray[np.int32] = column(dtype=np.int32)
+    carried: NDArray[Any] = column(dtype=np.int32)
     """The estimator's own id of this person through time within the view; -1 = not followed."""
-    box: NDArray[np.float32] = column(4)
+    box: NDArray[Any] = column(4)
     """left, top, right, bottom, px."""
-    xy: NDArray[np.float32] = column("J", 2)
+    xy: NDArray[Any] = column("J", 2)
     """px, NaN where missing."""
-    score: NDArray[np.float32] = column("J")
+    score: NDArray[Any] = column("J")
     """0..1."""
-    noise_px: NDArray[np.float32] = column("J")
+    noise_px: NDArray[Any] = column("J")
     """Expected standard deviation of xy along each axis, px; NaN where missing."""
 
     def __post_init__(self) -> None:
@@ -79,7 +79,7 @@ def joint_box(xy: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def body_size(box: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Size (M,) of bodies in px: the square root of the box's area, a thin box counted at least a third as wide as long.
+    """Size (M,) px of bodies: the square root of the box's area, a thin box counted at least a third as wide as long.
 
     The floor keeps a body seen from the side, or with one joint column, from counting as a tiny one.
     """

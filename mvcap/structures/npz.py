@@ -37,7 +37,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as fault:
         raise SessionError(
-            f"{path} cannot be written: {fault.strerror or fault}; free some space or choose a folder that you may write"
+            f"{path} cannot be written: {fault.strerror or fault}; free some space or choose a folder you may write"
         ) from fault
     finally:
         if temporary is not None:

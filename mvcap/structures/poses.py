@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,20 +15,20 @@ from mvcap.structures.table import Table, column
 class Poses3D(Table):
     """3D skeletons in the world frame, metres. Missing joints have xyz NaN and score 0, always together."""
 
-    frame: NDArray[np.int32] = column(dtype=np.int32)
-    person: NDArray[np.int32] = column(dtype=np.int32)
+    frame: NDArray[Any] = column(dtype=np.int32)
+    person: NDArray[Any] = column(dtype=np.int32)
     """Who it is through time, filled by tracking (1, 2, 3 ...); before that the same as ``group``."""
-    group: NDArray[np.int32] = column(dtype=np.int32)
+    group: NDArray[Any] = column(dtype=np.int32)
     """The number that association gave this person in this frame: the link to the detections it came from."""
-    xyz: NDArray[np.float32] = column("J", 3)
+    xyz: NDArray[Any] = column("J", 3)
     """m, NaN where missing."""
-    score: NDArray[np.float32] = column("J")
+    score: NDArray[Any] = column("J")
     """0..1."""
-    error_px: NDArray[np.float32] = column("J")
+    error_px: NDArray[Any] = column("J")
     """Mean distance between the detections used and the reprojected joint, px."""
-    views: NDArray[np.uint8] = column("J", dtype=np.uint8)
+    views: NDArray[Any] = column("J", dtype=np.uint8)
     """Number of views used."""
-    cov: NDArray[np.float32] = column("J", 6)
+    cov: NDArray[Any] = column("J", 6)
     """Covariance of xyz, m^2: xx, xy, xz, yy, yz, zz."""
 
     def __post_init__(self) -> None:
@@ -49,9 +50,9 @@ _UPPER = np.array([[0, 1, 2], [1, 3, 4], [2, 4, 5]])
 
 def full_covariance(cov: NDArray[np.floating]) -> NDArray[np.floating]:
     """Matrices (..., 3, 3) from the six stored numbers (..., 6)."""
-    return cov[..., _UPPER]
+    return np.asarray(cov[..., _UPPER])
 
 
 def packed_covariance(matrix: NDArray[np.floating]) -> NDArray[np.floating]:
     """Six numbers (..., 6) xx, xy, xz, yy, yz, zz of symmetric matrices (..., 3, 3)."""
-    return matrix[..., [0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2]]
+    return np.asarray(matrix[..., [0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2]])

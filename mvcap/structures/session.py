@@ -1,16 +1,18 @@
 """A session: one take in one folder. Its views on one clock, its rig, its settings, and what the stages made of it.
 
-    session.yaml     the views, where their footage is, and its identity
-    rig.yaml         the cameras, in the order of the views, fitted to the images
-    timeline.npz     which frame of each view is shown at each tick of the session's clock
-    config.yaml      the settings that differ from the defaults
-    artefacts/NAME   what each stage made, in chunks of frames
+session.yaml     the views, where their footage is, and its identity
+rig.yaml         the cameras, in the order of the views, fitted to the images
+timeline.npz     which frame of each view is shown at each tick of the session's clock
+config.yaml      the settings that differ from the defaults
+artefacts/NAME   what each stage made, in chunks of frames
 """
 
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from calib import Rig, load_rig, save_rig
+from calib import Rig, RigFileError, load_rig, save_rig
 from mvcap import config
 from mvcap.errors import ConfigError, InputError, SessionError, StaleError
 from mvcap.structures.artefact import Artefact
@@ -67,18 +69,40 @@ class Session:
         except FileNotFoundError as fault:
             raise SessionError(f"{folder} is not a session (no session.yaml); make one with `mvcap init`") from fault
         except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as fault:
-            raise SessionError(f"{path} is damaged ({fault}); make the session anew with `mvcap init`") from fault
+            why = " ".join(str(fault).split())
+            raise SessionError(f"{path} is damaged ({why}); make the session anew with `mvcap init`") from fault
 
     def save(self, rig: Rig, frame_of: NDArray[np.int64], time_s: NDArray[np.float64]) -> None:
         """Write a new session: frame_of (T, C) footage frame or -1, time_s (T, C) s or NaN. session.yaml comes last."""
         import yaml
 
-        self.folder.mkdir(parents=True, exist_ok=True)
-        save_rig(rig, self.folder / "rig.yaml")
-        write_npz(self.folder / "timeline.npz", {"frame_of": frame_of.astype(np.int32), "time_s": time_s})
         views = [{"name": v.name, "path": v.path, "size": list(v.size), "identity": v.identity} for v in self.views]
         held = {"views": views, "rate_hz": self.rate_hz, "frames": self.frames, "notes": list(self.notes)}
-        write_text(self.folder / "session.yaml", yaml.safe_dump(held, sort_keys=False))
+        with self._whole_or_not_at_all():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save_rig(rig, self.folder / "rig.yaml")
+            write_npz(self.folder / "timeline.npz", {"frame_of": frame_of.astype(np.int32), "time_s": time_s})
+            write_text(self.folder / "session.yaml", yaml.safe_dump(held, sort_keys=False))
+
+    @contextmanager
+    def _whole_or_not_at_all(self) -> Iterator[None]:
+        """Take back what was written where the rest cannot be; SessionError says why."""
+        new = not self.folder.exists()
+        try:
+            yield
+        except (OSError, RigFileError, SessionError) as fault:
+            with suppress(OSError):
+                for name in ("rig.yaml", "timeline.npz"):
+                    (self.folder / name).unlink(missing_ok=True)
+                if new:
+                    self.folder.rmdir()
+            if isinstance(fault, SessionError):
+                raise
+            why = (fault.strerror if isinstance(fault, OSError) else None) or fault
+            raise SessionError(
+                f"{self.folder}: the session cannot be written ({why}); free some space or give a folder that you may "
+                "write with --session"
+            ) from fault
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -105,8 +129,8 @@ class Session:
         path = self.folder / "timeline.npz"
         try:
             with np.load(path, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
-        except (OSError, ValueError) as fault:
+                return {name: archive[name] for name in ("frame_of", "time_s")}
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as fault:
             raise SessionError(f"{path} cannot be read ({fault}); make the session anew with `mvcap init`") from fault
 
     @cached_property
@@ -174,7 +198,9 @@ class Session:
         if not source.path:
             raise InputError(f"view {source.name!r} has no pictures, only detections made elsewhere")
         if not path.exists():
-            raise InputError(f"{path}: the footage of view {source.name!r} is gone; put it back, or run `mvcap init` anew")
+            raise InputError(
+                f"{path}: the footage of view {source.name!r} is gone; put it back, or run `mvcap init` anew"
+            )
         footage = Footage.probe(path, rate_hz=self.rate_hz)
         if footage.identity() != source.identity:
             raise StaleError(f"{path}: changed since the session was made; run `mvcap init` anew in another folder")

@@ -150,7 +150,11 @@ SKELETONS: Mapping[str, Skeleton] = {
         _make("coco17", """nose L.eye R.eye L.ear R.ear L.shoulder R.shoulder L.elbow R.elbow L.wrist R.wrist
               L.hip R.hip L.knee R.knee L.ankle R.ankle"""),
         _make("body25", """nose neck R.shoulder R.elbow R.wrist L.shoulder L.elbow L.wrist pelvis R.hip R.knee R.ankle
-              L.hip L.knee L.ankle R.eye L.eye R.ear L.ear L.big_toe L.small_toe L.heel R.big_toe R.small_toe R.heel"""),
+              L.hip L.knee L.ankle R.eye L.eye R.ear L.ear L.big_toe L.small_toe L.heel R.big_toe R.small_toe
+              R.heel"""),
+        _make("body25b", """nose L.eye R.eye L.ear R.ear L.shoulder R.shoulder L.elbow R.elbow L.wrist R.wrist
+              L.hip R.hip L.knee R.knee L.ankle R.ankle neck head_top L.big_toe L.small_toe L.heel R.big_toe R.small_toe
+              R.heel"""),
         _make("halpe26", """nose L.eye R.eye L.ear R.ear L.shoulder R.shoulder L.elbow R.elbow L.wrist R.wrist
               L.hip R.hip L.knee R.knee L.ankle R.ankle head_top neck pelvis L.big_toe R.big_toe L.small_toe R.small_toe
               L.heel R.heel"""),

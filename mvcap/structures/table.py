@@ -7,7 +7,7 @@ A table class declares its columns with ``column("J", 2)``: the axes after the r
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 import numpy as np
@@ -81,4 +81,4 @@ class Table:
 
     def with_columns(self, **columns: NDArray[Any]) -> Self:
         """Return the table with some columns exchanged."""
-        return replace(self, **columns)
+        return type(self)(self.skeleton, **{**self.arrays(), **columns})

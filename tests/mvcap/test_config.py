@@ -1,0 +1,211 @@
+"""Settings: what is refused and how it is said, what texts become, and that the file of defaults tells the truth."""
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mvcap import config, plugins, settings
+from mvcap.errors import ConfigError, MvcapError, PluginError
+
+DEFAULT_YAML = Path(__file__).parents[2] / "configs" / "default.yaml"
+
+
+@dataclass(frozen=True)
+class Inner:
+    gate_sigma: float = 3.0
+    rounds: int = 2
+
+
+@dataclass(frozen=True)
+class Outer:
+    name: str = "a"
+    on: bool = True
+    inner: Inner = field(default_factory=Inner)
+    formats: tuple[str, ...] = ("trc",)
+    axes: Literal["z-up", "y-up"] = "z-up"
+    seed: int | None = None
+
+
+def refused(kind, values, *words):
+    with pytest.raises(ConfigError) as caught:
+        config.build(kind, values, "take")
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message, message
+
+
+def test_overrides_are_laid_over_defaults():
+    made = config.build(Outer, {"inner": {"gate_sigma": 4}, "formats": "csv", "seed": None})
+    assert made == Outer(inner=Inner(4.0), formats=("csv",)) and isinstance(made.inner.gate_sigma, float)
+    assert config.build(Outer, config.plain(Outer(seed=3))) == Outer(seed=3)
+    assert config.build(Outer, json.loads(json.dumps(config.plain(Outer())))) == Outer()
+
+
+def test_an_unknown_key_names_the_nearest_and_all():
+    refused(Outer, {"nmae": "b"}, "'take.nmae'", "did you mean 'name'", "there are: name, on, inner")
+    refused(Outer, {"inner": {"gate_sgma": 1}}, "'take.inner.gate_sgma'", "did you mean 'gate_sigma'")
+    refused(Outer, {"zzz": 1}, "unknown config key 'take.zzz'; there are: name")
+    refused(Outer, {3: 1}, "'take.3'")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"name": 3}, ("'take.name' is a str, not 3 (int)",)),
+        ({"on": 1}, ("'take.on' is a bool",)),
+        ({"on": "yes"}, ("'take.on' is a bool",)),
+        ({"inner": {"rounds": 2.5}}, ("'take.inner.rounds' is a int",)),
+        ({"inner": {"rounds": True}}, ("'take.inner.rounds'", "True (bool)")),
+        ({"inner": {"gate_sigma": True}}, ("'take.inner.gate_sigma' is a float",)),
+        ({"inner": {"gate_sigma": "wide"}}, ("'take.inner.gate_sigma' is a float", "'wide'")),
+        ({"inner": {"gate_sigma": None}}, ("'take.inner.gate_sigma' is a float",)),
+        ({"inner": {"gate_sigma": float("nan")}}, ("'take.inner.gate_sigma'", "finite")),
+        ({"inner": {"gate_sigma": float("inf")}}, ("'take.inner.gate_sigma'", "finite")),
+        ({"inner": 3}, ("take.inner", "expected keys and values", "3 (int)")),
+        ({"inner": None}, ("take.inner", "expected keys and values")),
+        ({"formats": ["trc", 3]}, ("'take.formats' is a str, not 3",)),
+        ({"axes": "x-up"}, ("'take.axes' is one of z-up, y-up, not 'x-up'",)),
+        ({"seed": "one"}, ("'take.seed' is a int",)),
+        ([1], ("config take: expected keys and values, found [1] (list)",)),
+    ],
+)
+def test_a_wrong_type_names_the_key(values, words):
+    refused(Outer, values, *words)
+
+
+def test_texts_become_overrides():
+    assert config.assignments([]) == {}
+    texts = ["track.gate_sigma=4", "export.formats=[trc, c3d]", "estimator=a.b:C", "track.join_s=1e-1", "a.b=x=y"]
+    assert config.assignments(texts) == {
+        "track": {"gate_sigma": 4, "join_s": "1e-1"},
+        "export": {"formats": ["trc", "c3d"]},
+        "estimator": "a.b:C",
+        "a": {"b": "x=y"},
+    }
+    assert config.assignments(["a.b=1", "a.c=2", "a.b=3", "d="]) == {"a": {"b": 3, "c": 2}, "d": None}
+    assert config.assignments(["a=1", "a.b=2"]) == {"a": {"b": 2}}
+    assert config.build(Inner, {"gate_sigma": "1e-1"}).gate_sigma == 0.1  # YAML takes a number without a dot for text
+
+
+@pytest.mark.parametrize("text", ["track", "=3", " =3", "track.gate_sigma=[1", "a=@"])
+def test_texts_of_another_form_are_refused(text):
+    with pytest.raises(ConfigError, match="--set") as caught:
+        config.assignments([text])
+    assert "\n" not in str(caught.value)
+
+
+nested = st.recursive(
+    st.integers(), lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3), max_leaves=6
+)
+overrides = st.dictionaries(st.sampled_from("abc"), nested, max_size=3)
+
+
+@given(overrides, overrides, overrides)
+def test_merging_is_laying_over(first, second, third):
+    before = json.dumps([first, second])
+    both = config.merged(first, second)
+    assert config.merged({}, first) == first == config.merged(first, {}) == config.merged(first, first)
+    assert config.merged(both, second) == both and set(both) == {*first, *second}
+    for key, value in second.items():
+        assert isinstance(value, dict) or both[key] == value
+    assert config.merged(config.merged(first, second), third).keys() == {*first, *second, *third}
+    assert json.dumps([first, second]) == before
+
+
+def test_files_are_read_or_refused_in_one_line(tmp_path):
+    path = tmp_path / "mine.yaml"
+    for text, words in (
+        ("- 1\n", "expected keys and values"),
+        ("a: [1\nb: 2\n", "is not YAML"),
+        ("a: !!python/object/apply:os.getcwd []\n", "is not YAML"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=words) as caught:
+            config.read(path)
+        assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+    path.write_bytes(b"\xff\xfe\x00a")
+    for unreadable in (path, tmp_path, tmp_path / "none.yaml"):
+        with pytest.raises(ConfigError, match="cannot be read"):
+            config.read(unreadable)
+    path.write_text("# nothing yet\n")
+    assert config.read(path) == {}
+
+
+def test_all_defaults_hold_and_round_trip():
+    everything = json.loads(json.dumps(settings.defaults()))
+    settings.check(everything)
+    settings.check({})
+    assert config.plain(config.build(settings.Settings, everything)) == settings.defaults()
+    assert set(everything["estimators"]) == set(plugins.TABLE["estimator"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"trak": {}}, "did you mean 'track'"),
+        ({"track": {"min_second": 1}}, "did you mean 'min_seconds'"),
+        ({"track": {"gate_sigma": 0}}, "gate_sigma"),
+        ({"triangulate": {"gate_sigma": -1}}, "triangulate.gate_sigma"),
+        ({"refine": {"overlap_s": -1}}, "refine.overlap_s"),
+        ({"estimate": {"threads": -1}}, "estimate.threads"),
+        ({"report": {"moments": 0}}, "moments"),
+        ({"export": {"axes": "up"}}, "z-up, y-up"),
+        ({"estimators": {"blazepose": {"detect_evry": 2}}}, "'estimators.blazepose.detect_evry'; did you mean"),
+        ({"estimators": {"blazpose": {}}}, "did you mean 'blazepose'"),
+        ({"estimators": {"openpose": 3}}, "estimators.openpose"),
+        ({"estimators": 3}, "estimators"),
+        ({"associators": {"geometry": {"rounds": "two"}}}, "'associators.geometry.rounds' is a int"),
+        ({"estimator": 3}, "'estimator' is a str"),
+        ({"estimator": "blazpose"}, "did you mean 'blazepose'"),
+        ({"refiner": "bone"}, "did you mean 'bones'"),
+        ({"estimator": "no.such.module:Thing"}, "cannot be loaded"),
+        ({"estimator": "json:Thing"}, "cannot be loaded"),
+        ({"estimator": ":Thing"}, "cannot be loaded"),
+        ({"estimator": ".json:Thing"}, "cannot be loaded"),
+        ({"estimator": "json:JSONDecoder"}, "not a class with a Config"),
+        ({"estimator": "json:dumps"}, "not a class with a Config"),
+    ],
+)
+def test_what_there_is_not_is_refused(changes, words):
+    with pytest.raises(MvcapError, match=re.escape(words)) as caught:
+        settings.check(changes)
+    assert isinstance(caught.value, ConfigError | PluginError) and "\n" not in str(caught.value)
+
+
+def test_settings_that_belong_together_may_come_one_by_one():
+    settings.check({"estimator": "oracle"})
+    settings.check({"estimators": {"oracle": {"noise_px": 2}}})
+
+
+def test_the_file_of_defaults_is_the_code():
+    assert yaml.safe_load(DEFAULT_YAML.read_text(encoding="utf-8")) == json.loads(json.dumps(settings.defaults()))
+
+
+def test_every_key_of_the_file_of_defaults_is_explained():
+    text = DEFAULT_YAML.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    bare = [path for path, line in keys_of(yaml.compose(text)) if not explained(lines, line)]
+    assert not bare, f"no comment above or beside: {bare}"
+
+
+def keys_of(node, path=""):
+    """Every key with the number of its line."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            name = f"{path}.{key.value}".lstrip(".")
+            yield name, key.start_mark.line
+            yield from keys_of(value, name)
+
+
+def explained(lines, number):
+    beside = re.search(r"\s#\s*\w", lines[number])
+    above = number > 0 and lines[number - 1].lstrip().startswith("#")
+    return bool(beside or above)

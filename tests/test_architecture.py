@@ -1,0 +1,295 @@
+"""The form of the house: who may import whom, what is loaded when, how long things get, and what files are called."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+import time
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("calib", "mvcap")
+HEAVY = {
+    "torch", "open3d", "onnxruntime", "ai_edge_litert", "cv2", "av", "scipy", "matplotlib", "pyarrow", "ezc3d",
+    "jinja2", "rich",
+}  # fmt: skip
+DRAWERS = {"utils", "util", "common", "base", "core", "misc", "helpers", "helper", "stuff", "lib", "tools"}
+LONGEST_FUNCTION, LONGEST_FILE = 60, 420
+HELP_S = 0.5
+
+FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+NOUNS = ("structures",)
+PLUGINS = ("estimators", "associators", "refiners", "exporters", "pictures")
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path): path for path in FILES}
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def statements(node: ast.AST, inside_functions: bool) -> list[ast.AST]:
+    """Every node that runs: blocks for type checkers left out, and the insides of functions if so asked."""
+    found = []
+    for child in ast.iter_child_nodes(node):
+        if is_type_checking(child):
+            continue
+        found.append(child)
+        if inside_functions or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            found += statements(child, inside_functions)
+    return found
+
+
+def targets(module: str, node: ast.AST) -> set[str]:
+    """Modules that an import statement names; ``from mvcap import stages`` is mvcap.stages."""
+    if isinstance(node, ast.Import):
+        return {alias.name for alias in node.names}
+    if not isinstance(node, ast.ImportFrom):
+        return set()
+    base = node.module or ""
+    if node.level:
+        parts = module.split(".") + (["__init__"] if MODULES[module].name == "__init__.py" else [])
+        base = ".".join([*parts[: -node.level], *([base] if base else [])])
+    named = {f"{base}.{alias.name}" for alias in node.names}
+    inner = {name for name in named if name in MODULES}
+    return inner | ({base} if inner != named else set())
+
+
+@cache
+def imports(module: str, inside_functions: bool = True) -> frozenset[str]:
+    tree = tree_of(MODULES[module])
+    return frozenset(name for node in statements(tree, inside_functions) for name in targets(module, node))
+
+
+def room_of(module: str) -> str:
+    """The folder of mvcap that a module is in; "" for those beside the folders."""
+    package, _, rest = module.partition(".")
+    room = rest.partition(".")[0]
+    return room if package == "mvcap" and (ROOT / "mvcap" / room).is_dir() else ""
+
+
+def verbs() -> set[str]:
+    """Modules beside the folders that the command line offers as verbs, and what only verbs are for."""
+    import mvcap
+
+    named = {name for name in mvcap.__all__ if f"mvcap.{name}" in MODULES} | {"init"}
+    return {f"mvcap.{name}" for name in {*named, "cli", "settings", "stages"}}
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+
+
+def test_there_is_something_to_look_at():
+    assert len(MODULES) > 40 and {"mvcap.cli", "mvcap.structures.session", "calib.rig"} <= set(MODULES)
+    assert imports("mvcap.estimate") >= {"mvcap.plugins", "mvcap.stages", "mvcap.structures.session"}
+    assert {"mvcap.init", "mvcap.estimate", "mvcap.reconstruct", "mvcap.doctor"} <= verbs()
+
+
+def test_calib_never_imports_mvcap():
+    for module in MODULES:
+        if module.startswith("calib"):
+            assert not {name for name in imports(module) if name.split(".")[0] == "mvcap"}, module
+
+
+def test_calib_works_where_there_is_no_mvcap():
+    result = python(
+        "import sys; sys.modules['mvcap'] = None\n"
+        "import calib, pkgutil, importlib\n"
+        "for found in pkgutil.walk_packages(calib.__path__, 'calib.'): importlib.import_module(found.name)\n"
+        "assert not [name for name in sys.modules if name.startswith('mvcap.')]"
+    )
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_two_modules_import_each_other(package):
+    edges = {
+        module: {name for name in imports(module, inside_functions=False) if name in MODULES and name != "mvcap"}
+        for module in MODULES
+        if module.split(".")[0] == package and module != "mvcap"
+    }
+    assert circles(edges) == []
+
+
+def circles(edges: dict[str, set[str]]) -> list[list[str]]:
+    """Circles by depth-first search, one a way back."""
+    found, done = [], set()
+
+    def walk(module: str, way: list[str]) -> None:
+        if module in way:
+            found.append([*way[way.index(module) :], module])
+        elif module not in done:
+            for name in sorted(edges.get(module, ())):
+                walk(name, [*way, module])
+            done.add(module)
+
+    for module in edges:
+        walk(module, [])
+    return found
+
+
+def test_circles_are_found():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}}) == [["a", "b", "c", "a"]]
+
+
+def test_nouns_know_no_verb_and_no_plug_in():
+    for module in MODULES:
+        if room_of(module) in NOUNS:
+            up = {name for name in imports(module) if name in verbs() or room_of(name) in PLUGINS}
+            assert not up, f"{module} imports {up}"
+
+
+def test_plug_ins_know_no_verb():
+    for module in MODULES:
+        if room_of(module) in PLUGINS:
+            assert not imports(module) & verbs(), f"{module} imports {imports(module) & verbs()}"
+
+
+def test_every_folder_has_its_floor():
+    folders = {path.name for path in (ROOT / "mvcap").iterdir() if (path / "__init__.py").exists()}
+    assert folders == {*NOUNS, *PLUGINS}
+
+
+def test_the_command_line_is_on_top():
+    for module in MODULES:
+        assert "mvcap.cli" not in imports(module), module
+        assert module == "mvcap.cli" or "mvcap.settings" not in imports(module), module
+
+
+def test_packages_do_not_import_their_own_public_face():
+    for module in MODULES:
+        package = module.split(".")[0]
+        if package == "mvcap" and module not in ("mvcap", "mvcap.cli"):
+            assert "mvcap" not in imports(module), f"{module} imports the package itself"
+
+
+def test_heavy_libraries_are_imported_where_they_are_used():
+    for module in MODULES:
+        loaded = {name.split(".")[0] for name in imports(module, inside_functions=False)} & HEAVY
+        assert not loaded, f"{module} imports {loaded} at module level"
+
+
+def test_heavy_libraries_are_not_loaded_by_the_command_line():
+    result = python(f"import sys, mvcap.cli; print(sorted({HEAVY!r} & set(sys.modules)))")
+    assert result.stdout.strip() == "[]", result.stdout + result.stderr
+
+
+def test_help_answers_at_once():
+    seconds = []
+    line = [sys.executable, "-m", "mvcap.cli", "--help"]
+    for _ in range(5):
+        begun = time.perf_counter()
+        result = subprocess.run(line, capture_output=True, cwd=ROOT, check=True)
+        seconds.append(time.perf_counter() - begun)
+    assert b"reconstruct" in result.stdout
+    assert min(seconds) < HELP_S
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_no_broad_except(path):
+    broad = {"Exception", "BaseException"}
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.ExceptHandler):
+            assert node.type is not None, f"{path}:{node.lineno} catches everything"
+            named = {part.id for part in ast.walk(node.type) if isinstance(part, ast.Name)}
+            assert not named & broad, f"{path}:{node.lineno} catches {named & broad}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_what_is_public_is_explained(path):
+    tree = tree_of(path)
+    assert ast.get_docstring(tree), f"{path} says nothing about itself"
+    for node in tree.body:
+        explained(node, path)
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            for member in node.body:
+                explained(member, path)
+
+
+def explained(node: ast.AST, path: Path) -> None:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+        assert ast.get_docstring(node), f"{path}:{node.lineno} {node.name} has no docstring"
+
+
+def test_exports_are_sorted_and_true():
+    for module, path in MODULES.items():
+        listed = declared(tree_of(path))
+        if listed is None:
+            continue
+        loaded = importlib.import_module(module)
+        assert listed == isort_order(listed), f"{module}.__all__ is not sorted"
+        assert all(hasattr(loaded, name) for name in listed), module
+        if path.name == "__init__.py" and "." not in module:
+            assert set(listed) == exported(module), f"{module}.__all__ is not what it exports"
+
+
+def declared(tree: ast.Module) -> list[str] | None:
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
+            return list(ast.literal_eval(node.value))
+    return None
+
+
+def isort_order(names: list[str]) -> list[str]:
+    """Constants, classes, functions, each by name, as ruff sorts ``__all__``."""
+    return sorted(names, key=lambda name: (0 if name.isupper() else 1 if name[0].isupper() else 2, name))
+
+
+def exported(module: str) -> set[str]:
+    """Public names that a package's front door binds."""
+    names: set[str] = set()
+    for node in tree_of(MODULES[module]).body:
+        if isinstance(node, ast.ImportFrom) and node.module != "__future__":
+            names |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+    return {name for name in names if not name.startswith("_")}
+
+
+def test_public_packages_say_what_they_export():
+    assert all(declared(tree_of(MODULES[package])) for package in PACKAGES)
+
+
+def test_names_tell_what_is_inside():
+    for path in FILES:
+        relative = path.relative_to(ROOT)
+        parts = [*relative.parts[:-1], relative.stem]
+        assert not set(parts) & DRAWERS, relative
+        assert all(re.fullmatch(r"[a-z][a-z0-9_]*|__init__", part) for part in parts), relative
+        assert len(relative.stem) >= 3, relative
+
+
+def test_folders_of_alternatives_are_plurals():
+    assert all(name.endswith("s") for name in (*NOUNS, *PLUGINS))
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_functions_can_be_read_at_a_glance(path):
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or 0) - node.lineno + 1
+            assert length <= LONGEST_FUNCTION, f"{path}:{node.lineno} {node.name} has {length} lines"
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_files_are_short(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
