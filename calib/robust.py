@@ -18,6 +18,7 @@ from calib.rig import Rig
 GATE = 3.5  # standard deviations: of two-dimensional normal residuals, 0.2 % are larger
 _STEPS = 5
 _SOFTNESS = 1.4  # kernel scale over gate: sharper ones jump between subsets of views that disagree slightly
+_MOST_TRIALS = 100_000  # points tried at once, so that memory is bounded
 _MOST_PAIRS = 28  # all pairs of 8 views; with more views, those of the least noise
 
 
@@ -72,14 +73,33 @@ def _start(rig: Rig, xy: Floats, weight: Floats, gate: float) -> Floats:
     doubtful = np.flatnonzero((views > 2) & ~(worst < gate))
     if not len(doubtful):
         return points
-    for pair in _pairs(weight[:, doubtful]):
-        only = np.zeros((len(rig), len(doubtful)))
-        only[pair] = weight[pair][:, doubtful]
-        trial = geometry.triangulate(bare[:, doubtful], only, rig.cam_from_world, rig.focal)
-        trial_cost = _cost(rig, trial, xy[:, doubtful], weight[:, doubtful], gate)
+    few = max(1, _MOST_TRIALS // len(doubtful))
+    pairs = _pairs(weight[:, doubtful])
+    for first in range(0, len(pairs), few):
+        trial, trial_cost = _best_pair(
+            rig, xy[:, doubtful], bare[:, doubtful], weight[:, doubtful], pairs[first : first + few], gate
+        )
         better = trial_cost < cost[doubtful]
         points[doubtful[better]], cost[doubtful[better]] = trial[better], trial_cost[better]
     return points
+
+
+def _best_pair(
+    rig: Rig, xy: Floats, bare: Floats, weight: Floats, pairs: list[list[int]], gate: float
+) -> tuple[Floats, Floats]:
+    """Of points made by each pair of views alone, the one (N, 3) that all views agree with best, and its cost (N,)."""
+    count, number = weight.shape[1], len(pairs)
+    only = np.zeros((len(rig), number, count))
+    for trial, pair in enumerate(pairs):
+        only[pair, trial] = weight[pair]
+    every = np.broadcast_to(bare[:, None], (len(rig), number, count, 2)).reshape(len(rig), -1, 2)
+    trials = geometry.triangulate(every, only.reshape(len(rig), -1), rig.cam_from_world, rig.focal)
+    seen_xy = np.broadcast_to(xy[:, None], (len(rig), number, count, 2)).reshape(len(rig), -1, 2)
+    seen_weight = np.broadcast_to(weight[:, None], only.shape).reshape(len(rig), -1)
+    cost = _cost(rig, trials, seen_xy, seen_weight, gate).reshape(number, count)
+    best = np.argmin(cost, axis=0)
+    at = np.arange(count)
+    return trials.reshape(number, count, 3)[best, at], cost[best, at]
 
 
 def _pairs(weight: Floats) -> list[list[int]]:
@@ -110,14 +130,16 @@ def _descend(rig: Rig, points: Floats, xy: Floats, weight: Floats, gate: float) 
         square = (off**2).sum(-1) * weight
         kernel = np.where(np.isfinite(square), weight / (1 + square / scale**2) ** 2, 0)
         slope, off = np.nan_to_num(slope), np.nan_to_num(off)
-        information = np.einsum("cn,cnki,cnkj->nij", kernel, slope, slope, optimize=True)
-        gradient = np.einsum("cn,cnki,cnk->ni", kernel, slope, off, optimize=True)
+        weighted = kernel[..., None, None] * slope
+        information = np.einsum("cnki,cnkj->nij", weighted, slope)
+        gradient = np.einsum("cnki,cnk->ni", weighted, off)
         points += _solve(information, gradient)
     projected, slope = rig.project_with_jacobian(points)
     residual = np.linalg.norm(xy - projected, axis=-1)
     residual = np.where(np.isfinite(residual), residual, np.inf)
     inside = np.where(np.where(weight > 0, residual, 0) * np.sqrt(weight) <= gate, weight, 0)
-    precision = np.einsum("cn,cnki,cnkj->nij", inside, np.nan_to_num(slope), np.nan_to_num(slope), optimize=True)
+    slope = np.nan_to_num(slope)
+    precision = np.einsum("cnki,cnkj->nij", inside[..., None, None] * slope, slope)
     return points, precision, residual
 
 

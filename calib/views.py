@@ -29,6 +29,7 @@ def match_views(
         raise RigMismatchError(
             f"views without a camera: {_listed(lost_views)}; cameras{where} without a view: {_listed(lost_cameras)}; "
             f"views are {_listed(view_names)}; give views and cameras the same names, once each"
+            + ("" if lost_views else ", or pass --subset to leave cameras out")
         )
     return rig.select(taken)
 

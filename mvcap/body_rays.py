@@ -94,7 +94,8 @@ def exchanged_rows(rows: Detections2D, rig: Rig) -> NDArray[np.bool_]:
     people = [np.flatnonzero(rows.person == person) for person in np.unique(rows.person[rows.person >= 0])]
     if not people:
         return flags
-    same, crossed = map(mean_square, ray_distance(rows, rows.xy.astype(np.float64), rig))
+    body = rows.of_body()
+    same, crossed = map(mean_square, ray_distance(body, body.xy.astype(np.float64), rig))
     for mine in people:
         at = np.ix_(mine, mine)
         flags[mine] = exchanged(same[at], crossed[at])

@@ -15,6 +15,7 @@ from mvcap.errors import ConfigError
 from mvcap.progress import Progress, silent
 from mvcap.stages import State
 from mvcap.structures.artefact import Artefact
+from mvcap.structures.body import overstretched
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D, packed_covariance
 from mvcap.structures.session import Session
@@ -55,7 +56,7 @@ def triangulate(session: str | Path | Session, *, redo: bool = False, progress: 
 def triangulate_rows(rows: Detections2D, rig: Rig, config: TriangulateConfig) -> Poses3D:
     """Poses of the people in associated rows, all frames, people and joints at once.
 
-    A joint is there where at least two views agree on it. Its score is the mean score of the views used, times the
+    A joint is there where at least two views agree on it and no limb is longer for it than any human's. Its score is the mean score of the views used, times the
     share of the views that saw it and were used. error_px is the mean distance in the views used.
     """
     rows = rows[rows.person >= 0]
@@ -67,19 +68,22 @@ def triangulate_rows(rows: Detections2D, rig: Rig, config: TriangulateConfig) ->
     noise[rows.view, place] = rows.noise_px
     score[rows.view, place] = np.where(sure, rows.score, 0)
     points = triangulate_robust(rig, xy, noise, config.gate_sigma)
-    used = points.used.sum(0)
+    variance = np.trace(points.cov, axis1=-2, axis2=-1)
+    lost = overstretched(rows.skeleton, points.xyz, variance)
+    agreed = points.used & ~lost
+    used = agreed.sum(0)
     found = used > 0
     seen = np.maximum((score > 0).sum(0), 1)
-    mean_score = np.where(points.used, score, 0).sum(0) / np.maximum(used, 1)
-    error = np.where(points.used, points.residual_px, 0).sum(0) / np.maximum(used, 1)
+    mean_score = np.where(agreed, score, 0).sum(0) / np.maximum(used, 1)
+    error = np.where(agreed, points.residual_px, 0).sum(0) / np.maximum(used, 1)
     return Poses3D(
         rows.skeleton,
         frame=keys[:, 0],
         person=keys[:, 1],
         group=keys[:, 1],
-        xyz=points.xyz,
+        xyz=np.where(found[..., None], points.xyz, np.nan),
         score=np.where(found, mean_score * used / seen, 0),
         error_px=np.where(found, error, np.nan),
         views=used,
-        cov=packed_covariance(points.cov),
+        cov=np.where(found[..., None], packed_covariance(points.cov), np.nan),
     )

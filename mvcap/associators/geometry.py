@@ -49,12 +49,15 @@ class Geometry:
         """Return the person number (M,) of each row: 0, 1, 2 ... from the surest to the least sure, or -1."""
         if len(np.unique(rows.view)) < 2:
             return np.full(len(rows), -1, np.int32)
+        rows = rows.of_body()
         xy = np.where((rows.score >= self.config.min_score)[..., None], rows.xy, np.nan).astype(np.float64)
         distances = ray_distance(rows, xy, rig)
-        groups = _agglomerate(self._affinity(rows, *distances), rows.view)
+        groups = _without_lonely(_agglomerate(self._affinity(rows, *distances), rows.view))
         squares = mean_square(distances[0]), mean_square(distances[1])
         for _ in range(self.config.rounds):
-            groups = self._reassign(groups, rows, xy, squares, rig)
+            before, groups = groups, self._reassign(groups, rows, xy, squares, rig)
+            if np.array_equal(before, groups):
+                break
         return _numbered(groups)
 
     def _affinity(self, rows: Detections2D, same: Floats, crossed: Floats) -> Floats:
@@ -70,7 +73,6 @@ class Geometry:
         self, groups: NDArray[np.int64], rows: Detections2D, xy: Floats, squares: tuple[Floats, Floats], rig: Rig
     ) -> NDArray[np.int64]:
         """Triangulate the groups and give each view's people to the bodies they fit, one to one."""
-        groups = _without_lonely(groups)
         numbers = np.unique(groups[groups >= 0])
         if not len(numbers):
             return groups

@@ -27,14 +27,14 @@ from mvcap.structures.skeleton import SKELETONS
 class BlazePoseConfig:
     """Settings of the estimator ``blazepose``."""
 
-    detect_every: int = 10
-    """Search the whole picture for new people every so many frames."""
+    detect_every_s: float = 0.15
+    """Search the whole picture for new people so often."""
     detector_threshold: float = 0.5
     """Score above which the detector's find becomes a candidate."""
     presence_threshold: float = 0.5
     """The landmark network's belief that a crop holds a person, below which the crop is given up."""
-    patience: int = 5
-    """Frames that a carried crop may stay below the threshold before it is dropped."""
+    patience_s: float = 0.1
+    """How long a carried crop may stay below the threshold before it is dropped."""
     people: int = 8
     """Most people carried in one view."""
     mirror: bool = True
@@ -45,8 +45,8 @@ class BlazePoseConfig:
     """Keep a mask per person."""
 
     def __post_init__(self) -> None:
-        if self.detect_every < 1 or self.people < 1 or self.patience < 0:
-            raise ConfigError("blazepose: detect_every and people must be at least 1, patience at least 0")
+        if self.people < 1 or self.detect_every_s < 0 or self.patience_s < 0:
+            raise ConfigError("blazepose: people is at least 1, detect_every_s and patience_s are at least 0")
 
 
 @dataclass
@@ -104,9 +104,9 @@ class BlazePose:
         carried = _Carried.of(state)
         landmarker.look_at(image)
         found = [landmarker(crop) for crop in carried.crop]
-        if frame % self.config.detect_every == 0 or not found:
+        if frame % max(1, round(self.config.detect_every_s * view.rate_hz)) == 0 or not found:
             self._search(detector(image), carried, found, landmarker)
-        keep = self._keep(carried, found)
+        keep = self._keep(carried, found, round(self.config.patience_s * view.rate_hz))
         kept = [found[i] for i in keep]
         rows = self._rows(kept, carried.ident[keep], frame, view)
         masks = landmarker.paint_masks(kept) if self.config.masks else None
@@ -137,13 +137,13 @@ class BlazePose:
                 found.append(landmarks)
                 carried.add(crop)
 
-    def _keep(self, carried: _Carried, found: list[Landmarks]) -> NDArray[np.int64]:
+    def _keep(self, carried: _Carried, found: list[Landmarks], patience: int) -> NDArray[np.int64]:
         """Indices of the people to go on with: believed in, inside the picture, one crop a body (the older one)."""
         low = np.array([one.presence < self.config.presence_threshold for one in found], dtype=bool)
         carried.low = np.where(low, carried.low + 1, 0) if len(found) else carried.low
         keep: list[int] = []
         for i, one in enumerate(found):
-            if carried.low[i] > self.config.patience or not one.inside:
+            if carried.low[i] > patience or not one.inside:
                 continue
             if any(_same_body(one, found[k]) for k in keep):
                 continue

@@ -21,6 +21,8 @@ _SHARE: Mapping[frozenset[str], float] = {
     frozenset({"knee", "ankle"}): 0.246,
     frozenset({"hip"}): 0.12,
 }
+LONGEST_LIMB = 1.6
+"""Longest limb there is, with room for the error of its ends, as a share of a typical adult's."""
 TORSO_DEPTH_M = 0.2
 """Two torsos cannot be closer: a chest is 0.2 m to 0.3 m deep."""
 SMALLEST, LARGEST = 0.4, 1.35
@@ -31,6 +33,18 @@ def limb_lengths(skeleton: Skeleton, xyz: NDArray[np.floating]) -> NDArray[np.fl
     """Lengths (..., B') m of ``skeleton.limbs`` in joints (..., J, 3) m; NaN where an end is missing."""
     ends = xyz[..., skeleton.limbs, :].astype(np.float64)
     return np.asarray(np.linalg.norm(ends[..., 1, :] - ends[..., 0, :], axis=-1))
+
+
+def overstretched(skeleton: Skeleton, xyz: NDArray[np.floating], variance: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Joints (..., J) that would make a limb longer than any human's: of its two ends the one less well known."""
+    ends = skeleton.limbs
+    too_long = limb_lengths(skeleton, xyz) > LONGEST_LIMB * typical_limbs(skeleton)
+    worse = np.where(variance[..., ends[:, 0]] > variance[..., ends[:, 1]], ends[:, 0], ends[:, 1])
+    out = np.zeros(xyz.shape[:-1], dtype=np.bool_)
+    for limb in range(len(ends)):
+        for end in ends[limb]:
+            out[..., end] |= too_long[..., limb] & (worse[..., limb] == end)
+    return out
 
 
 def typical_limbs(skeleton: Skeleton) -> NDArray[np.float64]:

@@ -67,6 +67,12 @@ class Detections2D(Table):
         where = np.full(rows, frame), np.full(rows, view), np.full(rows, -1)
         return cls(skeleton, *where, ids, boxes, points, scores, noise)
 
+    def of_body(self) -> Self:
+        """Return the rows with the joints of ``Skeleton.body`` only, by which bodies are told apart."""
+        whole = self.arrays()
+        some = {name: whole[name][:, self.skeleton.body] for name in ("xy", "score", "noise_px")}
+        return type(self)(self.skeleton.body_part, **{**whole, **some})
+
 
 def joint_box(xy: NDArray[np.floating]) -> NDArray[np.float64]:
     """Box (M, 4) round the finite joints of xy (M, J, 2); NaN for a row without any."""

@@ -62,7 +62,8 @@ class NpzStream:
     """An npz written piece by piece along the first axis, for arrays that are larger than memory."""
 
     def __init__(self, path: Path) -> None:
-        self._zip = zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True)
+        self._file = path.open("wb")
+        self._zip = zipfile.ZipFile(self._file, "w", zipfile.ZIP_STORED, allowZip64=True)
         self._member: IO[bytes] | None = None
 
     def begin(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -89,5 +90,10 @@ class NpzStream:
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end()
-        self._zip.close()
+        try:
+            if kind is None:
+                self._end()
+                self._zip.close()
+        finally:
+            self._zip.fp = None  # a zip that could not be written is given up: it would try again when it is deleted
+            self._file.close()

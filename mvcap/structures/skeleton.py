@@ -95,6 +95,21 @@ class Skeleton:
         return np.array([_sigma_of(joint) for joint in self.joints])
 
     @cached_property
+    def body(self) -> NDArray[np.int64]:
+        """(K,) indices of the ends of limbs and of the head's outline: each part once, faces not in detail."""
+        head = {"nose", "left_ear", "right_ear", "head_top"}
+        ends = set(self.limbs.ravel().tolist())
+        return np.array([j for j, joint in enumerate(self.joints) if j in ends or joint in head], dtype=np.int64)
+
+    @cached_property
+    def body_part(self) -> Skeleton:
+        """Skeleton of the joints ``body``, with the bones between them."""
+        place = {int(joint): at for at, joint in enumerate(self.body)}
+        bones = [(place[a], place[b]) for a, b in self.bones.tolist() if a in place and b in place]
+        names = tuple(self.joints[joint] for joint in place)
+        return Skeleton(f"part of {self.name}", names, np.array(bones, dtype=np.int64).reshape(-1, 2), self.root)
+
+    @cached_property
     def torso(self) -> NDArray[np.int64]:
         """(K,) indices of hips and shoulders: what every human body shows and moves least."""
         names = ("left_hip", "right_hip", "left_shoulder", "right_shoulder", "pelvis", "neck")
