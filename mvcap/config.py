@@ -45,6 +45,8 @@ def _unknown(path: str, key: str, known: list[str]) -> str:
 
 
 def _convert(hint: Any, value: Any, path: str) -> Any:
+    if dataclasses.is_dataclass(hint) and value is None:  # a section whose keys are all commented out
+        return typing.cast(type, hint)()
     if dataclasses.is_dataclass(hint):
         return build(typing.cast(type, hint), value, path)
     origin = typing.get_origin(hint)

@@ -65,7 +65,10 @@ def estimate(
             }
             return rows[np.argsort(rows.frame, kind="stable")], after
 
-        return stages.run(session, place, origin, estimator.skeleton.name, make, progress)
+        try:
+            return stages.run(session, place, origin, estimator.skeleton.name, make, progress)
+        finally:
+            work.stopped = True  # who interrupts does not wait until every view is at the end of its chunk
 
 
 class _Views:
@@ -75,12 +78,15 @@ class _Views:
         self.session = session
         self.estimator = estimator
         self.threads = min(threads, len(views))
+        self.stopped = False
         self._images: dict[int, Iterator[tuple[int, Image | None]]] = {}
 
     def one_view(self, view: View, start: int, stop: int, state: State) -> tuple[Detections2D, State]:
         """Rows of one view in frames start to stop, and the estimator's state after them."""
         found = []
         for frame in range(start, stop):
+            if self.stopped:
+                break
             if self.session.frame_of[frame, view.index] < 0:
                 continue
             image = self._image(view, frame) if self.estimator.needs_images else None

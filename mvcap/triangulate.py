@@ -56,8 +56,9 @@ def triangulate(session: str | Path | Session, *, redo: bool = False, progress: 
 def triangulate_rows(rows: Detections2D, rig: Rig, config: TriangulateConfig) -> Poses3D:
     """Poses of the people in associated rows, all frames, people and joints at once.
 
-    A joint is there where at least two views agree on it and no limb is longer for it than any human's. Its score is the mean score of the views used, times the
-    share of the views that saw it and were used. error_px is the mean distance in the views used.
+    A joint is there where at least two views agree on it and no limb is longer for it than any human's. Its score is
+    the mean score of the views used, times the share of the views that saw it and were used. error_px is the mean
+    distance in the views used.
     """
     rows = rows[rows.person >= 0]
     keys, place = np.unique(np.stack([rows.frame, rows.person], axis=-1), axis=0, return_inverse=True)

@@ -12,7 +12,7 @@ TRUST, LIMITS, REFUSE = "trust", "limits", "do not trust"
 # Residuals in units of the expected noise: 1.2 is the median of a two-dimensional error of just that noise.
 _NOISY, _WRONG = 3.0, 6.0
 _ODD_VIEW = 2.0
-_ODD_VIEW_AT_LEAST = 2.0  # a view within this many times its noise is good, however good the others are
+_ODD_VIEW_AT_LEAST = 1.5  # a view within this many times its noise is good, however good the others are
 _UNMATCHED_VIEW = 0.25
 _LOOSE_BONES, _BROKEN_BONES = 0.10, 0.25
 _TWO_VIEWS_SHARE = 0.5
@@ -147,7 +147,7 @@ def _odd_views(summary: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 def _bodies(summary: Mapping[str, Any]) -> Iterator[Finding]:
     long = [person for person in summary["people"] if person["last_s"] - person["first_s"] >= _SHORT_S]
-    spreads = [person["bone_spread"] for person in long if person["bone_spread"] is not None]
+    spreads = [spread for person in long if (spread := _raw_spread(person)) is not None]
     if spreads and median(spreads) > _LOOSE_BONES:
         broken = median(spreads) > _BROKEN_BONES
         yield Finding(
@@ -165,13 +165,20 @@ def _bodies(summary: Mapping[str, Any]) -> Iterator[Finding]:
         )
 
 
+def _raw_spread(person: Mapping[str, Any]) -> float | None:
+    """How much limbs change before refinement, which holds them at one length; what there is where that is unknown."""
+    raw: float | None = person["bone_spread_raw"]
+    spread: float | None = person["bone_spread"]
+    return spread if raw is None else raw
+
+
 def _where_not(summary: Mapping[str, Any]) -> Iterator[str]:
     for person in summary["people"]:
         name = f"person {person['id']}"
         for span in person["two_views_only"]:
             yield f"{name} from {span['from_s']:.1f} s to {span['to_s']:.1f} s: seen by two views only"
-        if (person["bone_spread"] or 0) > _LOOSE_BONES:
-            yield f"{name}: limb lengths vary by {person['bone_spread']:.0%}"
+        if (_raw_spread(person) or 0) > _LOOSE_BONES:
+            yield f"{name}: limb lengths vary by {_raw_spread(person):.0%} before refinement"
         if person["share_joints_missing"] > _MISSING_SHARE:
             yield f"{name}: {person['share_joints_missing']:.0%} of the joints are missing"
     for name, _ in _odd_views(summary):

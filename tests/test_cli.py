@@ -208,7 +208,7 @@ def test_settings_there_are_not(refused, take):
     refused(*line, "--set", "track.join_s", words="expected key=value")
     refused(*line, "--set", "estimator=blazpose", words="did you mean 'blazepose'")
     refused(*line, "--set", "estimator=no.such:Thing", words="cannot be loaded")
-    refused(*line, "--set", "estimators.blazepose.detect_evry=3", words="did you mean 'detect_every'")
+    refused(*line, "--set", "estimators.oracle.noise_p=3", words="did you mean 'noise_px'")
     assert not (take / "made").exists()
 
 

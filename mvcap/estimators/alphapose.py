@@ -84,7 +84,9 @@ class AlphaPose:
         people.sort(key=lambda person: person.frame)
         if people and people[0].frame < 0:
             number = people[0].frame + self.config.first_frame
-            raise InputError(f"{path}: frame {number} is before the session's first; set alphapose.first_frame to it")
+            raise InputError(
+                f"{path}: frame {number} is before the session's first; set estimators.alphapose.first_frame to it"
+            )
         check_frames((person.frame for person in people), view, path)
         return rows_of(people, self.skeleton, view.index, self.config.noise)
 

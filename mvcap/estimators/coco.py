@@ -106,7 +106,9 @@ class Coco:
         rows = rows_of(people, self.skeleton, view.index, self.config.noise)
         rows = rows.with_columns(frame=rows.frame - first)
         if len(rows) and rows.frame[0] < 0:
-            raise InputError(f"{path}: frame {rows.frame[0] + first} is before coco.first_frame; lower that to it")
+            raise InputError(
+                f"{path}: frame {rows.frame[0] + first} is before estimators.coco.first_frame; lower that to it"
+            )
         check_frames(rows.frame.tolist(), view, path)
         return rows
 

@@ -23,7 +23,7 @@ class DetectorCard:
     """A network that finds people: input (1, 3, S, S), outputs ``dets`` (1, N, 5) and ``labels`` (1, N), NMS inside."""
 
     file: str
-    """Beside the card, or in the folder ``topdown.models``."""
+    """Beside the card, or in the folder ``estimators.topdown.models``."""
     size: int
     """Side S of the input, px; the picture lies in its top left corner, the rest is grey (114)."""
     mean: tuple[float, float, float]
@@ -54,7 +54,7 @@ class PoseCard:
     """A network that finds the joints of the one person in a crop: input (N, 3, H, W)."""
 
     file: str
-    """Beside the card, or in the folder ``topdown.models``."""
+    """Beside the card, or in the folder ``estimators.topdown.models``."""
     size: tuple[int, int]
     """w, h of the input, px."""
     mean: tuple[float, float, float]
@@ -103,7 +103,9 @@ def read_card(path: Path) -> ModelCard:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
         reason = " ".join(str(fault).split())
-        raise InputError(f"{path}: cannot be read as a model card ({reason}); set topdown.card to one") from fault
+        raise InputError(
+            f"{path}: cannot be read as a model card ({reason}); set estimators.topdown.card to one"
+        ) from fault
     if not isinstance(document, dict) or set(document) != {"detector", "pose"}:
         raise ConfigError(f"{path}: a model card has two parts, detector and pose; see configs/models for examples")
     return ModelCard(_part(document, "detector", DetectorCard, path), _part(document, "pose", PoseCard, path))
@@ -114,7 +116,9 @@ def model_file(card: DetectorCard | PoseCard, folder: Path) -> Path:
     path = folder / card.file
     if not path.is_file():
         source = f"from {card.source} " if card.source else ""
-        raise AssetError(f"{path}: the network is not there; fetch it {source}and put it there, or set topdown.models")
+        raise AssetError(
+            f"{path}: the network is not there; fetch it {source}and put it there, or set estimators.topdown.models"
+        )
     if card.sha256:
         with path.open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()

@@ -52,7 +52,7 @@ class OpenPoseConfig:
 
     def __post_init__(self) -> None:
         if self.missing not in ("error", "empty"):
-            raise ConfigError(f"openpose.missing is {self.missing!r}; it is error or empty")
+            raise ConfigError(f"estimators.openpose.missing is {self.missing!r}; it is error or empty")
 
 
 class OpenPose:
@@ -101,7 +101,7 @@ class OpenPose:
         if gaps and self.config.missing == "error":
             name = _name_like(numbered[lowest].name, gaps[0])
             raise InputError(
-                f"{folder / name} is missing; write it, or set openpose.missing to empty if it shows nobody"
+                f"{folder / name} is missing; write it, or set estimators.openpose.missing to empty if it shows nobody"
             )
         span = highest - first + 1
         # Where files may be missing at either end, only a given first number tells which end.
@@ -109,7 +109,8 @@ class OpenPose:
         if lowest < first or span > view.frames or (span < view.frames and not short_is_fine):
             raise InputError(
                 f"{folder}: files of {span} frames ({lowest} to {highest}) where view {view.name} of the session has "
-                f"{view.frames}; run OpenPose on the session's video, or set openpose.first_frame and openpose.missing"
+                f"{view.frames}; run OpenPose on the session's video, or set estimators.openpose.first_frame "
+                f"and estimators.openpose.missing"
             )
         return {number - first: path for number, path in numbered.items()}
 

@@ -58,7 +58,8 @@ class Oracle:
     def __init__(self, config: OracleConfig) -> None:
         if not config.poses or not config.rig:
             raise InputError(
-                "oracle: set oracle.poses to the npz of the true poses and oracle.rig to the cameras' file"
+                "oracle: set estimators.oracle.poses to the npz of the true poses and estimators.oracle.rig to the "
+                "cameras' file"
             )
         self.config = config
         self.skeleton = read_poses(Path(config.poses)).skeleton
@@ -127,4 +128,6 @@ def read_poses(path: Path) -> Poses3D:
     except KeyError as fault:
         raise InputError(f"{path}: no {fault} in it; write it with mvcap.estimators.oracle.write_poses") from fault
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as fault:
-        raise InputError(f"{path}: cannot be read as poses ({fault}); set oracle.poses to an npz of poses") from fault
+        raise InputError(
+            f"{path}: cannot be read as poses ({fault}); set estimators.oracle.poses to an npz of poses"
+        ) from fault

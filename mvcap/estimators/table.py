@@ -34,7 +34,9 @@ class DetectionTable:
 
     def __init__(self, config: DetectionTableConfig) -> None:
         if not config.file:
-            raise InputError("table: no file is set; set table.file to the npz or parquet file with the detections")
+            raise InputError(
+                "table: no file is set; set estimators.table.file to the npz or parquet file with the detections"
+            )
         self.config = config
         self._file = open_table(Path(config.file))
         self.skeleton = self._file.skeleton

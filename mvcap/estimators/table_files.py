@@ -52,7 +52,7 @@ def open_table(path: Path) -> TableFile:
             magic = stream.read(4)
     except OSError as fault:
         raise InputError(
-            f"table: {path} cannot be read ({fault.strerror}); set table.file to the detections"
+            f"table: {path} cannot be read ({fault.strerror}); set estimators.table.file to the detections"
         ) from fault
     if magic == b"PAR1":
         return ParquetTable(path)

@@ -87,7 +87,9 @@ class TopDown:
 
     def __init__(self, config: TopDownConfig) -> None:
         if not config.card:
-            raise InputError("topdown: no model card is set; set topdown.card to a file like those in configs/models")
+            raise InputError(
+                "topdown: no model card is set; set estimators.topdown.card to a file like those in configs/models"
+            )
         self.config = config
         self.card = read_card(Path(config.card))
         self.skeleton: Skeleton = skeleton(self.card.pose.skeleton)

@@ -70,7 +70,6 @@ def test_an_unknown_key_names_the_nearest_and_all():
         ({"inner": {"gate_sigma": float("nan")}}, ("'take.inner.gate_sigma'", "finite")),
         ({"inner": {"gate_sigma": float("inf")}}, ("'take.inner.gate_sigma'", "finite")),
         ({"inner": 3}, ("take.inner", "expected keys and values", "3 (int)")),
-        ({"inner": None}, ("take.inner", "expected keys and values")),
         ({"formats": ["trc", 3]}, ("'take.formats' is a str, not 3",)),
         ({"axes": "x-up"}, ("'take.axes' is one of z-up, y-up, not 'x-up'",)),
         ({"seed": "one"}, ("'take.seed' is a int",)),
@@ -158,7 +157,7 @@ def test_all_defaults_hold_and_round_trip():
         ({"estimate": {"threads": -1}}, "estimate.threads"),
         ({"report": {"moments": 0}}, "moments"),
         ({"export": {"axes": "up"}}, "z-up, y-up"),
-        ({"estimators": {"blazepose": {"detect_evry": 2}}}, "'estimators.blazepose.detect_evry'; did you mean"),
+        ({"estimators": {"oracle": {"noise_p": 2}}}, "'estimators.oracle.noise_p'; did you mean"),
         ({"estimators": {"blazpose": {}}}, "did you mean 'blazepose'"),
         ({"estimators": {"openpose": 3}}, "estimators.openpose"),
         ({"estimators": 3}, "estimators"),
@@ -209,3 +208,7 @@ def explained(lines, number):
     beside = re.search(r"\s#\s*\w", lines[number])
     above = number > 0 and lines[number - 1].lstrip().startswith("#")
     return bool(beside or above)
+
+
+def test_a_section_with_all_keys_commented_out_is_the_default():
+    assert config.build(Outer, {"inner": None}) == config.build(Outer, {})

@@ -174,12 +174,29 @@ def test_openpose_names_a_broken_file(tmp_path: Path, text: str) -> None:
 def test_openpose_wrong_number_of_keypoints_names_the_skeleton_to_set(tmp_path: Path) -> None:
     openpose_folder(tmp_path, "left", [1, 1, 1], joints=17)
     with pytest.raises(InputError, match="set the skeleton to coco17"):
-        openpose(tmp_path).prepare(views("left"))
+        openpose(tmp_path, skeleton="body25").prepare(views("left"))
     openpose(tmp_path, skeleton="coco17").prepare(views("left"))
-    with pytest.raises(InputError, match="body25, coco17, halpe26"):
+    with pytest.raises(InputError, match="body25, body25b, coco17, halpe26"):
         openpose(tmp_path, skeleton="coco18")
     with pytest.raises(ConfigError):
         openpose(tmp_path, missing="maybe")
+
+
+@pytest.mark.parametrize(("joints", "name"), [(17, "coco17"), (26, "halpe26"), (25, "body25b")])
+def test_openpose_tells_the_skeleton_by_the_number_of_keypoints(tmp_path: Path, joints: int, name: str) -> None:
+    openpose_folder(tmp_path, "left", [1, 1, 1], joints=joints)
+    estimator = openpose(tmp_path)
+    estimator.prepare(views("left"))
+    assert estimator.skeleton.name == name
+
+
+def test_openpose_tells_body_25_by_its_middle_hip(tmp_path: Path) -> None:
+    joints = np.array([[100 + 3 * j, 100 + 20 * j, 0.9] for j in range(25)], dtype=float)
+    joints[8, :2] = (joints[9, :2] + joints[12, :2]) / 2
+    dump(tmp_path / "left" / "left_0_keypoints.json", {"people": [{"pose_keypoints_2d": joints.ravel().tolist()}]})
+    estimator = openpose(tmp_path)
+    estimator.prepare((View(0, "left", (640, 480), 30.0, 1),))
+    assert estimator.skeleton.name == "body25"
 
 
 def test_openpose_bodies_without_joints_are_no_rows(tmp_path: Path) -> None:
