@@ -147,6 +147,7 @@ def summarise(
     raw: PoseQuality | None = None,
     seconds_per_frame: Mapping[str, float] | None = None,
     warnings: Sequence[str] = (),
+    late_frames: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """All numbers of a take and the verdict on them, ready for JSON: None where a number is unknown.
 
@@ -165,6 +166,7 @@ def summarise(
         "people": [_person(person, poses, raw, rate_hz, len(views)) for person in sorted(poses.people)],
         "limb_length_m": dict(zip(_limb_names(poses.skeleton), map(_tidy, poses.lengths.medians()), strict=True)),
         "per_joint": _joints(poses),
+        "late_frames": {view: _tidy(frames) for view, frames in (late_frames or {}).items()},
         "warnings": list(warnings),
         **_per_view(views, residuals),
     }

@@ -15,6 +15,7 @@ from mvcap import plugins, stages
 from mvcap.config import plain
 from mvcap.errors import ConfigError
 from mvcap.export import provenance
+from mvcap.lag import ViewLag
 from mvcap.pictures import plots
 from mvcap.pictures.contact_sheet import ContactSheet, moments
 from mvcap.pictures.overlay import drawn, overlay_images, write_overlay
@@ -92,18 +93,22 @@ def _numbers(
     kind = skeleton(refined.skeleton_name)
     before, after = PoseQuality(kind, session.frames), PoseQuality(kind, session.frames)
     residuals = ViewResiduals(session.rig, kind)
+    lag = ViewLag(session.rig)
     series = SeriesCollector(kind, session.frames, session.rate_hz)
     for chunk in raw.chunks():
         before.add(chunk)
     for start, chunk in zip(refined.ranges(), refined.chunks(), strict=True):
         series.add(chunk)
-        linked = [residuals.add(rows, chunk) for rows in _between(found, *start)]
+        linked = []
+        for rows in _between(found, *start):
+            linked.append(residuals.add(rows, chunk))
+            lag.add(rows, chunk)
         after.add(chunk, linked)
         for part in linked:
             series.add_residuals(part)
     seconds = {name: _seconds(session, name) for name in stages.STAGES}
     warnings = [*session.notes, *_warnings(session, after, found)]
-    summary = summarise(after, session.rate_hz, session.names, residuals, before, seconds, warnings)
+    summary = summarise(after, session.rate_hz, session.names, residuals, before, seconds, warnings, lag.late_frames())
     return summary, series
 
 

@@ -52,7 +52,14 @@ def verdict(summary: Mapping[str, Any]) -> dict[str, Any]:
     level is "trust", "limits" or "do not trust"; reasons are sentences; where_not names people, times and views whose
     numbers should not be used without a look.
     """
-    findings = [*_nobody(summary), *_scale(summary), *_residual(summary), *_views(summary), *_bodies(summary)]
+    findings = [
+        *_nobody(summary),
+        *_scale(summary),
+        *_residual(summary),
+        *_step(summary),
+        *_views(summary),
+        *_bodies(summary),
+    ]
     levels = [finding.level for finding in findings]
     level = REFUSE if REFUSE in levels else LIMITS if levels else TRUST
     reasons = [finding.reason for finding in findings] or [_praise(summary)]
@@ -118,6 +125,17 @@ def _residual(summary: Mapping[str, Any]) -> Iterator[Finding]:
         f"the views disagree by {noise:.1f} times the expected noise (up to {_NOISY:g} is good): the calibration is "
         f"off (a moved camera, another zoom or image size) or the views are not synchronous",
     )
+
+
+def _step(summary: Mapping[str, Any]) -> Iterator[Finding]:
+    for name, frames in summary.get("late_frames", {}).items():
+        when = "late" if frames > 0 else "ahead"
+        yield Finding(
+            "limits",
+            f"view {name} is {when} by at least {abs(frames):.1f} frames "
+            f"({abs(frames) / summary['rate_hz'] * 1000:.0f} ms): what moves fast is less accurate; synchronise the "
+            f"videos",
+        )
 
 
 def _views(summary: Mapping[str, Any]) -> Iterator[Finding]:

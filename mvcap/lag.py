@@ -1,0 +1,82 @@
+"""Whether a view runs behind or ahead of the others, told from people who move.
+
+Where a view is late by k frames, its detections lie nearer to the poses of k frames before than to those of their own
+frame. The poses themselves hold a part of every view's error, so what is found is the least a view can be off.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib import Rig
+from mvcap.residuals import links
+from mvcap.structures.detections import Detections2D
+from mvcap.structures.poses import Poses3D
+
+_REACH = 5
+_FAR = 5.0  # deviations beyond which a joint says nothing more
+_ENOUGH = 500  # moving joints that a view must have shown
+_TOLD = 1.3  # a view whose residual grows by less than this shows too little motion to tell
+_OFF_FRAMES = 0.6  # how far from the other views' middle a view must be; the truth is further
+
+
+class ViewLag:
+    """Residuals of each view against the poses of neighbouring frames, fed chunk by chunk."""
+
+    def __init__(self, rig: Rig) -> None:
+        self._rig = rig
+        self.shifts = np.arange(-_REACH, _REACH + 1)
+        self._sum = np.zeros((len(rig), len(self.shifts)))
+        self._count = np.zeros(len(rig), np.int64)
+
+    def add(self, detections: Detections2D, poses: Poses3D) -> None:
+        """Count the moving joints of a chunk of detections and the poses of the same frames."""
+        row, pose = links(detections, poses)
+        if not len(row):
+            return
+        near = _neighbours(poses, self.shifts)[pose]  # (N, K) rows of the same person in neighbouring frames
+        whole = (near >= 0).all(1)
+        row, near = row[whole], near[whole]
+        view = detections.view[row].astype(np.int64)
+        joints = poses.skeleton.body
+        projected = self._rig.project(poses.xyz[:, joints].astype(np.float64))
+        track = projected[view[:, None], near]  # (N, K, J, 2)
+        noise = detections.noise_px[row][:, joints]
+        off = np.linalg.norm(track - detections.xy[row][:, None, joints], axis=-1) / noise[:, None]
+        path = np.linalg.norm(track[:, -1] - track[:, 0], axis=-1) / noise
+        moving = np.isfinite(off).all(1) & (path > 1)
+        capped = np.where(moving[:, None], np.minimum(off, _FAR), 0).sum(-1)
+        np.add.at(self._sum, view, capped)
+        np.add.at(self._count, view, moving.sum(-1))
+
+    def late_frames(self) -> dict[str, float]:
+        """Views by name that are out of step with the others, and how many frames they are late (ahead: negative)."""
+        shift = np.array([self._best(view) for view in range(len(self._sum))])
+        known = np.isfinite(shift)
+        if known.sum() < 3:  # of two views one cannot say which is late
+            return {}
+        late = np.median(shift[known]) - shift
+        return {self._rig.names[view]: float(late[view]) for view in np.flatnonzero(np.abs(late) > _OFF_FRAMES)}
+
+    def _best(self, view: int) -> float:
+        """Shift of least residual, between frames; NaN where the view saw too little motion."""
+        cost = self._sum[view]
+        if self._count[view] < _ENOUGH or cost.max() < _TOLD * cost.min():
+            return float("nan")
+        at = int(np.clip(np.argmin(cost), 2, len(cost) - 3))
+        curve = np.polyfit(self.shifts[at - 2 : at + 3], cost[at - 2 : at + 3], 2)
+        return (
+            float(np.clip(-curve[1] / (2 * curve[0]), self.shifts[0], self.shifts[-1]))
+            if curve[0] > 0
+            else float("nan")
+        )
+
+
+def _neighbours(poses: Poses3D, shifts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows (M, K) of the same person so many frames later; -1 where there is none."""
+    keys = poses.frame.astype(np.int64) << 32 | poses.person
+    order = np.argsort(keys)
+    wanted = keys[:, None] + (shifts << 32)
+    at = np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)
+    return np.where(keys[order][at] == wanted, order[at], -1)

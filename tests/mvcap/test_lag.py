@@ -1,0 +1,52 @@
+"""Views out of step are told from people who move."""
+
+import numpy as np
+import pytest
+from synthetic_take import ring_rig, truth
+
+from mvcap.lag import ViewLag
+from mvcap.structures.detections import Detections2D
+
+FRAMES = 120
+
+
+def seen(rig, poses, late):
+    """What each view sees of the poses, view 2 ``late`` frames too late, with 2 px of noise."""
+    noise = np.random.default_rng(0)
+    tables = []
+    for frame in range(FRAMES):
+        for view in range(len(rig)):
+            shown = frame - late if view == 2 else frame
+            rows = poses[poses.frame == np.clip(shown, 0, FRAMES - 1)]
+            xy = rig.cameras[view].project(rows.xyz.astype(float)) + noise.normal(0, 2, (*rows.xyz.shape[:2], 2))
+            found = Detections2D.build(rows.skeleton, frame, view, xy, np.full(xy.shape[:2], 0.9), 1.0)
+            tables.append(
+                found.with_columns(person=rows.group, noise_px=np.where(np.isnan(found.xy[..., 0]), np.nan, 2.0))
+            )
+    return Detections2D.concatenate(tables, poses.skeleton)
+
+
+@pytest.mark.parametrize("late", [-3, 0, 2, 4])
+def test_the_late_view_is_named(late):
+    rig = ring_rig(5)
+    poses = truth(FRAMES, people=2)
+    lag = ViewLag(rig)
+    lag.add(seen(rig, poses, late), poses)
+    found = lag.late_frames()
+    if late == 0:
+        assert found == {}
+    else:
+        assert list(found) == [rig.names[2]]
+        assert found[rig.names[2]] == pytest.approx(late, abs=0.3)
+
+
+def test_people_who_stand_tell_nothing():
+    rig = ring_rig(5)
+    poses = truth(FRAMES, people=2)
+    still = poses[poses.frame == 0]
+    poses = type(poses).concatenate(
+        [still.with_columns(frame=np.full(len(still), frame)) for frame in range(FRAMES)], poses.skeleton
+    )
+    lag = ViewLag(rig)
+    lag.add(seen(rig, poses, 3), poses)
+    assert lag.late_frames() == {}
