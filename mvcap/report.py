@@ -60,12 +60,12 @@ def report(session: str | Path | Session, *, progress: Progress = silent) -> dic
     config = session.settings("report", ReportConfig)
     refined, raw = stages.poses(session, "refine"), stages.poses(session, "track")
     found = stages.detections(session, "associate")
-    summary, series = _numbers(session, found, raw, refined)
+    summary, series, raw_series = _numbers(session, found, raw, refined)
     pictures = {
         "presence": plots.presence(series),
         "above": plots.from_above(series, session.rig),
         "side": plots.from_the_side(series, session.rig),
-        "bones": plots.bone_lengths(series),
+        "bones": plots.bone_lengths(raw_series),
         "errors": plots.errors(series, session.names),
     }
     videos: dict[str, str] = {}
@@ -88,15 +88,16 @@ def report(session: str | Path | Session, *, progress: Progress = silent) -> dic
 
 def _numbers(
     session: Session, found: Artefact[Detections2D], raw: Artefact[Poses3D], refined: Artefact[Poses3D]
-) -> tuple[dict[str, Any], SeriesCollector]:
-    """One pass over the take for everything that is counted of it."""
+) -> tuple[dict[str, Any], SeriesCollector, SeriesCollector]:
+    """One pass over the raw and one over the refined poses: the summary, and the series of the refined and the raw."""
     kind = skeleton(refined.skeleton_name)
     before, after = PoseQuality(kind, session.frames), PoseQuality(kind, session.frames)
     residuals = ViewResiduals(session.rig, kind)
     lag = ViewLag(session.rig)
-    series = SeriesCollector(kind, session.frames, session.rate_hz)
+    series, raw_series = (SeriesCollector(kind, session.frames, session.rate_hz) for _ in range(2))
     for chunk in raw.chunks():
         before.add(chunk)
+        raw_series.add(chunk)
     for start, chunk in zip(refined.ranges(), refined.chunks(), strict=True):
         series.add(chunk)
         linked = []
@@ -109,7 +110,7 @@ def _numbers(
     seconds = {name: _seconds(session, name) for name in stages.STAGES}
     warnings = [*session.notes, *_warnings(session, after, found)]
     summary = summarise(after, session.rate_hz, session.names, residuals, before, seconds, warnings, lag.late_frames())
-    return summary, series
+    return summary, series, raw_series
 
 
 def _between(found: Artefact[Detections2D], start: int, stop: int) -> Iterator[Detections2D]:

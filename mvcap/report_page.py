@@ -17,7 +17,10 @@ _PICTURES = {
     "presence": ("Who is there when", "A bar for each person over the length of the take."),
     "above": ("From above", "The path of each person's hips; grey triangles are cameras, open where they look."),
     "side": ("From the side", "The height of the hips over the floor; cameras as above."),
-    "bones": ("Bone lengths", "A limb does not change its length: what moves here is error. Dotted: the median."),
+    "bones": (
+        "Bone lengths",
+        "Before refinement. A limb does not change its length: what moves here is error. Dotted: the median.",
+    ),
     "errors": ("Reprojection error", "How far the joints lie from where each view saw them."),
 }
 _VERDICTS = {

@@ -47,7 +47,7 @@ class ContactSheet:
         for view, name in enumerate(self.names):
             for column, frame in enumerate(self.frames):
                 top, left = view * pitch[0] + _GAP_PX, column * pitch[1] + _GAP_PX
-                _caption(sheet, f"{name}   frame {frame}   {frame / self._rate_hz:.1f} s", (left, top), cell[1])
+                _caption(sheet, f"{name}   frame {frame}   {frame / self._rate_hz:.1f} s", (left, top), cell[1] - 8)
                 _place(sheet, self._thumbs.get((frame, view)), (top + _LABEL_PX, left), cell)
         return sheet
 

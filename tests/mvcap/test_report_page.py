@@ -64,7 +64,7 @@ def test_the_page_holds_everything_and_escapes_it(material):
     assert "<script" not in html and "<b>here" not in html and "&lt;b&gt;here" in html
     assert "http:" not in html and "https:" not in html
     assert html.count("data:image/svg+xml;base64,") == 4 and "data:image/png" in html and "data:image/jpeg" in html
-    assert 'src="overlays/cam%2001.mp4"' in html and "estimator.detect_every" in html
+    assert 'src="overlays/cam%2001.mp4#t=0.1"' in html and "estimator.detect_every" in html
     assert "This take can be trusted" in html
 
 
