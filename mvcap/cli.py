@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from mvcap import config, stages
-from mvcap.errors import InputError, MvcapError
+from mvcap.errors import InputError, MvcapError, StaleError
 from mvcap.progress import Progress, silent
 
 Command = Callable[..., Any]
@@ -23,13 +23,25 @@ _BAD_INPUT = 2
 _INTERRUPTED = 130
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _Verbs(click.Group):
+    """The verbs. One that is refused because an artefact has other settings leaves the settings as they were."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except StaleError:
+            for session, before in (ctx.obj or {}).get("overridden", []):
+                session.keep_overrides(before)
+            raise
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="mvcap")
 @click.option("-v", "--verbose", is_flag=True, help="Show the whole traceback of an error.")
 @click.pass_context
 def cli(context: click.Context, verbose: bool) -> None:
     """Calibrated, marker-less, multi-person 3D motion capture from several ordinary cameras."""
-    context.obj = {"verbose": verbose}
+    context.obj = {"verbose": verbose, "overridden": []}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -155,7 +167,7 @@ def _make(sources: tuple[str, ...], folder: Path | None, changes: dict[str, Any]
 
     given = list(sources) if len(sources) > 1 else sources[0]
     session = make(given, folder=folder or _default_folder(sources[0]), **rig)
-    session.override(changes)
+    _override(session, changes)
     return session
 
 
@@ -166,8 +178,13 @@ def _opened(folder: Path, changes: dict[str, Any]) -> Any:
 
     session = Session.open(folder)
     settings.check(config.merged(session.overrides, changes))
-    session.override(changes)
+    _override(session, changes)
     return session
+
+
+def _override(session: Any, changes: dict[str, Any]) -> None:
+    if changes:
+        click.get_current_context().obj["overridden"].append((session, session.override(changes)))
 
 
 def _default_folder(source: str) -> Path:
@@ -240,7 +257,7 @@ def _opened_or_made(
         if frames is None or rig["rate_hz"] is None or folder is None:
             raise InputError("without videos, say --session, --frames and --rate of the detections made elsewhere")
         session = init_without_footage(rig["rig"], folder, frames, rig["rate_hz"], rig_unit=rig["rig_unit"])
-        session.override(changes)
+        _override(session, changes)
         return session
     return _make(sources, folder, changes, rig)
 

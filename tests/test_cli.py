@@ -408,3 +408,14 @@ def test_a_disk_that_fills_ends_a_stage_in_one_line(tmp_path):
     assert "cannot be written" in result.stderr
     assert not list(session.folder.glob("**/.*")) and not list(session.folder.glob("artefacts/*/*.npz"))
     assert run("reconstruct", session.folder).returncode == 0
+
+
+def test_a_refused_setting_is_not_kept(tmp_path):
+    session = make_session(tmp_path, 12, people=2)
+    mvcap.reconstruct(session)
+    before = session.overrides
+    refused = run("track", session.folder, "--set", "track.gate_sigma=4.5")
+    assert refused.returncode == 2 and "gate_sigma was 3.0, now 4.5" in refused.stderr
+    assert session.overrides == before
+    assert run("track", session.folder, "--set", "track.gate_sigma=4.5", "--redo").returncode == 0
+    assert session.overrides["track"] == {"gate_sigma": 4.5}

@@ -153,13 +153,18 @@ class Session:
         path = self.folder / "config.yaml"
         return config.read(path) if path.exists() else {}
 
-    def override(self, changes: Mapping[str, Any]) -> None:
-        """Keep changed settings with the session; they hold for every later verb."""
+    def override(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Keep changed settings with the session, for every later verb; return the ones that held before."""
+        before = self.overrides
+        if changes:
+            self.keep_overrides(config.merged(before, changes))
+        return before
+
+    def keep_overrides(self, whole: Mapping[str, Any]) -> None:
+        """Keep these settings, and no others, with the session."""
         import yaml
 
-        if changes:
-            whole = config.merged(self.overrides, changes)
-            write_text(self.folder / "config.yaml", yaml.safe_dump(whole, sort_keys=True))
+        write_text(self.folder / "config.yaml", yaml.safe_dump(dict(whole), sort_keys=True))
 
     def settings(self, section: str, kind: type[config.D]) -> config.D:
         """Return the settings of one verb."""
