@@ -183,9 +183,9 @@ class Landmarker:
         points, presence, sharpness, mask = self._run(pixels)
         if self._mirror:
             other, other_presence, other_sharpness, _ = self._run(pixels[:, ::-1])
-            other = other[self._partner]
             other[:, 0] = _LANDMARK_PX - other[:, 0]
-            points, presence = (points + other) / 2, (presence + other_presence) / 2
+            points = (points + _agreeing(points, other, self._partner)) / 2
+            presence = (presence + other_presence) / 2
             sharpness = (sharpness + other_sharpness) / 2
         xy = points[:, :2] @ image_from_crop[:, :2].T + image_from_crop[:, 2]
         seen = _sigmoid(points[:_JOINTS, 3]) * _sigmoid(points[:_JOINTS, 4])
@@ -233,6 +233,19 @@ class Landmarker:
         presence = float(self._net.get_tensor(self._presence)[0, 0])
         sharpness = float(heat[..., :_JOINTS].max((0, 1)).mean())
         return points, presence, sharpness, self._net.get_tensor(self._mask)[0, :, :, 0]
+
+
+def _agreeing(
+    points: NDArray[np.float64], other: NDArray[np.float64], partner: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Points (39, 5) of the mirrored pass under the names of the first pass.
+
+    What is left in one picture is right in the other, unless the two passes take the body to face different ways: then
+    the mean of a joint and its partner would fall on the middle of the body. Each joint goes with the nearer one.
+    """
+    exchanged = other[partner]
+    nearer = np.hypot(*(other - points)[:, :2].T) < np.hypot(*(exchanged - points)[:, :2].T)
+    return np.where(nearer[:, None], other, exchanged)
 
 
 def _sharpened(xy: NDArray[np.float64], heat: NDArray[np.floating]) -> NDArray[np.float64]:
