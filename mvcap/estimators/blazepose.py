@@ -39,7 +39,7 @@ class BlazePoseConfig:
     """Most people carried in one view."""
     mirror: bool = True
     """Run each crop a second time mirrored and average: less noise for twice the time of the landmark network."""
-    noise: float = 0.35
+    noise: float = 0.3
     """Expected noise in units of a careful annotator's (see ``Skeleton.sigma``)."""
     masks: bool = False
     """Keep a mask per person."""
@@ -153,7 +153,10 @@ class BlazePose:
     def _rows(self, found: list[Landmarks], ident: NDArray[np.int64], frame: int, view: View) -> Detections2D:
         xy = [one.xy for one in found]
         score = [one.score for one in found]
-        return Detections2D.build(self.skeleton, frame, view.index, xy, score, self.config.noise, carried=ident)
+        rows = Detections2D.build(self.skeleton, frame, view.index, xy, score, self.config.noise, carried=ident)
+        doubt = np.array([one.doubt_px for one in found]).reshape(-1, len(self.skeleton))
+        # A doubt far above the noise is no noise: one of the passes is wrong, which the other views have to tell.
+        return rows.with_columns(noise_px=np.hypot(rows.noise_px, np.minimum(doubt, rows.noise_px)))
 
 
 def _crops(found: list[Landmarks]) -> NDArray[Any]:

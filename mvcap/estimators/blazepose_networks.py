@@ -144,6 +144,8 @@ class Landmarks:
     """(33, 2) px of the picture."""
     score: NDArray[np.float64]
     """(33,) visible and present, 0..1, times the belief that this is a person."""
+    doubt_px: NDArray[np.float64]
+    """(33,) px half the distance between where the two passes see a joint; 0 with one pass."""
     presence: float
     """Belief that the crop holds a person, 0..1."""
     quality: float
@@ -181,10 +183,13 @@ class Landmarker:
         image_from_crop = _image_from_crop(crop)
         pixels = self._read(image_from_crop)
         points, presence, sharpness, mask = self._run(pixels)
+        doubt = np.zeros(len(points))
         if self._mirror:
             other, other_presence, other_sharpness, _ = self._run(pixels[:, ::-1])
             other[:, 0] = _LANDMARK_PX - other[:, 0]
-            points = (points + _agreeing(points, other, self._partner)) / 2
+            agreeing = _agreeing(points, other, self._partner)
+            doubt = np.hypot(*(points - agreeing)[:, :2].T) / 2 * np.hypot(*image_from_crop[:, 0])
+            points = (points + agreeing) / 2
             presence = (presence + other_presence) / 2
             sharpness = (sharpness + other_sharpness) / 2
         xy = points[:, :2] @ image_from_crop[:, :2].T + image_from_crop[:, 2]
@@ -195,7 +200,9 @@ class Landmarker:
         score = np.where(within[:_JOINTS], seen * presence, 0)
         crop_after = xy[[33, 34]].ravel()
         quality = presence * sharpness
-        return Landmarks(xy[:_JOINTS], score, presence, quality, crop_after, inside, image_from_crop, mask)
+        return Landmarks(
+            xy[:_JOINTS], score, doubt[:_JOINTS], presence, quality, crop_after, inside, image_from_crop, mask
+        )
 
     def paint_masks(self, found: list[Landmarks]) -> NDArray[np.uint8]:
         """Label picture (H, W): 0 nobody, m + 1 where the m-th person's mask is the surest and above one half."""
