@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import signal
@@ -15,6 +14,7 @@ from typing import Any
 import click
 
 from mvcap import config, stages
+from mvcap.cli_options import json_option, redo_option, rig_options, session_argument, settings_options
 from mvcap.errors import InputError, MvcapError, StaleError
 from mvcap.progress import Progress, silent
 
@@ -108,49 +108,11 @@ def _bar(quiet: bool) -> Iterator[Progress]:
         yield show
 
 
-def _settings_options(command: Command) -> Command:
-    """Options that change a session's settings, which are kept with the session."""
-
-    @click.option("--config", "config_file", type=click.Path(path_type=Path), help="YAML file of settings.")
-    @click.option("--set", "assigned", multiple=True, metavar="KEY=VALUE", help="Change one setting, again and again.")
-    @functools.wraps(command)
-    def wrapped(*args: Any, config_file: Path | None, assigned: tuple[str, ...], **rest: Any) -> Any:
-        from mvcap import settings
-
-        changes = config.read(config_file) if config_file else {}
-        changes = config.merged(changes, config.assignments(assigned))
-        settings.check(changes)
-        return command(*args, changes=changes, **rest)
-
-    return wrapped
-
-
-def _rig_options(required: bool) -> Callable[[Command], Command]:
-    options = (
-        click.option("--rate", "rate_hz", type=float, metavar="HZ", help="Frame rate of image folders."),
-        click.option("--trim", is_flag=True, help="Views start together but differ in length: cut to the shortest."),
-        click.option("--subset", is_flag=True, help="The calibration may have cameras without a view."),
-        click.option("--rig-scale", is_flag=True, help="Images were resized since calibration: scale the cameras."),
-        click.option("--rig-unit", type=click.Choice(["m", "cm", "mm"]), help="Unit of a calibration that names none."),
-        click.option("--rig", type=click.Path(path_type=Path), required=required, help="Calibration file or folder."),
-    )
-
-    def add(command: Command) -> Command:
-        return functools.reduce(lambda inner, option: option(inner), options, command)
-
-    return add
-
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines, and no progress.")
-redo_option = click.option("--redo", is_flag=True, help="Remake this stage; what was made of it is dropped.")
-session_argument = click.argument("session", type=click.Path(path_type=Path))
-
-
 @cli.command()
 @click.argument("sources", nargs=-1, required=True, metavar="VIDEOS...")
 @click.option("--session", "folder", type=click.Path(path_type=Path), help="Folder to make. [default: NAME.mvcap]")
-@_rig_options(required=True)
-@_settings_options
+@rig_options(required=True)
+@settings_options
 @json_option
 def init(sources: tuple[str, ...], folder: Path | None, changes: dict[str, Any], as_json: bool, **rig: Any) -> None:
     """Make a session of synchronised videos (or image folders) and a calibration.
@@ -216,8 +178,8 @@ def _say_notes(session: Any) -> None:
 @click.option("--session", "folder", type=click.Path(path_type=Path), help="Folder to make. [default: NAME.mvcap]")
 @click.option("--redo", type=click.Choice(stages.STAGES), help="First stage to remake.")
 @click.option("--frames", type=int, help="Without videos (VIDEOS is '-'): frames of the detections made elsewhere.")
-@_rig_options(required=False)
-@_settings_options
+@rig_options(required=False)
+@settings_options
 @json_option
 def reconstruct(
     sources: tuple[str, ...],
@@ -284,7 +246,7 @@ def _stage(name: str, about: str) -> None:
     @cli.command(name, help=about)
     @session_argument
     @redo_option
-    @_settings_options
+    @settings_options
     @json_option
     def run(session: Path, redo: bool, changes: dict[str, Any], as_json: bool) -> None:
         import mvcap
@@ -312,7 +274,7 @@ _stage("refine", "Keep limbs at one length and motion smooth, in units of the no
 @click.option("--axes", type=click.Choice(["z-up", "y-up"]), help="World axes of the files.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where to. [default: SESSION/exports]")
 @click.option("--stage", type=click.Choice(["refine", "track"]), default="refine", help="Refined poses, or raw ones.")
-@_settings_options
+@settings_options
 @json_option
 def export(
     session: Path,
@@ -333,7 +295,7 @@ def export(
 
 @cli.command()
 @session_argument
-@_settings_options
+@settings_options
 @json_option
 def report(session: Path, changes: dict[str, Any], as_json: bool) -> None:
     """Write pictures and numbers that show whether to trust a take."""

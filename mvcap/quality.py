@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.residuals import USED_SIGMA, Histogram, Residuals, ViewResiduals
+from mvcap.structures.body import limb_lengths
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
 from mvcap.verdict import verdict
@@ -95,7 +96,7 @@ class PoseQuality:
         self.frames_with_people += len(per_frame)
         self.people_at_once = max(self.people_at_once, int(per_frame.max()))
         self.rows += len(poses)
-        lengths = limb_lengths(poses)
+        lengths = limb_lengths(poses.skeleton, poses.xyz)
         limb = np.tile(np.arange(lengths.shape[1]), len(poses))
         self.lengths.add(limb, lengths.ravel())
         if found is None:
@@ -130,13 +131,6 @@ class PoseQuality:
         piece = rows.frame.astype(np.int64) * len(one.joints) // self.frames
         np.add.at(one.joints, piece, there.sum(1))
         np.add.at(one.few, piece, (there & (rows.views <= _FEW_VIEWS)).sum(1))
-
-
-def limb_lengths(poses: Poses3D) -> NDArray[np.float64]:
-    """Length (M, B') m of each of the skeleton's limbs, NaN where an end is missing."""
-    limbs = poses.skeleton.limbs
-    xyz = poses.xyz.astype(np.float64)
-    return np.asarray(np.linalg.norm(xyz[:, limbs[:, 0]] - xyz[:, limbs[:, 1]], axis=-1))
 
 
 def summarise(

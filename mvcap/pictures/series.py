@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.quality import limb_lengths
 from mvcap.residuals import Residuals
+from mvcap.structures.body import limb_lengths
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
 
@@ -52,7 +52,7 @@ class SeriesCollector:
     def add(self, poses: Poses3D) -> None:
         """Count a chunk of poses."""
         kept = poses[poses.frame % self.stride == 0]
-        roots, limbs = _root(kept), limb_lengths(kept)
+        roots, limbs = _root(kept), limb_lengths(kept.skeleton, kept.xyz)
         for person in np.unique(poses.person).tolist():
             one = self._person(person)
             mine = kept.person == person

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from walking_take import COCO, RATE_HZ, chunked, detections, poses, rig
 
-from mvcap.quality import LimbLengths, PoseQuality, bone_spread, limb_lengths, summarise
+from mvcap.quality import LimbLengths, PoseQuality, bone_spread, summarise
 from mvcap.residuals import Histogram, ViewResiduals, residuals
+from mvcap.structures.body import limb_lengths
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import skeleton
 from mvcap.verdict import human_scale
@@ -41,7 +42,8 @@ def test_bone_spread_is_that_of_all_lengths_at_once_outliers_included():
     wild = TABLE.xyz.copy()
     wild[7, COCO.index("left_knee")] += 2.0
     table = TABLE.with_columns(xyz=np.where(np.isnan(TABLE.xyz), np.nan, wild))
-    lengths = limb_lengths(table[table.person == 1])
+    mine = table[table.person == 1]
+    lengths = limb_lengths(mine.skeleton, mine.xyz)
     whole = np.median(np.nanstd(lengths, 0) / np.nanmean(lengths, 0))
     assert summary(table)["people"][0]["bone_spread"] == pytest.approx(whole, rel=1e-3)
     empty = LimbLengths(9)
