@@ -125,8 +125,9 @@ def status(names: Iterable[str] | None = None) -> list[tuple[Asset, State]]:
 
 
 def verify(names: Iterable[str] | None = None) -> None:
-    """Raise AssetError naming the assets that are missing or broken in the cache."""
-    bad = [(asset, state) for asset, state in status(names) if state != "ok"]
+    """Raise AssetError naming the broken assets in the cache and, of the ones asked for, the missing ones."""
+    good = ("ok", "missing") if names is None else ("ok",)
+    bad = [(asset, state) for asset, state in status(names) if state not in good]
     if bad:
         lines = ", ".join(f"{_place(asset)} ({asset.name}) is {state}" for asset, state in bad)
         raise AssetError(f"{lines}; repair with: mvcap assets fetch {' '.join(asset.name for asset, _ in bad)}")

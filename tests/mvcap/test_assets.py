@@ -191,8 +191,11 @@ def test_a_broken_cache_file_is_named_and_repaired(cache, server, monkeypatch):
             use_it("net")
         assert str(path) in str(caught.value)
     with pytest.raises(AssetError, match=r"net\) is broken.*other\) is missing"):
+        assets.verify(["net", "other"])
+    with pytest.raises(AssetError, match=r"net\) is broken; repair"):
         assets.verify()
     assets.fetch(["net"])
+    assets.verify()  # what nobody asked for may be missing
     assets.verify(["net"])
     assert assets.remove(["net"]) == [path] and assets.remove(["net"]) == [] and assets.find("net") is None
 
