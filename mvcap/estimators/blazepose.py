@@ -35,6 +35,8 @@ class BlazePoseConfig:
     """The landmark network's belief that a crop holds a person, below which the crop is given up."""
     patience_s: float = 0.1
     """How long a carried crop may stay below the threshold before it is dropped."""
+    carry_s: float = 0.3
+    """Crops are carried over at most so long: in more time a person walks out of theirs, and others into it."""
     people: int = 8
     """Most people carried in one view."""
     mirror: bool = True
@@ -65,6 +67,12 @@ class _Carried:
         if not state:
             return cls(np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0, np.int64), 0)
         return cls(state["ident"], state["crop"], state["low"], int(state["next_ident"]))
+
+    def nobody(self) -> _Carried:
+        """Return the state in which nobody is followed any more; numbers are not given twice."""
+        empty = _Carried.of({})
+        empty.next_ident = self.next_ident
+        return empty
 
     def add(self, crop: NDArray[np.float64]) -> None:
         """Follow one person more."""
@@ -102,6 +110,8 @@ class BlazePose:
             raise ValueError("blazepose needs pictures")
         detector, landmarker = self._networks()
         carried = _Carried.of(state)
+        if 1 / view.rate_hz > self.config.carry_s:
+            carried = carried.nobody()
         landmarker.look_at(image)
         found = [landmarker(crop) for crop in carried.crop]
         if frame % max(1, round(self.config.detect_every_s * view.rate_hz)) == 0 or not found:
