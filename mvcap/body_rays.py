@@ -76,6 +76,16 @@ def exchanged(same: Floats, crossed: Floats) -> NDArray[np.bool_]:
     return ~best if 2 * best.sum() > len(best) else best
 
 
+def exchanged_by_person(person: NDArray[np.integer], same: Floats, crossed: Floats) -> NDArray[np.bool_]:
+    """Which rows (M,) have left and right exchanged, person by person; -1 = nobody, from mean squares (M, M)."""
+    flags = np.zeros(len(person), bool)
+    for number in np.unique(person[person >= 0]):
+        mine = np.flatnonzero(person == number)
+        at = np.ix_(mine, mine)
+        flags[mine] = exchanged(same[at], crossed[at])
+    return flags
+
+
 def put_right(rows: Detections2D, flags: NDArray[np.bool_]) -> Detections2D:
     """Return the rows with left and right joints exchanged where flags (M,) say so."""
     if not flags.any():
@@ -90,13 +100,8 @@ def put_right(rows: Detections2D, flags: NDArray[np.bool_]) -> Detections2D:
 
 def exchanged_rows(rows: Detections2D, rig: Rig) -> NDArray[np.bool_]:
     """Which rows (M,) of one frame's people have left and right exchanged."""
-    flags = np.zeros(len(rows), bool)
-    people = [np.flatnonzero(rows.person == person) for person in np.unique(rows.person[rows.person >= 0])]
-    if not people:
-        return flags
+    if not (rows.person >= 0).any():
+        return np.zeros(len(rows), bool)
     body = rows.of_body()
     same, crossed = map(mean_square, ray_distance(body, body.xy.astype(np.float64), rig))
-    for mine in people:
-        at = np.ix_(mine, mine)
-        flags[mine] = exchanged(same[at], crossed[at])
-    return flags
+    return exchanged_by_person(rows.person, same, crossed)

@@ -110,13 +110,10 @@ def between(held: Artefact[T], start: int, stop: int) -> T:
 def _with_errors(poses: Poses3D, found: Detections2D, rig: Rig, gate: float) -> Poses3D:
     """Poses with error_px measured anew where they are now: the mean over the views within the gate, else over all."""
     linked = residuals(found, poses, rig)
-    order = np.lexsort((poses.person, poses.frame))
-    key = poses.frame[order].astype(np.int64) << 32 | poses.person[order]
-    row = order[np.searchsorted(key, linked.frame.astype(np.int64) << 32 | linked.person)]
     sums, counts = np.zeros((2, *poses.score.shape)), np.zeros((2, *poses.score.shape))
     for use, known in enumerate((linked.normalised <= gate, np.isfinite(linked.error_px))):
-        np.add.at(sums[use], row, np.where(known, linked.error_px, 0))
-        np.add.at(counts[use], row, known)
+        np.add.at(sums[use], linked.pose, np.where(known, linked.error_px, 0))
+        np.add.at(counts[use], linked.pose, known)
     use_all = counts[0] == 0
     total, count = np.where(use_all, sums[1], sums[0]), np.where(use_all, counts[1], counts[0])
     error = np.where((count > 0) & (poses.views > 0), total / np.maximum(count, 1), np.nan)

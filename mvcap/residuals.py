@@ -64,6 +64,8 @@ class Histogram:
 class Residuals:
     """Detections that belong to a pose, N of them: how far from each joint's reprojection the view saw it."""
 
+    pose: NDArray[np.int64]
+    """(N,) row of the pose."""
     frame: NDArray[np.int32]
     view: NDArray[np.int64]
     person: NDArray[np.int32]
@@ -91,7 +93,7 @@ def residuals(detections: Detections2D, poses: Poses3D, rig: Rig) -> Residuals:
     with np.errstate(divide="ignore", invalid="ignore"):
         normalised = np.where(noise > 0, error / noise, np.nan)
     seen = np.asarray(np.isfinite(xy).all(-1))
-    return Residuals(detections.frame[row], view, poses.person[pose], error, normalised, seen)
+    return Residuals(pose, detections.frame[row], view, poses.person[pose], error, normalised, seen)
 
 
 class ViewResiduals:

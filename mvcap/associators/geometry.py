@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from calib import Rig
 from calib.robust import triangulate_robust
-from mvcap.body_rays import EXCHANGE_COST, exchanged, mean_square, ray_distance
+from mvcap.body_rays import EXCHANGE_COST, exchanged_by_person, mean_square, ray_distance
 from mvcap.structures.body import TORSO_DEPTH_M, plausible_size
 from mvcap.structures.detections import Detections2D
 
@@ -145,11 +145,7 @@ def _bodies(
     rig: Rig,
 ) -> Floats:
     """Joints (G, J, 3) of the groups, a view's left and right exchanged where the others say so."""
-    flip = np.zeros(len(rows), bool)
-    for number in numbers:
-        mine = np.flatnonzero(groups == number)
-        at = np.ix_(mine, mine)
-        flip[mine] = exchanged(squares[0][at], squares[1][at])
+    flip = exchanged_by_person(np.where(np.isin(groups, numbers), groups, -1), *squares)
     mirror = rows.skeleton.mirror
     xy = np.where(flip[:, None, None], xy[:, mirror], xy)
     noise_px = np.where(flip[:, None], rows.noise_px[:, mirror], rows.noise_px)
