@@ -32,14 +32,12 @@ def associate(
     rig = session.rig
 
     def make(start: int, stop: int, state: State) -> tuple[Detections2D, State]:
-        rows = before.read(start)
-        person = np.full(len(rows), -1, np.int32)
+        rows, state = associator.associate(before.read(start), rig, session.rate_hz, state)
         flip = np.zeros(len(rows), bool)
         for frame in np.unique(rows.frame):
             mine = np.flatnonzero(rows.frame == frame)
-            person[mine] = associator.associate(rows[mine], rig)
-            flip[mine] = exchanged_rows(rows[mine].with_columns(person=person[mine]), rig)
-        return put_right(rows.with_columns(person=person), flip), {}
+            flip[mine] = exchanged_rows(rows[mine], rig)
+        return put_right(rows, flip), state
 
     origin = stages.origin_of("associate", _VERSION, settings, before, session)
     return stages.run(

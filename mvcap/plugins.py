@@ -68,21 +68,38 @@ class Estimator(Protocol):
 
 
 class Associator(Protocol):
-    """Who is who across the views of one frame: a pure function of rig, rows and its config."""
+    """Who is who across the views. Pure: what it knows of earlier frames comes in and goes out as ``memory``."""
 
-    def associate(self, rows: Detections2D, rig: Rig) -> NDArray[np.int32]:
-        """Return the person number (M,) of each row of one frame: 0, 1, 2 ... or -1 for nobody."""
+    follows: bool
+    """Whether a number means the same person from frame to frame; it is given to nobody else later."""
+
+    def associate(self, rows: Detections2D, rig: Rig, rate_hz: float, memory: State) -> tuple[Detections2D, State]:
+        """Return the rows of some frames, in order of frames, with ``person`` filled, and what is to be remembered.
+
+        Person: 0, 1, 2 ... or -1 for nobody. A row whose joints are of two people may come back as two rows, which
+        have the row's joints between them; two rows of a view may be one person where they share no joint. ``memory``
+        is what was returned for the frames before, empty at the first. ``rate_hz``: frames a second.
+        """
         ...
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of one person beside the poses."""
+
+    rig: Rig
+    rows: Detections2D
+    """What the views saw of this person in the frames of the window, linked by frame."""
+    rate_hz: float
+    limb_length_m: NDArray[np.float64]
+    """(B',) the person's length of each of ``skeleton.limbs`` over the whole take; NaN where unknown."""
 
 
 class Refiner(Protocol):
     """Better poses of one person over a window of frames."""
 
-    def refine(self, poses: Poses3D, rate_hz: float, limb_length_m: NDArray[np.float64]) -> Poses3D:
-        """Return the same rows, moved. ``poses``: rows of one person in order of frames, gaps allowed.
-
-        ``limb_length_m`` (B',): the person's length of each of ``skeleton.limbs``; NaN where unknown.
-        """
+    def refine(self, poses: Poses3D, evidence: Evidence) -> Poses3D:
+        """Return the same rows, moved, and rows for frames between them. ``poses``: one person, in order of frames."""
         ...
 
 

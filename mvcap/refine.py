@@ -13,9 +13,9 @@ from calib import Rig
 from mvcap import plugins, stages
 from mvcap.config import plain
 from mvcap.errors import ConfigError
-from mvcap.plugins import Refiner
+from mvcap.plugins import Evidence
 from mvcap.progress import Progress, silent
-from mvcap.residuals import residuals
+from mvcap.residuals import links, residuals
 from mvcap.stages import State
 from mvcap.structures.artefact import Artefact
 from mvcap.structures.body import limb_lengths
@@ -64,7 +64,13 @@ def refine(session: str | Path | Session, *, redo: bool = False, progress: Progr
 
     def make(start: int, stop: int, state: State) -> tuple[Poses3D, State]:
         window = between(before, start - reach, stop + reach)
-        rows = _refined(window, refiner, session.rate_hz, lengths, start, stop)
+        seen = between(found, start - reach, stop + reach)
+        parts = []
+        for person in np.unique(window.person):
+            poses = window[window.person == person]
+            evidence = Evidence(session.rig, _rows_of(poses, seen), session.rate_hz, lengths[int(person)])
+            parts.append(refiner.refine(poses, evidence))
+        rows = _kept(parts, window, start, stop)
         return _with_errors(rows, between(found, start, stop), session.rig, gate), {}
 
     return stages.run(session, place, origin, before.skeleton_name, make, progress, _CHUNK_FRAMES)
@@ -120,14 +126,14 @@ def _with_errors(poses: Poses3D, found: Detections2D, rig: Rig, gate: float) -> 
     return poses.with_columns(error_px=error)
 
 
-def _refined(
-    window: Poses3D, refiner: Refiner, rate_hz: float, lengths: dict[int, NDArray[np.float64]], start: int, stop: int
-) -> Poses3D:
-    """Rows of frames start to stop of a window's people, refined, in the order of frames and persons."""
-    parts = [
-        refiner.refine(window[window.person == person], rate_hz, lengths[int(person)])
-        for person in np.unique(window.person)
-    ]
+def _rows_of(poses: Poses3D, seen: Detections2D) -> Detections2D:
+    """What the views saw of one person's poses: same frame, the detection's person is the pose's group."""
+    row, _ = links(seen, poses)
+    return seen[row]
+
+
+def _kept(parts: list[Poses3D], window: Poses3D, start: int, stop: int) -> Poses3D:
+    """Rows of frames start to stop, in the order of frames and persons."""
     rows = Poses3D.concatenate(parts, window.skeleton)
     rows = rows[(rows.frame >= start) & (rows.frame < stop)]
     return rows[np.lexsort((rows.person, rows.frame))]

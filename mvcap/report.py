@@ -145,7 +145,8 @@ def _wrong_unit(session: Session, found: Artefact[Detections2D]) -> list[str]:
     associator, _ = plugins.load("associator", session.overrides)
     for factor in _UNIT_FACTORS if frames else ():
         rig = session.rig.scaled_world(factor)
-        if np.mean([(associator.associate(rows, rig) >= 0).any() for rows in frames]) > 0.5:
+        found_in = [associator.associate(rows, rig, session.rate_hz, {})[0].person >= 0 for rows in frames]
+        if np.mean([people.any() for people in found_in]) > 0.5:
             size = f"{1 / factor:g} times too big" if factor < 1 else f"{factor:g} times too small"
             return [
                 f"people come out about {size}, so the rig is in another unit than it is taken for: make the session "

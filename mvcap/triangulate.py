@@ -17,10 +17,10 @@ from mvcap.stages import State
 from mvcap.structures.artefact import Artefact
 from mvcap.structures.body import overstretched
 from mvcap.structures.detections import Detections2D
-from mvcap.structures.poses import Poses3D, packed_covariance
+from mvcap.structures.poses import Poses3D, Provenance, packed_covariance
 from mvcap.structures.session import Session
 
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -87,4 +87,5 @@ def triangulate_rows(rows: Detections2D, rig: Rig, config: TriangulateConfig) ->
         error_px=np.where(found, error, np.nan),
         views=used,
         cov=np.where(found[..., None], packed_covariance(points.cov), np.nan),
+        provenance=np.where(found, Provenance.MEASURED, Provenance.MISSING),
     )

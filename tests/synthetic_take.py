@@ -86,7 +86,7 @@ def truth(frames, people=PEOPLE, scale=1.0):
     frame, person = np.repeat(np.arange(frames), people), np.tile(np.arange(1, people + 1), frames)
     flat = np.zeros((rows, len(COCO)))
     places = np.reshape(xyz, (rows, len(COCO), 3))
-    return Poses3D(COCO, frame, person, person, places, flat + 1, flat, flat, np.zeros((rows, len(COCO), 6)))
+    return Poses3D(COCO, frame, person, person, places, flat + 1, flat, flat, np.zeros((rows, len(COCO), 6)), flat + 1)
 
 
 def write_take(folder, frames, people=PEOPLE, scale=1.0, cameras=5):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from calib import Rig
 from calib.robust import triangulate_robust
 from mvcap.body_rays import EXCHANGE_COST, exchanged_by_person, mean_square, ray_distance
+from mvcap.plugins import State
 from mvcap.structures.body import TORSO_DEPTH_M, plausible_size
 from mvcap.structures.detections import Detections2D
 
@@ -41,12 +42,21 @@ class Geometry:
     """Associator ``geometry``: a pure function of one frame's rows and the rig."""
 
     Config = GeometryConfig
+    follows = False
 
     def __init__(self, config: GeometryConfig) -> None:
         self.config = config
 
-    def associate(self, rows: Detections2D, rig: Rig) -> NDArray[np.int32]:
-        """Return the person number (M,) of each row: 0, 1, 2 ... from the surest to the least sure, or -1."""
+    def associate(self, rows: Detections2D, rig: Rig, rate_hz: float, memory: State) -> tuple[Detections2D, State]:
+        """Return the rows with person numbers: 0, 1, 2 ... from the surest to the least sure of a frame, or -1."""
+        person = np.full(len(rows), -1, np.int32)
+        for frame in np.unique(rows.frame):
+            mine = np.flatnonzero(rows.frame == frame)
+            person[mine] = self._people(rows[mine], rig)
+        return rows.with_columns(person=person), {}
+
+    def _people(self, rows: Detections2D, rig: Rig) -> NDArray[np.int32]:
+        """Person number (M,) of each row of one frame."""
         if len(np.unique(rows.view)) < 2:
             return np.full(len(rows), -1, np.int32)
         rows = rows.of_body()

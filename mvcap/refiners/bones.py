@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.errors import ConfigError
-from mvcap.structures.poses import Poses3D, full_covariance, packed_covariance
+from mvcap.plugins import Evidence
+from mvcap.structures.poses import Poses3D, Provenance, full_covariance, packed_covariance
 from mvcap.structures.skeleton import Skeleton
 
 Floats = NDArray[np.float64]
@@ -58,10 +59,11 @@ class Bones:
     def __init__(self, config: BonesConfig) -> None:
         self.config = config
 
-    def refine(self, poses: Poses3D, rate_hz: float, limb_length_m: NDArray[np.float64]) -> Poses3D:
+    def refine(self, poses: Poses3D, evidence: Evidence) -> Poses3D:
         """Move one person's rows, and add rows for frames in short gaps. A joint that is filled in has no views."""
         if len(poses) < 3:
             return poses
+        rate_hz, limb_length_m = evidence.rate_hz, evidence.limb_length_m
         window = _Window.of(poses)
         ever = np.asarray(window.measured.any(0))
         known = np.isfinite(limb_length_m) & ever[poses.skeleton.limbs].all(-1)
@@ -179,6 +181,7 @@ class _Window:
             error_px=carried(poses.error_px, np.nan),
             views=carried(poses.views, 0),
             cov=np.where(kept[..., None], cov, np.nan),
+            provenance=np.where(filled, Provenance.INTERPOLATED, carried(poses.provenance, 0)),
         )
 
 

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.structures.table import Table, column
+
+
+class Provenance(IntEnum):
+    """Where a joint's place comes from."""
+
+    MISSING = 0
+    MEASURED = 1
+    """Two views or more agree on it."""
+    ONE_VIEW = 2
+    """One view saw it; how far away it is follows from the person's other joints and other frames."""
+    INTERPOLATED = 3
+    """Not seen at this frame; between frames at which it was."""
+    PREDICTED = 4
+    """Not seen at this frame, nor on one side of it in time."""
+    PRIOR = 5
+    """Follows from the rest of the body and the person's limbs alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +47,8 @@ class Poses3D(Table):
     """Number of views used."""
     cov: NDArray[Any] = column("J", 6)
     """Covariance of xyz, m^2: xx, xy, xz, yy, yz, zz."""
+    provenance: NDArray[Any] = column("J", dtype=np.uint8)
+    """``Provenance`` of each joint; ``MISSING`` where xyz is NaN."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

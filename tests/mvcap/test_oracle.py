@@ -42,7 +42,7 @@ def truth(frames: int = 40, people: int = 3) -> Poses3D:
     xyz[:, 4], score[:, 4] = np.nan, 0  # a joint that nobody has
     frame, person = np.repeat(np.arange(frames), people), np.tile(np.arange(1, people + 1), frames)
     flat = np.zeros((rows, 17))
-    return Poses3D(COCO17, frame, person, person, xyz, score, flat, flat, np.zeros((rows, 17, 6)))  # type: ignore[arg-type]
+    return Poses3D(COCO17, frame, person, person, xyz, score, flat, flat, np.zeros((rows, 17, 6)), score > 0)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

@@ -105,6 +105,7 @@ def test_residuals_read_another_skeleton():
         np.ones(shape),
         np.full(shape, 4),
         np.zeros((*shape, 6)),
+        score > 0,
     )
     linked = residuals(detections(TABLE, RIG), wide, RIG)
     assert np.isnan(linked.error_px[:, halpe.index("left_heel")]).all()

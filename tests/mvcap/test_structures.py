@@ -140,7 +140,7 @@ def poses(frames=10, people=2, seed=0):
     gone = rng.random((rows, 17)) < 0.2
     xyz[gone], score[gone] = np.nan, 0
     frame, person = np.repeat(np.arange(frames), people), np.tile(np.arange(1, people + 1), frames)
-    return Poses3D(COCO, frame, person, person, xyz, score, score, score, np.zeros((rows, 17, 6)))
+    return Poses3D(COCO, frame, person, person, xyz, score, score, score, np.zeros((rows, 17, 6)), score > 0)
 
 
 def test_missing_joints_are_nan_and_zero_together():

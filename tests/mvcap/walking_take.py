@@ -79,7 +79,7 @@ def poses(frames=100, noise_m=0.006, missing=0.03, seed=0, absent=lambda frame, 
     cov[..., 1] = 0.5 * noise_m**2
     cov[gone] = np.nan
     frame, person = np.array(rows, np.int32).reshape(-1, 2).T
-    return Poses3D(COCO, frame, person, 2 - person, xyz, score, error, views, cov)
+    return Poses3D(COCO, frame, person, 2 - person, xyz, score, error, views, cov, score > 0)
 
 
 def detections(table, cameras, noise_px=2.0, seed=1, offset_px=None):
