@@ -217,28 +217,60 @@ def triangulate(
     focal = np.broadcast_to(_f64(focal), (len(flat),))[:, None]
     points = _nearest(origin, direction, weights, solid)
     for _ in range(passes - 1):
-        reach = np.maximum(np.linalg.norm(points - origin, axis=-1), 1e-6)
+        reach = np.sqrt(sum((points[:, axis] - origin[..., axis]) ** 2 for axis in range(3)))
+        reach = np.maximum(reach, 1e-6)
         points = _nearest(origin, direction, weights * (focal / reach) ** 2, solid)
-    behind = (np.einsum("cni,cni->cn", points - origin, direction) <= 0) & seen
+    ahead = sum((points[:, axis] - origin[..., axis]) * direction[..., axis] for axis in range(3))
+    behind = (ahead <= 0) & seen
     return np.where((solid & ~behind.any(0))[:, None], points + middle, np.nan).reshape(*lead, 3)
 
 
 def _solid(direction: Floats, seen: Bools, min_angle: float) -> Bools:
     """Which of N points have rays (C, N, 3) that cross: two rays at angle a give a least eigenvalue 1 - cos a."""
-    spread = np.eye(3) * seen.sum(0)[:, None, None] - np.einsum("cni,cnj->nij", direction, direction)
-    least = np.linalg.eigvalsh(spread)[:, 0]
-    return np.asarray((seen.sum(0) >= 2) & (least >= 1 - np.cos(min_angle)))
+    xx, xy, xz, yy, yz, zz = _outer_sum(direction, direction)
+    count = seen.sum(0).astype(np.float64)
+    least = least_eigenvalue(count - xx, -xy, -xz, count - yy, -yz, count - zz)
+    return np.asarray((count >= 2) & (least >= 1 - np.cos(min_angle)))
+
+
+def _outer_sum(a: Floats, b: Floats) -> tuple[Floats, ...]:
+    """xx, xy, xz, yy, yz, zz (N,) of the sum over C of symmetric outer products of (C, N, 3) and (C, N, 3)."""
+    return tuple(
+        np.einsum("cn,cn->n", a[..., i], b[..., j]) for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+    )
+
+
+def least_eigenvalue(xx: Floats, xy: Floats, xz: Floats, yy: Floats, yz: Floats, zz: Floats) -> Floats:
+    """Least eigenvalue (N,) of symmetric 3x3 matrices by their six numbers; Smith, Comm. ACM 4 (1961) 168."""
+    mean = (xx + yy + zz) / 3
+    a, b, c = xx - mean, yy - mean, zz - mean
+    size = np.sqrt((a * a + b * b + c * c + 2 * (xy * xy + xz * xz + yz * yz)) / 6)
+    half = 0.5 * (a * (b * c - yz * yz) - xy * (xy * c - yz * xz) + xz * (xy * yz - b * xz))
+    angle = np.arccos(np.clip(half / np.maximum(size**3, 1e-300), -1, 1)) / 3
+    return np.asarray(mean + 2 * size * np.cos(angle + 2 * np.pi / 3))
+
+
+def solve_symmetric(xx: Floats, xy: Floats, xz: Floats, yy: Floats, yz: Floats, zz: Floats, right: Floats) -> Floats:
+    """Solutions (N, 3) of symmetric 3x3 systems by their six numbers (N,) and right-hand sides (N, 3); not checked."""
+    a, b, c = yy * zz - yz * yz, xz * yz - xy * zz, xy * yz - xz * yy
+    d, e, f = xx * zz - xz * xz, xy * xz - xx * yz, xx * yy - xy * xy
+    x, y, z = right[:, 0], right[:, 1], right[:, 2]
+    size = xx * a + xy * b + xz * c
+    return np.stack([a * x + b * y + c * z, b * x + d * y + e * z, c * x + e * y + f * z], -1) / size[:, None]
 
 
 def _nearest(origin: Floats, direction: Floats, weight: Floats, solid: Bools) -> Floats:
     """Points (N, 3) of least weighted squared distance to rays (C, 1, 3), (C, N, 3)."""
     weight = weight / np.maximum(weight.sum(0), 1e-300)
     pulled = weight[..., None] * direction
-    normal = np.eye(3) * weight.sum(0)[:, None, None] - np.einsum("cni,cnj->nij", pulled, direction)
-    along = np.einsum("cni,cni->cn", direction, np.broadcast_to(origin, direction.shape))
-    right = (weight[..., None] * origin - pulled * along[..., None]).sum(0)
-    normal = np.where(solid[:, None, None], normal, np.eye(3))
-    return np.asarray(np.linalg.solve(normal, right[..., None])[..., 0])
+    xx, xy, xz, yy, yz, zz = _outer_sum(pulled, direction)
+    along = sum(direction[..., axis] * origin[..., axis] for axis in range(3))
+    right = np.stack([np.einsum("cn,cn->n", weight, origin[..., i] - along * direction[..., i]) for i in range(3)], -1)
+    full = weight.sum(0)
+    keep = np.where(solid, 1.0, 0.0)
+    one = 1.0 - keep
+    matrix = keep * (full - xx) + one, -keep * xy, -keep * xz, keep * (full - yy) + one, -keep * yz
+    return solve_symmetric(*matrix, keep * (full - zz) + one, right)
 
 
 def similarity(

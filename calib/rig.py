@@ -128,6 +128,15 @@ class Rig:
         lead = (len(self), *points.shape[:-1])
         return xy.reshape(*lead, 2), slope.reshape(*lead, 2, 3)
 
+    def pixels_per_ray(self, undistorted: ArrayLike) -> Floats:
+        """Derivatives (C, ..., 2, 2) px of pixels by undistorted coordinates (C, ..., 2)."""
+        flat = self._per_camera(undistorted).reshape(len(self), -1, 2)
+        out = np.empty((*flat.shape, 2))
+        for family in self._families:
+            bent = geometry.distort_with_jacobian(flat[family.at], family.distortion, family.model)[1]
+            out[family.at] = self.K[family.at, None, :2, :2] @ bent
+        return out.reshape(*np.shape(undistorted), 2)
+
     def undistort(self, xy: ArrayLike) -> Floats:
         """Undistorted normalised coordinates (C, ..., 2) of pixels (C, ..., 2), NaN where a lens cannot be undone."""
         xy = self._per_camera(xy)

@@ -47,8 +47,9 @@ def triangulate_robust(rig: Rig, xy: ArrayLike, noise_px: ArrayLike, gate: float
     noise = np.broadcast_to(np.asarray(noise_px, np.float64), pixels.shape[:-1]).reshape(len(rig), -1)
     seen = np.isfinite(flat).all(-1) & (noise > 0)
     weight = np.where(seen, 1 / np.where(seen, noise, 1) ** 2, 0)
-    start = _start(rig, flat, weight, gate)
-    points, precision, residual = _descend(rig, start, flat, weight, gate)
+    bare = rig.undistort(flat)
+    start = _start(rig, flat, bare, weight, gate)
+    points, precision, residual = _descend(rig, start, flat, bare, weight, gate)
     normal = np.where(seen, residual, 0) * np.sqrt(weight)
     used = seen & (normal <= gate)
     alone = used.sum(0) < 2
@@ -63,9 +64,26 @@ def triangulate_robust(rig: Rig, xy: ArrayLike, noise_px: ArrayLike, gate: float
     )
 
 
-def _start(rig: Rig, xy: Floats, weight: Floats, gate: float) -> Floats:
+def pair_points(rig: Rig, xy: ArrayLike, noise_px: ArrayLike, gate: float = GATE) -> Floats:
+    """Points (N, K, 3) that each of K pairs of views makes of pixels (C, N, 2) with noise (C, N).
+
+    NaN where one of the two does not see the point or they do not agree. Where a point rests on two views and another
+    pair agrees too, there is nothing in the pixels to tell which pair is right.
+    """
+    pixels, noise = np.asarray(xy, np.float64), np.asarray(noise_px, np.float64)
+    seen = np.isfinite(pixels).all(-1) & (noise > 0)
+    weight = np.where(seen, 1 / np.where(seen, noise, 1) ** 2, 0)
+    bare = rig.undistort(pixels)
+    out = []
+    for two in _pairs(weight):
+        points = geometry.triangulate(bare[two], weight[two], rig.cam_from_world[two], rig.focal[two])
+        agree = np.asarray((_normal(rig, points, pixels, weight)[two] <= gate).all(0) & seen[two].all(0))
+        out.append(np.where(agree[:, None], points, np.nan))
+    return np.stack(out, axis=1)
+
+
+def _start(rig: Rig, xy: Floats, bare: Floats, weight: Floats, gate: float) -> Floats:
     """Points to start from (N, 3): from all views where they agree, else from the best pair of views."""
-    bare = rig.undistort(xy)
     points = geometry.triangulate(bare, weight, rig.cam_from_world, rig.focal)
     cost = _cost(rig, points, xy, weight, gate)
     views = (weight > 0).sum(0)
@@ -89,17 +107,12 @@ def _best_pair(
 ) -> tuple[Floats, Floats]:
     """Of points made by each pair of views alone, the one (N, 3) that all views agree with best, and its cost (N,)."""
     count, number = weight.shape[1], len(pairs)
-    only = np.zeros((len(rig), number, count))
-    for trial, pair in enumerate(pairs):
-        only[pair, trial] = weight[pair]
-    every = np.broadcast_to(bare[:, None], (len(rig), number, count, 2)).reshape(len(rig), -1, 2)
-    trials = geometry.triangulate(every, only.reshape(len(rig), -1), rig.cam_from_world, rig.focal)
-    seen_xy = np.broadcast_to(xy[:, None], (len(rig), number, count, 2)).reshape(len(rig), -1, 2)
-    seen_weight = np.broadcast_to(weight[:, None], only.shape).reshape(len(rig), -1)
-    cost = _cost(rig, trials, seen_xy, seen_weight, gate).reshape(number, count)
+    trials = np.stack(
+        [geometry.triangulate(bare[two], weight[two], rig.cam_from_world[two], rig.focal[two]) for two in pairs]
+    )
+    cost = np.stack([_cost(rig, trial, xy, weight, gate) for trial in trials])
     best = np.argmin(cost, axis=0)
-    at = np.arange(count)
-    return trials.reshape(number, count, 3)[best, at], cost[best, at]
+    return trials.reshape(number, count, 3)[best, np.arange(count)], cost[best, np.arange(count)]
 
 
 def _pairs(weight: Floats) -> list[list[int]]:
@@ -120,35 +133,81 @@ def _cost(rig: Rig, points: Floats, xy: Floats, weight: Floats, gate: float) -> 
     return np.asarray((np.minimum(_normal(rig, points, xy, weight), gate) ** 2).sum(0))
 
 
-def _descend(rig: Rig, points: Floats, xy: Floats, weight: Floats, gate: float) -> tuple[Floats, Floats, Floats]:
-    """Robust Gauss-Newton: points (N, 3), precision (N, 3, 3) of the unit-weight kernel, residuals (C, N) px."""
-    scale = _SOFTNESS * gate
+def _descend(
+    rig: Rig, points: Floats, xy: Floats, bare: Floats, weight: Floats, gate: float
+) -> tuple[Floats, Floats, Floats]:
+    """Robust Gauss-Newton: points (N, 3), precision (N, 3, 3) of the unit-weight kernel, residuals (C, N) px.
+
+    The lens is linear about each pixel in all steps but the last, which takes it as it is: a residual is small beside
+    the scale on which a lens bends.
+    """
+    scale2 = (_SOFTNESS * gate) ** 2
     points = points.copy()
-    for _ in range(_STEPS):
-        projected, slope = rig.project_with_jacobian(points)
-        off = xy - projected
-        square = (off**2).sum(-1) * weight
-        kernel = np.where(np.isfinite(square), weight / (1 + square / scale**2) ** 2, 0)
-        slope, off = np.nan_to_num(slope), np.nan_to_num(off)
-        weighted = kernel[..., None, None] * slope
-        information = np.einsum("cnki,cnkj->nij", weighted, slope)
-        gradient = np.einsum("cnki,cnk->ni", weighted, off)
-        points += _solve(information, gradient)
+    metric = rig.pixels_per_ray(bare)
+    for _ in range(_STEPS - 1):
+        points += _step(*_near(rig, points, bare, metric), weight, scale2)
     projected, slope = rig.project_with_jacobian(points)
-    residual = np.linalg.norm(xy - projected, axis=-1)
+    points += _step(xy - projected, slope, weight, scale2)
+    projected, slope = rig.project_with_jacobian(points)
+    off = xy - projected
+    residual = np.sqrt(off[..., 0] ** 2 + off[..., 1] ** 2)
     residual = np.where(np.isfinite(residual), residual, np.inf)
     inside = np.where(np.where(weight > 0, residual, 0) * np.sqrt(weight) <= gate, weight, 0)
-    slope = np.nan_to_num(slope)
-    precision = np.einsum("cnki,cnkj->nij", inside[..., None, None] * slope, slope)
-    return points, precision, residual
+    xx, xy_, xz, yy, yz, zz = _information(np.nan_to_num(slope), inside)
+    return points, np.stack([xx, xy_, xz, xy_, yy, yz, xz, yz, zz], -1).reshape(-1, 3, 3), residual
 
 
-def _solve(matrix: Floats, right: Floats) -> Floats:
-    """Solutions (N, 3) of damped 3x3 systems; zero where a system says nothing."""
-    size = np.trace(matrix, axis1=-2, axis2=-1)
+def _near(rig: Rig, points: Floats, bare: Floats, metric: Floats) -> tuple[Floats, Floats]:
+    """Residuals (C, N, 2) px of points and their derivative (C, N, 2, 3), the lens taken as linear about the pixel.
+
+    bare: undistorted coordinates (C, N, 2) of the pixels; metric (C, N, 2, 2): pixels by them.
+    """
+    pose = rig.cam_from_world
+    seen = pose[:, :3, :3] @ points.T + pose[:, :3, 3:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        depth = 1 / np.where(seen[:, 2] > 0, seen[:, 2], np.nan)
+    u, v = seen[:, 0] * depth, seen[:, 1] * depth
+    off_u, off_v = bare[..., 0] - u, bare[..., 1] - v
+    off = np.stack([metric[..., row, 0] * off_u + metric[..., row, 1] * off_v for row in range(2)], -1)
+    by_u = [pose[:, 0, axis, None] - u * pose[:, 2, axis, None] for axis in range(3)]
+    by_v = [pose[:, 1, axis, None] - v * pose[:, 2, axis, None] for axis in range(3)]
+    slope = np.empty((*u.shape, 2, 3))
+    for row in range(2):
+        a, b = metric[..., row, 0] * depth, metric[..., row, 1] * depth
+        for axis in range(3):
+            slope[..., row, axis] = a * by_u[axis] + b * by_v[axis]
+    return off, slope
+
+
+def _step(off: Floats, slope: Floats, weight: Floats, scale2: float) -> Floats:
+    """Step (N, 3) from residuals (C, N, 2) and their derivative (C, N, 2, 3); zero where nothing is known."""
+    square = (off[..., 0] ** 2 + off[..., 1] ** 2) * weight
+    known = np.isfinite(square)
+    kernel = np.where(known, weight / (1 + square / scale2) ** 2, 0)
+    slope, off = np.where(known[..., None, None], slope, 0), np.where(known[..., None], off, 0)
+    xx, xy, xz, yy, yz, zz = _information(slope, kernel)
+    gradient = np.stack(
+        [
+            np.einsum("cn,cn->n", kernel, slope[..., 0, i] * off[..., 0] + slope[..., 1, i] * off[..., 1])
+            for i in range(3)
+        ],
+        -1,
+    )
+    size = xx + yy + zz
     blank = ~(size > 0)
-    damped = matrix + np.eye(3) * np.where(blank, 1, 1e-6 * size)[:, None, None]
-    return np.where(blank[:, None], 0, np.linalg.solve(damped, right[..., None])[..., 0])
+    more = np.where(blank, 1.0, 1e-6 * size)
+    step = geometry.solve_symmetric(xx + more, xy, xz, yy + more, yz, zz + more, gradient)
+    return np.where(blank[:, None], 0, step)
+
+
+def _information(slope: Floats, weight: Floats) -> tuple[Floats, ...]:
+    """xx, xy, xz, yy, yz, zz (N,) of the normal matrix of derivatives (C, N, 2, 3) with weights (C, N)."""
+    out = []
+    for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)):
+        out.append(
+            np.einsum("cn,cn->n", weight, slope[..., 0, i] * slope[..., 0, j] + slope[..., 1, i] * slope[..., 1, j])
+        )
+    return tuple(out)
 
 
 def _covariance(precision: Floats, normal: Floats, used: NDArray[np.bool_]) -> Floats:

@@ -11,6 +11,7 @@ from mvcap.associate import associate
 from mvcap.doctor import doctor
 from mvcap.errors import MvcapError
 from mvcap.estimate import estimate
+from mvcap.evaluate import evaluate
 from mvcap.export import export
 from mvcap.init import init, init_without_footage
 from mvcap.reconstruct import reconstruct
@@ -32,6 +33,7 @@ __all__ = [
     "associate",
     "doctor",
     "estimate",
+    "evaluate",
     "export",
     "init",
     "init_without_footage",

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from mvcap import plugins, stages
-from mvcap.body_rays import exchanged_rows, put_right
+from mvcap.left_right import put_right
 from mvcap.progress import Progress, silent
 from mvcap.stages import State
 from mvcap.structures.artefact import Artefact
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.session import Session
 
-_VERSION = 1
+_VERSION = 2
 
 
 def associate(
@@ -33,11 +31,7 @@ def associate(
 
     def make(start: int, stop: int, state: State) -> tuple[Detections2D, State]:
         rows, state = associator.associate(before.read(start), rig, session.rate_hz, state)
-        flip = np.zeros(len(rows), bool)
-        for frame in np.unique(rows.frame):
-            mine = np.flatnonzero(rows.frame == frame)
-            flip[mine] = exchanged_rows(rows[mine], rig)
-        return put_right(rows, flip), state
+        return put_right(rows, rig), state
 
     origin = stages.origin_of("associate", _VERSION, settings, before, session)
     return stages.run(

@@ -1,10 +1,14 @@
-"""How near the rays of two bodies in different views pass each other, and which views took left for right.
+"""What rays say about who is who: log-likelihood ratios of "the same body" against "somebody else nearby".
 
-Two-dimensional estimators now and then name the left limbs right and the right ones left, most of all of a person seen
-from behind. One view cannot tell; several can: the exchanged body fits the others' rays, the body as named does not.
+A view's joint is a ray with a noise that follows from pixel noise, focal length and depth. Two rays of one joint pass
+each other within their noise; rays of different people pass at any distance. The ratio of both densities is evidence
+in nats, which adds up over views, and says less where the noise is as wide as a room. No gate in pixels or metres is
+needed. A share of joints is wrong for other reasons, which bounds what one joint can say against a match.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,95 +17,128 @@ from calib import Rig
 from mvcap.structures.detections import Detections2D
 
 Floats = NDArray[np.float64]
-_FAR = 6.0
-"""Standard deviations beyond which a joint is no further evidence."""
-EXCHANGE_COST = 1.0
-"""Mean squared deviations that left and right exchanged must save to be believed: it is rare."""
+ELSEWHERE_M = 2.0
+"""A joint of somebody else passes anywhere within a range of so many metres: the room that people share."""
+WRONG = 0.08
+"""Share of joints that are far off for reasons of their own."""
+ALIKE = 0.3
+"""Correlation of the errors of a body's joints in one view: thirteen joints count as much as three of their own."""
+_LEAST_RAD = 1e-5  # of an ordinary lens a hundredth of a pixel: nothing is known better
+EXCHANGE_NATS = 2.0
+"""What left and right exchanged must gain to be believed: it is rare."""
 
 
-def ray_distance(rows: Detections2D, xy: Floats, rig: Rig) -> tuple[Floats, Floats]:
-    """Distances (M, M, J) between rows' rays of equal joints, and of a joint and the other row's mirror joint.
+@dataclass(frozen=True)
+class BodyRays:
+    """Rays of the joints of M people in views."""
 
-    In standard deviations: each ray's pixel noise over its focal length, times the depth at which the rays are nearest.
-    NaN where a joint is not seen by both; infinite for rays that are nearest behind a camera.
-    """
-    stacked = np.full((len(rig), *xy.shape), np.nan)
-    stacked[rows.view, np.arange(len(rows))] = xy
-    direction = rig.rays(stacked)[1][rows.view, np.arange(len(rows))]
-    spread = rows.noise_px.astype(np.float64) / rig.focal[rows.view, None]
-    origin = rig.positions[rows.view]
-    mirror = rows.skeleton.mirror
-    same = _distance(origin, direction, spread, direction, spread)
-    return same, _distance(origin, direction, spread, direction[:, mirror], spread[:, mirror])
+    view: NDArray[np.integer]
+    """(M,)"""
+    origin: Floats
+    """(M, 3) m"""
+    direction: Floats
+    """(M, J, 3) unit vectors, 0 where unseen."""
+    variance: Floats
+    """(M, J) rad^2 across the ray along each axis, 0 where unseen."""
+    seen: NDArray[np.bool_]
+    """(M, J)"""
+
+    @classmethod
+    def of(cls, rows: Detections2D, rig: Rig, min_score: float = 0.0) -> BodyRays:
+        """Rays of rows; joints of lower score, or without a noise above zero, count as unseen."""
+        view = rows.view.astype(np.int64)
+        order = np.argsort(view, kind="stable")
+        count = np.bincount(view, minlength=len(rig))
+        slot = np.empty(len(rows), np.int64)
+        slot[order] = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
+        seen = (rows.score >= min_score) & (rows.noise_px > 0) & np.isfinite(rows.xy).all(-1)
+        seen = seen & np.isfinite(rows.noise_px)
+        stacked = np.full((len(rig), int(count.max(initial=0)), len(rows.skeleton), 2), np.nan)
+        stacked[view, slot] = np.where(seen[..., None], rows.xy, np.nan)
+        direction = rig.rays(stacked)[1][view, slot]
+        seen = seen & np.isfinite(direction).all(-1)
+        angle = np.where(seen, rows.noise_px, 0).astype(np.float64) / rig.focal[view, None]
+        angle = np.where(seen, np.clip(angle, _LEAST_RAD, 1), 0)
+        return cls(view, rig.positions[view], np.where(seen[..., None], direction, 0), angle**2, seen)
+
+    def __getitem__(self, rows: slice | NDArray[np.integer]) -> BodyRays:
+        return BodyRays(self.view[rows], self.origin[rows], self.direction[rows], self.variance[rows], self.seen[rows])
+
+    def exchanged(self, flip: NDArray[np.bool_], mirror: NDArray[np.int64]) -> BodyRays:
+        """Return the rays with left and right exchanged in the rows (M,) that flip names."""
+        if not flip.any():
+            return self
+        direction, variance, seen = self.direction.copy(), self.variance.copy(), self.seen.copy()
+        for part in (direction, variance, seen):
+            part[flip] = part[flip][:, mirror]
+        return BodyRays(self.view, self.origin, direction, variance, seen)
+
+    def widened(self, variance: Floats) -> BodyRays:
+        """Return the rays with a variance (C,) rad^2 of each view's calibration added."""
+        more = np.where(self.seen, variance[self.view, None], 0)
+        return BodyRays(self.view, self.origin, self.direction, self.variance + more, self.seen)
 
 
-def _distance(origin: Floats, a: Floats, spread_a: Floats, b: Floats, spread_b: Floats) -> Floats:
-    """Distances (M, M, J) of rays a (M, J, 3) from rays b (M, J, 3) with origins (M, 3), in standard deviations."""
-    baseline = origin[None] - origin[:, None]
-    cosine = np.einsum("ajx,bjx->abj", a, b)
+@dataclass(frozen=True)
+class Gaps:
+    """How rays of P pairs of rows pass each other, joint by joint."""
+
+    square: Floats
+    """(P, J) m^2 squared distance of the rays."""
+    variance: Floats
+    """(P, J) m^2 that noise makes expect; infinite for rays that are nearest behind a camera; NaN where unseen."""
+    middle: Floats
+    """(P, J, 3) m between the nearest points of both rays."""
+
+    def evidence(self) -> Floats:
+        """Evidence (P, J) nats that the joint is one body's; NaN where not seen by both."""
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            near = np.exp(-0.5 * self.square / self.variance) * (ELSEWHERE_M / np.sqrt(2 * np.pi * self.variance))
+        return np.asarray(np.log((1 - WRONG) * near + WRONG))
+
+
+def gaps(rays: BodyRays, first: NDArray[np.int64], second: NDArray[np.int64], other: BodyRays | None = None) -> Gaps:
+    """Gaps of rows ``first`` (P,) and rows ``second`` (P,) of ``other`` (default: of the same rays)."""
+    other = other or rays
+    baseline = (other.origin[second] - rays.origin[first])[:, None]
+    a, b = rays.direction[first], other.direction[second]
+    both = rays.seen[first] & other.seen[second]
+    cosine = _dot(a, b)
     sine2 = np.maximum(1 - cosine**2, 1e-9)
-    along_a = np.einsum("abx,ajx->abj", baseline, a)
-    along_b = np.einsum("abx,bjx->abj", baseline, b)
+    along_a, along_b = _dot(baseline, a), _dot(baseline, b)
     depth_a, depth_b = (along_a - cosine * along_b) / sine2, (cosine * along_a - along_b) / sine2
-    # The common normal of both rays, and the baseline's part along it.
-    across = np.einsum("abx,abjx->abj", baseline, np.cross(a[:, None], b[None]))
-    gap = np.abs(across) / np.sqrt(sine2)
-    deviation = np.hypot(spread_a[:, None] * depth_a, spread_b[None] * depth_b)
-    distance = np.where((depth_a > 0) & (depth_b > 0), gap / np.maximum(deviation, 1e-9), np.inf)
-    return np.where(np.isfinite(cosine), distance, np.nan)
+    apart = baseline + depth_b[..., None] * b - depth_a[..., None] * a
+    variance = rays.variance[first] * depth_a**2 + other.variance[second] * depth_b**2
+    variance = np.where((depth_a > 0) & (depth_b > 0), np.maximum(variance, 1e-12), np.inf)
+    middle = rays.origin[first][:, None] + depth_a[..., None] * a + 0.5 * apart
+    return Gaps(_dot(apart, apart), np.where(both, variance, np.nan), middle)
 
 
-def mean_square(distance: Floats, far: float = _FAR) -> Floats:
-    """Mean over joints of squared distances (..., J), each cut off at ``far``; NaN without a common joint."""
-    known = np.isfinite(distance) | np.isposinf(distance)
-    square = np.where(known, np.minimum(distance, far) ** 2, 0).sum(-1)
+def _dot(a: Floats, b: Floats) -> Floats:
+    return np.asarray(np.einsum("...x,...x->...", a, b))
+
+
+def total(evidence: Floats) -> Floats:
+    """Evidence (...) of bodies from that of their joints (..., J), NaN = unseen: joints of one view err alike."""
+    known = ~np.isnan(evidence)
     count = known.sum(-1)
-    return np.where(count > 0, square / np.maximum(count, 1), np.nan)
+    alike = np.maximum(1 + (count - 1) * ALIKE, 1)
+    return np.asarray(np.where(known, evidence, 0).sum(-1) / alike)
 
 
-def exchanged(same: Floats, crossed: Floats) -> NDArray[np.bool_]:
-    """Which rows (N,) of one body have left and right exchanged, from mean squares (N, N) of its rows' distances.
+def body_evidence(rays: BodyRays, xyz: Floats, cov: Floats, known: NDArray[np.bool_]) -> Floats:
+    """Evidence (M, G, J) nats that rows' joints are those of bodies xyz (G, J, 3) with covariances (G, J, 3, 3).
 
-    The choice that fits best over all pairs; the minority is exchanged, of a tie the rows that come later.
+    ``known`` (G, J); NaN where a joint is unseen or unknown. Leading axes may also be (M, 1): a body for each row.
     """
-    same, crossed = np.nan_to_num(same), np.nan_to_num(crossed) + EXCHANGE_COST
-    best, best_cost = np.zeros(len(same), bool), np.triu(same, 1).sum()
-    for reference in range(len(same)):
-        flags = crossed[reference] < same[reference]
-        flags[reference] = False
-        different = flags[:, None] != flags[None]
-        cost = np.triu(np.where(different, crossed, same), 1).sum()
-        if cost < best_cost:
-            best, best_cost = flags, cost
-    return ~best if 2 * best.sum() > len(best) else best
-
-
-def exchanged_by_person(person: NDArray[np.integer], same: Floats, crossed: Floats) -> NDArray[np.bool_]:
-    """Which rows (M,) have left and right exchanged, person by person; -1 = nobody, from mean squares (M, M)."""
-    flags = np.zeros(len(person), bool)
-    for number in np.unique(person[person >= 0]):
-        mine = np.flatnonzero(person == number)
-        at = np.ix_(mine, mine)
-        flags[mine] = exchanged(same[at], crossed[at])
-    return flags
-
-
-def put_right(rows: Detections2D, flags: NDArray[np.bool_]) -> Detections2D:
-    """Return the rows with left and right joints exchanged where flags (M,) say so."""
-    if not flags.any():
-        return rows
-    mirror, flip = rows.skeleton.mirror, flags[:, None]
-    return rows.with_columns(
-        xy=np.where(flip[..., None], rows.xy[:, mirror], rows.xy),
-        score=np.where(flip, rows.score[:, mirror], rows.score),
-        noise_px=np.where(flip, rows.noise_px[:, mirror], rows.noise_px),
-    )
-
-
-def exchanged_rows(rows: Detections2D, rig: Rig) -> NDArray[np.bool_]:
-    """Which rows (M,) of one frame's people have left and right exchanged."""
-    if not (rows.person >= 0).any():
-        return np.zeros(len(rows), bool)
-    body = rows.of_body()
-    same, crossed = map(mean_square, ray_distance(body, body.xy.astype(np.float64), rig))
-    return exchanged_by_person(rows.person, same, crossed)
+    direction = rays.direction[:, None]
+    off = xyz - rays.origin[:, None, None]
+    depth = _dot(off, direction)
+    across = np.maximum(_dot(off, off) - depth**2, 0)
+    along = np.einsum("...x,...xy,...y->...", direction, cov, direction)
+    spread = 0.5 * np.maximum(np.trace(cov, axis1=-2, axis2=-1) - along, 0)
+    variance = rays.variance[:, None] * depth**2 + spread
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        near = np.exp(-0.5 * across / variance) * (ELSEWHERE_M**2 / (2 * np.pi * variance))
+    out = np.log((1 - WRONG) * np.where(depth > 0, near, 0) + WRONG)
+    return np.asarray(np.where(rays.seen[:, None] & known, out, np.nan))

@@ -14,7 +14,16 @@ from typing import Any
 import click
 
 from mvcap import config, stages
-from mvcap.cli_options import json_option, redo_option, rig_options, session_argument, settings_options
+from mvcap.cli_options import (
+    benchmark_and_files,
+    benchmark_options,
+    json_option,
+    redo_option,
+    rig_options,
+    session_argument,
+    settings_options,
+    track_options,
+)
 from mvcap.errors import InputError, MvcapError, StaleError
 from mvcap.progress import Progress, silent
 
@@ -240,13 +249,13 @@ def _say_summary(summary: dict[str, Any]) -> None:
         click.echo(f"  {reason}")
 
 
-def _stage(name: str, about: str) -> None:
+def _stage(name: str, about: str, options: Callable[[Command], Command] = settings_options) -> None:
     """Add the verb of one stage."""
 
     @cli.command(name, help=about)
     @session_argument
     @redo_option
-    @settings_options
+    @options
     @json_option
     def run(session: Path, redo: bool, changes: dict[str, Any], as_json: bool) -> None:
         import mvcap
@@ -264,13 +273,13 @@ def _stage(name: str, about: str) -> None:
 _stage("estimate", "Find people in the pictures of every view.")
 _stage("associate", "Tell who is who across the views of each frame.")
 _stage("triangulate", "Make 3D skeletons of the people that views agree on.")
-_stage("track", "Give each person one number through time.")
+_stage("track", "Give each person one number through time.", track_options)
 _stage("refine", "Keep limbs at one length and motion smooth, in units of the noise.")
 
 
 @cli.command()
 @session_argument
-@click.option("--format", "formats", multiple=True, metavar="NAME", help="trc, c3d, csv, parquet, json or all.")
+@click.option("--format", "formats", multiple=True, metavar="NAME", help="trc, c3d, bvh, csv, parquet, json or all.")
 @click.option("--axes", type=click.Choice(["z-up", "y-up"]), help="World axes of the files.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where to. [default: SESSION/exports]")
 @click.option("--stage", type=click.Choice(["refine", "track"]), default="refine", help="Refined poses, or raw ones.")
@@ -309,6 +318,32 @@ def report(session: Path, changes: dict[str, Any], as_json: bool) -> None:
         return
     _say_summary(summary)
     click.echo(f"report: {opened.folder.resolve() / 'report.html'}")
+
+
+@cli.command()
+@click.argument("words", nargs=-1, metavar="[KIND DIR] [FILE...]")
+@benchmark_options
+@settings_options
+def evaluate(words: tuple[str, ...], others: tuple[str, ...], changes: dict[str, Any], **asked: Any) -> None:
+    """Measure the whole pipeline, or poses made elsewhere, against the truth of a public benchmark.
+
+    KIND: shelf, campus, mvor, panoptic or humaneva; DIR: its files. With --compare alone, only the FILEs are compared.
+    """
+    from mvcap import comparison
+    from mvcap.evaluate import evaluate as run
+
+    json_file, plot_file = asked.pop("json_file"), asked.pop("plot_file")
+    benchmark, earlier = benchmark_and_files(words, others)
+    results = comparison.read(earlier)
+    if benchmark:
+        with _bar(False) as progress:
+            measured = run(*benchmark, overrides=changes, progress=progress, **asked)
+        if json_file:
+            comparison.write(json_file, measured)
+        results = {**comparison.stages_of(measured), **results}
+    click.echo(comparison.table(results))
+    if plot_file:
+        comparison.plot(results, plot_file)
 
 
 @cli.group()

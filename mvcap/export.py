@@ -25,6 +25,7 @@ from mvcap.structures.table import Table
 FORMATS: Mapping[str, str] = {
     "trc": "mvcap.exporters.trc",
     "c3d": "mvcap.exporters.c3d",
+    "bvh": "mvcap.exporters.bvh",
     "csv": "mvcap.exporters.csv_table",
     "parquet": "mvcap.exporters.parquet",
     "json": "mvcap.exporters.json_frames",

@@ -108,6 +108,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "blazepose": "mvcap.estimators.blazepose:BlazePose",
         "topdown": "mvcap.estimators.topdown:TopDown",
         "openpose": "mvcap.estimators.openpose:OpenPose",
+        "openpose_parts": "mvcap.estimators.openpose_parts:OpenPoseParts",
         "coco": "mvcap.estimators.coco:Coco",
         "alphapose": "mvcap.estimators.alphapose:AlphaPose",
         "table": "mvcap.estimators.table:DetectionTable",
@@ -118,6 +119,9 @@ TABLE: Mapping[str, Mapping[str, str]] = {
     },
     "refiner": {
         "bones": "mvcap.refiners.bones:Bones",
+        "butterworth": "mvcap.refiners.butterworth:Butterworth",
+        "one_euro": "mvcap.refiners.one_euro:OneEuro",
+        "hampel": "mvcap.refiners.hampel:Hampel",
     },
 }
 

@@ -54,7 +54,8 @@ def report(session: str | Path | Session, *, progress: Progress = silent) -> dic
     """Write report.html, report.json, contact_sheet.png, plots and overlay videos into a session; return the numbers.
 
     Keys of the numbers: ``frames``, ``views``, ``seconds_per_frame`` by stage, ``people`` (``id``, ``frames``,
-    ``median_reprojection_px``, ``bone_spread``, ``views_used`` ...), ``warnings``, ``verdict`` and more.
+    ``median_reprojection_px``, ``bone_spread``, ``views_used`` ...), ``identities`` (what tracking merged, repaired and
+    dropped), ``warnings``, ``verdict`` and more.
     """
     session = session if isinstance(session, Session) else Session.open(session)
     config = session.settings("report", ReportConfig)
@@ -110,6 +111,7 @@ def _numbers(
     seconds = {name: _seconds(session, name) for name in stages.STAGES}
     warnings = [*session.notes, *_warnings(session, after, found)]
     summary = summarise(after, session.rate_hz, session.names, residuals, before, seconds, warnings, lag.late_frames())
+    summary["identities"] = (raw.manifest or {}).get("identities")
     return summary, series, raw_series
 
 

@@ -30,6 +30,16 @@ _VERDICTS = {
 }
 
 
+_CHANGES = {
+    "joined": "was out of sight and goes on",
+    "returned": "came back and is known by their limbs",
+    "merged": "was followed twice",
+    "exchanged": "had been taken for another",
+    "split": "was taken apart from another body",
+    "dropped": "is nobody",
+}
+
+
 def render(
     summary: Mapping[str, Any],
     pictures: Mapping[str, bytes],
@@ -55,6 +65,7 @@ def render(
         s=summary,
         verdict=_VERDICTS[summary["verdict"]["level"]],
         joint_errors=_joint_errors(summary),
+        changes=_changes(summary),
         contact_sheet=_inlined(pictures["contact_sheet"]) if "contact_sheet" in pictures else None,
         plots=[(key, *_PICTURES[key], _inlined(pictures[key])) for key in _PICTURES if key in pictures],
         videos=[(name, _link(path)) for name, path in videos.items()],
@@ -81,6 +92,17 @@ def _joint_errors(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A row a joint: its name, its overall numbers, and its median residual in each view."""
     table = summary["per_view_joint_px"]
     return [{**joint, "views": [row[index] for row in table]} for index, joint in enumerate(summary["per_joint"])]
+
+
+def _changes(summary: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """What tracking merged, repaired and dropped: who, when, what and why."""
+    found = summary.get("identities") or {"changes": []}
+    rows = []
+    for change in found["changes"]:
+        numbers = [str(number) for number in dict.fromkeys((change["person"], change["other"])) if number]
+        when = f"{change['frame'] / summary['rate_hz']:.2f} s (frame {change['frame']})"
+        rows.append((" and ".join(numbers) or "–", when, _CHANGES[change["what"]], change["why"]))
+    return rows
 
 
 def _flat(nested: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:

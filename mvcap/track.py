@@ -1,35 +1,49 @@
 """The verb ``track``: one id per person through time.
 
-Two passes over the take, both of flat memory. The first links each frame's people to the ones followed so far: a
-constant-velocity Kalman filter of the torso predicts where each body is, and people are assigned to predictions one to
-one, at a typical joint distance in standard deviations. The second looks at whole tracklets: those too short to be a
-person are dropped, a tracklet that continues another is joined to it, and people are numbered 1, 2, 3 ... as they
-appear.
+Two passes over the take, both of flat memory. The first links each frame's people to the ones followed so far. The
+second looks at the whole take: doubles are merged, exchanged identities repaired, people who were away or come back are
+known again by motion and limbs, what is nobody is dropped, and people are numbered 1, 2, 3 ... as they appear. Live,
+numbers depend on what was seen up to a bounded delay later, and nothing is repaired.
 """
 
 from __future__ import annotations
 
+import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap import stages
+from mvcap import plugins, stages
 from mvcap.config import plain
+from mvcap.identities import Identities
+from mvcap.linking import Linking
+from mvcap.naming import Naming
 from mvcap.progress import Progress, silent
 from mvcap.stages import State
 from mvcap.structures.artefact import Artefact
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.session import Session
 from mvcap.structures.skeleton import skeleton
-from mvcap.tracklets import Followed, TrackConfig, Tracklets
+from mvcap.tracklets import TrackConfig
 
-_VERSION = 1
+Ints = NDArray[np.int64]
+_VERSION = 2
 _CHUNK_FRAMES = 250
+_LISTED = 300  # changes in the record; the rest is counted
+
+Names = Callable[[Ints, Ints], NDArray[np.int32]]
+"""Person (M,) of tracklets (M,) at frames (M,); 0 = nobody."""
 
 
 def track(session: str | Path | Session, *, redo: bool = False, progress: Progress = silent) -> Artefact[Poses3D]:
-    """Rename the people of a session's poses so that each has one number through time."""
+    """Rename the people of a session's poses so that each has one number through time.
+
+    What was merged, repaired, known again and dropped is in the manifest: ``identities``.
+    """
     session = session if isinstance(session, Session) else Session.open(session)
     before = stages.poses(session, "triangulate")
     config = session.settings("track", TrackConfig)
@@ -40,8 +54,11 @@ def track(session: str | Path | Session, *, redo: bool = False, progress: Progre
     place.begin(origin, before.skeleton_name, session.frames, _CHUNK_FRAMES)
     if place.complete:
         return place
-    links, persons = _link_all(before, config, session.rate_hz)
-    source = _Renamed(before, [persons[ident] for ident in links])
+    begun = time.perf_counter()
+    links, names, identities = _link_all(before, config, session.rate_hz, _follows(session))
+    if "identities" not in (place.manifest or {}):
+        place.note(identities=identities, seconds=round(time.perf_counter() - begun, 3))
+    source = _Renamed(before, links, names)
 
     def make(start: int, stop: int, state: State) -> tuple[Poses3D, State]:
         return source.rows(start, stop), {}
@@ -49,28 +66,60 @@ def track(session: str | Path | Session, *, redo: bool = False, progress: Progre
     return stages.run(session, place, origin, before.skeleton_name, make, progress, _CHUNK_FRAMES)
 
 
+def _follows(session: Session) -> bool:
+    """Whether the associator's numbers mean the same person from frame to frame."""
+    name = session.overrides.get("associator", plugins.DEFAULT["associator"])
+    return bool(getattr(plugins.plugin_class("associator", name), "follows", False))
+
+
 def _link_all(
-    before: Artefact[Poses3D], config: TrackConfig, rate_hz: float
-) -> tuple[list[NDArray[np.int32]], NDArray[np.int32]]:
-    """First pass: tracklet number of every row by chunk (four bytes a row), and the person each tracklet is."""
-    followed, tracklets = Followed(skeleton(before.skeleton_name)), Tracklets()
+    before: Artefact[Poses3D], config: TrackConfig, rate_hz: float, follows: bool
+) -> tuple[list[NDArray[np.int32]], Names, dict[str, Any]]:
+    """First pass: tracklet of every row by chunk (four bytes a row), who they are, and what is to be recorded."""
+    linking = Linking(skeleton(before.skeleton_name), config, rate_hz, follows)
+    naming = Naming(linking) if config.live else None
+    link = naming.link if naming else linking.link
     links = []
     for rows in before.chunks():
         idents = np.full(len(rows), -1, np.int32)
         for frame in np.unique(rows.frame):
-            mine = np.flatnonzero((rows.frame == frame) & (rows.score > 0).any(-1))
-            if len(mine):
-                idents[mine] = followed.link(rows[mine], config, rate_hz)
-                tracklets.add(rows[mine], idents[mine])
+            mine = np.flatnonzero(rows.frame == frame)
+            idents[mine] = link(rows[mine])
         links.append(idents)
-    return links, np.append(tracklets.persons(config, rate_hz), 0)  # -1, a body without joints, is nobody
+    if naming:
+        naming.end()
+        return links, naming.names, _record(len(linking.tracklets.pieces), len(naming.people), naming.changes)
+    linking.end()
+    found = Identities(linking.tracklets, linking.meetings, linking.following.handovers, follows)
+    person = found.persons()
+    named = np.append(person, 0)  # piece -1 is nobody
+
+    def names(idents: Ints, frames: Ints) -> NDArray[np.int32]:
+        return np.asarray(named[linking.tracklets.pieces_at(idents, frames)])
+
+    record = _record(len(linking.tracklets.pieces), int(person.max(initial=0)), found.record(person), found.untold)
+    return links, names, record
+
+
+def _record(tracklets: int, people: int, changes: list[dict[str, Any]], untold: int = 0) -> dict[str, Any]:
+    """What the manifest says about identities."""
+    counts = Counter(one["what"] for one in changes)
+    counts["dropped"] += untold
+    drops = [one for one in changes if one["what"] == "dropped"]
+    # Drops are many where there is garbage; they must not push the repairs out of the list.
+    longest = sorted(drops, key=lambda one: -one["figures"]["frames"])[: _LISTED // 2]
+    listed = [one for one in changes if one["what"] != "dropped"][: _LISTED - len(longest)] + longest
+    listed.sort(key=lambda one: (one["frame"], one["what"]))
+    left = sum(counts.values()) - len(listed)
+    return {"tracklets": tracklets, "people": people, "counts": dict(counts), "changes": listed, "not_listed": left}
 
 
 class _Renamed:
     """Second pass: rows with persons, read from front to back in other ranges than they were written in."""
 
-    def __init__(self, before: Artefact[Poses3D], persons: list[NDArray[np.int32]]) -> None:
-        self._chunks = zip(before.chunks(), persons, strict=True)
+    def __init__(self, before: Artefact[Poses3D], links: list[NDArray[np.int32]], names: Names) -> None:
+        self._chunks = zip(before.chunks(), links, strict=True)
+        self._names = names
         self._held = Poses3D.empty(skeleton(before.skeleton_name))
         self._read_to = iter(stop for _, stop in before.ranges())
         self._to = 0
@@ -79,9 +128,20 @@ class _Renamed:
         """Rows of frames start to stop; ranges are asked for in order, and some may be left out."""
         parts = [self._held]
         while self._to < stop:
-            rows, person = next(self._chunks)
+            rows, idents = next(self._chunks)
             self._to = next(self._read_to)
-            parts.append(rows.with_columns(person=person)[person > 0])
+            person = self._names(idents.astype(np.int64), rows.frame.astype(np.int64))
+            parts.append(once(rows.with_columns(person=person)[person > 0]))
         held = Poses3D.concatenate(parts, self._held.skeleton)
         self._held = held[held.frame >= stop]
         return held[(held.frame >= start) & (held.frame < stop)]
+
+
+def once(rows: Poses3D) -> Poses3D:
+    """The rows without doubles: of several of one person in one frame the one that most views and joints speak for."""
+    worth = (rows.score * rows.views).sum(-1)
+    order = np.lexsort((-worth, rows.person, rows.frame))
+    key = np.stack([rows.frame[order], rows.person[order]])
+    fresh = np.ones(len(rows), np.bool_)
+    fresh[1:] = (key[:, 1:] != key[:, :-1]).any(0)
+    return rows[np.sort(order[fresh])]

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calib import Rig
-from calib.robust import GATE, triangulate_robust
+from calib.robust import GATE, RobustPoints, pair_points, triangulate_robust
 from mvcap import stages
 from mvcap.config import plain
 from mvcap.errors import ConfigError
 from mvcap.progress import Progress, silent
 from mvcap.stages import State
 from mvcap.structures.artefact import Artefact
-from mvcap.structures.body import overstretched
+from mvcap.structures.body import REACH_M, overstretched
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D, Provenance, packed_covariance
 from mvcap.structures.session import Session
+from mvcap.structures.skeleton import Skeleton
 
+Floats = NDArray[np.float64]
 _VERSION = 2
+_FEW = 10  # sure bones whose median tells how long a bone is
+_STRETCH = 0.3  # by which people's bones differ, and are foreshortened by joints that are surfaces
 
 
 @dataclass(frozen=True)
@@ -64,13 +70,13 @@ def triangulate_rows(rows: Detections2D, rig: Rig, config: TriangulateConfig) ->
     keys, place = np.unique(np.stack([rows.frame, rows.person], axis=-1), axis=0, return_inverse=True)
     shape = (len(rig), len(keys), len(rows.skeleton))
     xy, noise, score = np.full((*shape, 2), np.nan), np.full(shape, np.nan), np.zeros(shape)
-    sure = rows.score >= config.min_score
-    xy[rows.view, place] = np.where(sure[..., None], rows.xy, np.nan)
-    noise[rows.view, place] = rows.noise_px
-    score[rows.view, place] = np.where(sure, rows.score, 0)
+    row, joint = np.nonzero((rows.score >= config.min_score) & (rows.score > 0))  # two rows of a view share no joint
+    at = rows.view[row], place[row], joint
+    xy[at], noise[at], score[at] = rows.xy[row, joint], rows.noise_px[row, joint], rows.score[row, joint]
     points = triangulate_robust(rig, xy, noise, config.gate_sigma)
     variance = np.trace(points.cov, axis1=-2, axis2=-1)
     lost = overstretched(rows.skeleton, points.xyz, variance)
+    lost |= _ambiguous(rig, xy, noise, points, config.gate_sigma) | _misplaced(rows.skeleton, points, variance)
     agreed = points.used & ~lost
     used = agreed.sum(0)
     found = used > 0
@@ -89,3 +95,41 @@ def triangulate_rows(rows: Detections2D, rig: Rig, config: TriangulateConfig) ->
         cov=np.where(found[..., None], packed_covariance(points.cov), np.nan),
         provenance=np.where(found, Provenance.MEASURED, Provenance.MISSING),
     )
+
+
+def _ambiguous(rig: Rig, xy: Floats, noise: Floats, points: RobustPoints, gate: float) -> NDArray[np.bool_]:
+    """Joints (M, J) that rest on two views while a third disagrees, and that others put elsewhere in the body."""
+    thin = (points.used.sum(0) == 2) & (np.isfinite(xy[..., 0]).sum(0) > 2)
+    out = np.zeros(thin.shape, np.bool_)
+    body, joint = np.nonzero(thin)
+    if not len(body):
+        return out
+    sure = np.where((points.used.sum(0) > 2)[..., None], points.xyz, np.nan)
+    rivals = pair_points(rig, xy[:, body, joint], noise[:, body, joint], gate)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # bodies without a sure joint: every rival counts
+        middle = np.nanmedian(sure, axis=1)[body, None]
+    near = ~(np.linalg.norm(rivals - middle, axis=-1) > REACH_M) & np.isfinite(rivals).all(-1)
+    out[body, joint] = near.sum(1) > 1
+    return out
+
+
+def _misplaced(kind: Skeleton, points: RobustPoints, variance: Floats) -> NDArray[np.bool_]:
+    """Joints (M, J) that rest on two views and make a bone of another length than those that rest on more.
+
+    Bones are compared with their median over all bodies at hand, so that no skeleton's joints need be known; a bone of
+    which there are few sure ones is not compared.
+    """
+    views = points.used.sum(0)
+    out = np.zeros(views.shape, np.bool_)
+    for one, other in kind.bones.tolist():
+        length = np.linalg.norm(points.xyz[:, one] - points.xyz[:, other], axis=-1)
+        sure = (views[:, one] > 2) & (views[:, other] > 2)
+        if sure.sum() < _FEW:
+            continue
+        usual = np.median(length[sure])
+        room = _STRETCH * usual + 3 * np.sqrt((variance[:, one] + variance[:, other]) / 3)
+        wrong = np.abs(length - usual) > room
+        out[:, one] |= wrong & (views[:, one] == 2) & (views[:, other] > 2)
+        out[:, other] |= wrong & (views[:, other] == 2) & (views[:, one] > 2)
+    return out

@@ -25,7 +25,7 @@ HELP_S = 0.5
 
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 NOUNS = ("structures",)
-PLUGINS = ("estimators", "associators", "refiners", "exporters", "pictures")
+PLUGINS = ("estimators", "associators", "refiners", "exporters", "pictures", "metrics", "benchmarks")
 
 
 def module_of(path: Path) -> str:

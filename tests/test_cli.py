@@ -18,7 +18,7 @@ from mvcap import assets, cli, stages
 from mvcap.plugins import Estimate
 from mvcap.structures.detections import Detections2D
 
-VERBS = ("init", "reconstruct", *stages.STAGES, "export", "report", "assets", "doctor")
+VERBS = ("init", "reconstruct", *stages.STAGES, "export", "report", "evaluate", "assets", "doctor")
 SMALL = (64, 48)
 FRAMES = 12
 

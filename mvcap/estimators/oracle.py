@@ -10,17 +10,24 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from calib import Rig
+from calib import Camera, Rig
 from mvcap.errors import ConfigError, InputError
-from mvcap.estimators.prediction_files import fingerprint, seen
+from mvcap.estimators.occlusion import hidden
+from mvcap.estimators.prediction_files import fingerprint
 from mvcap.plugins import Estimate, State, View
-from mvcap.structures.detections import Detections2D
+from mvcap.structures.detections import Detections2D, joint_box
 from mvcap.structures.npz import write_npz
 from mvcap.structures.poses import Poses3D
-from mvcap.structures.skeleton import skeleton
+from mvcap.structures.skeleton import Skeleton, skeleton
+
+Floats = NDArray[np.float64]
 
 _LEAST_NOISE_PX = 0.1
 """Stated noise of exact points: zero would be an infinite weight."""
+_HIDDEN_SHARE = 0.7
+"""Share of a body's joints behind others from which on it is not found at all."""
+_PHANTOM_DEPTH_M = (2.0, 8.0)
+_LEG, _ARM = ("knee", "ankle", "heel", "toe"), ("elbow", "wrist", "pinky", "index", "thumb")
 
 
 @dataclass(frozen=True)
@@ -39,14 +46,35 @@ class OracleConfig:
     """How far, in a random direction."""
     missing: float = 0.0
     """Share of the people that a view does not see at a frame."""
+    occlusion: bool = False
+    """Whether bodies hide joints behind them; somebody of whom most is hidden is not seen at all."""
+    swaps: float = 0.0
+    """Share of the people in a view whose left and right are exchanged, the whole body."""
+    limb_swaps: float = 0.0
+    """Share of the people in a view whose two legs, or two arms, are exchanged."""
+    splits: float = 0.0
+    """Share of the people in a view who come as two rows, each with the joints on one side of a line."""
+    merges: float = 0.0
+    """Share of the people in a view who take the joints on one side of a line from somebody who overlaps them there."""
+    phantoms: float = 0.0
+    """People who are not there: their expected number in a view and frame. Posed like somebody of the take."""
     carry: bool = True
     """Tell the true person as the estimator's own id through time (column ``carried``)."""
     seed: int = 0
     """Start of the random numbers; those of a frame and view do not depend on which others were asked for."""
 
     def __post_init__(self) -> None:
-        if not (0 <= self.outliers <= 1 and 0 <= self.missing <= 1 and self.noise_px >= 0 and self.seed >= 0):
-            raise ConfigError("oracle: outliers and missing are shares of 0 to 1; noise_px and seed are not negative")
+        shares = (self.outliers, self.missing, self.swaps, self.limb_swaps, self.splits, self.merges)
+        if not all(0 <= share <= 1 for share in shares) or min(self.noise_px, self.seed, self.phantoms) < 0:
+            raise ConfigError(
+                "oracle: outliers, missing, swaps, limb_swaps, splits and merges are shares of 0 to 1; noise_px, "
+                "phantoms and seed are not negative"
+            )
+
+    @property
+    def confuses(self) -> bool:
+        """Whether joints come under other names or in other rows than they belong to."""
+        return max(self.swaps, self.limb_swaps, self.splits, self.merges, self.phantoms) > 0
 
 
 class Oracle:
@@ -93,25 +121,110 @@ class Oracle:
     def estimate(self, image: NDArray[np.uint8] | None, frame: int, view: View, state: State) -> Estimate:
         """People of one frame as this view would see them; a joint outside the picture is missing."""
         start, stop = np.searchsorted(self._truth.frame, (frame, frame + 1))
-        truth = self._truth[start:stop]
+        truth, camera = self._truth[start:stop], self._rig[view.name]
         rng = np.random.default_rng([self.config.seed, frame, view.index])
-        xy = self._disturbed(self._rig[view.name].project(truth.xyz), rng)
+        xy = self._disturbed(camera.project(truth.xyz), rng)
         xy[rng.random(len(xy)) < self.config.missing] = np.nan
-        inside = ((xy > -0.5) & (xy < np.array(view.size) - 0.5)).all(-1)
-        score = np.where(inside & (truth.score > 0), 1.0, 0.0)
-        carried = truth.person if self.config.carry else np.full(len(truth), -1)
-        rows = Detections2D.build(self.skeleton, frame, view.index, xy, score, 1.0, carried)
+        if self.config.occlusion:
+            xy[_behind(camera, truth)] = np.nan
+        xy[truth.score == 0] = np.nan
+        who = truth.person
+        if self.config.confuses:
+            other = np.random.default_rng([self.config.seed, frame, view.index, 1])  # the rest stays as it is without
+            xy, who = self._confused(xy, who, camera, other)
+        inside = np.all((xy > -0.5) & (xy < np.array(view.size) - 0.5), axis=-1)
+        carried = who if self.config.carry else np.full(len(who), -1)
+        order = rng.permutation(len(xy))
+        order = order[inside[order].any(-1)]
+        rows = Detections2D.build(self.skeleton, frame, view.index, xy[order], inside[order], 1.0, carried[order])
         noise = np.where(rows.score > 0, max(self.config.noise_px, _LEAST_NOISE_PX), np.nan)
-        rows = rows.with_columns(noise_px=noise.astype(np.float32))
-        return Estimate(seen(rows[rng.permutation(len(rows))]), state)
+        return Estimate(rows.with_columns(noise_px=noise.astype(np.float32)), state)
 
-    def _disturbed(self, xy: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    def _disturbed(self, xy: Floats, rng: np.random.Generator) -> Floats:
         """Points (P, J, 2) px with noise, some of them far off."""
         noisy = xy + self.config.noise_px * rng.standard_normal(xy.shape)
         angle = rng.uniform(0, 2 * np.pi, xy.shape[:-1])
         far = rng.random(xy.shape[:-1]) < self.config.outliers
         throw = self.config.outlier_px * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
         return np.where(far[..., None], noisy + throw, noisy)
+
+    def _confused(
+        self, xy: Floats, who: NDArray[np.int32], camera: Camera, rng: np.random.Generator
+    ) -> tuple[Floats, NDArray[np.int32]]:
+        """Points (P', J, 2) px with names and rows mixed up as the settings ask for, and whose they are (P',)."""
+        config = self.config
+        xy = exchanged(xy, self.skeleton, config.swaps, config.limb_swaps, rng)
+        xy = merged(xy, config.merges, rng)
+        xy, who = split(xy, who, config.splits, rng)
+        false = self._phantoms(camera, rng)
+        return np.concatenate([xy, false]), np.concatenate([who, np.full(len(false), -1, who.dtype)])
+
+    def _phantoms(self, camera: Camera, rng: np.random.Generator) -> Floats:
+        """Points (K, J, 2) px of people turned about the vertical and put somewhere before the camera."""
+        count = rng.poisson(self.config.phantoms) if len(self._truth) else 0
+        bodies = self._truth.xyz[rng.integers(0, max(len(self._truth), 1), count)].astype(np.float64)
+        turn = rng.uniform(0, 2 * np.pi, count)
+        cos, sin, flat = np.cos(turn), np.sin(turn), np.zeros(count)
+        R = np.stack([cos, -sin, flat, sin, cos, flat, flat, flat, flat + 1], -1).reshape(-1, 3, 3)
+        origin, direction = camera.rays(rng.uniform((0, 0), camera.size, (count, 2)))
+        place = origin + direction * rng.uniform(*_PHANTOM_DEPTH_M, (count, 1))
+        if not count:
+            return np.zeros((0, len(self.skeleton), 2))
+        middle = np.nanmean(bodies, axis=1, keepdims=True)
+        return camera.project(np.einsum("pab,pjb->pja", R, bodies - middle) + place[:, None])
+
+
+def _behind(camera: Camera, truth: Poses3D) -> NDArray[np.bool_]:
+    """Whether a joint (P, J) is hidden by a body; all of them where too few are left to know a person by."""
+    covered = hidden(camera, truth.skeleton, truth.xyz)
+    known = (truth.score > 0).sum(-1)
+    covered[(covered & (truth.score > 0)).sum(-1) > _HIDDEN_SHARE * known] = True
+    return covered
+
+
+def exchanged(xy: Floats, of: Skeleton, bodies: float, limbs: float, rng: np.random.Generator) -> Floats:
+    """Points (P, J, 2) with left and right exchanged: of whole bodies, and of legs or of arms, in these shares."""
+    people = len(xy)
+    source = np.tile(np.arange(len(of)), (people, 1))
+    whole, some, legs = rng.random(people) < bodies, rng.random(people) < limbs, rng.random(people) < 0.5
+    parts = np.array([[joint.endswith(kind) for joint in of.joints] for kind in (_LEG, _ARM)])
+    mine = parts[np.where(legs, 0, 1)] & some[:, None]
+    source = np.where(mine, of.mirror, source)
+    source = np.where(whole[:, None], of.mirror[source], source)
+    return np.asarray(np.take_along_axis(xy, source[..., None], axis=1))
+
+
+def merged(xy: Floats, share: float, rng: np.random.Generator) -> Floats:
+    """Points (P, J, 2) where some people have the joints beyond a line from somebody near, who lacks them then."""
+    chosen, side = rng.random(len(xy)) < share, _sides(xy, rng)
+    xy = xy.copy()
+    for one in np.flatnonzero(chosen):
+        box = joint_box(xy)
+        with np.errstate(invalid="ignore"):
+            near = np.all((box[one, :2] < box[:, 2:]) & (box[:, :2] < box[one, 2:]), axis=-1)
+        near[one] = False
+        if near.any():
+            other, mine = rng.choice(np.flatnonzero(near)), side[one]
+            xy[one, mine], xy[other, mine] = xy[other, mine], np.nan
+    return xy
+
+
+def split(
+    xy: Floats, who: NDArray[np.int32], share: float, rng: np.random.Generator
+) -> tuple[Floats, NDArray[np.int32]]:
+    """Points (P', J, 2) where some people are two rows, which have their joints between them, and whose they are."""
+    cut, side = rng.random(len(xy)) < share, _sides(xy, rng)
+    first = np.where((cut[:, None] & side)[..., None], np.nan, xy)
+    second = np.where(side[cut][..., None], xy[cut], np.nan)
+    return np.concatenate([first, second]), np.concatenate([who, who[cut]])
+
+
+def _sides(xy: Floats, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Which joints (P, J) are beyond a line of random direction through the middle of each person's box."""
+    box, angle = joint_box(xy), rng.uniform(0, 2 * np.pi, len(xy))
+    normal = np.stack([np.cos(angle), np.sin(angle)], -1)[:, None]
+    with np.errstate(invalid="ignore"):
+        return np.asarray(((xy - (box[:, None, :2] + box[:, None, 2:]) / 2) * normal).sum(-1) > 0)
 
 
 def write_poses(path: Path, poses: Poses3D) -> None:

@@ -49,12 +49,12 @@ def existing_folder(folder: str, estimator: str) -> Path:
     """Path of the folder of an estimator's files; InputError where it is not set or not there."""
     if not folder:
         raise InputError(
-            f"{estimator}: no folder is set; set estimators.{estimator}.folder to the folder with the JSON files"
+            f"{estimator}: no folder is set; set estimators.{estimator}.folder to the folder with its files"
         )
     path = Path(folder)
     if not path.is_dir():
         raise InputError(
-            f"{estimator}: {path} is not a folder; set estimators.{estimator}.folder to the one with the JSON files"
+            f"{estimator}: {path} is not a folder; set estimators.{estimator}.folder to the one with its files"
         )
     return path
 

@@ -54,7 +54,8 @@ _HANDS = tuple(
     for side in ("left", "right")
     for a, b in (("wrist", "pinky"), ("wrist", "index"), ("wrist", "thumb"), ("pinky", "index"))
 )
-_HEAD = (("neck", "nose"), ("neck", "head_bottom"), ("head_bottom", "head_top"), ("neck", "head_top"))
+_HEAD = (("neck", "nose"), ("neck", "head_bottom"), ("head_bottom", "head_top"), ("neck", "head_top"),
+         ("neck", "head"), ("thorax", "head"))  # fmt: skip
 _ALL_BONES = (*_LIMBS, *_TORSO, *_NECK, *_FACE, *_FEET, *_HANDS, *_HEAD)
 
 
@@ -179,6 +180,11 @@ SKELETONS: Mapping[str, Skeleton] = {
               R.wrist R.hip R.knee R.ankle L.eye L.ear R.eye R.ear"""),
         _make("shelf14", _SHELF),
         _make("shelf15", _SHELF + " pelvis"),
+        _make("skel19", """pelvis neck R.hip L.hip nose R.shoulder L.shoulder R.knee L.knee R.ear L.ear R.elbow L.elbow
+              R.ankle L.ankle R.wrist L.wrist R.big_toe L.big_toe"""),
+        _make("mvor10", "head neck L.shoulder R.shoulder L.hip R.hip L.elbow R.elbow L.wrist R.wrist"),
+        _make("humaneva15", """pelvis thorax L.shoulder L.elbow L.wrist R.shoulder R.elbow R.wrist L.hip L.knee L.ankle
+              R.hip R.knee R.ankle head"""),
     )
 }  # fmt: skip
 

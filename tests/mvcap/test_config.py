@@ -161,7 +161,7 @@ def test_all_defaults_hold_and_round_trip():
         ({"estimators": {"blazpose": {}}}, "did you mean 'blazepose'"),
         ({"estimators": {"openpose": 3}}, "estimators.openpose"),
         ({"estimators": 3}, "estimators"),
-        ({"associators": {"geometry": {"rounds": "two"}}}, "'associators.geometry.rounds' is a int"),
+        ({"associators": {"geometry": {"most_pairs": "two"}}}, "'associators.geometry.most_pairs' is a int"),
         ({"estimator": 3}, "'estimator' is a str"),
         ({"estimator": "blazpose"}, "did you mean 'blazepose'"),
         ({"refiner": "bone"}, "did you mean 'bones'"),

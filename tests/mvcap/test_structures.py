@@ -34,7 +34,7 @@ def test_joints_bones_and_limbs_are_sound(kind):
     for pairs in (kind.bones, kind.limbs):
         assert pairs.shape[1] == 2 and ((pairs >= 0) & (pairs < joints)).all() and (pairs[:, 0] != pairs[:, 1]).all()
         assert len({frozenset(pair) for pair in pairs.tolist()}) == len(pairs)
-    assert len(kind.limbs) == 9 and len(kind.torso) >= 4
+    assert len(kind.limbs) == (5 if kind.name == "mvor10" else 9) and len(kind.torso) >= 4
     assert (kind.sigma > 0.02).all() and (kind.sigma < 0.12).all()
     assert [kind.index(name) for name in kind.joints] == list(range(joints))
 

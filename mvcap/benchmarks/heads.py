@@ -1,0 +1,139 @@
+"""Any skeleton read as the 15 joints of Shelf and Campus, with the head as two well-known programs build it.
+
+Truth there has a head's lower and upper end, which detectors do not know. Each program makes them of nose, ears,
+shoulders and hips by a rule of its own, and figures are only comparable where the rule is named. A skeleton that has
+both ends itself keeps them. In what follows n is the middle of the shoulders, e the middle of the ears, and f the unit
+vector to which a body faces: (neck - pelvis) x (right - left shoulder); up is used where the pelvis is not known.
+
+Rules for what is missing, the same for everybody: with one ear, e is that ear moved along the line of the shoulders to
+the body's middle plane; without ears it is 0.11 m behind the nose along f; without nose, the nose is 0.11 m before e.
+Without shoulders, or without all of nose and ears, there is no head, and parts that need it are wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvcap.structures.poses import Poses3D
+from mvcap.structures.skeleton import Skeleton, skeleton
+
+Points = NDArray[np.float64]
+_NOSE_BEFORE_EARS_M = 0.11
+_UP = np.array([0.0, 0.0, 1.0])
+
+
+def read_as_shelf(poses: Poses3D, rule: str) -> Poses3D:
+    """The same people as shelf15; rule: "4da", "voxelpose" (as for Shelf) or "voxelpose-campus"."""
+    kind, target = poses.skeleton, skeleton("shelf15")
+    xyz = poses.xyz.astype(np.float64)
+    out = kind.apply(target, xyz)
+    if rule != "4da":
+        out[:, target.index("pelvis")] = out[:, [target.index("right_hip"), target.index("left_hip")]].mean(1)
+    if not {"head_bottom", "head_top"} <= set(kind.joints):
+        ends = _RULES[rule](_Head(kind, xyz))
+        out[:, target.index("head_bottom")], out[:, target.index("head_top")] = ends
+    return converted(poses, target, out)
+
+
+def converted(poses: Poses3D, target: Skeleton, xyz: NDArray[np.floating]) -> Poses3D:
+    """The same rows with joints (M, J', 3) of another skeleton; a joint that both have keeps its columns.
+
+    A joint that was made of others has the score, the views and the error of their mean, and no covariance.
+    """
+    there = np.isfinite(xyz).all(-1)
+    names = list(poses.skeleton.joints)
+    columns: dict[str, NDArray[np.floating]] = {}
+    for name in ("score", "error_px", "views", "cov", "provenance"):
+        held = getattr(poses, name).astype(np.float64)
+        blank = np.full((len(poses), len(target), *held.shape[2:]), np.nan)
+        with np.errstate(invalid="ignore"):
+            whole = held.sum(1) / np.maximum((held > 0).sum(1), 1)
+        blank[:] = np.nan if name == "cov" else (1 if name == "provenance" else whole[:, None])
+        for at, joint in enumerate(target.joints):
+            if joint in names:
+                blank[:, at] = held[:, names.index(joint)]
+        columns[name] = blank
+    for name in ("score", "views", "provenance"):
+        columns[name] = np.nan_to_num(np.where(there, columns[name], 0))
+    columns["score"] = np.where(there, np.maximum(columns["score"], 1e-3), 0)
+    return Poses3D(
+        target, poses.frame, poses.person, poses.group, np.where(there[..., None], xyz, np.nan),
+        columns["score"], columns["error_px"], columns["views"].round(), columns["cov"], columns["provenance"],
+    )  # fmt: skip
+
+
+def read_as_shelf14(poses: Poses3D, rule: str) -> Poses3D:
+    """The same people as shelf14, that is shelf15 without the pelvis."""
+    whole, target = read_as_shelf(poses, rule), skeleton("shelf14")
+    return converted(whole, target, whole.skeleton.apply(target, whole.xyz))
+
+
+def read_as_mvor(poses: Poses3D) -> Poses3D:
+    """The same people as mvor10, whose head is the middle of the ears."""
+    kind, target = poses.skeleton, skeleton("mvor10")
+    xyz = poses.xyz.astype(np.float64)
+    out = kind.apply(target, xyz)
+    if "head" not in kind.joints:
+        out[:, target.index("head")] = _Head(kind, xyz).ears
+    return converted(poses, target, out)
+
+
+class _Head:
+    """The points of which heads are made, (M, 3) each, completed where some are missing."""
+
+    def __init__(self, kind: Skeleton, xyz: Points) -> None:
+        def joint(name: str) -> Points:
+            return xyz[:, kind.index(name)] if name in kind.joints else np.full((len(xyz), 3), np.nan)
+
+        def middle(name: str) -> Points:
+            return (joint(f"left_{name}") + joint(f"right_{name}")) / 2
+
+        across = joint("right_shoulder") - joint("left_shoulder")
+        self.shoulders = middle("shoulder")
+        pelvis = _or(joint("pelvis"), middle("hip"))
+        trunk = _or(_or(joint("neck"), self.shoulders) - pelvis, np.broadcast_to(_UP, pelvis.shape))
+        self.facing = _unit(np.cross(trunk, across))
+        side = _unit(across)
+        ears = middle("ear")
+        for name in ("left_ear", "right_ear"):
+            away = ((joint(name) - self.shoulders) * side).sum(-1, keepdims=True)
+            ears = _or(ears, joint(name) - away * side)
+        self.ears = _or(ears, joint("nose") - _NOSE_BEFORE_EARS_M * self.facing)
+        self.nose = _or(joint("nose"), self.ears + _NOSE_BEFORE_EARS_M * self.facing)
+
+
+def _or(first: Points, second: Points) -> Points:
+    return np.where(np.isfinite(first).all(-1, keepdims=True), first, second)
+
+
+def _unit(vector: Points) -> Points:
+    return np.asarray(vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-9))
+
+
+def _as_4da(head: _Head) -> tuple[Points, Points]:
+    """Lower end n + (e - n) / 2; upper end 0.125 m to the front of it and 0.145 m above it."""
+    bottom = head.shoulders + 0.5 * (head.ears - head.shoulders)
+    return bottom, bottom + 0.125 * head.facing + 0.145 * _UP
+
+
+def _as_campus(head: _Head) -> tuple[Points, Points]:
+    """Lower end (n + e) / 2; upper end as far above e as e is above the lower end."""
+    bottom = (head.shoulders + head.ears) / 2
+    return bottom, bottom + 2 * (head.ears - bottom)
+
+
+def _as_voxelpose(head: _Head) -> tuple[Points, Points]:
+    """Three quarters of n + (nose - n) * 0.5 and of n + (nose - n) * (0.75, 0.75, 1.5), one quarter of Campus' ends."""
+    bottom, top = _as_campus(head)
+    neck, face = head.shoulders, head.nose - head.shoulders
+    return 0.75 * (neck + 0.5 * face) + 0.25 * bottom, 0.75 * (neck + face * np.array([0.75, 0.75, 1.5])) + 0.25 * top
+
+
+_RULES: Mapping[str, Callable[[_Head], tuple[Points, Points]]] = {
+    "4da": _as_4da,
+    "voxelpose": _as_voxelpose,
+    "voxelpose-campus": _as_campus,
+}

@@ -1,0 +1,102 @@
+"""HumanEva: motion capture of 3 subjects, 15 joints, metres, z up, at 60 Hz, in VideoPose3D's layout.
+
+data_3d_humaneva15.npz   positions_3d: {"Train/S1": {"Walking 1 chunk0": (T, 15, 3)}}
+
+The joints are pelvis, thorax, left shoulder, elbow, wrist, right ones, left hip, knee, ankle, right ones, head (told by
+the file's symmetry lists, by where they are, and by the way in which knees bend). The file has no cameras, so that a
+ring of four is stated: 5 m from the middle of the studio, 2 m up, 1280x720, focal length 1000 px, aimed 1 m above the
+floor. People in 2D are the truth in these views plus noise, 2 px unless said. Clips are the longest piece of each
+subject and action; one is named like S1-Walking.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib import Camera, Lens, Rig
+from calib.geometry import pose
+from mvcap.benchmarks.clip import Clip, Options, as_it_is, chosen, projected_truth, reason, truth_table
+from mvcap.errors import InputError
+from mvcap.structures.skeleton import skeleton
+
+RATE_HZ = 60.0
+NOISE_PX = 2.0
+_SIZE = (1280, 720)
+
+
+def read(folder: Path, options: Options) -> list[Clip]:
+    """The clips of the file; InputError names what is missing or broken."""
+    options.only("humaneva", "noise_px", "clips")
+    pieces = _longest(folder / "data_3d_humaneva15.npz")
+    noise_px = NOISE_PX if options.noise_px is None else options.noise_px
+    rig = ring()
+    rig = rig.select(options.views) if options.views else rig
+    clips = []
+    for name in chosen(list(pieces), options.clips, folder):
+        xyz = pieces[name]
+        frames = len(xyz)
+        subject = int(name[1])
+        truth = truth_table(skeleton("humaneva15"), list(range(frames)), [subject] * frames, xyz)
+        words = f"projected truth with {noise_px:g} px of noise"
+        estimator = projected_truth(truth, noise_px)
+        clips.append(Clip(name, rig, RATE_HZ, frames, truth, np.ones(frames, bool), words, estimator, as_it_is))
+    return clips
+
+
+def ring() -> Rig:
+    """The four stated cameras, view1 to view4."""
+    cameras = []
+    for index in range(4):
+        angle = np.pi / 4 + index * np.pi / 2
+        position = np.array([5 * np.cos(angle), 5 * np.sin(angle), 2.0])
+        forward = np.array([0, 0, 1.0]) - position
+        forward /= np.linalg.norm(forward)
+        right = np.cross(forward, [0, 0, 1.0])
+        right /= np.linalg.norm(right)
+        R = np.stack([right, np.cross(forward, right), forward])
+        K = np.array([[1000.0, 0, (_SIZE[0] - 1) / 2], [0, 1000.0, (_SIZE[1] - 1) / 2], [0, 0, 1]])
+        cameras.append(Camera(Lens(f"view{index + 1}", _SIZE, K, np.zeros(0)), pose(R, -R @ position)))
+    return Rig(tuple(cameras), source="a stated ring")
+
+
+def _longest(path: Path) -> dict[str, NDArray[np.float32]]:
+    """Longest piece (T, 15, 3) m of each subject and action."""
+    out: dict[str, NDArray[np.float32]] = {}
+    for part, subjects in _held(path).items():
+        for piece, xyz in subjects.items():
+            name = f"{str(part).rpartition('/')[2]}-{str(piece).partition(' ')[0]}"
+            if len(xyz) > len(out.get(name, ())):
+                out[name] = np.asarray(xyz)
+    return dict(sorted(out.items()))
+
+
+class _Arrays(pickle.Unpickler):
+    """Unpickles arrays and plain values; a pickle could otherwise run anything."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        allowed = {"_reconstruct", "ndarray", "dtype"}
+        if module.split(".")[0] != "numpy" or name not in allowed:
+            raise pickle.UnpicklingError(f"{module}.{name} is no array")
+        return super().find_class(module, name)
+
+
+def _held(path: Path) -> Any:
+    """Return the dictionary in the file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            member = io.BytesIO(archive.read("positions_3d.npy"))
+        version = np.lib.format.read_magic(member)
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        header(member)
+        return _Arrays(member, encoding="latin1").load().item()
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError, pickle.UnpicklingError, AttributeError) as fault:
+        raise InputError(
+            f"{path}: cannot be read as HumanEva's poses ({reason(fault)}); give the folder that holds it"
+        ) from fault

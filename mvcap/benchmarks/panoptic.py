@@ -1,0 +1,75 @@
+"""CMU Panoptic: 3D truth of 19 joints and real cameras; people in 2D are the truth in some HD views plus noise.
+
+calibration_*.json                         cm, y down, see ``calib.formats.panoptic``
+hdPose3d_stage1_coco19/body3DScene_*.json  a file a frame: bodies with id and joints19 (x, y, z in cm, score or -1)
+
+The folder is a clip or holds several; a clip without a calibration has that of the others, as they share a day. Five HD
+cameras that are spread over the list are used unless views are named, and 2 px of noise unless said.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from calib import Rig
+from calib.formats import panoptic
+from calib.geometry import transform
+from mvcap.benchmarks.clip import Clip, Options, as_it_is, chosen, projected_truth, reason, truth_table
+from mvcap.errors import InputError
+from mvcap.structures.poses import Poses3D
+from mvcap.structures.skeleton import skeleton
+
+RATE_HZ = 29.97
+NOISE_PX = 2.0
+_VIEWS = 5
+_POSES = "hdPose3d_stage1_coco19"
+
+
+def read(folder: Path, options: Options) -> list[Clip]:
+    """The clips in the folder; InputError names what is missing or broken."""
+    options.only("panoptic", "noise_px", "clips")
+    places = sorted({path.parent for path in (folder, *folder.glob("*/")) for path in path.glob(_POSES)})
+    cameras = sorted(folder.rglob("calibration_*.json"))
+    if not places or not cameras:
+        raise InputError(f"{folder}: no {_POSES} with a calibration_*.json in it; give a folder of CMU Panoptic")
+    noise_px = NOISE_PX if options.noise_px is None else options.noise_px
+    clips = []
+    for name in chosen([place.name for place in places], options.clips, folder):
+        place = next(place for place in places if place.name == name)
+        own = sorted(place.glob("calibration_*.json"))
+        truth, frames = _truth(place / _POSES)
+        words = f"projected truth with {noise_px:g} px of noise"
+        rig = _rig((own or cameras)[0], options)
+        estimator = projected_truth(truth, noise_px)
+        clips.append(Clip(name, rig, RATE_HZ, frames, truth, np.ones(frames, bool), words, estimator, as_it_is))
+    return clips
+
+
+def _rig(path: Path, options: Options) -> Rig:
+    rig = panoptic.read(path, kind="hd")
+    if options.views:
+        return rig.select(options.views)
+    return rig.select([rig.names[at] for at in np.linspace(0, len(rig), _VIEWS, endpoint=False).astype(int)])
+
+
+def _truth(folder: Path) -> tuple[Poses3D, int]:
+    files = sorted(folder.glob("body3DScene_*.json"))
+    frame, person, found = [], [], []
+    for path in files:
+        number = int(path.stem.rpartition("_")[2])
+        try:
+            for body in json.loads(path.read_text(encoding="utf-8"))["bodies"]:
+                joints = np.array(body["joints19"], float).reshape(19, 4)
+                frame.append(number)
+                person.append(int(body["id"]) + 1)
+                found.append(
+                    np.where(joints[:, 3:] > 0, transform(panoptic.WORLD_FROM_PANOPTIC, joints[:, :3]), np.nan)
+                )
+        except (OSError, ValueError, KeyError, TypeError) as fault:
+            raise InputError(f"{path}: cannot be read as Panoptic's poses ({reason(fault)}); copy it again") from fault
+    first, last = (int(files[at].stem.rpartition("_")[2]) for at in (0, -1))
+    truth = truth_table(skeleton("panoptic19"), frame, person, np.array(found))
+    return truth.with_columns(frame=truth.frame - first), last - first + 1

@@ -1,0 +1,106 @@
+"""Shelf in 4D Association's layout: OpenPose part candidates of 5 views and the 3D truth of 4 actors, metres, z up.
+
+calibration.json   by view: K (9), RT (12) with x_cam = RT [X; 1], imgSize
+detection/<view>.txt   BODY_25 part candidates with PAF scores, see the estimator ``openpose_parts``
+gt.txt             15 joints a person: the 14 of Shelf and the middle of the hips
+skel.txt           the same layout with 19 joints: 4D Association's own result; a joint of zeros was not found
+
+Four people are labelled; a fifth walks by unlabelled, so that people who match no truth need not be phantoms.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib import Camera, Lens, Rig
+from calib.geometry import pose
+from mvcap.benchmarks.clip import Clip, Options, Settings, pcp_rules, reason, truth_table
+from mvcap.benchmarks.heads import read_as_shelf14
+from mvcap.errors import InputError
+from mvcap.structures.poses import Poses3D
+from mvcap.structures.skeleton import Skeleton, skeleton
+
+RATE_HZ = 25.0
+RULE = "voxelpose"
+"""The head rule by which people are matched to the truth and measured in mm."""
+_BY_JOINTS = {15: "shelf15", 19: "skel19"}
+
+
+def read(folder: Path, options: Options) -> list[Clip]:
+    """The clip in the folder; InputError names what is missing or broken."""
+    options.only("shelf")
+    rig = _rig(folder / "calibration.json")
+    truth, frames = read_people(folder / "gt.txt")
+    truth = read_as_shelf14(truth, RULE)
+    rig = rig.select(options.views) if options.views else rig
+
+    def estimator(session: Path) -> Settings:
+        parts = {"folder": str((folder / "detection").resolve())}
+        return {"estimator": "openpose_parts", "estimators": {"openpose_parts": parts}}
+
+    scored, words = np.ones(frames, bool), "OpenPose part candidates"
+    read_as = partial(read_as_shelf14, rule=RULE)
+    return [Clip("shelf", rig, RATE_HZ, frames, truth, scored, words, estimator, read_as, pcp_rules(RULE))]
+
+
+def _rig(path: Path) -> Rig:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        cameras = []
+        for name, held in document.items():
+            K, RT = np.reshape(held["K"], (3, 3)), np.reshape(held["RT"], (3, 4))
+            lens = Lens(str(name), tuple(held["imgSize"]), K, np.zeros(0))
+            cameras.append(Camera(lens, pose(_nearest_rotation(RT[:, :3]), RT[:, 3])))
+        return Rig(tuple(cameras), source=str(path))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as fault:
+        raise InputError(
+            f"{path}: cannot be read as Shelf's calibration ({reason(fault)}); give the folder that holds it"
+        ) from fault
+
+
+def _nearest_rotation(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The rotation nearest to a matrix that was rounded in the file."""
+    U, _, V = np.linalg.svd(matrix)
+    return np.asarray(U @ V)
+
+
+def read_people(path: Path) -> tuple[Poses3D, int]:
+    """People of gt.txt or skel.txt, numbered from 1, and the number of frames; InputError where the file is not so.
+
+    Per frame: the number of people, then for each an id and x, y, z and score of every joint.
+    """
+    try:
+        values = np.array(path.read_text(encoding="utf-8").split(), np.float64)
+    except (OSError, ValueError) as fault:
+        raise InputError(
+            f"{path}: cannot be read as people in 3D ({reason(fault)}); give 4D Association's gt.txt or skel.txt"
+        ) from fault
+    kind = _kind(path, values)
+    joints, frames = len(kind), int(values[1])
+    at, frame, person, found = 2, [], [], []
+    try:
+        for number in range(frames):
+            count, at = int(values[at]), at + 1
+            for _ in range(count):
+                frame.append(number)
+                person.append(int(values[at]) + 1)
+                found.append(values[at + 1 : at + 1 + 4 * joints].reshape(4, joints))
+                at += 1 + 4 * joints
+    except (IndexError, ValueError) as fault:
+        raise InputError(f"{path}: ends within frame {number} of {frames}; copy the file again") from fault
+    blocks = np.array(found).reshape(-1, 4, joints)
+    xyz = np.moveaxis(blocks[:, :3], 1, 2)
+    lost = (xyz == 0).all(-1) | (blocks[:, 3] <= 0)
+    return truth_table(kind, frame, person, np.where(lost[..., None], np.nan, xyz)), frames
+
+
+def _kind(path: Path, values: NDArray[np.float64]) -> Skeleton:
+    joints = int(values[0]) if len(values) > 1 else 0
+    if joints not in _BY_JOINTS:
+        raise InputError(f"{path}: begins with {joints} joints; 15 (gt.txt) and 19 (skel.txt) are known")
+    return skeleton(_BY_JOINTS[joints])

@@ -1,0 +1,127 @@
+"""Figures of ``mvcap evaluate`` side by side: as files, as a table in text, and as a plot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mvcap.errors import InputError
+from mvcap.structures.npz import write_text, written_whole
+
+Results = Mapping[str, Mapping[str, Any]]
+_LINES: Sequence[tuple[str, str, str]] = (
+    ("PCP, 4D Association's rule, %", "pcp.4da.average", ".2f"),
+    ("  by actor", "pcp.4da.actors", ".2f"),
+    ("PCP, VoxelPose's rule, %", "pcp.voxelpose.average", ".2f"),
+    ("  by actor", "pcp.voxelpose.actors", ".2f"),
+    ("recall at 500 mm, %", "recall_500", ".2f"),
+    ("association precision", "association.precision", ".4f"),
+    ("association recall", "association.recall", ".4f"),
+    ("association F1", "association.f1", ".4f"),
+    ("MPJPE, mm", "mpjpe_mm", ".1f"),
+    ("PA-MPJPE, mm", "pa_mpjpe_mm", ".1f"),
+    ("AP at 50 mm, %", "ap.50", ".1f"),
+    ("AP at 100 mm, %", "ap.100", ".1f"),
+    ("id switches", "id_switches", "d"),
+    ("MOTA", "mota", ".4f"),
+    ("IDF1", "idf1", ".4f"),
+    ("coverage, %", "coverage", ".2f"),
+    ("people without truth a frame", "unmatched_people_per_frame", ".3f"),
+    ("  seen by three views", "unmatched_three_views_per_frame", ".3f"),
+    ("bone spread, %", "bone_spread_percent", ".2f"),
+    ("acceleration error, m/s^2", "jitter_mps2", ".1f"),
+    ("inside the 68 % ellipsoid", "covariance_68", ".3f"),
+    ("inside the 95 % ellipsoid", "covariance_95", ".3f"),
+    ("CPU s a frame", "seconds_per_frame", ".4f"),
+)
+_DRAWN = (
+    "pcp.4da.average", "pcp.voxelpose.average", "association.f1", "mpjpe_mm", "unmatched_people_per_frame",
+    "id_switches", "seconds_per_frame",
+)  # fmt: skip
+
+
+def write(path: Path, result: Mapping[str, Any]) -> None:
+    """Write one run's figures as JSON; SessionError where the file cannot be written."""
+    write_text(path, json.dumps(result, indent=1) + "\n")
+
+
+def read(paths: Sequence[str | Path]) -> dict[str, dict[str, Any]]:
+    """Figures that ``write`` wrote, by the files' names; InputError where one cannot be read."""
+    out: dict[str, dict[str, Any]] = {}
+    for path in map(Path, paths):
+        try:
+            held = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as fault:
+            raise InputError(f"{path}: cannot be read as figures ({fault}); give a file of evaluate --json") from fault
+        if not isinstance(held, dict) or "benchmark" not in held:
+            raise InputError(f"{path}: holds no figures of a benchmark; give a file of evaluate --json")
+        out[path.stem if path.stem not in out else str(path)] = held
+    return out
+
+
+def stages_of(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """One run's figures, refined and raw, as two columns."""
+    columns = {"refined" if result["raw"] else "poses": result}
+    if result.get("raw"):
+        columns["raw"] = {**result["raw"], "benchmark": result["benchmark"]}
+    return columns
+
+
+def table(results: Results) -> str:
+    """One column a run, one line a figure; lines that nobody has are left out, and what one lacks is a dash."""
+    lines = [["", *results]]
+    if len({held.get("benchmark") for held in results.values()}) > 1:
+        lines.append(["benchmark", *(str(held.get("benchmark", "-")) for held in results.values())])
+    for label, key, form in _LINES:
+        values = [_value(held, key) for held in results.values()]
+        if any(value is not None for value in values):
+            lines.append([label, *(_shown(value, form) for value in values)])
+    width = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(
+            [line[0].ljust(width[0]), *(cell.rjust(size) for cell, size in zip(line[1:], width[1:], strict=True))]
+        )
+        for line in lines
+    )
+
+
+def _value(held: Mapping[str, Any], key: str) -> Any:
+    value: Any = held
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _shown(value: Any, form: str) -> str:
+    if isinstance(value, list):
+        return " / ".join(_shown(one, form) for one in value)
+    return "-" if value is None else format(int(value) if form == "d" else value, form)
+
+
+def plot(results: Results, path: Path) -> None:
+    """Draw the main figures as PNG, a panel each with a bar for each run; SessionError where it cannot be written."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    shown = [
+        line for line in _LINES if line[1] in _DRAWN and any(_value(r, line[1]) is not None for r in results.values())
+    ]
+    names = list(results)
+    height = 0.5 + 0.32 * len(names)
+    figure = Figure(figsize=(7, max(1.5, height * len(shown))), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, (label, key, form) in zip(
+        figure.subplots(max(len(shown), 1), 1, squeeze=False)[:, 0], shown, strict=False
+    ):
+        values = [_value(results[name], key) for name in names]
+        bars = axes.barh(names, [value or 0 for value in values], color="#0072b2", height=0.7)
+        axes.bar_label(bars, [_shown(value, form) for value in values], padding=3, fontsize=9)
+        axes.set_title(label, loc="left", fontsize=10)
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1.12 * max([value for value in values if value] or [1]))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=9)
+    with written_whole(path) as temporary:
+        figure.savefig(temporary, dpi=130, format="png")

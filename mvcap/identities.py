@@ -1,0 +1,328 @@
+"""The second pass of tracking: which pieces of the whole take are one person, and which are nobody.
+
+Tracklets that share one place are one body. Where two people met, or one was lost from sight, limbs before and after
+tell whether they have been taken for each other, and their tails are exchanged if that is beyond doubt. Chains that end
+and chains that begin are assigned to each other at the least cost, best first and anew as limbs get better known. What
+was too short, or is doubtful in several ways, is nobody. All of it works on sums over pieces; see ``Tracklets``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvcap.absences import Chains, area, returns, unambiguous
+from mvcap.following import Handover
+from mvcap.likeness import Profile, apart, same_limbs, scatter
+from mvcap.meetings import Meetings
+from mvcap.tracklets import Cut, Tracklets
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+_BEYOND_DOUBT = 8.0  # nats that overrule what was followed
+_SHARED = 0.5  # share of the time together in one place from which on two are one
+_SHARED_FRAMES = 3
+_SHORT_S = 0.1  # what is shorter cannot be linked to anything
+_MOST = 600  # tracklets that are looked at, those seen longest: garbage has thousands
+_ROUNDS = 60
+_REPAIRS = 4
+_CERTAIN_DOUBTS = 3
+_LOOSE_LIMBS = 0.2  # scatter of limb lengths that no body has
+_TWO_VIEWS, _MORE_VIEWS = 2.3, 2.7
+
+
+@dataclass
+class Change:
+    """What the whole take changed, or found: for the record."""
+
+    what: str
+    """joined, returned, merged, exchanged, split, dropped."""
+    piece: int
+    frame: int
+    why: str
+    other: int = -1
+    """Another piece of it; -1 = none."""
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+class Identities:
+    """Chains of pieces, each of which becomes a person."""
+
+    def __init__(
+        self, tracklets: Tracklets, meetings: Meetings, handovers: Sequence[Handover] = (), follows: bool = False
+    ) -> None:
+        self.tracklets, self.meetings, self.handovers, self.follows = tracklets, meetings, handovers, follows
+        self.config, self.rate_hz = tracklets.config, tracklets.rate_hz
+        self.changes: list[Change] = []
+        held = tracklets.all
+        frames = np.array([held["frames"][mine].sum() for mine in tracklets.pieces], np.int64)
+        longest = np.argsort(-frames, kind="stable")[:_MOST]
+        short = min(_SHORT_S, self.config.min_seconds) * self.rate_hz
+        kept = sorted(int(ident) for ident in longest if frames[ident] >= max(1.0, short))
+        self.chains: dict[int, list[int]] = {ident: list(tracklets.pieces[ident]) for ident in kept}
+        self.chain_of: Ints = np.full(len(held), -1, np.int64)
+        for ident, chain in self.chains.items():
+            self.chain_of[chain] = ident
+        self.untold = len(tracklets.pieces) - len(kept)
+        """Tracklets that were too short to be looked at."""
+        self._area = area(held["end_mean"][self.chain_of >= 0, :3])
+
+    def persons(self) -> NDArray[np.int32]:
+        """Person (N,) of every piece: 1, 2, 3 ... in the order of appearance, 0 = nobody."""
+        self._merge()
+        for _ in range(_REPAIRS):
+            exchanged = self._exchange_all()
+            if not self._link_all() and not exchanged:
+                break
+        self._drop()
+        held = self.tracklets.all
+        order = sorted(self.chains, key=lambda chain: (held["first"][self.chains[chain][0]], self.chains[chain][0]))
+        person = np.zeros(len(held), np.int32)
+        for number, chain in enumerate(order, 1):
+            person[self.chains[chain]] = number
+        return person
+
+    # One body that is followed twice
+
+    def _merge(self) -> None:
+        first = self.tracklets.all["first"]
+        for one, other, shared in _pairs(self.meetings.shared):
+            a, b = (int(self.chain_of[self.tracklets.pieces[ident][0]]) for ident in (one, other))
+            if shared < _SHARED_FRAMES or a == b or min(a, b) < 0:
+                continue
+            together = self._together(self.chains[a], self.chains[b])
+            if shared <= _SHARED * together:
+                continue
+            keep, gone = self.chains[a], self.chains.pop(b)
+            why = f"in one place in {shared} of the {together:.0f} frames in which both were seen"
+            figures = {"frames_shared": float(shared), "frames_together": round(together, 1)}
+            self.changes.append(Change("merged", keep[0], int(first[gone[0]]), why, gone[0], figures))
+            self._put(a, [*keep, *gone])
+
+    def _together(self, a: list[int], b: list[int]) -> float:
+        """Frames in which two chains were both seen, about."""
+        held = self.tracklets.all
+        first, last = (np.array([fold(held[name][chain]) for chain in (a, b)]) for name, fold in
+                       (("first", np.min), ("last", np.max)))  # fmt: skip
+        frames = np.array([held["frames"][chain].sum() for chain in (a, b)])
+        dense = np.minimum(frames / (last - first + 1), 1)
+        return float(max(last.min() - first.max() + 1, 1) * dense.min())
+
+    def _put(self, chain: int, pieces: list[int]) -> None:
+        first = self.tracklets.all["first"]
+        self.chains[chain] = sorted(pieces, key=lambda piece: (first[piece], piece))
+        self.chain_of[pieces] = chain
+
+    # Taken for each other
+
+    def _exchange_all(self) -> bool:
+        cuts = [cut for cut in self.tracklets.cuts if self.chain_of[cut.before] >= 0]
+        changed = False
+        for cut in sorted(cuts, key=lambda cut: (cut.frame, cut.before)):
+            changed |= self._exchange(cut) if cut.met_before >= 0 and self.chain_of[cut.met_before] >= 0 else False
+        for cut in cuts:
+            changed |= self._break(cut, cut.before) or (cut.met_before >= 0 and self._break(cut, cut.met_before))
+        return changed
+
+    def _exchange(self, cut: Cut) -> bool:
+        """Exchange the tails of the two who met, if limbs say so beyond doubt."""
+        a, b = int(self.chain_of[cut.before]), int(self.chain_of[cut.met_before])
+        if a == b:
+            return False
+        (head_a, tail_a), (head_b, tail_b) = self._ends(a, cut), self._ends(b, cut)
+        if not (head_a and head_b) or not (tail_a or tail_b):
+            return False
+        heads, tails = self._limbs([head_a, head_b]), self._limbs([tail_a, tail_b])
+        nats = same_limbs(heads, tails)
+        kept, exchanged = float(np.trace(nats)), float(np.trace(nats[::-1]))
+        new = [nats[1, 0]] * bool(tail_a) + [nats[0, 1]] * bool(tail_b)
+        if exchanged - kept < _BEYOND_DOUBT or min(new) <= 0:
+            return False
+        self._put(a, [*head_a, *tail_b])
+        self._put(b, [*head_b, *tail_a])
+        share, sigma = apart(heads, tails)
+        tail = int(bool(tail_b) and not tail_a)  # of a tail that there is
+        figures = {
+            "nats": round(exchanged - kept, 2),
+            "limb_share_kept": round(float(share[tail, tail]), 4),
+            "limb_share_exchanged": round(float(share[1 - tail, tail]), 4),
+            "limb_sigma_kept": round(float(sigma[tail, tail]), 2),
+            "limb_sigma_exchanged": round(float(sigma[1 - tail, tail]), 2),
+        }
+        why = (
+            f"limbs before and after the meeting differ by {share[tail, tail]:.1%} ({sigma[tail, tail]:.1f} sigma) as "
+            f"followed, by {share[1 - tail, tail]:.1%} ({sigma[1 - tail, tail]:.1f} sigma) exchanged"
+        )
+        frame = int(self.tracklets.all["first"][(tail_a or tail_b)[0]])
+        self.changes.append(Change("exchanged", head_a[-1], frame, why, head_b[-1], figures))
+        return True
+
+    def _break(self, cut: Cut, before: int) -> bool:
+        """Split a chain where limbs before and after cannot be one person's."""
+        chain = int(self.chain_of[before])
+        if chain < 0:
+            return False
+        head, tail = self._ends(chain, cut)
+        if not head or not tail:
+            return False
+        heads, tails = self._limbs([head]), self._limbs([tail])
+        nats = float(same_limbs(heads, tails)[0, 0])
+        if nats > -_BEYOND_DOUBT:
+            return False
+        share, sigma = (float(one[0, 0]) for one in apart(heads, tails))
+        new = len(self.tracklets.pieces) + tail[0]  # a number that no other chain has
+        self._put(chain, head)
+        self._put(new, tail)
+        why = f"limbs before and after differ by {share:.1%} ({sigma:.1f} sigma)"
+        figures = {"nats": round(nats, 2), "limb_share": round(share, 4), "limb_sigma": round(sigma, 2)}
+        frame = int(self.tracklets.all["first"][tail[0]])
+        self.changes.append(Change("split", head[-1], frame, why, tail[0], figures))
+        return True
+
+    def _ends(self, chain: int, cut: Cut) -> tuple[list[int], list[int]]:
+        """Pieces of a chain before and after a cut."""
+        first, begins = self.tracklets.all["first"], {cut.after, cut.met_after}
+        tail = [piece for piece in self.chains[chain] if first[piece] > cut.frame or piece in begins]
+        return [piece for piece in self.chains[chain] if piece not in tail], tail
+
+    def _limbs(self, chains: list[list[int]]) -> Profile:
+        """What limbs chains (N) have; one of no pieces has unknown ones."""
+        sums = np.array([self.tracklets.all["limbs"][chain].sum(0) for chain in chains])
+        return Profile(self.tracklets.skeleton, sums, self.rate_hz)
+
+    # Away and back
+
+    def _link_all(self) -> bool:
+        """Link chains over absences until no link is left that is more likely than not."""
+        linked = False
+        for _ in range(_ROUNDS):
+            if not self._link_best():
+                break
+            linked = True
+        return linked
+
+    def _link_best(self) -> bool:
+        """Link the best pairs of the cheapest assignment, each chain at most once: then limbs are better known."""
+        from scipy.optimize import linear_sum_assignment
+
+        names = list(self.chains)
+        if len(names) < 2:
+            return False
+        all_of = Chains(self.tracklets, [self.chains[name] for name in names])
+        found = returns(all_of, all_of, self.config, self._area, self.follows)
+        gain = np.maximum(found.nats, 0.0)
+        rows, columns = np.flatnonzero((gain > 0).any(1)), np.flatnonzero((gain > 0).any(0))
+        pairs = linear_sum_assignment(-gain[np.ix_(rows, columns)])
+        best = [(int(rows[i]), int(columns[j])) for i, j in zip(*pairs, strict=True)]
+        touched: set[int] = set()
+        for one, other in sorted(best, key=lambda pair: -gain[pair]):
+            free = gain[one, other] > 0 and not touched & {one, other}
+            if not free or not unambiguous(found, all_of, all_of, one, other):
+                continue
+            touched |= {one, other}
+            start = self.chains[names[other]][0]
+            what = "joined" if found.by_motion[one, other] else "returned"
+            frame, end = int(all_of.first[other]), self.chains[names[one]][-1]
+            why, figures = found.words(one, other), found.figures(one, other)
+            self.changes.append(Change(what, end, frame, why, start, figures))
+            self._put(names[one], [*self.chains[names[one]], *self.chains.pop(names[other])])
+        return bool(touched)
+
+    # Nobody
+
+    def _drop(self) -> None:
+        """Drop chains that were seen for too short a time for as doubtful as they are."""
+        names = list(self.chains)
+        if not names:
+            return
+        doubts, frames = self._doubts(names)
+        for name, mine, count in zip(names, doubts, frames.tolist(), strict=True):
+            needed = max(1, round(self.config.min_seconds * self.rate_hz)) * 2 ** len(mine)
+            if count >= needed and len(mine) < _CERTAIN_DOUBTS:
+                continue
+            start = self.chains[name][0]
+            why = "; ".join([f"seen for {count / self.rate_hz:.2f} s", *mine])
+            figures = {"frames": float(count), "frames_needed": float(needed)}
+            self.changes.append(Change("dropped", start, int(self.tracklets.all["first"][start]), why, -1, figures))
+            self.chain_of[self.chains.pop(name)] = -1
+
+    def _doubts(self, names: list[int]) -> tuple[list[list[str]], Ints]:
+        """What speaks against each chain, and the frames it was seen in."""
+        held = self.tracklets.all
+        of = [self.chains[name] for name in names]
+        frames = np.array([held["frames"][chain].sum() for chain in of])
+        joints, views, score = (
+            np.array([held[name][chain].sum() for chain in of]) / frames for name in ("joints", "views", "score")
+        )
+        loose = [_typical(scatter(held["limbs"][chain].sum(0))) for chain in of]
+        beside = self._beside(names, frames)
+        usual = [_weighted_median(values, frames) for values in (joints, views, score)]
+        out: list[list[str]] = []
+        for at in range(len(names)):
+            mine = []
+            if views[at] < _TWO_VIEWS and usual[1] > _MORE_VIEWS:
+                mine.append(f"by {views[at]:.1f} views where others are seen by {usual[1]:.1f}")
+            if loose[at] > _LOOSE_LIMBS:
+                mine.append(f"limbs change their length by {loose[at]:.0%}")
+            if joints[at] < usual[0] / 2:
+                mine.append(f"{joints[at]:.1f} joints where others have {usual[0]:.1f}")
+            if score[at] < usual[2] / 2:
+                mine.append(f"score {score[at]:.2f} where others have {usual[2]:.2f}")
+            if beside[at] > _SHARED:
+                mine.append(f"close beside somebody who is seen better for {beside[at]:.0%} of the time")
+            out.append(mine)
+        return out, frames
+
+    def _beside(self, names: list[int], frames: Ints) -> Floats:
+        """Share (N,) of its frames that each chain was near one that is seen for longer."""
+        place = {name: at for at, name in enumerate(names)}
+        near = np.zeros(len(names))
+        for a, b, count in _pairs(self.meetings.near):
+            pair = {place[int(self.chain_of[piece])] for ident in (a, b) for piece in self.tracklets.pieces[ident][:1]
+                    if self.chain_of[piece] >= 0}  # fmt: skip
+            if len(pair) == 2:
+                near[min(pair, key=lambda at: frames[at])] += count
+        return near / np.maximum(frames, 1)
+
+    def record(self, person: NDArray[np.int32]) -> list[dict[str, Any]]:
+        """What was changed, in the order of frames: what, person, other, frame, why and the figures of it."""
+        named = np.append(person, 0)  # piece -1 is nobody
+        out = [
+            {"what": one.what, "person": int(named[one.piece]), "other": int(named[one.other]), "frame": one.frame,
+             "why": one.why, "figures": one.figures}
+            for one in [*self.changes, *self._handed_over(named)]
+        ]  # fmt: skip
+        return sorted(out, key=lambda one: (one["frame"], one["what"]))
+
+    def _handed_over(self, person: NDArray[np.int32]) -> list[Change]:
+        """Numbers of the associator that went from one person to another."""
+        frames = np.array([one.frame for one in self.handovers], np.int64)
+        pieces = [self.tracklets.pieces_at(np.array([getattr(one, end) for one in self.handovers], np.int64), frames)
+                  for end in ("before", "after")]  # fmt: skip
+        out = []
+        for one, before, after in zip(self.handovers, *pieces, strict=True):
+            if person[before] != person[after] and person[before] > 0:
+                far = f"{one.sigma:.1f} sigma" if np.isfinite(one.sigma) else "further than anybody could have moved"
+                why = f"association gave number {one.group} to a body {far} from where this one was"
+                out.append(Change("split", int(before), one.frame, why, int(after)))
+        return out
+
+
+def _pairs(counts: Mapping[int, Mapping[int, int]]) -> list[tuple[int, int, int]]:
+    """Every pair once, the smaller number first, with its count."""
+    return sorted((a, b, count) for a, others in counts.items() for b, count in others.items() if a < b)
+
+
+def _typical(values: Floats) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else 0.0
+
+
+def _weighted_median(values: Floats, weight: Ints) -> float:
+    order = np.argsort(values)
+    below = np.cumsum(weight[order])
+    return float(values[order][np.searchsorted(below, below[-1] / 2)])

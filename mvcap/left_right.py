@@ -1,0 +1,156 @@
+"""Left and right: two-dimensional estimators exchange them, of whole bodies seen from behind or of a limb.
+
+One view cannot tell; several can: joints as named do not fit the other views' rays, the exchanged ones do. Bodies are
+looked at in pairs of views first; only where some pair would fit better exchanged, a body is made of all views and
+every row of it tried against the body that the others make, as named and with the whole body, an arm or a leg, or the
+outer part of one, exchanged.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib import Rig
+from mvcap.body_rays import EXCHANGE_NATS, BodyRays, body_evidence, gaps, total
+from mvcap.followed_bodies import Bodies, bodies_of, unknown
+from mvcap.structures.detections import Detections2D
+from mvcap.structures.skeleton import Skeleton
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+_WRONG = -1.0  # evidence of a joint below which a pair of views contradicts itself
+_CHAINS = (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle"))
+_BEYOND = {"wrist": ("pinky", "index", "thumb"), "ankle": ("heel", "toe")}
+
+
+def put_right(rows: Detections2D, rig: Rig) -> Detections2D:
+    """Return associated rows of any frames with left and right joints exchanged where a person's other views say so."""
+    mine = np.flatnonzero(rows.person >= 0)
+    if not len(mine):
+        return rows
+    found, kind = rows[mine], rows.skeleton
+    rays = BodyRays.of(found, rig)
+    _, group = np.unique(np.stack([found.frame, found.person], -1), axis=0, return_inverse=True)
+    first, second = _pairs(group, rays.view)
+    wrong = np.nan_to_num(gaps(rays, first, second).evidence()) < _WRONG
+    paired = kind.mirror != np.arange(len(kind))
+    doubtful = np.unique(group[first[(wrong & wrong[:, kind.mirror] & paired).any(1)]])
+    if not len(doubtful):
+        return rows
+    asked = np.flatnonzero(np.isin(group, doubtful))
+    swap = np.zeros(found.score.shape, np.bool_)
+    _whole(asked, group, rays, swap, kind)
+    _limbs(asked, group, rays, swap, kind)
+    return _exchanged(rows, mine, swap) if swap.any() else rows
+
+
+def _whole(member: Ints, group: Ints, rays: BodyRays, swap: Flags, kind: Skeleton) -> None:
+    """Exchange whole rows of ``member`` in ``swap`` (M, J) where pairs of views fit better so."""
+    first, second = _pairs(group[member], rays.view[member])
+    first, second = member[first], member[second]
+    mirrored = rays.exchanged(np.ones(len(rays.view), bool), kind.mirror)
+    same = total(gaps(rays, first, second).evidence()[:, kind.body])
+    crossed = total(gaps(rays, first, second, mirrored).evidence()[:, kind.body]) - EXCHANGE_NATS
+    for one in np.unique(group[first[crossed > same]]):
+        rows, here = np.flatnonzero(group == one), group[first] == one
+        place = np.searchsorted(rows, first[here]), np.searchsorted(rows, second[here])
+        swap[rows[_minority(len(rows), *place, (same - crossed)[here])]] = True
+
+
+def _pairs(group: Ints, view: NDArray[np.integer]) -> tuple[Ints, Ints]:
+    """Pairs of rows (P,), (P,) of one group and different views."""
+    order = np.argsort(group, kind="stable")
+    bounds = np.flatnonzero(np.diff(group[order], prepend=-1, append=-1))
+    first, second = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for low, high in pairwise(bounds.tolist()):
+        a, b = np.triu_indices(high - low, 1)
+        first.append(order[low + a])
+        second.append(order[low + b])
+    one, other = np.concatenate(first), np.concatenate(second)
+    apart = view[one] != view[other]
+    return one[apart], other[apart]
+
+
+def _minority(count: int, first: Ints, second: Ints, gain: Floats) -> Flags:
+    """Which rows (N,) of a body to exchange, from what pairs gain (P,) by being alike: the fewer."""
+    alike = np.zeros((count, count))
+    alike[first, second] = gain
+    alike = alike + alike.T
+    best, best_gain = np.zeros(count, np.bool_), alike.sum()
+    for reference in range(count):
+        flags = alike[reference] < 0
+        signs = np.where(flags, -1.0, 1.0)
+        if (worth := signs @ alike @ signs) > best_gain:
+            best, best_gain = flags, worth
+    return np.asarray(~best if 2 * best.sum() > count or (2 * best.sum() == count and best[0]) else best)
+
+
+def _limbs(member: Ints, group: Ints, rays: BodyRays, swap: Flags, kind: Skeleton) -> None:
+    """Exchange parts of the rows ``member`` in ``swap`` (M, J) where they fit the body of the other views better."""
+    parts = _parts(kind)
+    mirror = kind.mirror
+    for _ in range(2):
+        now = _swapped(rays[member], swap[member], mirror)
+        numbers, own = np.unique(group[member], return_inverse=True)
+        bodies = bodies_of(now, own, unknown(len(numbers), len(kind)))
+        same, crossed = _fit(now, bodies, mirror)
+        gain = np.stack([_gain(same, crossed, part) for part in parts], axis=1)
+        best = gain.argmax(1)
+        worth = np.flatnonzero(gain.max(1) > EXCHANGE_NATS)
+        if not len(worth):
+            return
+        # One row of a body at a time: the worst may be what makes the others look wrong.
+        _, leader = np.unique(own[worth[np.argsort(-gain.max(1)[worth], kind="stable")]], return_index=True)
+        for at in worth[np.argsort(-gain.max(1)[worth], kind="stable")][leader]:
+            swap[member[at], parts[best[at]]] ^= True
+
+
+def _fit(rays: BodyRays, bodies: Bodies, mirror: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Evidence (M, J) for each row's joints in the body of the other views, as named and mirrored."""
+    xyz, cov, known = bodies.without
+    same = body_evidence(rays, xyz, cov, known)[:, 0]
+    crossed = body_evidence(rays, xyz[:, :, mirror], cov[:, :, mirror], known[:, :, mirror])[:, 0]
+    return same, crossed[:, mirror]
+
+
+def _gain(same: Floats, crossed: Floats, part: NDArray[np.int64]) -> Floats:
+    """What exchanging the joints ``part`` gains each row (M,): only by joints that can be told both ways."""
+    difference = np.nan_to_num(crossed[:, part] - same[:, part])
+    return np.asarray(total(np.where(difference == 0, np.nan, difference)))
+
+
+def _swapped(rays: BodyRays, swap: Flags, mirror: NDArray[np.int64]) -> BodyRays:
+    direction = np.where(swap[..., None], rays.direction[:, mirror], rays.direction)
+    return BodyRays(
+        rays.view, rays.origin, direction, np.where(swap, rays.variance[:, mirror], rays.variance),
+        np.where(swap, rays.seen[:, mirror], rays.seen),
+    )  # fmt: skip
+
+
+def _parts(kind: Skeleton) -> list[NDArray[np.int64]]:
+    """Sets of joints that are exchanged together: the body, and every limb or outer part of one, both sides."""
+    parts = [np.flatnonzero(kind.mirror != np.arange(len(kind)))]
+    for chain in _CHAINS:
+        for start in range(len(chain)):
+            names = set(chain[start:])
+            names |= {beyond for name in names for beyond in _BEYOND.get(name, ())}
+            sides = [joint.split("_") for joint in kind.joints]
+            part = [j for j, words in enumerate(sides) if len(words) > 1 and names & set(words)]
+            if part:
+                parts.append(np.array(part, np.int64))
+    return parts
+
+
+def _exchanged(rows: Detections2D, mine: NDArray[np.int64], swap: Flags) -> Detections2D:
+    full = np.zeros(rows.score.shape, np.bool_)
+    full[mine] = swap
+    mirror = rows.skeleton.mirror
+    return rows.with_columns(
+        xy=np.where(full[..., None], rows.xy[:, mirror], rows.xy),
+        score=np.where(full, rows.score[:, mirror], rows.score),
+        noise_px=np.where(full, rows.noise_px[:, mirror], rows.noise_px),
+    )

@@ -1,0 +1,92 @@
+"""Whether two bodies are one, by the lengths of their limbs: evidence in nats, against somebody else of the population.
+
+Lengths are compared by their logarithm, left and right limbs of a kind together. How well a mean length is known
+follows from its scatter over time, which is not noise of single frames only: a limb's error goes with the pose, so
+frames close in time say the same. What remains however long one looks is the estimator's bias.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvcap.structures.body import limb_lengths, typical_limbs
+from mvcap.structures.poses import Poses3D
+from mvcap.structures.skeleton import Skeleton
+
+Floats = NDArray[np.float64]
+MOMENTS = 4
+_NOISE = 0.03  # of a length's logarithm in one frame: it depends on the pose, whatever the covariance
+_RANGE = (0.3, 2.0)  # times an adult's; anything else is no measurement
+_POSE_S = 0.4  # for about so long a pose stays, and the error of the limbs with it
+_BIAS = 0.02  # of the logarithm of a length, however long it was measured: it depends on where the body is, and how
+_STATURE, _BUILD = 0.06, 0.03  # how adults differ in all limbs together, and in each kind (ANSUR II, both sexes)
+_UNKNOWN = 1e4  # variance of a limb that was not seen
+
+
+def moments(rows: Poses3D) -> Floats:
+    """Sums (M, B', 4) of each limb in each row: 1, weight, weight x log of the length, weight x its square."""
+    kind = rows.skeleton
+    with np.errstate(invalid="ignore"):  # joints at infinity
+        length = limb_lengths(kind, rows.xyz)
+    variance = rows.cov[..., [0, 3, 5]].astype(np.float64).mean(-1)[:, kind.limbs].sum(-1)
+    share = length / typical_limbs(kind)
+    known = (share > _RANGE[0]) & (share < _RANGE[1])
+    length = np.where(known, length, 1.0)
+    weight = known / (np.nan_to_num(np.maximum(variance, 0), posinf=1e6) / length**2 + _NOISE**2)
+    log = np.log(length)
+    return np.stack([known, weight, weight * log, weight * log**2], axis=-1)
+
+
+def scatter(sums: Floats) -> Floats:
+    """Standard deviation (..., B') over time of the logarithm of limb lengths, from ``moments``; NaN = unknown."""
+    count, weight, first, second = np.moveaxis(sums, -1, 0)
+    total = np.where(count > 1, weight, np.nan)
+    return np.asarray(np.sqrt(np.maximum(second / total - (first / total) ** 2, 0)))
+
+
+class Profile:
+    """Mean logarithm (..., L) of the length of each kind of limb, and its variance; of bodies of any number of axes."""
+
+    def __init__(self, skeleton: Skeleton, sums: Floats, rate_hz: float) -> None:
+        spread = np.maximum(np.nan_to_num(scatter(sums)), _NOISE)
+        count, weight, first, _ = np.moveaxis(sums, -1, 0)
+        looks = np.maximum(count / (_POSE_S * rate_hz), 1e-9)
+        precision = np.where(count > 0, looks / spread**2, 0.0)
+        mean = np.where(count > 0, first / np.maximum(weight, 1e-30), 0.0)
+        kinds = _kinds(skeleton)
+        total = precision @ kinds
+        self.mean: Floats = np.asarray((precision * mean) @ kinds / np.maximum(total, 1e-30))
+        self.variance: Floats = np.asarray(np.where(total > 0, 1 / np.maximum(total, 1e-30) + _BIAS**2, _UNKNOWN))
+
+
+def _kinds(skeleton: Skeleton) -> Floats:
+    """Matrix (B', L) of limbs and their kinds: left and right are one."""
+    names = [frozenset(skeleton.joints[j].removeprefix("left_").removeprefix("right_") for j in pair)
+             for pair in skeleton.limbs.tolist()]  # fmt: skip
+    kinds = sorted(set(names), key=sorted)
+    return np.array([[float(name == kind) for kind in kinds] for name in names]).reshape(len(names), len(kinds))
+
+
+def same_limbs(a: Profile, b: Profile) -> Floats:
+    """Evidence (N, K) in nats that bodies a (N, L) and b (K, L) have the same limbs, against two of the population."""
+    off = a.mean[:, None] - b.mean[None]
+    variance = a.variance[:, None] + b.variance[None]
+    off = np.where(variance < _UNKNOWN, off, 0.0)
+    # Two of the population differ by a diagonal and their stature: inverse and determinant are known.
+    other = variance + 2 * _BUILD**2
+    shared = 2 * _STATURE**2
+    stature = 1 + shared * (1 / other).sum(-1)
+    squares = (off**2 / other).sum(-1) - shared * (off / other).sum(-1) ** 2 / stature
+    volume = np.log(other / variance).sum(-1) + np.log(stature)
+    return np.asarray((volume + squares - (off**2 / variance).sum(-1)) / 2)
+
+
+def apart(a: Profile, b: Profile) -> tuple[Floats, Floats]:
+    """How far limbs differ (N, K): as a share of their length, the mean over kinds, and in standard deviations."""
+    off = a.mean[:, None] - b.mean[None]
+    variance = a.variance[:, None] + b.variance[None]
+    precision = np.where(variance < _UNKNOWN, 1 / variance, 0.0)
+    known = np.maximum((precision > 0).sum(-1), 1)
+    share = np.abs(off * precision).sum(-1) / np.maximum(precision.sum(-1), 1e-30)
+    return np.asarray(share), np.asarray(np.sqrt((off**2 * precision).sum(-1) / known))

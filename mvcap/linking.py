@@ -1,0 +1,41 @@
+"""The first pass of tracking: every row's tracklet, and what is to be known of the tracklets."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvcap.following import Following
+from mvcap.meetings import Meetings
+from mvcap.structures.poses import Poses3D
+from mvcap.structures.skeleton import Skeleton
+from mvcap.tracklets import TrackConfig, Tracklets
+
+Ints = NDArray[np.int64]
+
+
+class Linking:
+    """Follows people frame by frame and takes note of what they were; what it says never depends on later frames."""
+
+    def __init__(self, skeleton: Skeleton, config: TrackConfig, rate_hz: float, follows: bool) -> None:
+        self.following = Following(skeleton, config, rate_hz, follows)
+        self.tracklets = Tracklets(skeleton, config, rate_hz)
+        self.meetings = Meetings(rate_hz)
+
+    def link(self, rows: Poses3D) -> Ints:
+        """Tracklet (M,) of the rows of one frame; -1 = nobody."""
+        following, frame = self.following, int(rows.frame[0])
+        idents = following.link(rows)
+        for over in self.meetings.step(frame, following):
+            self.tracklets.cut(*over)
+        self.meetings.see(idents, following.sight)
+        seen = np.flatnonzero((idents >= 0) & (rows.score > 0).any(-1))
+        state = following.where(idents[seen])
+        alone = ~self.meetings.in_meeting(idents[seen], frame)
+        self.tracklets.add(rows[seen], idents[seen], following.mean[state], following.cov[state], alone)
+        return idents
+
+    def end(self) -> None:
+        """Close what is still going on when the take ends."""
+        for over in self.meetings.end():
+            self.tracklets.cut(*over)

@@ -1,0 +1,95 @@
+"""All metrics of one result in one dictionary, as ``mvcap evaluate`` reports them; None where there is no truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mvcap.metrics.association import Pairs
+from mvcap.metrics.covariance import inside
+from mvcap.metrics.identity import identity
+from mvcap.metrics.matching import Matching, match
+from mvcap.metrics.pcp import Pcp
+from mvcap.metrics.pose_error import pose_error, precision_recall, recall
+from mvcap.metrics.smoothness import bone_spread, jitter
+from mvcap.structures.poses import Poses3D, Provenance
+
+_THREE_VIEWS = 3
+
+
+def pose_scores(truth: Poses3D, found: Poses3D, frames: int, rate_hz: float | None) -> dict[str, Any]:
+    """Scores of found poses in the truth's skeleton, of ``frames`` frames; see each metric's own rule.
+
+    ``unmatched_people_per_frame`` counts found people that no true one is matched to (``match``: one to one, within
+    500 mm); of them ``unmatched_three_views_per_frame`` have three views in agreement on half of their measured joints
+    or more and are likely real people without truth. None where the poses do not say how many views they rest on.
+    rate_hz: None where frames are moments in which nobody is followed; what is about time is None then. Covariances
+    are held against the truth as it is: labels by hand (Shelf, MVOR) have errors of their own, of centimetres.
+    """
+    matching = match(truth, found)
+    error = pose_error(truth, found, matching)
+    honest = inside(truth, found, matching)
+    return {
+        "recall_500": number(recall(truth, found)),
+        **_unmatched(found, matching, frames),
+        "mpjpe_mm": number(error.mpjpe_mm),
+        "pa_mpjpe_mm": number(error.pa_mpjpe_mm),
+        "per_joint_mm": dict(zip(truth.skeleton.joints, map(number, error.per_joint_mm), strict=True)),
+        **{key: _numbers(values) for key, values in precision_recall(truth, found).items()},
+        "coverage": number(100 * len(matching.truth) / len(truth)) if len(truth) else None,
+        **_through_time(truth, found, matching, rate_hz),
+        "covariance_68": number(honest["68"]),
+        "covariance_95": number(honest["95"]),
+        "people_per_frame": number(len(found) / frames) if frames else None,
+        "truth_people_per_frame": number(len(truth) / frames) if frames else None,
+    }
+
+
+def _through_time(truth: Poses3D, found: Poses3D, matching: Matching, rate_hz: float | None) -> dict[str, Any]:
+    if rate_hz is None:
+        return dict.fromkeys(("id_switches", "mota", "idf1", "bone_spread_percent", "jitter_mps2"))
+    ids = identity(truth, found)
+    return {
+        "id_switches": ids.switches,
+        "mota": number(ids.mota),
+        "idf1": number(ids.idf1),
+        "bone_spread_percent": number(bone_spread(found)),
+        "jitter_mps2": number(jitter(truth, found, matching, rate_hz)),
+    }
+
+
+def _unmatched(found: Poses3D, matching: Matching, frames: int) -> dict[str, float | None]:
+    alone = np.setdiff1d(np.arange(len(found)), matching.found)
+    known = found.views[found.score > 0].any() if len(found) else True
+    measured = np.where(found.provenance == Provenance.MEASURED, found.views.astype(float), np.nan)[alone]
+    some = np.isfinite(measured).any(-1)
+    three = int((np.nanmedian(measured[some], axis=-1) >= _THREE_VIEWS).sum()) if some.any() else 0
+    return {
+        "unmatched_people_per_frame": number(len(alone) / frames) if frames else None,
+        "unmatched_three_views_per_frame": number(three / frames) if frames and known else None,
+    }
+
+
+def pcp_scores(counted: Pcp) -> dict[str, Any]:
+    """Percent of each actor, their average, and percent of each group of parts."""
+    return {
+        "actors": [number(value) for value in counted.percent],
+        "average": number(counted.average),
+        "parts": _numbers(counted.groups),
+    }
+
+
+def association_scores(counted: Pairs) -> dict[str, float | None]:
+    """Precision, recall and F1, 0..1."""
+    return _numbers({"precision": counted.precision, "recall": counted.recall, "f1": counted.f1})
+
+
+def number(value: float) -> float | None:
+    """Six significant digits; None for what is not a finite number."""
+    return float(f"{value:.6g}") if np.isfinite(value) else None
+
+
+def _numbers(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: number(value) for name, value in values.items()}

@@ -1,0 +1,46 @@
+"""How a body moves about: its place and velocity, and how well they are known after a while.
+
+The velocity is an Ornstein-Uhlenbeck process (Singer, "Estimating optimal tracking filter performance for manned
+maneuvering targets", 1970, one order lower): people keep their velocity for a moment and forget it after some time, so
+the place of somebody who is not seen gets uncertain as fast as people walk, not faster and faster. It does not depend
+on the frame rate, and is the same forwards and backwards in time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+TOP_SPEED_MPS = 12.0
+"""Nobody runs faster."""
+
+
+def transition(dt_s: float | Floats, speed_mps: float, acceleration_mps2: float) -> tuple[Floats, Floats]:
+    """Transition (..., 2, 2) of one coordinate's place and velocity over times (...,) s of 0 or more, and its noise.
+
+    ``speed_mps``: standard deviation of the velocity in the long run; a change of velocity by twice as much takes the
+    time of ``acceleration_mps2``, after which the velocity is forgotten.
+    """
+    dt = np.asarray(dt_s, np.float64)
+    tau = 2 * speed_mps / acceleration_mps2
+    kept = np.exp(-dt / tau)
+    place = np.maximum(2 * dt / tau - 3 + 4 * kept - kept**2, 0.0) * tau**2
+    both = tau * (1 - kept) ** 2
+    steps = np.stack([np.ones_like(dt), tau * (1 - kept), np.zeros_like(dt), kept], axis=-1)
+    noise = speed_mps**2 * np.stack([place, both, both, 1 - kept**2], axis=-1)
+    return steps.reshape(*dt.shape, 2, 2), noise.reshape(*dt.shape, 2, 2)
+
+
+def moved(
+    mean: Floats, cov: Floats, dt_s: float | Floats, speed_mps: float, acceleration_mps2: float
+) -> tuple[Floats, Floats]:
+    """States (K, 6) of place and velocity and their covariances (K, 6, 6) after a time, one for all or (K,) s."""
+    steps, noise = (_in_space(one) for one in transition(dt_s, speed_mps, acceleration_mps2))
+    return (steps @ mean[..., None])[..., 0], steps @ cov @ np.swapaxes(steps, -1, -2) + noise
+
+
+def _in_space(one: Floats) -> Floats:
+    """Matrices (..., 6, 6) of x, y, z that do as one coordinate's (..., 2, 2)."""
+    both: Floats = np.einsum("...ab,ij->...aibj", one, np.eye(3))
+    return both.reshape(*one.shape[:-2], 6, 6)

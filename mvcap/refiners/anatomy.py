@@ -1,0 +1,179 @@
+"""What a body's build says about where its joints are: lengths of bones, how knees and elbows bend, the floor.
+
+Each part adds normal equations, linear in the frames, to those of the measurements. A body is solved in parts: the
+limbs and the torso that joins them first, then head, hands and feet against the limbs that they hang on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvcap.structures.body import FOLDED_COSINE, HYPEREXTENDED_SINE, limb_prior
+from mvcap.structures.skeleton import Skeleton
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_SOFT = 0.08  # deviation of a bone that is none, such as shoulder to hip, as a share of its length over the window
+_BEND_SIGMA = 0.05  # of the sines and cosines of angles
+_FLOOR_SIGMA_M = 0.01
+_FEET = ("ankle", "heel", "toe")
+_FLOOR_NEAR_M = (-0.03, 0.12)  # a standing person's lowest foot joint, if the floor is at z = 0
+_POSTURE_S = 0.5  # how long a posture, and with it a bone's error, lasts
+
+
+@dataclass(frozen=True)
+class Bones:
+    """Bones of a person with their lengths."""
+
+    ends: Ints
+    """(B, 2) joints."""
+    length_m: Floats
+    """(B,)"""
+    sigma_m: Floats
+    """(B,) standard deviation of each frame's length from it, as if frames were independent."""
+
+    def __getitem__(self, which: NDArray[np.bool_]) -> Bones:
+        return Bones(self.ends[which], self.length_m[which], self.sigma_m[which])
+
+
+def bones_of(
+    skeleton: Skeleton, limb_length_m: Floats, point: Floats, variance: Floats, limb_sigma: float, rate_hz: float
+) -> Bones:
+    """Limbs with the lengths given, those unknown from what is usual, and soft bones with their length in the window.
+
+    ``point`` (T, J, 3) m with ``variance`` (T, J). A posture lasts, so that frames in a row err together: the
+    deviation of one frame is larger by the root of the frames that do.
+    """
+    together = np.sqrt(1 + 2 * _POSTURE_S * rate_hz)
+    length, share = limb_prior(skeleton, limb_length_m)
+    limbs = Bones(skeleton.limbs, length, np.maximum(share, limb_sigma) * length * together)
+    taken = {frozenset(pair) for pair in skeleton.limbs.tolist()}
+    ends = np.array([pair for pair in skeleton.bones.tolist() if frozenset(pair) not in taken], np.int64).reshape(-1, 2)
+    length = _typical_lengths(ends, point, variance)
+    soft = Bones(ends, length, _SOFT * length * together)[length > 0]
+    both = zip((limbs.ends, limbs.length_m, limbs.sigma_m), (soft.ends, soft.length_m, soft.sigma_m), strict=True)
+    return Bones(*(np.concatenate(pair) for pair in both))
+
+
+def _typical_lengths(ends: Ints, point: Floats, variance: Floats) -> Floats:
+    """Median length (B,) m of bones over the frames, each counted by its precision; NaN where never seen."""
+    out = np.full(len(ends), np.nan)
+    for bone, (a, b) in enumerate(ends):
+        length = np.linalg.norm(point[:, b] - point[:, a], axis=-1)
+        known = np.isfinite(length)
+        if known.any():
+            length, weight = length[known], 1 / (variance[known, a] + variance[known, b])
+            order = np.argsort(length)
+            upto = np.cumsum(weight[order])
+            out[bone] = length[order][np.searchsorted(upto, upto[-1] / 2)]
+    return out
+
+
+def parts_of(skeleton: Skeleton, bones: Bones) -> list[Ints]:
+    """Joints of the parts in the order in which they are solved: limbs and torso; what hangs on them; the rest.
+
+    Joints that are alone, whether they hang on a limb or on nothing, are one part together.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    joints = len(skeleton)
+    core = np.zeros(joints, np.bool_)
+    core[skeleton.limbs] = True
+    inner = core[bones.ends].all(-1) | ~core[bones.ends].any(-1)
+    ends = bones.ends[inner]
+    graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(joints, joints))
+    count, label = connected_components(graph, directed=False)
+    parts = [np.flatnonzero(label == number) for number in range(count)]
+    held = sorted((part for part in parts if len(part) > 1), key=lambda part: (not core[part].any(), part[0]))
+    alone = [part for part in parts if len(part) == 1]
+    return [*held, *([np.sort(np.concatenate(alone))] if alone else [])]
+
+
+def add_bones(blocks: Floats, right: Floats, x: Floats, fixed_variance: Floats, joints: Ints, bones: Bones) -> None:
+    """Add the bones' normal equations to blocks (T, n, n) and right (T, n) of a part's joints (K,), n = 3 K.
+
+    ``x`` (T, J, 3) m are all joints where they are now. An end that is not of the part stays where it is;
+    ``fixed_variance`` (T, J) m^2 is what is not known about it.
+    """
+    place = {int(joint): at for at, joint in enumerate(joints)}
+    for (a, b), length, sigma in zip(bones.ends.tolist(), bones.length_m, bones.sigma_m, strict=True):
+        if a not in place and b not in place:
+            continue
+        apart = x[:, b] - x[:, a]
+        now = np.maximum(np.linalg.norm(apart, axis=-1), 1e-6)
+        along = apart / now[:, None]
+        outside = [end for end in (a, b) if end not in place]
+        weight = 1 / (sigma**2 + sum(fixed_variance[:, end] for end in outside) + np.zeros(len(x)))
+        slope = np.concatenate([sign * along for end, sign in ((a, -1), (b, 1)) if end in place], axis=-1)
+        at = np.concatenate([3 * place[end] + np.arange(3) for end in (a, b) if end in place])
+        blocks[:, at[:, None], at] += (weight[:, None] * slope)[:, :, None] * slope[:, None]
+        right[:, at] += (weight * (length - now))[:, None] * slope
+
+
+def add_limits(blocks: Floats, right: Floats, x: Floats, joints: Ints, skeleton: Skeleton) -> None:
+    """Add what keeps knees from bending forward, and knees and elbows from folding through themselves."""
+    place = {int(joint): at for at, joint in enumerate(joints)}
+    names = {name: at for at, name in enumerate(skeleton.joints)}
+    hips = [names.get(f"{side}_hip") for side in ("left", "right")]
+    for side in ("left", "right"):
+        for chain in (("hip", "knee", "ankle"), ("shoulder", "elbow", "wrist")):
+            at = [names.get(f"{side}_{joint}", -1) for joint in chain]
+            if any(joint not in place for joint in at):
+                continue
+            upper, lower = (_unit(x[:, at[one + 1]] - x[:, at[one]]) for one in (0, 1))
+            cosine = (upper[0] * lower[0]).sum(-1)
+            folded = cosine - FOLDED_COSINE
+            slope_up = (lower[0] - cosine[:, None] * upper[0]) / upper[1]
+            slope_low = (upper[0] - cosine[:, None] * lower[0]) / lower[1]
+            columns = np.concatenate([3 * place[joint] + np.arange(3) for joint in at])
+            _add_hinge(blocks, right, columns, folded, slope_up, slope_low)
+            if chain[0] == "hip" and None not in hips:
+                # The hips tell which way a knee bends; of an elbow no other joint does.
+                left = _unit(x[:, hips[0]] - x[:, hips[1]])[0]
+                bent = (np.cross(upper[0], lower[0]) * left).sum(-1) + HYPEREXTENDED_SINE
+                slope_up, slope_low = np.cross(lower[0], left) / upper[1], np.cross(left, upper[0]) / lower[1]
+                _add_hinge(blocks, right, columns, bent, slope_up, slope_low)
+
+
+def _unit(vectors: Floats) -> tuple[Floats, Floats]:
+    """Directions (T, 3) and lengths (T, 1)."""
+    length = np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-3)
+    return vectors / length, length
+
+
+def _add_hinge(
+    blocks: Floats, right: Floats, columns: Ints, value: Floats, slope_up: Floats, slope_low: Floats
+) -> None:
+    """Add a residual of three joints (upper end, middle, lower end) where its value (T,) is below 0."""
+    frames = np.flatnonzero(value < 0)
+    if not len(frames):
+        return
+    up, low = slope_up[frames], slope_low[frames]
+    slope = np.concatenate([-up, up - low, low], axis=-1) / _BEND_SIGMA
+    at = frames[:, None]
+    blocks[frames[:, None, None], columns[:, None], columns] += slope[:, :, None] * slope[:, None]
+    right[at, columns] -= (value[frames] / _BEND_SIGMA)[:, None] * slope
+
+
+def floor_holds(skeleton: Skeleton, point: Floats) -> bool:
+    """Whether the floor is at z = 0: in most frames the lowest joint of the feet is as far from it as when standing."""
+    feet = [at for at, joint in enumerate(skeleton.joints) if any(part in _FEET for part in joint.split("_"))]
+    height = point[:, feet, 2]
+    height = height[np.isfinite(height).any(-1)] if feet else np.zeros((0, 1))
+    if not len(height):
+        return False
+    low, middle = np.percentile(np.nanmin(height, axis=-1), (10, 50))
+    return bool(low > _FLOOR_NEAR_M[0] and middle < _FLOOR_NEAR_M[1])
+
+
+def add_floor(blocks: Floats, right: Floats, x: Floats, joints: Ints) -> None:
+    """Add what keeps joints from being below z = 0."""
+    frame, joint = np.nonzero(x[:, joints, 2] < 0)
+    column = 3 * joint + 2
+    blocks[frame, column, column] += 1 / _FLOOR_SIGMA_M**2
+    right[frame, column] -= x[frame, joints[joint], 2] / _FLOOR_SIGMA_M**2

@@ -1,0 +1,67 @@
+"""Zero-lag Butterworth filter, the standard of gait laboratories: a fixed cut-off, every joint alone.
+
+It moves joints and nothing else: gaps stay gaps, bones are not held, covariances stay those of the triangulation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mvcap.errors import ConfigError
+from mvcap.plugins import Evidence
+from mvcap.refiners.series import runs_of, series_of, with_series
+from mvcap.structures.poses import Poses3D
+
+_SHORTEST = 4  # frames of a run that can be filtered
+
+
+@dataclass(frozen=True)
+class ButterworthConfig:
+    """Settings of the refiner ``butterworth``."""
+
+    cutoff_hz: float = 6.0
+    """Frequency at which the amplitude has fallen to 71 %, after both passes."""
+    order: int = 4
+    """Order of both passes together, an even number."""
+
+    def __post_init__(self) -> None:
+        if self.cutoff_hz <= 0 or self.order < 2 or self.order % 2:
+            raise ConfigError("butterworth: cutoff_hz is above 0, order is 2, 4, 6 ...")
+
+
+class Butterworth:
+    """Refiner ``butterworth``."""
+
+    Config = ButterworthConfig
+
+    def __init__(self, config: ButterworthConfig) -> None:
+        self.config = config
+
+    def refine(self, poses: Poses3D, evidence: Evidence) -> Poses3D:
+        """Filter each joint forward and backward in time, every run of frames that has it on its own.
+
+        Two passes narrow the band; each is made wider for it (Winter, "Biomechanics and Motor Control of Human
+        Movement", 4th ed., section 3.4.4.2). ConfigError where the frame rate is too low for the cut-off.
+        """
+        from scipy.signal import butter, sosfiltfilt
+
+        half = self.config.order // 2
+        cutoff = self.config.cutoff_hz / (np.sqrt(2) - 1) ** (1 / (2 * half))
+        if cutoff >= evidence.rate_hz / 2:
+            raise ConfigError(
+                f"butterworth: cutoff_hz {self.config.cutoff_hz:g} needs more than {2 * cutoff:.3g} frames a second, "
+                f"the take has {evidence.rate_hz:g}; lower it"
+            )
+        sections = butter(half, cutoff, fs=evidence.rate_hz, output="sos")
+        series = series_of(poses)
+        # As long as the filter remembers, or the ends would pull on the middle.
+        most = max(3 * (half + 1), round(evidence.rate_hz / cutoff))
+        for joint in range(series.shape[1]):
+            for start, stop in runs_of(np.isfinite(series[:, joint, 0])):
+                if stop - start >= _SHORTEST:
+                    padding = min(most, stop - start - 1)
+                    run = series[start:stop, joint]
+                    series[start:stop, joint] = sosfiltfilt(sections, run, axis=0, padlen=padding)
+        return with_series(poses, series)

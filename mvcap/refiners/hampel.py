@@ -1,0 +1,65 @@
+"""Hampel's identifier: a joint far from where its neighbours in time are is put in their middle; the rest stays.
+
+It moves joints and nothing else: gaps stay gaps, bones are not held, covariances stay those of the triangulation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mvcap.errors import ConfigError
+from mvcap.plugins import Evidence
+from mvcap.refiners.series import Floats, series_of, with_series
+from mvcap.structures.poses import Poses3D
+
+_MEDIAN_OF_NORM = 1.538  # median distance of three-dimensional normal numbers of deviation 1 from their middle
+_FEWEST = 3
+
+
+@dataclass(frozen=True)
+class HampelConfig:
+    """Settings of the refiner ``hampel``."""
+
+    reach_s: float = 0.1
+    """The neighbours are those so long before and after, and one frame at least."""
+    sigma: float = 4.0
+    """Distance from the neighbours' median, in robust standard deviations of them, from which on a joint is moved."""
+    least_m: float = 0.01
+    """Nearer than this nothing is moved."""
+
+    def __post_init__(self) -> None:
+        if min(self.reach_s, self.sigma) <= 0 or self.least_m < 0:
+            raise ConfigError("hampel: reach_s and sigma are above 0, least_m is 0 or more")
+
+
+class Hampel:
+    """Refiner ``hampel``."""
+
+    Config = HampelConfig
+
+    def __init__(self, config: HampelConfig) -> None:
+        self.config = config
+
+    def refine(self, poses: Poses3D, evidence: Evidence) -> Poses3D:
+        """Replace outliers by the median of their neighbours (Hampel, 1974; Davies and Gather, 1993)."""
+        series = series_of(poses)
+        reach = max(1, round(self.config.reach_s * evidence.rate_hz))
+        empty = np.full((reach, *series.shape[1:]), np.nan)
+        padded = np.concatenate([empty, series, empty])
+        near = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=0)  # (T, J, 3, W)
+        enough = np.isfinite(near[:, :, 0]).sum(-1) >= _FEWEST
+        middle = _median(near, enough)
+        off = np.linalg.norm(near - middle[..., None], axis=2)
+        spread = _median(off, enough) / _MEDIAN_OF_NORM
+        far = np.linalg.norm(series - middle, axis=-1) > np.maximum(self.config.sigma * spread, self.config.least_m)
+        return with_series(poses, np.where(far[..., None], middle, series))
+
+
+def _median(values: Floats, enough: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Floats:
+    """Median over the last axis of values (T, J, ..., W), NaN left out; NaN where there is not enough (T, J)."""
+    out = np.full(values.shape[:-1], np.nan)
+    if enough.any():
+        out[enough] = np.nanmedian(values[enough], axis=-1)
+    return out

@@ -1,0 +1,35 @@
+"""Rows of one person as series in time, and back: for filters, which move joints and fill nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvcap.structures.poses import Poses3D
+
+Floats = NDArray[np.float64]
+
+
+def series_of(poses: Poses3D) -> Floats:
+    """Positions (T, J, 3) m from the first frame to the last, NaN where missing."""
+    if not len(poses):
+        return np.zeros((0, len(poses.skeleton), 3))
+    first = int(poses.frame.min())
+    out = np.full((int(poses.frame.max()) - first + 1, len(poses.skeleton), 3), np.nan)
+    out[poses.frame - first] = poses.xyz
+    return out
+
+
+def with_series(poses: Poses3D, series: Floats) -> Poses3D:
+    """Poses whose joints are where the series (T, J, 3) says; missing ones stay missing, all else stays as it is."""
+    if not len(poses):
+        return poses
+    moved = series[poses.frame - int(poses.frame.min())]
+    there = np.isfinite(poses.xyz).all(-1, keepdims=True) & np.isfinite(moved).all(-1, keepdims=True)
+    return poses.with_columns(xyz=np.where(there, moved, poses.xyz))
+
+
+def runs_of(known: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Start and stop of each run of True in known (T,)."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], known, [False]]).astype(np.int8)))
+    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]

@@ -1,0 +1,158 @@
+"""One person's evidence over a window: what every view saw, and the points to start from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib import Rig
+from mvcap.plugins import Evidence
+from mvcap.structures.poses import Poses3D, full_covariance
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+_SMALLEST_M = 0.002  # no joint that is given without its pixels is known better than this
+_LEAST_PX = 1e-3
+_OUTSIDE = 4.0  # times the stated noise: of two-dimensional normal residuals, 0.03 % are further off
+_NOISE_RANGE = (0.5, 4.0)  # how far the noise may be from what was stated
+_ENOUGH = 200  # degrees of freedom from which on the residuals are asked about the noise
+
+
+@dataclass(frozen=True)
+class Sights:
+    """Consecutive frames of one person."""
+
+    rig: Rig
+    first: int
+    row: NDArray[np.int64]
+    """(T,) row of the table at each frame; -1 = none."""
+    point: Floats
+    """(T, J, 3) m as triangulated, NaN where it was not."""
+    cov: Floats
+    """(T, J, 3, 3) m^2 of it."""
+    xy: Floats
+    """(C, T, J, 2) px, NaN where unseen."""
+    noise_px: Floats
+    """(C, T, J) standard deviation along each axis."""
+    score: Floats
+    """(C, T, J) of the detections, 0 where unseen."""
+
+    @classmethod
+    def of(cls, poses: Poses3D, evidence: Evidence) -> Sights:
+        """Gather a person's rows; of two rows at one frame the last counts."""
+        first = int(poses.frame.min())
+        row = np.full(int(poses.frame.max()) - first + 1, -1, np.int64)
+        row[poses.frame - first] = np.arange(len(poses))
+        there, shape = row >= 0, (len(row), len(poses.skeleton))
+        point, cov = np.full((*shape, 3), np.nan), np.full((*shape, 3, 3), np.nan)
+        point[there] = poses.xyz[row[there]]
+        cov[there] = full_covariance(poses.cov[row[there]].astype(np.float64))
+        point[~np.isfinite(cov).all((-1, -2))] = np.nan
+        return cls(evidence.rig, first, row, point, cov, *_pixels(poses, evidence, first, shape))
+
+    @property
+    def seen(self) -> Bools:
+        """Whether (C, T, J) a view saw the joint."""
+        return np.asarray(np.isfinite(self.xy[..., 0]))
+
+    @property
+    def given(self) -> Bools:
+        """Whether (T, J) a joint comes as a point alone, without the pixels that it was made of."""
+        return np.asarray(np.isfinite(self.point[..., 0]) & ~self.seen.any(0))
+
+    def of_joints(self, joints: NDArray[np.int64]) -> Sights:
+        """Return the same of some joints only."""
+        mine = (self.point[:, joints], self.cov[:, joints])
+        return Sights(self.rig, self.first, self.row, *mine, *(at[:, :, joints] for at in self.pictures))
+
+    @property
+    def pictures(self) -> tuple[Floats, Floats, Floats]:
+        """Pixels, their noise and scores."""
+        return self.xy, self.noise_px, self.score
+
+    def noise_scale(self) -> float:
+        """Noise of the pixels over what was stated for it, from how well the views agree on the points given.
+
+        A triangulated point takes three of the coordinates that its views have together; views that are no part of
+        it, further off than four times the stated noise, say nothing. 1 where there is too little to tell.
+        """
+        off = self.residuals(self.point, 1.0)
+        used = off < _OUTSIDE
+        freedom = np.maximum(2 * used.sum(0) - 3, 0)
+        square = np.where(freedom > 0, np.where(used, off**2, 0).sum(0), 0)
+        if freedom.sum() < _ENOUGH:
+            return 1.0
+        return float(np.clip(np.sqrt(square.sum() / freedom.sum()), *_NOISE_RANGE))
+
+    def residuals(self, x: Floats, noise_scale: float) -> Floats:
+        """Distances (C, T, J) of what the views saw from joints x (T, J, 3), in standard deviations; NaN if unseen."""
+        return np.asarray(np.linalg.norm(self.rig.project(x) - self.xy, axis=-1) / (self.noise_px * noise_scale))
+
+    def normal(self, x: Floats, noise_scale: float, kernel: Floats) -> tuple[Floats, Floats]:
+        """Information (T, J, 3, 3) and gradient (T, J, 3) of the pixels at joints x (T, J, 3).
+
+        ``kernel`` (T, J) is the scale of the kernel of Geman and McClure (1987) in standard deviations. A joint that is
+        given as a point counts with its covariance.
+        """
+        projected, slope = self.rig.project_with_jacobian(x)
+        sigma = self.noise_px * noise_scale
+        off = (self.xy - projected) / sigma[..., None]
+        weight = 1 / (1 + (off**2).sum(-1) / kernel**2) ** 2
+        information, gradient = _summed(slope / sigma[..., None, None], off, weight)
+        self._add_given(information, gradient, x, kernel)
+        return information, gradient
+
+    def information(self, x: Floats, noise_scale: float, used: Bools) -> Floats:
+        """Information (T, J, 3, 3) of the views used (C, T, J), at full weight, and of points given."""
+        _, slope = self.rig.project_with_jacobian(x)
+        sigma = (self.noise_px * noise_scale)[..., None, None]
+        out, gradient = _summed(slope / sigma, np.zeros(self.xy.shape), used.astype(np.float64))
+        self._add_given(out, gradient, x, np.full(x.shape[:2], np.inf))
+        return out
+
+    def _add_given(self, information: Floats, gradient: Floats, x: Floats, kernel: Floats) -> None:
+        at = np.nonzero(self.given & np.isfinite(x[..., 0]))
+        if len(at[0]):
+            precision = np.linalg.inv(self.cov[at] + np.eye(3) * _SMALLEST_M**2)
+            off = self.point[at] - x[at]
+            square = np.einsum("ni,nij,nj->n", off, precision, off)
+            precision /= ((1 + square / kernel[at] ** 2) ** 2)[:, None, None]
+            information[at] += precision
+            gradient[at] += np.einsum("nij,nj->ni", precision, off)
+
+
+def _summed(slope: Floats, off: Floats, weight: Floats) -> tuple[Floats, Floats]:
+    """Sums over views of weighted normal equations, from slopes (C, T, J, 2, 3) and residuals (C, T, J, 2)."""
+    known = np.isfinite(off).all(-1) & np.isfinite(slope).all((-1, -2)) & (weight > 0)
+    information, gradient = np.zeros((*off.shape[1:3], 3, 3)), np.zeros((*off.shape[1:3], 3))
+    for view in range(len(off)):
+        at = np.nonzero(known[view])
+        J, w = slope[view][at], weight[view][at]
+        weighted = (J * w[:, None, None]).swapaxes(-1, -2)
+        information[at] += weighted @ J
+        gradient[at] += (weighted @ off[view][at][..., None])[..., 0]
+    return information, gradient
+
+
+def _pixels(poses: Poses3D, evidence: Evidence, first: int, shape: tuple[int, int]) -> tuple[Floats, Floats, Floats]:
+    """Pixels (C, T, J, 2), their noise and scores (C, T, J); two rows of a view are two parts of the person."""
+    rows = evidence.rows
+    full = (len(evidence.rig), *shape)
+    xy, noise, score = np.full((*full, 2), np.nan), np.ones(full), np.zeros(full)
+    inside = np.flatnonzero((rows.frame >= first) & (rows.frame < first + shape[0]))
+    rows = rows[inside]
+    values: Floats = np.concatenate([rows.xy, rows.noise_px[..., None], rows.score[..., None]], axis=-1).astype(
+        np.float64
+    )
+    if rows.skeleton.joints != poses.skeleton.joints:
+        values = np.asarray(rows.skeleton.apply(poses.skeleton, values), np.float64)
+    known = np.isfinite(values).all(-1) & (values[..., 2] > 0)
+    row, joint = np.nonzero(known)
+    at = rows.view[row], rows.frame[row] - first, joint
+    xy[at], noise[at], score[at] = (
+        values[row, joint, :2], np.maximum(values[row, joint, 2], _LEAST_PX), values[row, joint, 3]
+    )  # fmt: skip
+    return xy, noise, score

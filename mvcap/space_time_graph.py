@@ -1,0 +1,273 @@
+"""One frame's graph of what the views see and who was there before, cut into people.
+
+Nodes are the rows of the frame and the bodies followed so far; edges are evidence in nats. See the associator
+``geometry`` for the whole of the method.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib import Rig
+from mvcap.body_rays import EXCHANGE_NATS, BodyRays, body_evidence, gaps, total
+from mvcap.followed_bodies import LEARN_EVERY, Bodies, Followed, bodies_of
+from mvcap.grouping import assigned, contracted
+from mvcap.joint_claims import Moves, moves
+from mvcap.structures.body import TORSO_DEPTH_M, body_scale, plausible_size
+from mvcap.structures.skeleton import Skeleton
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+_SCALE_SIGMA = 0.2  # of the logarithm of a body's size, measured and true
+_SURE = 4.0  # evidence that leaves no doubt where nothing speaks against it
+_ANGLES = (0.0, 0.002, 0.004, 0.008, 0.016, 0.032)
+"""What calibrations may be off by, rad: of an ordinary lens, 0 to 35 pixels."""
+_SCALE_RANGE = 2.0  # wrong pairs make bodies from a third to three times a human's size
+
+
+@dataclass(frozen=True)
+class GraphConfig:
+    """Settings of the associator ``geometry``."""
+
+    min_score: float = 0.1
+    """Joints of lower score say nothing about who is who."""
+    start_nats: float = 3.0
+    """Evidence that a new person needs."""
+    miss_nats: float = 1.2
+    """What speaks against a new person for every view that should see them and does not: views miss one of three."""
+    occlusion_s: float = 1.0
+    """How long a person whom no view sees is waited for."""
+    most_pairs: int = 30000
+    """Pairs of people of two views that are looked at in a frame; beyond that the surest of each view count."""
+
+
+def solve(
+    rays: BodyRays, people: Followed, rig: Rig, skeleton: Skeleton, config: GraphConfig
+) -> tuple[Ints, Moves, Followed]:
+    """Numbers (M,) of the people that one frame's rows are, -1 = nobody, joints that move, and who is followed on.
+
+    ``people`` are as predicted for this frame.
+    """
+    if not len(rays.view):
+        unseen = np.zeros(len(people), np.int64)
+        _, people = people.updated(unseen, people.as_prior(0), skeleton.torso, config.occlusion_s)
+        return np.zeros(0, np.int64), Moves.none(), people
+    bare, rays = rays, rays.widened(people.calibration)
+    prior = people.as_prior(0)
+    evidence = body_evidence(rays, prior.xyz, prior.cov, prior.known)
+    score = total(evidence)
+    group = _settled(score, rays)
+    learn = people.frames % LEARN_EVERY == 0
+    if (group >= 0).all():
+        bodies = bodies_of(rays, group, prior, without=learn)
+    else:
+        pairs, flips = _pair_evidence(rays, skeleton, group < 0)
+        group, flip = _cut(rays, people, group, score, pairs, flips, skeleton)
+        bare, rays = bare.exchanged(flip, skeleton.mirror), rays.exchanged(flip, skeleton.mirror)
+        group, bodies, evidence = _tested(rays, group, people, pairs)
+        group = _born(group, bodies, pairs, rays, people, rig, skeleton, config)
+        there = np.isin(np.arange(len(bodies.xyz)), group)
+        evidence = np.where(there[:, None], evidence, np.nan)
+        evidence[flip] = evidence[flip][:, :, skeleton.mirror]
+    if learn:
+        people = people.recalibrated(bare, group, bodies)
+    made = moves(evidence, group, rays.view)
+    views = np.array([len(np.unique(rays.view[group == one])) for one in range(len(bodies.xyz))], np.int64)
+    numbers, people = people.updated(views, bodies, skeleton.torso, config.occlusion_s)
+    return numbers[group], replace(made, group=numbers[made.group]), people
+
+
+def _settled(score: Floats, rays: BodyRays) -> Ints:
+    """Followed person (M,) that each row is without a doubt, else -1, from evidence (M, K).
+
+    Much speaks for this one, nothing for another, and no other row of the view comes into question.
+    """
+    rows, people = score.shape
+    if not people:
+        return np.full(rows, -1, np.int64)
+    best = score.argmax(1)
+    likely = score > 0
+    views = np.zeros((int(rays.view.max()) + 1, people), np.int64)
+    np.add.at(views, rays.view, likely)
+    sure = (score[np.arange(rows), best] > _SURE) & (likely.sum(1) == 1) & (views[rays.view, best] == 1)
+    return np.where(sure, best, -1)
+
+
+def first_calibration(frames: list[BodyRays], views: int, skeleton: Skeleton) -> Floats:
+    """Variance (C,) rad^2 of a calibration of which nothing is known yet: what explains the best pairs of views best.
+
+    Too small a variance denies pairs that are one body, too large a one says little about any.
+    """
+    worth = []
+    for angle in _ANGLES:
+        wide = [rays.widened(np.full(views, angle**2)) for rays in frames]
+        worth.append(sum(_best_pairs(rays, _pair_evidence(rays, skeleton)[0]) for rays in wide))
+    return np.full(views, _ANGLES[int(np.argmax(worth))] ** 2)
+
+
+def _best_pairs(rays: BodyRays, pairs: Floats) -> float:
+    """Sum over rows and other views of the evidence for the best pair there."""
+    views = np.unique(rays.view)
+    return float(sum(np.maximum(pairs[:, rays.view == view].max(1), 0).sum() for view in views))
+
+
+def _pair_evidence(
+    rays: BodyRays, skeleton: Skeleton, wanted: NDArray[np.bool_] | None = None
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Evidence (M, M) that two rows are one body, -inf where they cannot be, and where left and right are exchanged.
+
+    Only pairs with a row that is ``wanted`` (M,) are looked at; exchanged only those of a row without a better one.
+    """
+    count = len(rays.view)
+    look = rays.view[:, None] != rays.view[None]
+    if wanted is not None:
+        look &= wanted[:, None] | wanted[None]
+    first, second = np.nonzero(np.triu(look, 1))
+    met = gaps(rays, first, second)
+    same = total(met.evidence()) + _size_evidence(met.middle, skeleton)
+    evidence, flips = np.zeros((count, count)), np.zeros((count, count), bool)
+    evidence[first, second] = evidence[second, first] = same
+    partner = np.zeros((count, int(rays.view.max()) + 1), bool)
+    partner[first, rays.view[second]] |= same > _SURE
+    np.logical_or.at(partner, (first, rays.view[second]), same > _SURE)
+    np.logical_or.at(partner, (second, rays.view[first]), same > _SURE)
+    alone = np.flatnonzero(~(partner[first, rays.view[second]] | partner[second, rays.view[first]]))
+    if len(alone):
+        first, second, same = first[alone], second[alone], same[alone]
+        mirrored = rays.exchanged(np.ones(count, bool), skeleton.mirror)
+        crossed = total(gaps(rays, first, second, mirrored).evidence()) - EXCHANGE_NATS
+        better = crossed > same
+        first, second, crossed = first[better], second[better], crossed[better]
+        evidence[first, second] = evidence[second, first] = crossed
+        flips[first, second] = flips[second, first] = True
+    claims = rays.seen.astype(np.int64)
+    evidence[(rays.view[:, None] == rays.view[None]) & ((claims @ claims.T) > 0)] = -np.inf
+    return evidence, flips
+
+
+def _size_evidence(middle: Floats, skeleton: Skeleton) -> Floats:
+    """Evidence (P,) from the size of the bodies (P, J, 3) that pairs of rows make."""
+    scale = body_scale(skeleton, middle)
+    off = np.log(np.where(scale > 0, scale, 1e-9)) / _SCALE_SIGMA
+    off[np.isnan(scale)] = np.nan
+    density = np.exp(-0.5 * off**2) * _SCALE_RANGE / (np.sqrt(2 * np.pi) * _SCALE_SIGMA)
+    return np.asarray(np.where(np.isfinite(off), np.log(0.95 * density + 0.05), 0))
+
+
+def _cut(
+    rays: BodyRays, people: Followed, settled: Ints, score: Floats, pairs: Floats, flips: NDArray[np.bool_],
+    skeleton: Skeleton,
+) -> tuple[Ints, NDArray[np.bool_]]:  # fmt: skip
+    """Group (M,) of each row, the followed people's first, -1 = alone, and which rows have left and right exchanged.
+
+    Rows that are ``settled`` (M,) speak for their person.
+    """
+    known = len(people)
+    open_ = np.flatnonzero(settled < 0)
+    rows = len(open_)
+    prior, mirror = people.as_prior(0), skeleton.mirror
+    crossed = body_evidence(rays[open_], prior.xyz[:, mirror], prior.cov[:, mirror], prior.known[:, mirror])
+    crossed = total(crossed) - EXCHANGE_NATS
+    same = score[open_]
+    belongs = (settled[:, None] == np.arange(known)).astype(np.float64)
+    says = pairs[open_]
+    evidence = np.full((rows + known, rows + known), -np.inf)
+    evidence[:rows, :rows] = says[:, open_]
+    evidence[:rows, rows:] = np.maximum(same, crossed) + np.where(np.isfinite(says), says, 0) @ belongs
+    evidence[:rows, rows:][(np.isneginf(says) @ belongs) > 0] = -np.inf
+    evidence[rows:, :rows] = evidence[:rows, rows:].T
+    label = contracted(evidence)
+    group, new = settled.copy(), known
+    flip = np.zeros(len(settled), bool)
+    for one in np.unique(label[:rows]):
+        at = np.flatnonzero(label[:rows] == one)
+        mine = open_[at]
+        person = np.flatnonzero(label[rows:] == one)
+        if len(person):
+            group[mine] = person[0]
+            flip[mine] = crossed[at, person[0]] > same[at, person[0]]
+        elif len(mine) > 1 and len(np.unique(rays.view[mine])) > 1:
+            group[mine] = new
+            flip[mine] = _exchanged(flips[np.ix_(mine, mine)])
+            new += 1
+    return group, flip
+
+
+def _exchanged(flips: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which rows of a new person have left and right exchanged: the minority of what pairs (N, N) of them say."""
+    best = min(flips, key=lambda flags: int((flags[:, None] != flags[None]).astype(int)[~flips].sum()
+                                            - (flags[:, None] != flags[None]).astype(int)[flips].sum()))  # fmt: skip
+    return np.asarray(~best if 2 * best.sum() > len(best) else best)
+
+
+def _tested(rays: BodyRays, group: Ints, people: Followed, pairs: Floats) -> tuple[Ints, Bodies, Floats]:
+    """Groups after every row was held against every body, its own as the other rows make it; bodies, and the evidence.
+
+    Evidence (M, G, J) of every row's joints for the bodies. Two rows of a new person make no body without each other:
+    what they say of each other (M, M) counts.
+    """
+    prior = people.as_prior(max(0, int(group.max(initial=-1)) + 1 - len(people)))
+    bodies, evidence = _held_against(rays, group, prior)
+    score = total(evidence)
+    for row in np.flatnonzero((group >= len(people)) & ~bodies.without[2].any((1, 2))):
+        others = np.flatnonzero((group == group[row]) & np.isfinite(pairs[row]))
+        score[row, group[row]] = pairs[row, others].sum()
+    better = assigned(score, rays.view, rays.seen)
+    if np.array_equal(better, group):
+        return group, bodies, evidence
+    return better, *_held_against(rays, better, prior)
+
+
+def _held_against(rays: BodyRays, group: Ints, prior: Bodies) -> tuple[Bodies, Floats]:
+    """Bodies of the groups, and the evidence (M, G, J) of rows for them; for its own as it is without the row."""
+    bodies = bodies_of(rays, group, prior)
+    evidence = body_evidence(rays, bodies.xyz, bodies.cov, bodies.known)
+    own = body_evidence(rays, *bodies.without)[:, 0]
+    member = np.flatnonzero(group >= 0)
+    evidence[member, group[member]] = own[member]
+    return bodies, evidence
+
+
+def _born(
+    group: Ints,
+    bodies: Bodies,
+    pairs: Floats,
+    rays: BodyRays,
+    people: Followed,
+    rig: Rig,
+    skeleton: Skeleton,
+    config: GraphConfig,
+) -> Ints:
+    """Groups without the new ones that are nobody: too little evidence, no human, or where somebody is already."""
+    group = group.copy()
+    torso = np.where(bodies.known[..., None], bodies.xyz, np.nan)[:, skeleton.torso]
+    settled = [one for one in range(len(people)) if (group == one).any()]
+    for new in range(len(people), len(bodies.xyz)):
+        mine = np.flatnonzero(group == new)
+        if not len(mine):
+            continue
+        inside = _sees(rig, bodies.xyz[new], bodies.known[new])
+        missed = inside.sum() - len(np.unique(rays.view[mine]))
+        agreed = pairs[np.ix_(mine, mine)]
+        evidence = agreed[np.isfinite(agreed)].sum() / 2 - config.miss_nats * missed
+        xyz = np.where(bodies.known[new][:, None], bodies.xyz[new], np.nan)
+        apart = np.linalg.norm(torso[settled] - torso[new], axis=-1)
+        both = np.isfinite(apart)
+        taken = (np.where(both, apart, 0).sum(1) < TORSO_DEPTH_M * both.sum(1)).any()
+        human = plausible_size(skeleton, xyz[None])[0]
+        if len(np.unique(rays.view[mine])) < 2 or evidence < config.start_nats or taken or not human:
+            group[mine] = -1
+        else:
+            settled.append(new)
+    return group
+
+
+def _sees(rig: Rig, xyz: Floats, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which views (C,) have most of a body in the picture."""
+    xy = rig.project(xyz[known])
+    size = np.array([camera.lens.size for camera in rig])[:, None]
+    inside = ((xy > 0) & (xy < size)).all(-1)
+    return np.asarray(inside.sum(1) > 0.6 * known.sum())
