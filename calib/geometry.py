@@ -76,6 +76,9 @@ def invert(a_from_b: ArrayLike) -> Floats:
 def transform(a_from_b: ArrayLike, points: ArrayLike) -> Floats:
     """Points (..., 3) of frame b in frame a; a_from_b (..., 4, 4) may also hold a scale."""
     matrix = _f64(a_from_b)
+    if matrix.ndim > 2 and matrix.shape[-3] == 1:  # one transform for many points: a matrix product
+        turned = _f64(points) @ np.swapaxes(matrix[..., 0, :3, :3], -1, -2)
+        return np.asarray(turned + matrix[..., :3, 3])
     return np.asarray(np.einsum("...ij,...j->...i", matrix[..., :3, :3], _f64(points)) + matrix[..., :3, 3])
 
 

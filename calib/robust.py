@@ -18,7 +18,6 @@ from calib.rig import Rig
 GATE = 3.5  # standard deviations: of two-dimensional normal residuals, 0.2 % are larger
 _STEPS = 5
 _SOFTNESS = 1.4  # kernel scale over gate: sharper ones jump between subsets of views that disagree slightly
-_MOST_TRIALS = 100_000  # points tried at once, so that memory is bounded
 _MOST_PAIRS = 28  # all pairs of 8 views; with more views, those of the least noise
 
 
@@ -45,12 +44,10 @@ def triangulate_robust(rig: Rig, xy: ArrayLike, noise_px: ArrayLike, gate: float
     lead = pixels.shape[1:-1]
     flat = pixels.reshape(len(rig), -1, 2)
     noise = np.broadcast_to(np.asarray(noise_px, np.float64), pixels.shape[:-1]).reshape(len(rig), -1)
-    seen = np.isfinite(flat).all(-1) & (noise > 0)
-    weight = np.where(seen, 1 / np.where(seen, noise, 1) ** 2, 0)
-    bare = rig.undistort(flat)
-    start = _start(rig, flat, bare, weight, gate)
-    points, precision, residual = _descend(rig, start, flat, bare, weight, gate)
-    normal = np.where(seen, residual, 0) * np.sqrt(weight)
+    told = _Seen.of(rig, flat, noise)
+    points, precision, residual = _descend(rig, _start(rig, told, gate), flat, told, gate)
+    seen = told.weight > 0
+    normal = np.where(seen, residual, 0) * np.sqrt(told.weight)
     used = seen & (normal <= gate)
     alone = used.sum(0) < 2
     cov = _covariance(precision, normal, used)
@@ -64,55 +61,63 @@ def triangulate_robust(rig: Rig, xy: ArrayLike, noise_px: ArrayLike, gate: float
     )
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What the views say of N points."""
+
+    bare: Floats
+    """(C, N, 2) undistorted coordinates."""
+    metric: Floats
+    """(C, N, 2, 2) px by them."""
+    weight: Floats
+    """(C, N) 1/px^2, 0 where unseen."""
+
+    @classmethod
+    def of(cls, rig: Rig, xy: Floats, noise_px: Floats) -> "_Seen":
+        bare = rig.undistort(xy)
+        seen = np.isfinite(bare).all(-1) & (noise_px > 0)
+        weight = np.where(seen, 1 / np.where(seen, noise_px, 1) ** 2, 0)
+        return cls(bare, rig.pixels_per_ray(bare), weight)
+
+    def __getitem__(self, points: NDArray[np.int64]) -> "_Seen":
+        return _Seen(self.bare[:, points], self.metric[:, points], self.weight[:, points])
+
+    def by(self, rig: Rig, views: list[int]) -> Floats:
+        """Points (N, 3) by some of the views alone."""
+        pose, focal = rig.cam_from_world[views], rig.focal[views]
+        return geometry.triangulate(self.bare[views], self.weight[views], pose, focal)
+
+
 def pair_points(rig: Rig, xy: ArrayLike, noise_px: ArrayLike, gate: float = GATE) -> Floats:
     """Points (N, K, 3) that each of K pairs of views makes of pixels (C, N, 2) with noise (C, N).
 
     NaN where one of the two does not see the point or they do not agree. Where a point rests on two views and another
     pair agrees too, there is nothing in the pixels to tell which pair is right.
     """
-    pixels, noise = np.asarray(xy, np.float64), np.asarray(noise_px, np.float64)
-    seen = np.isfinite(pixels).all(-1) & (noise > 0)
-    weight = np.where(seen, 1 / np.where(seen, noise, 1) ** 2, 0)
-    bare = rig.undistort(pixels)
+    seen = _Seen.of(rig, np.asarray(xy, np.float64), np.asarray(noise_px, np.float64))
     out = []
-    for two in _pairs(weight):
-        points = geometry.triangulate(bare[two], weight[two], rig.cam_from_world[two], rig.focal[two])
-        agree = np.asarray((_normal(rig, points, pixels, weight)[two] <= gate).all(0) & seen[two].all(0))
+    for two in _pairs(seen.weight):
+        points = seen.by(rig, two)
+        agree = np.asarray((_normal(rig, points, seen)[two] <= gate).all(0) & (seen.weight[two] > 0).all(0))
         out.append(np.where(agree[:, None], points, np.nan))
     return np.stack(out, axis=1)
 
 
-def _start(rig: Rig, xy: Floats, bare: Floats, weight: Floats, gate: float) -> Floats:
+def _start(rig: Rig, seen: _Seen, gate: float) -> Floats:
     """Points to start from (N, 3): from all views where they agree, else from the best pair of views."""
-    points = geometry.triangulate(bare, weight, rig.cam_from_world, rig.focal)
-    cost = _cost(rig, points, xy, weight, gate)
-    views = (weight > 0).sum(0)
-    worst = np.nanmax(_normal(rig, points, xy, weight), axis=0, initial=0)
-    doubtful = np.flatnonzero((views > 2) & ~(worst < gate))
+    points = seen.by(rig, list(range(len(rig))))
+    normal = _normal(rig, points, seen)
+    doubtful = np.flatnonzero(((seen.weight > 0).sum(0) > 2) & ~(normal.max(0, initial=0) < gate))
     if not len(doubtful):
         return points
-    few = max(1, _MOST_TRIALS // len(doubtful))
-    pairs = _pairs(weight[:, doubtful])
-    for first in range(0, len(pairs), few):
-        trial, trial_cost = _best_pair(
-            rig, xy[:, doubtful], bare[:, doubtful], weight[:, doubtful], pairs[first : first + few], gate
-        )
-        better = trial_cost < cost[doubtful]
-        points[doubtful[better]], cost[doubtful[better]] = trial[better], trial_cost[better]
+    asked = seen[doubtful]
+    best = np.asarray((np.minimum(normal[:, doubtful], gate) ** 2).sum(0))
+    for two in _pairs(asked.weight):
+        trial = asked.by(rig, two)
+        cost = _cost(rig, trial, asked, gate)
+        better = cost < best
+        points[doubtful[better]], best[better] = trial[better], cost[better]
     return points
-
-
-def _best_pair(
-    rig: Rig, xy: Floats, bare: Floats, weight: Floats, pairs: list[list[int]], gate: float
-) -> tuple[Floats, Floats]:
-    """Of points made by each pair of views alone, the one (N, 3) that all views agree with best, and its cost (N,)."""
-    count, number = weight.shape[1], len(pairs)
-    trials = np.stack(
-        [geometry.triangulate(bare[two], weight[two], rig.cam_from_world[two], rig.focal[two]) for two in pairs]
-    )
-    cost = np.stack([_cost(rig, trial, xy, weight, gate) for trial in trials])
-    best = np.argmin(cost, axis=0)
-    return trials.reshape(number, count, 3)[best, np.arange(count)], cost[best, np.arange(count)]
 
 
 def _pairs(weight: Floats) -> list[list[int]]:
@@ -122,30 +127,28 @@ def _pairs(weight: Floats) -> list[list[int]]:
     return sorted(pairs, key=lambda pair: -min(total[pair]))[:_MOST_PAIRS]
 
 
-def _normal(rig: Rig, points: Floats, xy: Floats, weight: Floats) -> Floats:
+def _normal(rig: Rig, points: Floats, seen: _Seen) -> Floats:
     """Residuals (C, N) in standard deviations; infinite in a view that sees the pixel but cannot see the point."""
-    off = np.linalg.norm(rig.project(points) - xy, axis=-1) * np.sqrt(weight)
-    return np.where(weight > 0, np.where(np.isfinite(off), off, np.inf), 0)
+    off = _off(rig, points, seen)[0]
+    size = np.sqrt((off[..., 0] ** 2 + off[..., 1] ** 2) * seen.weight)
+    return np.where(seen.weight > 0, np.where(np.isfinite(size), size, np.inf), 0)
 
 
-def _cost(rig: Rig, points: Floats, xy: Floats, weight: Floats, gate: float) -> Floats:
+def _cost(rig: Rig, points: Floats, seen: _Seen, gate: float) -> Floats:
     """Sum over views of squared residuals (N,), each cut off at the gate."""
-    return np.asarray((np.minimum(_normal(rig, points, xy, weight), gate) ** 2).sum(0))
+    return np.asarray((np.minimum(_normal(rig, points, seen), gate) ** 2).sum(0))
 
 
-def _descend(
-    rig: Rig, points: Floats, xy: Floats, bare: Floats, weight: Floats, gate: float
-) -> tuple[Floats, Floats, Floats]:
+def _descend(rig: Rig, points: Floats, xy: Floats, seen: _Seen, gate: float) -> tuple[Floats, Floats, Floats]:
     """Robust Gauss-Newton: points (N, 3), precision (N, 3, 3) of the unit-weight kernel, residuals (C, N) px.
 
     The lens is linear about each pixel in all steps but the last, which takes it as it is: a residual is small beside
     the scale on which a lens bends.
     """
     scale2 = (_SOFTNESS * gate) ** 2
-    points = points.copy()
-    metric = rig.pixels_per_ray(bare)
+    points, weight = points.copy(), seen.weight
     for _ in range(_STEPS - 1):
-        points += _step(*_near(rig, points, bare, metric), weight, scale2)
+        points += _step(*_near(rig, points, seen), weight, scale2)
     projected, slope = rig.project_with_jacobian(points)
     points += _step(xy - projected, slope, weight, scale2)
     projected, slope = rig.project_with_jacobian(points)
@@ -157,23 +160,27 @@ def _descend(
     return points, np.stack([xx, xy_, xz, xy_, yy, yz, xz, yz, zz], -1).reshape(-1, 3, 3), residual
 
 
-def _near(rig: Rig, points: Floats, bare: Floats, metric: Floats) -> tuple[Floats, Floats]:
-    """Residuals (C, N, 2) px of points and their derivative (C, N, 2, 3), the lens taken as linear about the pixel.
-
-    bare: undistorted coordinates (C, N, 2) of the pixels; metric (C, N, 2, 2): pixels by them.
-    """
-    pose = rig.cam_from_world
-    seen = pose[:, :3, :3] @ points.T + pose[:, :3, 3:]
+def _off(rig: Rig, points: Floats, seen: _Seen) -> tuple[Floats, Floats, Floats, Floats]:
+    """Residuals (C, N, 2) px, the lens linear about the pixel; x/z, y/z and 1/z (C, N) of points in cameras."""
+    pose, metric = rig.cam_from_world, seen.metric
+    inside = pose[:, :3, :3] @ points.T + pose[:, :3, 3:]
     with np.errstate(divide="ignore", invalid="ignore"):
-        depth = 1 / np.where(seen[:, 2] > 0, seen[:, 2], np.nan)
-    u, v = seen[:, 0] * depth, seen[:, 1] * depth
-    off_u, off_v = bare[..., 0] - u, bare[..., 1] - v
+        near = 1 / np.where(inside[:, 2] > 0, inside[:, 2], np.nan)
+    u, v = inside[:, 0] * near, inside[:, 1] * near
+    off_u, off_v = seen.bare[..., 0] - u, seen.bare[..., 1] - v
     off = np.stack([metric[..., row, 0] * off_u + metric[..., row, 1] * off_v for row in range(2)], -1)
+    return off, u, v, near
+
+
+def _near(rig: Rig, points: Floats, seen: _Seen) -> tuple[Floats, Floats]:
+    """Residuals (C, N, 2) px as `_off` and their derivative (C, N, 2, 3) by the point."""
+    off, u, v, near = _off(rig, points, seen)
+    pose, metric = rig.cam_from_world, seen.metric
     by_u = [pose[:, 0, axis, None] - u * pose[:, 2, axis, None] for axis in range(3)]
     by_v = [pose[:, 1, axis, None] - v * pose[:, 2, axis, None] for axis in range(3)]
     slope = np.empty((*u.shape, 2, 3))
     for row in range(2):
-        a, b = metric[..., row, 0] * depth, metric[..., row, 1] * depth
+        a, b = metric[..., row, 0] * near, metric[..., row, 1] * near
         for axis in range(3):
             slope[..., row, axis] = a * by_u[axis] + b * by_v[axis]
     return off, slope

@@ -89,6 +89,8 @@ class Gaps:
     """(P, J) m^2 that noise makes expect; infinite for rays that are nearest behind a camera; NaN where unseen."""
     middle: Floats
     """(P, J, 3) m between the nearest points of both rays."""
+    sine2: Floats
+    """(P, J) squared sine of the angle between the rays: noise along them is as much larger."""
 
     def evidence(self) -> Floats:
         """Evidence (P, J) nats that the joint is one body's; NaN where not seen by both."""
@@ -111,7 +113,7 @@ def gaps(rays: BodyRays, first: NDArray[np.int64], second: NDArray[np.int64], ot
     variance = rays.variance[first] * depth_a**2 + other.variance[second] * depth_b**2
     variance = np.where((depth_a > 0) & (depth_b > 0), np.maximum(variance, 1e-12), np.inf)
     middle = rays.origin[first][:, None] + depth_a[..., None] * a + 0.5 * apart
-    return Gaps(_dot(apart, apart), np.where(both, variance, np.nan), middle)
+    return Gaps(_dot(apart, apart), np.where(both, variance, np.nan), middle, sine2)
 
 
 def _dot(a: Floats, b: Floats) -> Floats:

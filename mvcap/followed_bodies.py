@@ -113,6 +113,8 @@ class Followed:
     """Time since the frame before."""
     frames: int
     """Frames seen so far."""
+    left_out: int
+    """Rows that were not looked at so far because there were too many."""
     next_ident: int
     ident: NDArray[np.int64]
     """(K,)"""
@@ -131,7 +133,7 @@ class Followed:
     def nobody(cls, joints: int, calibration: Floats) -> Followed:
         """Return what is followed before the first frame."""
         xyz, cov = np.zeros((0, joints, 3)), np.zeros((0, joints, 3, 3))
-        return cls(0.0, 0.0, 0, 0, np.zeros(0, np.int64), xyz, cov, np.zeros((0, 3)), np.zeros(0), calibration)
+        return cls(0.0, 0.0, 0, 0, 0, np.zeros(0, np.int64), xyz, cov, np.zeros((0, 3)), np.zeros(0), calibration)
 
     def __len__(self) -> int:
         return len(self.ident)
@@ -151,6 +153,10 @@ class Followed:
             xyz=self.xyz + (self.velocity * dt)[:, None],
             cov=cov,
         )
+
+    def leaving(self, rows: int) -> Followed:
+        """Return the same with so many more rows left out."""
+        return replace(self, left_out=self.left_out + rows) if rows else self
 
     def updated(
         self, views: NDArray[np.int64], bodies: Bodies, torso: NDArray[np.int64], occlusion_s: float
@@ -209,7 +215,7 @@ class Followed:
     def of_state(cls, state: State) -> Followed:
         """Take everything from arrays."""
         times = {name: float(state[name]) for name in ("time_s", "step_s")}
-        counts = {name: int(state[name]) for name in ("next_ident", "frames")}
+        counts = {name: int(state[name]) for name in ("frames", "left_out", "next_ident")}
         return cls(**{**state, **times, **counts})  # type: ignore[arg-type]
 
     def as_prior(self, more: int) -> Bodies:

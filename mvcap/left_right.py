@@ -8,14 +8,13 @@ outer part of one, exchanged.
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
 from mvcap.body_rays import EXCHANGE_NATS, BodyRays, body_evidence, gaps, total
 from mvcap.followed_bodies import Bodies, bodies_of, unknown
+from mvcap.grouping import pairs_within
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import Skeleton
 
@@ -63,16 +62,9 @@ def _whole(member: Ints, group: Ints, rays: BodyRays, swap: Flags, kind: Skeleto
 
 def _pairs(group: Ints, view: NDArray[np.integer]) -> tuple[Ints, Ints]:
     """Pairs of rows (P,), (P,) of one group and different views."""
-    order = np.argsort(group, kind="stable")
-    bounds = np.flatnonzero(np.diff(group[order], prepend=-1, append=-1))
-    first, second = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for low, high in pairwise(bounds.tolist()):
-        a, b = np.triu_indices(high - low, 1)
-        first.append(order[low + a])
-        second.append(order[low + b])
-    one, other = np.concatenate(first), np.concatenate(second)
-    apart = view[one] != view[other]
-    return one[apart], other[apart]
+    first, second = pairs_within(group)
+    apart = view[first] != view[second]
+    return first[apart], second[apart]
 
 
 def _minority(count: int, first: Ints, second: Ints, gain: Floats) -> Flags:

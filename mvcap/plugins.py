@@ -77,8 +77,8 @@ class Associator(Protocol):
         """Return the rows of some frames, in order of frames, with ``person`` filled, and what is to be remembered.
 
         Person: 0, 1, 2 ... or -1 for nobody. A row whose joints are of two people may come back as two rows, which
-        have the row's joints between them; two rows of a view may be one person where they share no joint. ``memory``
-        is what was returned for the frames before, empty at the first. ``rate_hz``: frames a second.
+        have the row's joints between them; two rows of a view may be one person where they share no joint or are
+        copies. ``memory`` is what was returned for the frames before, empty at the first. ``rate_hz``: frames a second.
         """
         ...
 

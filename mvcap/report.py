@@ -32,6 +32,7 @@ from mvcap.structures.session import Session
 from mvcap.structures.skeleton import skeleton
 
 _THUMB_PX = 320
+_OFF_PX = 8.0  # by which a calibration may be off before it is said: of a body 4 m away some 3 cm
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,29 @@ def _numbers(
     warnings = [*session.notes, *_warnings(session, after, found)]
     summary = summarise(after, session.rate_hz, session.names, residuals, before, seconds, warnings, lag.late_frames())
     summary["identities"] = (raw.manifest or {}).get("identities")
+    summary["association"] = _association(session, found)
+    summary["warnings"] = [*summary["warnings"], *_doubts(summary["association"])]
     return summary, series, raw_series
+
+
+def _association(session: Session, found: Artefact[Detections2D]) -> dict[str, Any]:
+    """What the associator learned on the way, where it tells: pixels that each calibration is off, rows left out."""
+    memory = found.state(found.ranges()[-1][0]) if found.ranges() else {}
+    off = np.sqrt(memory.get("calibration", np.full(len(session.rig), np.nan))) * session.rig.focal
+    per_view = {name: round(float(px), 2) for name, px in zip(session.names, off, strict=True) if np.isfinite(px)}
+    return {"calibration_px": per_view, "left_out": int(memory.get("left_out", 0))}
+
+
+def _doubts(association: dict[str, Any]) -> list[str]:
+    wrong = {name: px for name, px in association["calibration_px"].items() if px > _OFF_PX}
+    said = ", ".join(f"{name} by {px:.0f} px" for name, px in wrong.items())
+    out = [f"cameras do not fit each other: {said} beyond the noise of the detections; calibrate anew"] if wrong else []
+    if association["left_out"]:
+        out.append(
+            f"{association['left_out']} detections were not looked at, because a frame had too many of them: look at "
+            "the detections, or raise associators.geometry.most_pairs"
+        )
+    return out
 
 
 def _between(found: Artefact[Detections2D], start: int, stop: int) -> Iterator[Detections2D]:

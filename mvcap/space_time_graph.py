@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
-from mvcap.body_rays import EXCHANGE_NATS, BodyRays, body_evidence, gaps, total
+from mvcap.body_rays import EXCHANGE_NATS, BodyRays, Gaps, body_evidence, gaps, total
 from mvcap.followed_bodies import LEARN_EVERY, Bodies, Followed, bodies_of
 from mvcap.grouping import assigned, contracted
 from mvcap.joint_claims import Moves, moves
-from mvcap.structures.body import TORSO_DEPTH_M, body_scale, plausible_size
+from mvcap.structures.body import TORSO_DEPTH_M, body_scale, plausible_size, typical_limbs
 from mvcap.structures.skeleton import Skeleton
 
 Floats = NDArray[np.float64]
@@ -34,10 +34,10 @@ class GraphConfig:
 
     min_score: float = 0.1
     """Joints of lower score say nothing about who is who."""
-    start_nats: float = 3.0
+    start_nats: float = 2.0
     """Evidence that a new person needs."""
-    miss_nats: float = 1.2
-    """What speaks against a new person for every view that should see them and does not: views miss one of three."""
+    miss_nats: float = 0.7
+    """What speaks against a new person for every view that should see them and does not: in a crowd, one of two."""
     occlusion_s: float = 1.0
     """How long a person whom no view sees is waited for."""
     most_pairs: int = 30000
@@ -127,7 +127,7 @@ def _pair_evidence(
         look &= wanted[:, None] | wanted[None]
     first, second = np.nonzero(np.triu(look, 1))
     met = gaps(rays, first, second)
-    same = total(met.evidence()) + _size_evidence(met.middle, skeleton)
+    same = total(met.evidence()) + _size_evidence(met, skeleton)
     evidence, flips = np.zeros((count, count)), np.zeros((count, count), bool)
     evidence[first, second] = evidence[second, first] = same
     partner = np.zeros((count, int(rays.view.max()) + 1), bool)
@@ -148,13 +148,18 @@ def _pair_evidence(
     return evidence, flips
 
 
-def _size_evidence(middle: Floats, skeleton: Skeleton) -> Floats:
-    """Evidence (P,) from the size of the bodies (P, J, 3) that pairs of rows make."""
-    scale = body_scale(skeleton, middle)
-    off = np.log(np.where(scale > 0, scale, 1e-9)) / _SCALE_SIGMA
-    off[np.isnan(scale)] = np.nan
-    density = np.exp(-0.5 * off**2) * _SCALE_RANGE / (np.sqrt(2 * np.pi) * _SCALE_SIGMA)
-    return np.asarray(np.where(np.isfinite(off), np.log(0.95 * density + 0.05), 0))
+def _size_evidence(met: Gaps, skeleton: Skeleton) -> Floats:
+    """Evidence (P,) from the size of the bodies that pairs of rows make: a human's, or any."""
+    scale = body_scale(skeleton, np.where(np.isnan(met.variance)[..., None], np.nan, met.middle))
+    limbs = skeleton.limbs
+    spread = np.sqrt(met.variance / met.sine2)[:, limbs].sum(-1) / typical_limbs(skeleton)  # both ends, as a share
+    known = np.isfinite(spread).sum(1)
+    noise = np.where(np.isfinite(spread), spread, 0).sum(1) / np.maximum(known, 1) / np.sqrt(np.maximum(known, 1))
+    sigma = np.hypot(_SCALE_SIGMA, noise)
+    off = np.log(np.where(scale > 0, scale, 1e-9)) / sigma
+    density = np.exp(-0.5 * off**2) * _SCALE_RANGE / (np.sqrt(2 * np.pi) * sigma)
+    evidence = np.log(0.95 * density + 0.05)
+    return np.asarray(np.where(np.isfinite(scale), np.where(sigma > _SCALE_RANGE / 2, 0, evidence), 0))
 
 
 def _cut(

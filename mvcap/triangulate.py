@@ -98,8 +98,9 @@ def triangulate_rows(rows: Detections2D, rig: Rig, config: TriangulateConfig) ->
 
 
 def _ambiguous(rig: Rig, xy: Floats, noise: Floats, points: RobustPoints, gate: float) -> NDArray[np.bool_]:
-    """Joints (M, J) that rest on two views while a third disagrees, and that others put elsewhere in the body."""
-    thin = (points.used.sum(0) == 2) & (np.isfinite(xy[..., 0]).sum(0) > 2)
+    """Joints (M, J) that rest on two views while a third is far off, and that others put elsewhere in the body."""
+    off = np.nan_to_num(points.residual_px / noise, nan=0.0)
+    thin = (points.used.sum(0) == 2) & (off > 2 * gate).any(0)
     out = np.zeros(thin.shape, np.bool_)
     body, joint = np.nonzero(thin)
     if not len(body):

@@ -127,3 +127,23 @@ def test_environment_of_others_that_cannot_be_made_is_one_line(monkeypatch, tmp_
     monkeypatch.setenv("MVCAP_CACHE", str(tmp_path))
     assert peers.ready(section) is None
     assert len(section.facts) == 1 and "pose2sim" in section.facts[0] and "\n" not in section.facts[0]
+
+
+def test_split_and_turned_rows_are_still_known(take):
+    rows, _ = take
+    left = np.isin(np.arange(26), rows.skeleton.limbs[:4])
+    half = [rows.xy.copy(), rows.xy[:, rows.skeleton.mirror].copy()]
+    half[0][:, left], half[1][:, ~left] = np.nan, np.nan
+    parts = [
+        rows.with_columns(
+            xy=xy,
+            score=np.where(np.isnan(xy[..., 0]), 0, 1),
+            noise_px=np.where(np.isnan(xy[..., 0]), np.nan, 1),
+            carried=np.full(len(rows), -1),
+        )
+        for xy in half
+    ]
+    both = type(rows).concatenate(parts, rows.skeleton)
+    found = bench("measures").whose(both, rows)
+    seen = (both.score > 0).any(-1)
+    assert np.array_equal(found[seen], np.tile(rows.carried, 2)[seen]) and (found[~seen] == -1).all()

@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from calib import Rig
 from mvcap.body_rays import BodyRays
 from mvcap.followed_bodies import Followed
+from mvcap.grouping import pairs_within
 from mvcap.joint_claims import Moves, moved
 from mvcap.plugins import State
 from mvcap.space_time_graph import GraphConfig, first_calibration, solve
 from mvcap.structures.detections import Detections2D
 
+_ALIKE = 0.8  # share of joints within their noise of each other that makes a copy
 _TRIED = 8  # frames from which the worth of the calibration is guessed at first
 
 
@@ -39,14 +41,15 @@ class Geometry:
         rays = BodyRays.of(body, rig, self.config.min_score)
         people = Followed.of_state(memory) if memory else self._nobody(body, rays, rig)
         person = np.full(len(rows), -1, np.int64)
-        parts = []
+        original, parts = _originals(rows, rays), []
         for frame in np.unique(rows.frame):
-            mine = np.flatnonzero(rows.frame == frame)
-            mine = mine[_affordable(rays.view[mine], body.score[mine].sum(1), self.config.most_pairs)]
+            mine = np.flatnonzero((rows.frame == frame) & (original == np.arange(len(rows))))
+            looked = _affordable(rays.view[mine], body.score[mine].sum(1), self.config.most_pairs)
+            people, mine = people.leaving(len(mine) - int(looked.sum())), mine[looked]
             expected = people.predicted(float(frame) / rate_hz, body.skeleton.torso)
             person[mine], made, people = solve(rays[mine], expected, rig, body.skeleton, self.config)
             parts.append(made.of_rows(mine))
-        return moved(rows, Moves.all(parts), person), people.state()
+        return moved(rows, Moves.all(parts), person[original]), people.state()
 
     def _nobody(self, body: Detections2D, rays: BodyRays, rig: Rig) -> Followed:
         """What is known before the first frame: nobody is there, and what the calibration may be worth."""
@@ -54,6 +57,24 @@ class Geometry:
         some = frames[:: max(1, len(frames) // _TRIED)][:_TRIED]
         sample = [rays[np.flatnonzero(body.frame == frame)] for frame in some]
         return Followed.nobody(len(body.skeleton), first_calibration(sample, len(rig), body.skeleton))
+
+
+def _originals(rows: Detections2D, rays: BodyRays) -> NDArray[np.int64]:
+    """Row (M,) that each row is a copy of, most often itself: estimators now and then find a person twice in a view."""
+    original = np.arange(len(rows))
+    place = rows.frame.astype(np.int64) * (int(rows.view.max(initial=0)) + 1) + rows.view
+    first, second = pairs_within(place)
+    if not len(first):
+        return original
+    both = rays.seen[first] & rays.seen[second]
+    apart = ((rays.direction[first] - rays.direction[second]) ** 2).sum(-1)
+    near = (apart < rays.variance[first] + rays.variance[second]) & both
+    fewer = np.minimum(rays.seen[first].sum(1), rays.seen[second].sum(1))
+    copies = (both.sum(1) >= np.maximum(0.6 * fewer, 3)) & (near.sum(1) > _ALIKE * both.sum(1))
+    for a, b in zip(first[copies], second[copies], strict=True):
+        less, more = (a, b) if rows.score[a].sum() < rows.score[b].sum() else (b, a)
+        original[original == original[less]] = original[more]
+    return original
 
 
 def _affordable(view: NDArray[np.integer], worth: NDArray[np.floating], most_pairs: int) -> NDArray[np.bool_]:

@@ -31,6 +31,8 @@ _LASTS_S = 0.12  # how long an acceleration lasts
 _USUAL_MPS2, _LEAST_MPS2 = 3.0, 0.5  # mean accelerations of that length
 _SPEED_MPS = 3.0
 _UNKNOWN_M = 10.0
+_DECISIVE = 30.0  # no single frame says more than this logarithm against a strength
+_ROUNDS = 3
 _IMPOSSIBLE = 5.0  # standard deviations from where any human motion could have taken a joint
 
 
@@ -79,11 +81,24 @@ def _unseen(point: Floats, variance: Floats, rate_hz: float) -> Floats:
 
 
 def impossible(point: Floats, variance: Floats, rate_hz: float) -> Bools:
-    """Which points (T, J) no human could have moved to from where they were before and after."""
-    known = np.isfinite(point[..., 0])
-    mean, spread = _predicted(point, variance, rate_hz, LADDER[-1:])
-    square = ((point - mean[:, 0]) ** 2).sum(-1) / (spread[:, 0] + np.where(known, variance, 1))
-    return np.asarray(known & (square > 3 * _IMPOSSIBLE**2))
+    """Which points (T, J) no human could have moved to from where they were before and after.
+
+    A point that is wrong makes its neighbours look wrong too: the worst of a few frames goes first.
+    """
+    out = np.zeros(point.shape[:2], np.bool_)
+    for _ in range(_ROUNDS):
+        left = np.where(out[..., None], np.nan, point)
+        mean, spread = _predicted(left, variance, rate_hz, LADDER[-1:])
+        known = np.isfinite(left[..., 0])
+        off = np.where(known[..., None], left - mean[:, 0], 0)
+        square = (off**2).sum(-1) / (spread[:, 0] + np.where(known, variance, 1))
+        padded = np.pad(square, ((2, 2), (0, 0)))
+        worst = square >= np.max([padded[shift : shift + len(square)] for shift in range(5)], axis=0)
+        found = worst & (square > 3 * _IMPOSSIBLE**2)
+        if not found.any():
+            break
+        out |= found
+    return out
 
 
 def _fits(point: Floats, variance: Floats, rate_hz: float, ladder: Floats) -> Floats:
@@ -155,7 +170,7 @@ def _beliefs(fits: Floats, expected: Floats, change: float) -> Floats:
     stay = np.ones(expected.shape)
     stay[:-1] -= up
     stay[1:] -= down
-    likely = np.exp(fits - fits.max(1, keepdims=True))
+    likely = np.exp(np.maximum(fits - fits.max(1, keepdims=True), -_DECISIVE))
     usual = np.exp(expected - expected.max(0))
     before = np.empty_like(likely)
     now = usual / usual.sum(0)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-_ANCHOR = 1e-4  # 1/m^2: makes a joint that nothing measures solvable, far below any measurement's weight
+# What makes a joint that nothing measures solvable: 10 m, and more than the rounding of the largest weight.
+_ANCHOR, _ROUNDING = 1e-2, 1e-13
 
 
 def smoothness_band(stiffness: Floats) -> Floats:
@@ -32,7 +33,7 @@ def with_blocks(band: Floats, blocks: Floats) -> Floats:
     """Sum of a lower band and symmetric blocks (T, n, n) on its diagonal."""
     frames, size, _ = blocks.shape
     out = band.copy()
-    out[0] += _ANCHOR
+    out[0] += _ANCHOR + _ROUNDING * out[0].max()
     by_frame = out.reshape(len(out), frames, size)
     for below in range(size):
         by_frame[below, :, : size - below] += np.diagonal(blocks, -below, 1, 2)

@@ -44,6 +44,8 @@ class Hampel:
 
     def refine(self, poses: Poses3D, evidence: Evidence) -> Poses3D:
         """Replace outliers by the median of their neighbours (Hampel, 1974; Davies and Gather, 1993)."""
+        if not len(poses):
+            return poses
         series = series_of(poses)
         reach = max(1, round(self.config.reach_s * evidence.rate_hz))
         empty = np.full((reach, *series.shape[1:]), np.nan)

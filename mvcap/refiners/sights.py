@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 _SMALLEST_M = 0.002  # no joint that is given without its pixels is known better than this
-_LEAST_PX = 1e-3
+_LEAST_PX = 0.05
 _OUTSIDE = 4.0  # times the stated noise: of two-dimensional normal residuals, 0.03 % are further off
 _NOISE_RANGE = (0.5, 4.0)  # how far the noise may be from what was stated
 _ENOUGH = 200  # degrees of freedom from which on the residuals are asked about the noise

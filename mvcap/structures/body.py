@@ -29,7 +29,7 @@ REACH_M = 1.3
 """No joint is further from the middle of its body: an arm stretched up, or a leg, with room for the tallest."""
 SMALLEST, LARGEST = 0.4, 1.35
 """Stature of the people there are, as a share of ``STATURE_M``: 0.7 m to 2.3 m."""
-LIMB_SPREAD = 0.07
+LIMB_SPREAD = 0.1
 """Standard deviation of a limb's share of stature between people, with what estimators mean by its ends."""
 SIDES_SPREAD = 0.025
 """Standard deviation of a limb's length from its mirror image's in one person, as a share of it."""

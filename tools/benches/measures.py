@@ -50,14 +50,16 @@ def against_truth(xyz: Any, frame: Any, person: Any, true: Any, joints: Any = No
     """Errors of joints xyz (M, J, 3) of rows; people are matched to the truth frame by frame, one to one.
 
     ``joints`` (K,): those that count; all when left out. ``cov`` (M, J, 6): share of joints in their own ellipsoids.
-    ``covered``: share of the true people that have a counterpart; ``false a frame``: people found who have none.
+    ``covered``: share of the true people that have a counterpart; ``false a frame``: people found who have none; rows
+    without any joint are nobody.
     """
     from scipy.optimize import linear_sum_assignment
 
     asked = np.arange(true.xyz.shape[1]) if joints is None else np.asarray(joints)
     pairs: list[tuple[int, int]] = []
     switches, last = 0, {}
-    order = np.argsort(frame, kind="stable")
+    someone = np.isfinite(xyz).all(-1).any(-1)
+    order = np.flatnonzero(someone)[np.argsort(frame[someone], kind="stable")]
     for at in np.unique(true.frame):
         real = np.flatnonzero(true.frame == at)
         found = order[slice(*np.searchsorted(frame[order], (at, at + 1)))]
@@ -80,7 +82,7 @@ def against_truth(xyz: Any, frame: Any, person: Any, true: Any, joints: Any = No
         "MPJPE mm": float(flat.mean()) if len(flat) else None,
         "joints found": len(flat) / max(len(true.frame) * len(asked), 1),
         "covered": len(pairs) / max(len(true.frame), 1),
-        "false a frame": (len(frame) - len(pairs)) / max(frames, 1),
+        "false a frame": (int(someone.sum()) - len(pairs)) / max(frames, 1),
         "id switches": switches,
         **({} if cov is None else inside_ellipsoids(off_m, cov[mine][:, asked])),
     }
@@ -108,3 +110,22 @@ def pair_f1(frame: Any, view: Any, said: Any, real: Any) -> float:
         same = (real[mine][:, None] == real[mine][None]) & two
         hit, claimed, there = hit + int((one & same).sum()), claimed + int(one.sum()), there + int(same.sum())
     return 2 * hit / max(claimed + there, 1)
+
+
+def whose(said: Any, told: Any) -> Any:
+    """True person (M,) of rows that association may have split or turned left to right, by the rows that tell it.
+
+    A row is whom it shares the most points with, whatever joint they are called; -1 where it shares none.
+    """
+    out = np.full(len(said), -1)
+    place = told.frame.astype(np.int64) * (1 + int(told.view.max(initial=0))) + told.view
+    order = np.argsort(place, kind="stable")
+    mine = said.frame.astype(np.int64) * (1 + int(told.view.max(initial=0))) + said.view
+    starts, stops = (np.searchsorted(place[order], mine, side=side) for side in ("left", "right"))
+    for row, (start, stop) in enumerate(zip(starts, stops, strict=True)):
+        real = order[start:stop]
+        points = said.xy[row][np.isfinite(said.xy[row]).all(-1)]
+        shared = (told.xy[real][:, :, None] == points[None, None]).all(-1).any(1).sum(-1)
+        if len(real) and shared.max() > 0:
+            out[row] = told.carried[real[np.argmax(shared)]]
+    return out

@@ -54,9 +54,14 @@ def run(python: Path, session: Any, take: Any, folder: Path) -> list[Row]:
     # Its undistortion, off in its demo, fails for one person where a view does not see them.
     ways = ("-",) if alone else ("-", "undistort")
     rows = [pose2sim(python, session, take, folder / f"pose2sim{way}", way) for way in ways]
-    if alone and len(session.rig) == 4:
+    if alone and len(session.rig) == 4 and not misplaced(session, take):
         rows += aniposelib(python, session, take, folder / "aniposelib")
     return rows
+
+
+def misplaced(session: Any, take: Any) -> bool:
+    """Whether the session's cameras are not where those stand that saw the people."""
+    return not np.allclose(session.rig.cam_from_world, take[1].cam_from_world)
 
 
 # --- Pose2Sim --------------------------------------------------------------------------------------------------------
@@ -64,10 +69,9 @@ def run(python: Path, session: Any, take: Any, folder: Path) -> list[Row]:
 
 def pose2sim(python: Path, session: Any, take: Any, folder: Path, way: str) -> Row:
     """Association, triangulation and Butterworth filter of Pose2Sim, with the settings of its demo."""
-    true, seen_by, rate_hz = take
+    true, _, rate_hz = take
     people = len(np.unique(true.person))
-    bad = any(not np.allclose(a.cam_from_world, b.cam_from_world) for a, b in zip(session.rig, seen_by, strict=True))
-    frames = min(session.frames, MOST_FRAMES_BAD) if bad else session.frames
+    frames = min(session.frames, MOST_FRAMES_BAD) if misplaced(session, take) else session.frames
     write_project(folder, session, frames)
     who = f"Pose2Sim 0.10.49{', undistorting' if way == 'undistort' else ''}, measured"
     seconds, found = outcome(python, "pose2sim_program.py", folder, rate_hz, people, way)
