@@ -47,6 +47,11 @@ class Bodies:
     without: tuple[Floats, Floats, NDArray[np.bool_]]
     """The same for each row's own body (M, 1, J, ...) as it would be without the row."""
 
+    @property
+    def variance(self) -> Floats:
+        """(G, J) m^2 of each coordinate, on average."""
+        return np.asarray(np.trace(self.cov, axis1=-2, axis2=-1) / 3)
+
 
 def unknown(count: int, joints: int) -> Bodies:
     """Bodies (G) of which nothing is known."""

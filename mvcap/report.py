@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mvcap import plugins, stages
+from mvcap.calibration_worth import worth_px
 from mvcap.config import plain
 from mvcap.errors import ConfigError
 from mvcap.export import provenance
@@ -120,10 +121,11 @@ def _numbers(
 
 def _association(session: Session, found: Artefact[Detections2D]) -> dict[str, Any]:
     """What the associator learned on the way, where it tells: pixels that each calibration is off, rows left out."""
-    memory = found.state(found.ranges()[-1][0]) if found.ranges() else {}
-    off = np.sqrt(memory.get("calibration", np.full(len(session.rig), np.nan))) * session.rig.focal
-    per_view = {name: round(float(px), 2) for name, px in zip(session.names, off, strict=True) if np.isfinite(px)}
-    return {"calibration_px": per_view, "left_out": int(memory.get("left_out", 0))}
+    last = max((first for first, _ in found.ranges()), default=0)
+    off = {
+        name: round(float(px), 2) for name, px in zip(session.names, worth_px(found, last, session.rig), strict=True)
+    }
+    return {"calibration_px": off, "left_out": int(found.state(last).get("left_out", 0)) if found.ranges() else 0}
 
 
 def _doubts(association: dict[str, Any]) -> list[str]:

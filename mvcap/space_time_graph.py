@@ -16,7 +16,7 @@ from mvcap.body_rays import EXCHANGE_NATS, BodyRays, Gaps, body_evidence, gaps, 
 from mvcap.followed_bodies import LEARN_EVERY, Bodies, Followed, bodies_of
 from mvcap.grouping import assigned, contracted
 from mvcap.joint_claims import Moves, moves
-from mvcap.structures.body import TORSO_DEPTH_M, body_scale, plausible_size, typical_limbs
+from mvcap.structures.body import TORSO_DEPTH_M, body_scale, plausible_size, scale_noise
 from mvcap.structures.skeleton import Skeleton
 
 Floats = NDArray[np.float64]
@@ -34,7 +34,7 @@ class GraphConfig:
 
     min_score: float = 0.1
     """Joints of lower score say nothing about who is who."""
-    start_nats: float = 2.0
+    start_nats: float = 1.0
     """Evidence that a new person needs."""
     miss_nats: float = 0.7
     """What speaks against a new person for every view that should see them and does not: in a crowd, one of two."""
@@ -151,11 +151,7 @@ def _pair_evidence(
 def _size_evidence(met: Gaps, skeleton: Skeleton) -> Floats:
     """Evidence (P,) from the size of the bodies that pairs of rows make: a human's, or any."""
     scale = body_scale(skeleton, np.where(np.isnan(met.variance)[..., None], np.nan, met.middle))
-    limbs = skeleton.limbs
-    spread = np.sqrt(met.variance / met.sine2)[:, limbs].sum(-1) / typical_limbs(skeleton)  # both ends, as a share
-    known = np.isfinite(spread).sum(1)
-    noise = np.where(np.isfinite(spread), spread, 0).sum(1) / np.maximum(known, 1) / np.sqrt(np.maximum(known, 1))
-    sigma = np.hypot(_SCALE_SIGMA, noise)
+    sigma = np.hypot(_SCALE_SIGMA, scale_noise(skeleton, met.variance / met.sine2))
     off = np.log(np.where(scale > 0, scale, 1e-9)) / sigma
     density = np.exp(-0.5 * off**2) * _SCALE_RANGE / (np.sqrt(2 * np.pi) * sigma)
     evidence = np.log(0.95 * density + 0.05)
@@ -258,11 +254,12 @@ def _born(
         missed = inside.sum() - len(np.unique(rays.view[mine]))
         agreed = pairs[np.ix_(mine, mine)]
         evidence = agreed[np.isfinite(agreed)].sum() / 2 - config.miss_nats * missed
-        xyz = np.where(bodies.known[new][:, None], bodies.xyz[new], np.nan)
         apart = np.linalg.norm(torso[settled] - torso[new], axis=-1)
         both = np.isfinite(apart)
         taken = (np.where(both, apart, 0).sum(1) < TORSO_DEPTH_M * both.sum(1)).any()
-        human = plausible_size(skeleton, xyz[None])[0]
+        known = bodies.known[new]
+        xyz = np.where(known[:, None], bodies.xyz[new], np.nan)
+        human = plausible_size(skeleton, xyz, np.where(known, bodies.variance[new], np.nan))
         if len(np.unique(rays.view[mine])) < 2 or evidence < config.start_nats or taken or not human:
             group[mine] = -1
         else:

@@ -107,7 +107,24 @@ def body_scale(skeleton: Skeleton, xyz: NDArray[np.floating]) -> NDArray[np.floa
     return out
 
 
-def plausible_size(skeleton: Skeleton, xyz: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Whether each body (..., J, 3) is of human size; one whose limbs are not known is given the benefit of doubt."""
+def scale_noise(skeleton: Skeleton, variance: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Standard deviation (...,) of the logarithm of ``body_scale`` from variances (..., J) m^2 of each coordinate.
+
+    NaN = unknown; 0 without any limb.
+    """
+    spread = np.sqrt(variance)[..., skeleton.limbs].sum(-1) / typical_limbs(skeleton)  # both ends, as a share
+    known = np.isfinite(spread)
+    count = np.maximum(known.sum(-1), 1)
+    return np.asarray(np.where(known, spread, 0).sum(-1) / count**1.5)
+
+
+def plausible_size(
+    skeleton: Skeleton, xyz: NDArray[np.floating], variance: NDArray[np.floating] | None = None
+) -> NDArray[np.bool_]:
+    """Whether each body (..., J, 3) is of human size; one whose limbs are not known is given the benefit of doubt.
+
+    variance (..., J), m^2 of each coordinate: three standard deviations of what it makes of the size are allowed.
+    """
     scale = body_scale(skeleton, xyz)
-    return np.asarray(~(scale < SMALLEST) & ~(scale > LARGEST))
+    room = 1.0 if variance is None else np.exp(3 * scale_noise(skeleton, variance))
+    return np.asarray(~(scale < SMALLEST / room) & ~(scale > LARGEST * room))
