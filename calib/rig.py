@@ -143,8 +143,10 @@ class Rig:
         flat = xy.reshape(len(self), -1, 2)
         out = np.empty(flat.shape)
         for family in self._families:
-            bent = geometry.normalise(flat[family.at], self.K[family.at, None])
-            out[family.at] = geometry.undistort(bent, family.distortion, family.model, limit=family.limit)
+            for place, view in enumerate(family.at):
+                bent = geometry.normalise(flat[view], self.K[view])
+                lens, limit = family.distortion[place, 0], family.limit[place, 0]
+                out[view] = geometry.undistort(bent, lens, family.model, limit=limit)
         return out.reshape(xy.shape)
 
     def rays(self, xy: ArrayLike) -> tuple[Floats, Floats]:

@@ -150,9 +150,10 @@ def _descend(rig: Rig, points: Floats, xy: Floats, seen: _Seen, gate: float) -> 
     for _ in range(_STEPS - 1):
         points += _step(*_near(rig, points, seen), weight, scale2)
     projected, slope = rig.project_with_jacobian(points)
-    points += _step(xy - projected, slope, weight, scale2)
-    projected, slope = rig.project_with_jacobian(points)
     off = xy - projected
+    last = _step(off, slope, weight, scale2)
+    points += last
+    off = off - np.einsum("cnki,ni->cnk", slope, last)  # so small a step is linear to the last digit that matters
     residual = np.sqrt(off[..., 0] ** 2 + off[..., 1] ** 2)
     residual = np.where(np.isfinite(residual), residual, np.inf)
     inside = np.where(np.where(weight > 0, residual, 0) * np.sqrt(weight) <= gate, weight, 0)

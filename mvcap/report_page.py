@@ -66,6 +66,7 @@ def render(
         verdict=_VERDICTS[summary["verdict"]["level"]],
         joint_errors=_joint_errors(summary),
         changes=_changes(summary),
+        calibration_px=summary.get("association", {}).get("calibration_px"),
         contact_sheet=_inlined(pictures["contact_sheet"]) if "contact_sheet" in pictures else None,
         plots=[(key, *_PICTURES[key], _inlined(pictures[key])) for key in _PICTURES if key in pictures],
         videos=[(name, _link(path)) for name, path in videos.items()],

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from calib import Rig
 from mvcap.body_rays import EXCHANGE_NATS, BodyRays, Gaps, body_evidence, gaps, total
+from mvcap.calm_frames import SURE, settled
 from mvcap.followed_bodies import LEARN_EVERY, Bodies, Followed, bodies_of
 from mvcap.grouping import assigned, contracted
 from mvcap.joint_claims import Moves, moves
@@ -22,7 +23,6 @@ from mvcap.structures.skeleton import Skeleton
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 _SCALE_SIGMA = 0.2  # of the logarithm of a body's size, measured and true
-_SURE = 4.0  # evidence that leaves no doubt where nothing speaks against it
 _ANGLES = (0.0, 0.002, 0.004, 0.008, 0.016, 0.032)
 """What calibrations may be off by, rad: of an ordinary lens, 0 to 35 pixels."""
 _SCALE_RANGE = 2.0  # wrong pairs make bodies from a third to three times a human's size
@@ -59,7 +59,7 @@ def solve(
     prior = people.as_prior(0)
     evidence = body_evidence(rays, prior.xyz, prior.cov, prior.known)
     score = total(evidence)
-    group = _settled(score, rays)
+    group = settled(score, rays.view)
     learn = people.frames % LEARN_EVERY == 0
     if (group >= 0).all():
         bodies = bodies_of(rays, group, prior, without=learn)
@@ -78,22 +78,6 @@ def solve(
     views = np.array([len(np.unique(rays.view[group == one])) for one in range(len(bodies.xyz))], np.int64)
     numbers, people = people.updated(views, bodies, skeleton.torso, config.occlusion_s)
     return numbers[group], replace(made, group=numbers[made.group]), people
-
-
-def _settled(score: Floats, rays: BodyRays) -> Ints:
-    """Followed person (M,) that each row is without a doubt, else -1, from evidence (M, K).
-
-    Much speaks for this one, nothing for another, and no other row of the view comes into question.
-    """
-    rows, people = score.shape
-    if not people:
-        return np.full(rows, -1, np.int64)
-    best = score.argmax(1)
-    likely = score > 0
-    views = np.zeros((int(rays.view.max()) + 1, people), np.int64)
-    np.add.at(views, rays.view, likely)
-    sure = (score[np.arange(rows), best] > _SURE) & (likely.sum(1) == 1) & (views[rays.view, best] == 1)
-    return np.where(sure, best, -1)
 
 
 def first_calibration(frames: list[BodyRays], views: int, skeleton: Skeleton) -> Floats:
@@ -131,9 +115,9 @@ def _pair_evidence(
     evidence, flips = np.zeros((count, count)), np.zeros((count, count), bool)
     evidence[first, second] = evidence[second, first] = same
     partner = np.zeros((count, int(rays.view.max()) + 1), bool)
-    partner[first, rays.view[second]] |= same > _SURE
-    np.logical_or.at(partner, (first, rays.view[second]), same > _SURE)
-    np.logical_or.at(partner, (second, rays.view[first]), same > _SURE)
+    partner[first, rays.view[second]] |= same > SURE
+    np.logical_or.at(partner, (first, rays.view[second]), same > SURE)
+    np.logical_or.at(partner, (second, rays.view[first]), same > SURE)
     alone = np.flatnonzero(~(partner[first, rays.view[second]] | partner[second, rays.view[first]]))
     if len(alone):
         first, second, same = first[alone], second[alone], same[alone]

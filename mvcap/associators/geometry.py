@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from calib import Rig
 from mvcap.body_rays import BodyRays
+from mvcap.calm_frames import calm
 from mvcap.followed_bodies import Followed
 from mvcap.grouping import pairs_within
 from mvcap.joint_claims import Moves, moved
@@ -23,6 +24,7 @@ from mvcap.space_time_graph import GraphConfig, first_calibration, solve
 from mvcap.structures.detections import Detections2D
 
 _ALIKE = 0.8  # share of joints within their noise of each other that makes a copy
+_RUN = 8  # calm frames that are looked at together at most
 _TRIED = 8  # frames from which the worth of the calibration is guessed at first
 
 
@@ -42,13 +44,27 @@ class Geometry:
         people = Followed.of_state(memory) if memory else self._nobody(body, rays, rig)
         person = np.full(len(rows), -1, np.int64)
         original, parts = _originals(rows, rays), []
-        for frame in np.unique(rows.frame):
-            mine = np.flatnonzero((rows.frame == frame) & (original == np.arange(len(rows))))
-            looked = _affordable(rays.view[mine], body.score[mine].sum(1), self.config.most_pairs)
-            people, mine = people.leaving(len(mine) - int(looked.sum())), mine[looked]
-            expected = people.predicted(float(frame) / rate_hz, body.skeleton.torso)
-            person[mine], made, people = solve(rays[mine], expected, rig, body.skeleton, self.config)
-            parts.append(made.of_rows(mine))
+        order = np.flatnonzero(original == np.arange(len(rows)))
+        order = order[np.argsort(rows.frame[order], kind="stable")]
+        frames, first = np.unique(rows.frame[order], return_index=True)
+        bounds, times_s = [*first.tolist(), len(order)], frames / rate_hz
+        at, length, torso = 0, 1, body.skeleton.torso
+        while at < len(frames):
+            stop = min(at + length, len(frames))
+            if len(people):
+                mine = order[bounds[at] : bounds[stop]]
+                step = np.searchsorted(frames[at:stop], rows.frame[mine])
+                number, done, people = calm(rays[mine], step, people, times_s[at:stop], torso, self.config.occlusion_s)
+                person[mine[: len(number)]] = number
+                at, length = at + done, min(2 * length, _RUN) if done == stop - at else 1
+            if at < min(stop, len(frames)):
+                mine = order[bounds[at] : bounds[at + 1]]
+                looked = _affordable(rays.view[mine], body.score[mine].sum(1), self.config.most_pairs)
+                people, mine = people.leaving(len(mine) - int(looked.sum())), mine[looked]
+                expected = people.predicted(float(times_s[at]), torso)
+                person[mine], made, people = solve(rays[mine], expected, rig, body.skeleton, self.config)
+                parts.append(made.of_rows(mine))
+                at += 1
         return moved(rows, Moves.all(parts), person[original]), people.state()
 
     def _nobody(self, body: Detections2D, rays: BodyRays, rig: Rig) -> Followed:

@@ -1,6 +1,7 @@
 """The report in a real browser: opens from disk, asks nobody for anything, fits a phone, in light and dark."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -71,6 +72,15 @@ def test_the_page_holds_everything_and_escapes_it(material):
 def test_a_summary_from_disk_gives_the_same_page(material):
     summary, pictures = material
     assert page_of((json.loads(json.dumps(summary)), pictures)) == page_of(material)
+
+
+def test_what_each_calibration_is_off_by_stands_with_its_view(material):
+    summary, pictures = material
+    assert "Calibration off by" not in page_of(material)  # where an associator does not tell
+    html = page_of(({**summary, "association": {"calibration_px": {"cam02": 12.34}, "left_out": 0}}, pictures))
+    cells = [re.findall(r"<td>([^<]*)</td>", row) for row in html.split("<tr>") if row.startswith("<td>cam")]
+    assert {row[0]: row[-1] for row in cells} == {name: "12.3 px" if name == "cam02" else "–" for name in RIG.names}
+    assert "Calibration off by: how far" in html
 
 
 def test_a_take_with_nobody_still_has_a_page():

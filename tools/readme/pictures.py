@@ -1,0 +1,312 @@
+#!/usr/bin/env python3
+"""The README's pictures of a crossing, of a repaired exchange of left and right, and of a merged fragment.
+
+  .venv/bin/python tools/readme/pictures.py [--out FOLDER] [--work FOLDER]
+
+The exchange is from the demo's footage, which takes minutes the first time; the others are of generated people.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from mvcap.structures.detections import Detections2D
+    from mvcap.structures.poses import Poses3D
+    from mvcap.structures.session import Session
+    from mvcap.structures.skeleton import Skeleton
+
+Floats = NDArray[np.floating]
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+LEFT, RIGHT, MIDDLE = "#56b4e9", "#e69f00", "#f2f2f2"
+INK, FAINT, HALVES = "#303030", "#9a9a9a", ("#7a1fa2", "#b8860b")
+THREE_D = ("estimate", "associate", "triangulate", "track", "refine")
+TRAIL_S = 0.8
+DEMO_VIEW, DEMO_OTHER, DEMO_PERSON, DEMO_FRAME = 1, 3, 1, 74
+
+
+def main() -> None:
+    """Draw all of them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pictures", nargs="*", metavar="NAME", help="crossing, exchange, fragment; all when left out")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", default=HERE, help="where the pictures go")
+    parser.add_argument("--work", type=Path, metavar="FOLDER", help="keep the sessions in this folder")
+    asked = parser.parse_args()
+    sys.path += [str(ROOT), str(ROOT / "tests")]  # the generator of people is the tests'
+    with tempfile.TemporaryDirectory(prefix="mvcap-readme-") as scratch:
+        for name, draw in (("crossing", crossing), ("exchange", exchange), ("fragment", fragment)):
+            if name in asked.pictures or not asked.pictures:
+                print(draw(asked.work or Path(scratch), asked.out))
+
+
+# --- the pictures ----------------------------------------------------------------------------------------------------
+
+
+def crossing(work: Path, out: Path) -> Path:
+    """Five people who cross among eight cameras: their ways from above, and a view at the moment it sees least of them."""
+    session = generated(work / "crossing", "HIDING")
+    poses, found = whole(session, "refine"), whole(session, "associate")
+    persons = np.unique(poses.person)
+    xyz = poses.dense(session.frames, persons)
+    place = xyz[:, :, poses.skeleton.index("pelvis"), :2]
+    moment, view = most_hidden(found)
+    figure = blank(12, 5.4)
+    above, seen = figure.subplots(1, 2, width_ratios=(1, 1.15))
+    from_above(above, place, moment, persons, session)
+    now, rows = poses[poses.frame == moment], found[(found.frame == moment) & (found.view == view)]
+    camera = session.rig.cameras[view]
+    depth = np.linalg.norm(now.xyz - camera.position, axis=-1).mean(1)
+    for one in np.argsort(-depth):
+        bones(seen, camera.project(now.xyz[one]), poses.skeleton, tint(now.person[one]))
+    seen.plot(*rows.xy.reshape(-1, 2).T, "o", color="black", ms=2.6, zorder=9)
+    for one in range(len(now)):
+        numbered(seen, camera.project(now.xyz[one, poses.skeleton.index("head_top")]) - (0, 34), now.person[one])
+    framed(seen, camera.project(now.xyz).reshape(-1, 2), 70, camera.lens.size, 1.1)
+    seen.set_title(f"{camera.name} at {moment / session.rate_hz:.1f} s; dots: what it detects")
+    return saved(figure, out / "crossing.png")
+
+
+def from_above(axes: Axes, place: Floats, moment: int, persons: NDArray[np.integer], session: Session) -> None:
+    """Ways (T, P, 2) m of the take, strong just before the moment, with the cameras' directions."""
+    since = max(0, moment - round(TRAIL_S * session.rate_hz))
+    for column, person in enumerate(persons):
+        axes.plot(*place[:, column].T, color=tint(person), lw=1.2, alpha=0.45)
+        axes.plot(*place[since : moment + 1, column].T, color=tint(person), lw=4, solid_capstyle="round")
+        numbered(axes, place[moment, column], person)
+    reach = 1.12 * np.nanmax(np.abs(place))
+    for camera in session.rig:
+        away = camera.position[:2] / np.abs(camera.position[:2]).max()
+        axes.plot(
+            *(1.12 * reach * away), marker=(3, 0, np.degrees(np.arctan2(away[1], away[0])) + 90), ms=10, color=FAINT
+        )
+    axes.set(xlim=(-1.25 * reach, 1.25 * reach), ylim=(-1.25 * reach, 1.25 * reach), aspect="equal")
+    axes.set(xlabel="x, m", ylabel="y, m", title=f"from above; strong: the last {TRAIL_S:g} s")
+    axes.grid(color="#e2e2e2", lw=0.6)
+
+
+def exchange(work: Path, out: Path) -> Path:
+    """One view of the demo with left and right exchanged, before and after, and another view of the same moment."""
+    from mvcap import plugins
+    from mvcap.left_right import put_right
+
+    session = demo(work / "demo")
+    rows = whole(session, "estimate")
+    associator, _ = plugins.load("associator", session.overrides)
+    before = associator.associate(rows, session.rig, session.rate_hz, {})[0]
+    before = before[(before.frame == DEMO_FRAME) & (before.person >= 0)]
+    after = put_right(before, session.rig)
+    mine = before.person == person_at(before, DEMO_VIEW)
+    others = after[mine & (after.view != DEMO_VIEW)]
+    truth = of_views(others, session)
+    figure = blank(12, 6.3)
+    shown = ((DEMO_OTHER, after, "another view"), (DEMO_VIEW, before, "as detected"), (DEMO_VIEW, after, "put right"))
+    for axes, (view, table, words) in zip(figure.subplots(1, 3), shown, strict=True):
+        camera = session.rig.cameras[view]
+        row = np.flatnonzero(mine & (table.view == view))[0]
+        axes.imshow(next(session.images(view, DEMO_FRAME, DEMO_FRAME + 1))[1])
+        sided(axes, table.xy[row], table.skeleton)
+        if view == DEMO_VIEW:
+            for joint in table.skeleton.body:
+                axes.plot(
+                    *camera.project(truth[joint]), "o", mfc="none", mec=side(table.skeleton, joint), ms=11, mew=2.2
+                )
+        framed(axes, table.xy[row], 90, camera.lens.size, 0.75)
+        axes.set_title(f"{camera.name}: {words}")
+    return saved(figure, out / "exchange.jpg")
+
+
+def fragment(work: Path, out: Path) -> Path:
+    """One view in which a person comes as two rows: the rows as they are detected, and the people they are."""
+    session = generated(work / "fragment", "NOISE", splits=0.25)
+    rows, found = whole(session, "estimate"), whole(session, "associate")
+    frame, view, person = most_even(found)
+    rows = rows[(rows.frame == frame) & (rows.view == view)]
+    found = found[(found.frame == frame) & (found.view == view)]
+    camera = session.rig.cameras[view]
+    figure = blank(12, 4.6)
+    apart, together = figure.subplots(1, 2)
+    kind = found.skeleton
+    halves = [one for one in range(len(rows)) if held_by(rows.xy[one], found.xy[found.person == person])]
+    for number, xy in enumerate(rows.xy):
+        hue = HALVES[halves.index(number)] if number in halves else FAINT
+        bones(apart, xy, kind, hue)
+        apart.plot(*xy.T, "o", color=hue, ms=4)
+        apart.annotate(str(number + 1), np.nanmean(xy, axis=0), ha="center", va="center", fontsize=10, zorder=10,
+                       bbox={"boxstyle": "round,pad=0.25", "fc": "white", "ec": hue})  # fmt: skip
+    for one in np.unique(found.person[found.person >= 0]):
+        xy = np.nanmean(found.xy[found.person == one], axis=0)
+        bones(together, xy, kind, tint(one + 1))
+        together.plot(*xy.T, "o", color=tint(one + 1), ms=4)
+        numbered(together, np.array([np.nanmean(xy[:, 0]), np.nanmin(xy[:, 1]) - 30]), one + 1)
+    for axes in (apart, together):
+        framed(axes, rows.xy.reshape(-1, 2), 60, camera.lens.size, 1.25)
+    first, second = (number + 1 for number in halves)
+    apart.set_title(f"{camera.name}: {len(rows)} detections, of which {first} and {second} are one person")
+    together.set_title(f"after association: {len(np.unique(found.person))} people")
+    return saved(figure, out / "fragment.png")
+
+
+# --- what they show --------------------------------------------------------------------------------------------------
+
+
+def generated(folder: Path, errors: str, **more: float) -> Session:
+    """A session of five generated people who cross among eight cameras, reconstructed."""
+    import generated_people as people
+
+    import mvcap
+    from mvcap.structures.session import Session
+
+    if (folder / "session").is_dir():
+        session = Session.open(folder / "session")
+    else:
+        session = people.make_session(folder, people.crossing(5, 8), **{**getattr(people, errors), **more})
+    for name in THREE_D:
+        getattr(mvcap, name)(session)
+    return session
+
+
+def demo(folder: Path) -> Session:
+    """The demo's session as far as the people in its views."""
+    import mvcap
+    from mvcap import assets
+    from mvcap.structures.session import Session
+
+    if folder.is_dir():
+        session = Session.open(folder)
+    else:
+        assets.fetch(["demo-multiperson"])
+        take = assets.path("demo-multiperson")
+        clips = {f"cam0{number}": take / f"cam0{number}.mp4" for number in range(1, 5)}
+        session = mvcap.init(list(clips.values()), rig=take / "Calib.qca.txt", folder=folder)
+    mvcap.estimate(session)
+    return session
+
+
+def whole(session: Session, stage: str) -> Any:
+    """All rows of a stage."""
+    from mvcap import stages
+    from mvcap.structures.skeleton import skeleton
+
+    made = stages.detections(session, stage) if stage in THREE_D[:2] else stages.poses(session, stage)
+    return made.kind.concatenate(list(made.chunks()), skeleton(made.skeleton_name))
+
+
+def person_at(rows: Detections2D, view: int) -> int:
+    """The person whom most joints of this view belong to."""
+    mine = np.flatnonzero(rows.view == view)
+    return int(rows.person[mine[(rows.score[mine] > 0).sum(1).argmax()]])
+
+
+def of_views(rows: Detections2D, session: Session) -> Floats:
+    """Joints (J, 3) of one person in one frame, by these rows alone."""
+    from mvcap.triangulate import TriangulateConfig, triangulate_rows
+
+    made: Poses3D = triangulate_rows(rows, session.rig, TriangulateConfig())
+    return made.xyz[0].astype(np.float64)
+
+
+def most_hidden(rows: Detections2D) -> tuple[int, int]:
+    """Frame and view of the fewest joints, of those in which everybody is seen."""
+    views = int(rows.view.max()) + 1
+    place = rows.frame.astype(np.int64) * views + rows.view
+    people, joints = np.bincount(place), np.bincount(place, (rows.score > 0).sum(1))
+    return divmod(int(np.where(people == people.max(), joints, np.inf).argmin()), views)
+
+
+def held_by(xy: Floats, others: Floats) -> bool:
+    """Whether most joints (J, 2) of a row are among those of others (M, J, 2)."""
+    there = np.isfinite(xy[:, 0])
+    return bool((xy[there] == others[:, there]).all(-1).any(0).mean() > 0.5)
+
+
+def most_even(rows: Detections2D) -> tuple[int, int, int]:
+    """Frame, view and person of the fragment that is nearest to half a person."""
+    there = (rows.score > 0).sum(1)
+    best, at = 0, (0, 0, 0)
+    order = np.lexsort((rows.person, rows.view, rows.frame))
+    for a, b in zip(order[:-1], order[1:], strict=True):
+        key = [(int(rows.frame[one]), int(rows.view[one]), int(rows.person[one])) for one in (a, b)]
+        if key[0] == key[1] and key[0][2] >= 0 and min(there[a], there[b]) > best:
+            best, at = min(there[a], there[b]), key[0]
+    return at
+
+
+# --- ink -------------------------------------------------------------------------------------------------------------
+
+
+def blank(width: float, height: float) -> Figure:
+    """An empty figure in inches, 100 px each."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    mpl.rcParams.update({"font.size": 11, "axes.titlesize": 12, "axes.edgecolor": FAINT, "text.color": INK})
+    return Figure(figsize=(width, height), layout="compressed", facecolor="white")
+
+
+def tint(person: int) -> str:
+    """A person's colour, the same as in the reports."""
+    from mvcap.pictures.colours import hexadecimal
+
+    return hexadecimal(int(person))
+
+
+def side(kind: Skeleton, joint: int) -> str:
+    """Colour of a joint's side."""
+    return {"left": LEFT, "right": RIGHT}.get(kind.joints[joint].split("_")[0], MIDDLE)
+
+
+def bones(axes: Axes, xy: Floats, kind: Skeleton, hue: str) -> None:
+    """Draw the bones of one skeleton (J, 2) px over what is drawn already."""
+    for a, b in kind.bones.tolist():
+        if np.isfinite(xy[[a, b]]).all():
+            axes.plot(*xy[[a, b]].T, color="white", lw=6.5, solid_capstyle="round")
+    for a, b in kind.bones.tolist():
+        if np.isfinite(xy[[a, b]]).all():
+            axes.plot(*xy[[a, b]].T, color=hue, lw=3.4, solid_capstyle="round")
+
+
+def sided(axes: Axes, xy: Floats, kind: Skeleton) -> None:
+    """Draw the limbs of one skeleton (J, 2) px in the colours of their sides."""
+    body = set(kind.body.tolist())
+    for a, b in kind.bones.tolist():
+        if a in body and b in body:
+            hue = side(kind, a) if side(kind, a) == side(kind, b) else MIDDLE
+            axes.plot(*xy[[a, b]].T, color="black", lw=5.5, solid_capstyle="round", alpha=0.6)
+            axes.plot(*xy[[a, b]].T, color=hue, lw=3.4, solid_capstyle="round")
+
+
+def numbered(axes: Axes, at: Floats, person: int) -> None:
+    """Write a person's number."""
+    axes.annotate(str(int(person)), at, ha="center", va="center", fontsize=11, weight="bold", color="white", zorder=10,
+                  bbox={"boxstyle": "circle,pad=0.22", "fc": tint(person), "ec": "white"})  # fmt: skip
+
+
+def framed(axes: Axes, xy: Floats, margin: float, size: tuple[int, int], shape: float = 0.0) -> None:
+    """Show the part of a picture of a size that points (N, 2) px lie in; at least ``shape`` as wide as high."""
+    low, high = np.nanmin(xy, axis=0) - margin, np.nanmax(xy, axis=0) + margin
+    grow = max(0.0, shape * (high[1] - low[1]) - (high[0] - low[0])) / 2
+    low[0], high[0] = low[0] - grow, high[0] + grow
+    low, high = np.maximum(low, -0.5), np.minimum(high, np.array(size) - 0.5)
+    axes.set(xlim=(low[0], high[0]), ylim=(high[1], low[1]), aspect="equal", xticks=[], yticks=[])
+
+
+def saved(figure: Figure, path: Path) -> Path:
+    """Write a picture, at 100 px an inch."""
+    lossy = path.suffix == ".jpg"
+    figure.savefig(path, dpi=100, pil_kwargs={"quality": 88} if lossy else {"optimize": True})
+    return path
+
+
+if __name__ == "__main__":
+    main()
