@@ -207,25 +207,32 @@ def triangulate(
     lead = flat.shape[1:-1]
     flat = flat.reshape(len(flat), -1, 2)
     weights = np.ones(flat.shape[:2]) if weight is None else np.broadcast_to(_f64(weight), (len(flat), *lead))
-    weights = weights.reshape(flat.shape[:2])
     origin, direction = rays(flat, _f64(cam_from_world)[:, None])
-    heaviest = np.nan_to_num(weights, posinf=0.0).max(0, initial=0.0)
+    focal = np.broadcast_to(_f64(focal), (len(flat),))
+    weights = weights.reshape(flat.shape[:2])
+    points = meeting_points(origin[:, 0], direction, weights, focal, min_angle=min_angle, passes=passes)
+    return points.reshape(*lead, 3)
+
+
+def meeting_points(
+    origin: Floats, direction: Floats, weight: Floats, focal: Floats, *, min_angle: float = MIN_ANGLE, passes: int = 3
+) -> Floats:
+    """World points (N, 3) nearest to rays with origins (C, 3) and unit directions (C, N, 3); see `triangulate`."""
+    heaviest = np.nan_to_num(weight, posinf=0.0).max(0, initial=0.0)
     # Next to nothing counts as nothing, or the equations would be singular.
-    seen = np.isfinite(direction).all(-1) & np.isfinite(weights) & (weights > 1e-9 * heaviest)
-    direction, weights = np.where(seen[..., None], direction, 0.0), np.where(seen, weights, 0.0)
+    seen = np.isfinite(direction).all(-1) & np.isfinite(weight) & (weight > 1e-9 * heaviest)
+    direction, weight = np.where(seen[..., None], direction, 0.0), np.where(seen, weight, 0.0)
     solid = _solid(direction, seen, min_angle)
     # About their middle, or the coordinates of a far-off world would eat the digits.
     middle = origin.mean(0)
-    origin = origin - middle
-    focal = np.broadcast_to(_f64(focal), (len(flat),))[:, None]
-    points = _nearest(origin, direction, weights, solid)
+    origin = (origin - middle)[:, None]
+    points = _nearest(origin, direction, weight, solid)
     for _ in range(passes - 1):
         reach = np.sqrt(sum((points[:, axis] - origin[..., axis]) ** 2 for axis in range(3)))
-        reach = np.maximum(reach, 1e-6)
-        points = _nearest(origin, direction, weights * (focal / reach) ** 2, solid)
+        points = _nearest(origin, direction, weight * (focal[:, None] / np.maximum(reach, 1e-6)) ** 2, solid)
     ahead = sum((points[:, axis] - origin[..., axis]) * direction[..., axis] for axis in range(3))
     behind = (ahead <= 0) & seen
-    return np.where((solid & ~behind.any(0))[:, None], points + middle, np.nan).reshape(*lead, 3)
+    return np.where((solid & ~behind.any(0))[:, None], points + middle, np.nan)
 
 
 def _solid(direction: Floats, seen: Bools, min_angle: float) -> Bools:

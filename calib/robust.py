@@ -16,7 +16,7 @@ from calib.geometry import Floats
 from calib.rig import Rig
 
 GATE = 3.5  # standard deviations: of two-dimensional normal residuals, 0.2 % are larger
-_STEPS = 5
+_STEPS = 4
 _SOFTNESS = 1.4  # kernel scale over gate: sharper ones jump between subsets of views that disagree slightly
 _MOST_PAIRS = 28  # all pairs of 8 views; with more views, those of the least noise
 
@@ -67,8 +67,10 @@ class _Seen:
 
     bare: Floats
     """(C, N, 2) undistorted coordinates."""
+    direction: Floats
+    """(C, N, 3) of the rays in the world, unit vectors."""
     metric: Floats
-    """(C, N, 2, 2) px by them."""
+    """(C, N, 2, 2) px by undistorted coordinates."""
     weight: Floats
     """(C, N) 1/px^2, 0 where unseen."""
 
@@ -77,15 +79,17 @@ class _Seen:
         bare = rig.undistort(xy)
         seen = np.isfinite(bare).all(-1) & (noise_px > 0)
         weight = np.where(seen, 1 / np.where(seen, noise_px, 1) ** 2, 0)
-        return cls(bare, rig.pixels_per_ray(bare), weight)
+        direction = geometry.rays(bare, rig.cam_from_world[:, None])[1]
+        return cls(bare, direction, rig.pixels_per_ray(bare), weight)
 
     def __getitem__(self, points: NDArray[np.int64]) -> "_Seen":
-        return _Seen(self.bare[:, points], self.metric[:, points], self.weight[:, points])
+        every = (self.bare, self.direction, self.metric, self.weight)
+        return _Seen(*(part[:, points] for part in every))
 
     def by(self, rig: Rig, views: list[int]) -> Floats:
         """Points (N, 3) by some of the views alone."""
-        pose, focal = rig.cam_from_world[views], rig.focal[views]
-        return geometry.triangulate(self.bare[views], self.weight[views], pose, focal)
+        places, focal = rig.positions[views], rig.focal[views]
+        return geometry.meeting_points(places, self.direction[views], self.weight[views], focal, passes=2)
 
 
 def pair_points(rig: Rig, xy: ArrayLike, noise_px: ArrayLike, gate: float = GATE) -> Floats:

@@ -8,8 +8,6 @@ construction. The work is cubic in the number of nodes at most and does not depe
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,15 +36,17 @@ def contracted(evidence: Floats) -> NDArray[np.int64]:
 
 
 def pairs_within(group: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """All pairs (P,), (P,) of members (N,) of the same group."""
+    """All pairs (P,), (P,) of members (N,) of the same group, the earlier member first."""
     order = np.argsort(group, kind="stable")
-    bounds = np.flatnonzero(np.diff(group[order], prepend=-1, append=-1))
-    first, second = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for low, high in pairwise(bounds.tolist()):
-        a, b = np.triu_indices(high - low, 1)
-        first.append(order[low + a])
-        second.append(order[low + b])
-    return np.concatenate(first), np.concatenate(second)
+    first = np.flatnonzero(np.diff(group[order], prepend=-1))
+    size = np.diff(first, append=len(order))
+    one, other = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for count in np.unique(size[size > 1]).tolist():
+        a, b = np.triu_indices(count, 1)
+        start = first[size == count, None]
+        one.append(order[start + a].ravel())
+        other.append(order[start + b].ravel())
+    return np.concatenate(one), np.concatenate(other)
 
 
 def assigned(score: Floats, view: NDArray[np.integer], seen: NDArray[np.bool_]) -> NDArray[np.int64]:

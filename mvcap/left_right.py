@@ -32,25 +32,31 @@ def put_right(rows: Detections2D, rig: Rig) -> Detections2D:
     if not len(mine):
         return rows
     found, kind = rows[mine], rows.skeleton
-    rays = BodyRays.of(found, rig)
-    _, group = np.unique(np.stack([found.frame, found.person], -1), axis=0, return_inverse=True)
-    first, second = _pairs(group, rays.view)
-    wrong = np.nan_to_num(gaps(rays, first, second).evidence()) < _WRONG
-    paired = kind.mirror != np.arange(len(kind))
-    doubtful = np.unique(group[first[(wrong & wrong[:, kind.mirror] & paired).any(1)]])
-    if not len(doubtful):
+    group = found.frame.astype(np.int64) * (int(found.person.max()) + 1) + found.person
+    asked = np.flatnonzero(_doubtful(found.of_body(), group, rig))
+    if not len(asked):
         return rows
-    asked = np.flatnonzero(np.isin(group, doubtful))
     swap = np.zeros(found.score.shape, np.bool_)
-    _whole(asked, group, rays, swap, kind)
-    _limbs(asked, group, rays, swap, kind)
+    rays = BodyRays.of(found[asked], rig)
+    some = np.zeros(rays.seen.shape, np.bool_)
+    _whole(group[asked], rays, some, kind)
+    _limbs(group[asked], rays, some, kind)
+    swap[asked] = some
     return _exchanged(rows, mine, swap) if swap.any() else rows
 
 
-def _whole(member: Ints, group: Ints, rays: BodyRays, swap: Flags, kind: Skeleton) -> None:
-    """Exchange whole rows of ``member`` in ``swap`` (M, J) where pairs of views fit better so."""
-    first, second = _pairs(group[member], rays.view[member])
-    first, second = member[first], member[second]
+def _doubtful(rows: Detections2D, group: Ints, rig: Rig) -> Flags:
+    """Which rows (M,) are of bodies in which a pair of views contradicts itself about a joint and its mirror joint."""
+    rays, mirror = BodyRays.of(rows, rig), rows.skeleton.mirror
+    first, second = _pairs(group, rays.view)
+    wrong = np.nan_to_num(gaps(rays, first, second).evidence()) < _WRONG
+    both = wrong & wrong[:, mirror] & (mirror != np.arange(len(mirror)))
+    return np.isin(group, group[first[both.any(1)]])
+
+
+def _whole(group: Ints, rays: BodyRays, swap: Flags, kind: Skeleton) -> None:
+    """Exchange whole rows in ``swap`` (M, J) where pairs of views fit better so."""
+    first, second = _pairs(group, rays.view)
     mirrored = rays.exchanged(np.ones(len(rays.view), bool), kind.mirror)
     same = total(gaps(rays, first, second).evidence()[:, kind.body])
     crossed = total(gaps(rays, first, second, mirrored).evidence()[:, kind.body]) - EXCHANGE_NATS
@@ -81,13 +87,12 @@ def _minority(count: int, first: Ints, second: Ints, gain: Floats) -> Flags:
     return np.asarray(~best if 2 * best.sum() > count or (2 * best.sum() == count and best[0]) else best)
 
 
-def _limbs(member: Ints, group: Ints, rays: BodyRays, swap: Flags, kind: Skeleton) -> None:
-    """Exchange parts of the rows ``member`` in ``swap`` (M, J) where they fit the body of the other views better."""
-    parts = _parts(kind)
-    mirror = kind.mirror
+def _limbs(group: Ints, rays: BodyRays, swap: Flags, kind: Skeleton) -> None:
+    """Exchange parts of rows in ``swap`` (M, J) where they fit the body of the other views better."""
+    parts, mirror = _parts(kind), kind.mirror
+    numbers, own = np.unique(group, return_inverse=True)
     for _ in range(2):
-        now = _swapped(rays[member], swap[member], mirror)
-        numbers, own = np.unique(group[member], return_inverse=True)
+        now = _swapped(rays, swap, mirror)
         bodies = bodies_of(now, own, unknown(len(numbers), len(kind)))
         same, crossed = _fit(now, bodies, mirror)
         gain = np.stack([_gain(same, crossed, part) for part in parts], axis=1)
@@ -96,9 +101,9 @@ def _limbs(member: Ints, group: Ints, rays: BodyRays, swap: Flags, kind: Skeleto
         if not len(worth):
             return
         # One row of a body at a time: the worst may be what makes the others look wrong.
-        _, leader = np.unique(own[worth[np.argsort(-gain.max(1)[worth], kind="stable")]], return_index=True)
-        for at in worth[np.argsort(-gain.max(1)[worth], kind="stable")][leader]:
-            swap[member[at], parts[best[at]]] ^= True
+        worth = worth[np.argsort(-gain.max(1)[worth], kind="stable")]
+        for row in worth[np.unique(own[worth], return_index=True)[1]]:
+            swap[row, parts[best[row]]] ^= True
 
 
 def _fit(rays: BodyRays, bodies: Bodies, mirror: NDArray[np.int64]) -> tuple[Floats, Floats]:

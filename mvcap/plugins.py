@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -83,6 +83,10 @@ class Associator(Protocol):
         ...
 
 
+def _nothing() -> NDArray[np.float64]:
+    return np.zeros(())
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What is known of one person beside the poses."""
@@ -93,6 +97,10 @@ class Evidence:
     rate_hz: float
     limb_length_m: NDArray[np.float64]
     """(B',) the person's length of each of ``skeleton.limbs`` over the whole take; NaN where unknown."""
+    limb_sigma: NDArray[np.float64] = field(default_factory=_nothing)
+    """(B',), or one number for all: by what share of it a limb's length differs from moment to moment."""
+    calibration_px: NDArray[np.float64] = field(default_factory=_nothing)
+    """(C,), or one number for all: how far each view's rays are off beyond the noise of the pixels, at all frames."""
 
 
 class Refiner(Protocol):

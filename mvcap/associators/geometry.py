@@ -24,6 +24,7 @@ from mvcap.space_time_graph import GraphConfig, first_calibration, solve
 from mvcap.structures.detections import Detections2D
 
 _ALIKE = 0.8  # share of joints within their noise of each other that makes a copy
+_CLOSE_RAD = 0.1  # further apart in a view, nothing is a copy
 _RUN = 8  # calm frames that are looked at together at most
 _TRIED = 8  # frames from which the worth of the calibration is guessed at first
 
@@ -82,6 +83,9 @@ def _originals(rows: Detections2D, rays: BodyRays) -> NDArray[np.int64]:
     first, second = pairs_within(place)
     if not len(first):
         return original
+    middle = rays.direction.sum(1) / np.maximum(rays.seen.sum(1), 1)[:, None]
+    close = ((middle[first] - middle[second]) ** 2).sum(-1) < _CLOSE_RAD**2
+    first, second = first[close], second[close]
     both = rays.seen[first] & rays.seen[second]
     apart = ((rays.direction[first] - rays.direction[second]) ** 2).sum(-1)
     near = (apart < rays.variance[first] + rays.variance[second]) & both

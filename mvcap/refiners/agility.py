@@ -30,7 +30,8 @@ _REACH: Mapping[str, int] = {
 _LASTS_S = 0.12  # how long an acceleration lasts
 _USUAL_MPS2, _LEAST_MPS2 = 3.0, 0.5  # mean accelerations of that length
 _SPEED_MPS = 3.0
-_UNKNOWN_M = 10.0
+_UNKNOWN_M = 10.0  # nothing is thought to move further between two frames, however far apart they are
+_BODY_MPS2 = 10.0  # mean accelerations of a whole body that may start and stop while nobody sees it
 _DECISIVE = 30.0  # no single frame says more than this logarithm against a strength
 _ROUNDS = 3
 _IMPOSSIBLE = 5.0  # standard deviations from where any human motion could have taken a joint
@@ -45,10 +46,29 @@ def accelerations(skeleton: Skeleton, point: Floats, variance: Floats, rate_hz: 
     fits = _fits(point, variance, rate_hz, LADDER)
     reach = [max(_REACH.get(part, 0) for part in joint.split("_")) for joint in skeleton.joints]
     expected = -(np.log(LADDER[:, None] / (_TORSO_MPS2 * (1 + np.array(reach)))) ** 2) / (2 * _SPREAD**2)
-    belief = _beliefs(fits, expected, 1 / (_DWELL_S * rate_hz))
+    belief = _beliefs(fits, expected, -np.expm1(-1 / (_DWELL_S * rate_hz)))
     strength = np.exp((belief * np.log(LADDER)[:, None]).sum(1))
     away = np.clip(_distance(np.isfinite(point[..., 0])) / (_LASTS_S * rate_hz), 0, 1)
     return np.asarray(strength * np.maximum(_unseen(point, variance, rate_hz) / strength, 1) ** away)
+
+
+def lost(span: Floats, rate_hz: float) -> Floats:
+    """Variance m^2 of where a body is that nobody sees, however still it stood; ``span`` as ``open_span`` has it."""
+    return np.asarray(span**3 / 3 * _BODY_MPS2**2 * (1 + 2 * _LASTS_S * rate_hz) / rate_hz**4)
+
+
+def open_span(seen: Bools) -> tuple[Floats, Bools]:
+    """Frames (T, J) that acceleration had to carry each joint off, and whether it was seen both before and after.
+
+    A joint that accelerates at random and was seen a frames before and b frames after has (ab)^3 / 3(a + b)^3 times the
+    variance of one frame's second difference, and a^3 / 3 times after it was seen last: the span is the cube's root.
+    """
+    frames = np.arange(len(seen))[:, None]
+    never = 10.0 * len(seen) + 1e6
+    before = frames - np.maximum.accumulate(np.where(seen, frames, -never), axis=0)
+    after = np.minimum.accumulate(np.where(seen, frames, never)[::-1], axis=0)[::-1] - frames
+    between = (before < never) & (after < never - len(seen))
+    return np.where(between, before * after / np.maximum(before + after, 1), np.minimum(before, after)), between
 
 
 def _distance(known: Bools) -> Floats:
@@ -112,7 +132,7 @@ def _fits(point: Floats, variance: Floats, rate_hz: float, ladder: Floats) -> Fl
 
 def _predicted(point: Floats, variance: Floats, rate_hz: float, ladder: Floats) -> tuple[Floats, Floats]:
     """Mean (T, K, J, 3) and variance (T, K, J) of each point as all other frames predict it."""
-    q = (ladder**2 / rate_hz**4)[:, None]
+    q = np.minimum(ladder**2 / rate_hz**4, _UNKNOWN_M**2)[:, None]
     both = [np.concatenate([one, one[::-1]], axis=1) for one in (point, variance)]
     place, speed, a, b, d = _filtered(both[0], both[1], q, rate_hz)
     joints = point.shape[1]
@@ -142,7 +162,7 @@ def _filtered(
     covs = np.empty((3, *shape))
     x = np.broadcast_to(y[known.argmax(0), np.arange(joints)], (*shape[1:], 3)).copy()
     v = np.zeros_like(x)
-    a, b, d = np.full(shape[1:], _UNKNOWN_M**2), np.zeros(shape[1:]), np.full(shape[1:], (_SPEED_MPS / rate_hz) ** 2)
+    a, b, d = np.full(shape[1:], _UNKNOWN_M**2), np.zeros(shape[1:]), np.full(shape[1:], min(_SPEED_MPS / rate_hz, _UNKNOWN_M) ** 2)
     for frame in range(frames):
         if frame:
             x = x + v

@@ -41,11 +41,12 @@ class Bones:
 
 
 def bones_of(
-    skeleton: Skeleton, limb_length_m: Floats, point: Floats, variance: Floats, limb_sigma: float, rate_hz: float
+    skeleton: Skeleton, limb_length_m: Floats, point: Floats, variance: Floats, limb_sigma: Floats, rate_hz: float
 ) -> Bones:
     """Limbs with the lengths given, those unknown from what is usual, and soft bones with their length in the window.
 
-    ``point`` (T, J, 3) m with ``variance`` (T, J). A posture lasts, so that frames in a row err together: the
+    ``point`` (T, J, 3) m with ``variance`` (T, J); ``limb_sigma`` (B',) is how constant each limb is, as a share of its
+    length. A posture lasts, so that frames in a row err together: the
     deviation of one frame is larger by the root of the frames that do.
     """
     together = np.sqrt(1 + 2 * _POSTURE_S * rate_hz)

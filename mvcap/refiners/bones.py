@@ -44,7 +44,7 @@ class BonesConfig:
     """Settings of the refiner ``bones``."""
 
     limb_sigma: float = 0.005
-    """Standard deviation of a limb's length while a posture lasts, as a share of it."""
+    """Standard deviation of a limb's length while a posture lasts, as a share of it; what the take shows adds to it."""
     outlier_sigma: float = 3.5
     """Distance of a view's joint, in standard deviations, from which on it is not used."""
     fill_m: float = 0.12
@@ -90,6 +90,7 @@ class _Problem:
     """(T, J) whether there is a point to start from."""
     start: Floats
     """(T, J, 3) m"""
+    rate_hz: float
     stiffness: Floats
     """(T, J) weight of the squared second difference, 1/m^2"""
     bones: anatomy.Bones
@@ -104,7 +105,8 @@ class _Problem:
         strange = agility.impossible(sights.point, variance, rate_hz)
         point = np.where(strange[..., None], np.nan, sights.point)
         strength = agility.accelerations(poses.skeleton, point, variance, rate_hz)
-        bones = anatomy.bones_of(poses.skeleton, evidence.limb_length_m, point, variance, config.limb_sigma, rate_hz)
+        sigma = np.hypot(config.limb_sigma, np.broadcast_to(evidence.limb_sigma, evidence.limb_length_m.shape))
+        bones = anatomy.bones_of(poses.skeleton, evidence.limb_length_m, point, variance, sigma, rate_hz)
         floor = anatomy.floor_holds(poses.skeleton, point)
         measured = np.asarray(np.isfinite(point[..., 0]))
         stiffness = rate_hz**4 / strength**2
@@ -115,6 +117,7 @@ class _Problem:
             scale,
             measured,
             start_of(poses.skeleton, sights, point, scale, rate_hz),
+            rate_hz,
             stiffness,
             bones,
             floor,
@@ -179,7 +182,8 @@ def _rows(poses: Poses3D, problem: _Problem, x: Floats, cov: Floats) -> Poses3D:
     sigma = np.sqrt(np.maximum(np.linalg.eigvalsh(cov)[..., -1], 0))
     provenance = np.where(views == 1, Provenance.ONE_VIEW, Provenance.MEASURED)
     provenance = np.where(seen, provenance, _unseen(seen, problem.stiffness, config.fill_m))
-    kept = (provenance == Provenance.MEASURED) | (sigma < config.fill_m)
+    kept = _believed((provenance == Provenance.MEASURED) | (sigma < config.fill_m), seen, config, problem.rate_hz)
+    cov = cov + sights.common_covariance(x, problem.noise_scale, used)
     score, error_px, given_views = _evidence(poses, sights, used, np.where(seen, off * problem.noise_scale, np.nan))
     near = _nearest_value(score, seen)
     unsure = 0.5 * near * np.clip(1 - sigma / max(config.fill_m, 1e-9), 0.02, 1)
@@ -221,19 +225,23 @@ def _evidence(poses: Poses3D, sights: Sights, used: Bools, off: Floats) -> tuple
 def _unseen(seen: Bools, stiffness: Floats, fill_m: float) -> Ints:
     """Provenance (T, J) of joints where they are not seen: between sights, before or after them, or far from any.
 
-    A joint that accelerates at random and was seen a frames before and b frames after has the variance
-    (ab)^3 / 3(a + b)^3 of one frame's second difference, and a^3 / 3 after it was seen last: where this alone leaves
-    too much open, what is known of it comes from the rest of the body.
+    Where a joint's acceleration alone leaves too much open, what is known of it comes from the rest of the body.
     """
-    frames = np.arange(len(seen))[:, None]
-    never = 10.0 * len(seen) + 1e6
-    before = frames - np.maximum.accumulate(np.where(seen, frames, -never), axis=0)
-    after = np.minimum.accumulate(np.where(seen, frames, never)[::-1], axis=0)[::-1] - frames
-    between = (before < never) & (after < never - len(seen))
-    shorter = np.minimum(before, after)
-    span = np.where(between, before * after / np.maximum(before + after, 1), shorter)
+    span, between = agility.open_span(seen)
     far = span**3 / (3 * stiffness) > fill_m**2
     return np.where(far, Provenance.PRIOR, np.where(between, Provenance.INTERPOLATED, Provenance.PREDICTED))
+
+
+def _believed(kept: Bools, seen: Bools, config: BonesConfig, rate_hz: float) -> Bools:
+    """Which joints (T, J) are kept, of frames at which nobody sees the person those alone that hardly can be wrong.
+
+    These are close to sights in time, and most of the body is known.
+    """
+    sighted = seen.any(-1, keepdims=True)
+    far = agility.lost(agility.open_span(sighted)[0], rate_hz) > config.fill_m**2
+    count = kept.sum(-1, keepdims=True)
+    whole = 2 * count >= _nearest_value(count, sighted)
+    return np.asarray(kept & (sighted | (whole & ~far)))
 
 
 def _nearest_value(values: Floats, seen: Bools) -> Floats:

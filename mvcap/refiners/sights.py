@@ -16,6 +16,7 @@ Bools = NDArray[np.bool_]
 
 _SMALLEST_M = 0.002  # no joint that is given without its pixels is known better than this
 _LEAST_PX = 0.05
+_UNKNOWN_M = 10.0
 _OUTSIDE = 4.0  # times the stated noise: of two-dimensional normal residuals, 0.03 % are further off
 _NOISE_RANGE = (0.5, 4.0)  # how far the noise may be from what was stated
 _ENOUGH = 200  # degrees of freedom from which on the residuals are asked about the noise
@@ -39,6 +40,8 @@ class Sights:
     """(C, T, J) standard deviation along each axis."""
     score: Floats
     """(C, T, J) of the detections, 0 where unseen."""
+    calibration_px: Floats
+    """(C,) how far the rays of each view are off at all frames."""
 
     @classmethod
     def of(cls, poses: Poses3D, evidence: Evidence) -> Sights:
@@ -51,7 +54,8 @@ class Sights:
         point[there] = poses.xyz[row[there]]
         cov[there] = full_covariance(poses.cov[row[there]].astype(np.float64))
         point[~np.isfinite(cov).all((-1, -2))] = np.nan
-        return cls(evidence.rig, first, row, point, cov, *_pixels(poses, evidence, first, shape))
+        calibration_px = np.broadcast_to(evidence.calibration_px, len(evidence.rig))
+        return cls(evidence.rig, first, row, point, cov, *_pixels(poses, evidence, first, shape), calibration_px)
 
     @property
     def seen(self) -> Bools:
@@ -66,12 +70,8 @@ class Sights:
     def of_joints(self, joints: NDArray[np.int64]) -> Sights:
         """Return the same of some joints only."""
         mine = (self.point[:, joints], self.cov[:, joints])
-        return Sights(self.rig, self.first, self.row, *mine, *(at[:, :, joints] for at in self.pictures))
-
-    @property
-    def pictures(self) -> tuple[Floats, Floats, Floats]:
-        """Pixels, their noise and scores."""
-        return self.xy, self.noise_px, self.score
+        pictures = (at[:, :, joints] for at in (self.xy, self.noise_px, self.score))
+        return Sights(self.rig, self.first, self.row, *mine, *pictures, self.calibration_px)
 
     def noise_scale(self) -> float:
         """Noise of the pixels over what was stated for it, from how well the views agree on the points given.
@@ -113,6 +113,22 @@ class Sights:
         self._add_given(out, gradient, x, np.full(x.shape[:2], np.inf))
         return out
 
+    def common_covariance(self, x: Floats, noise_scale: float, used: Bools) -> Floats:
+        """Covariance (T, J, 3, 3) m^2 that a wrong calibration gives joints x (T, J, 3) seen by the views used (C, T, J).
+
+        It is the same from frame to frame, so that no number of them makes it less: errors of ``calibration_px`` go
+        through the triangulation, and a joint that nobody sees has what it had when it was seen.
+        """
+        if not self.calibration_px.any():
+            return np.zeros((*x.shape, 3))
+        _, slope = self.rig.project_with_jacobian(x)
+        sigma, nothing = (self.noise_px * noise_scale)[..., None, None], np.zeros(self.xy.shape)
+        information, _ = _summed(slope / sigma, nothing, used.astype(np.float64))
+        off = used * self.calibration_px[:, None, None] ** 2
+        moved, _ = _summed(slope / sigma**2, nothing, off)
+        spread = np.linalg.inv(information + np.eye(3) / _UNKNOWN_M**2)
+        return _carried_on(spread @ moved @ spread, used.any(0))
+
     def _add_given(self, information: Floats, gradient: Floats, x: Floats, kernel: Floats) -> None:
         at = np.nonzero(self.given & np.isfinite(x[..., 0]))
         if len(at[0]):
@@ -122,6 +138,21 @@ class Sights:
             precision /= ((1 + square / kernel[at] ** 2) ** 2)[:, None, None]
             information[at] += precision
             gradient[at] += np.einsum("nij,nj->ni", precision, off)
+
+
+def _carried_on(cov: Floats, seen: Bools) -> Floats:
+    """Covariances (T, J, 3, 3), of joints that are not seen those of the frame before at which they were, or after.
+
+    A joint that never is seen has the mean of the others.
+    """
+    frames = np.arange(len(seen))[:, None]
+    before = np.maximum.accumulate(np.where(seen, frames, -1), axis=0)
+    at = np.where(before >= 0, before, seen.argmax(0))
+    out = cov[at, np.arange(seen.shape[1])]
+    never = ~seen.any(0)
+    if never.any() and not never.all():
+        out[:, never] = out[:, ~never].mean(1, keepdims=True)
+    return out
 
 
 def _summed(slope: Floats, off: Floats, weight: Floats) -> tuple[Floats, Floats]:

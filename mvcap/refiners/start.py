@@ -41,6 +41,8 @@ def _joined(point: Floats, known: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     A joint that is never measured is in the body's middle.
     """
     there = np.flatnonzero(known.any(-1))
+    if not len(there):
+        return np.zeros((len(point), 3)), np.zeros(point.shape)
     frames = np.arange(len(point))
 
     def along(at: NDArray[np.int64], values: Floats) -> Floats:

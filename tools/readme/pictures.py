@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ LEFT, RIGHT, MIDDLE = "#56b4e9", "#e69f00", "#f2f2f2"
 INK, FAINT, HALVES = "#303030", "#9a9a9a", ("#7a1fa2", "#b8860b")
 THREE_D = ("estimate", "associate", "triangulate", "track", "refine")
 TRAIL_S = 0.8
-DEMO_VIEW, DEMO_OTHER, DEMO_PERSON, DEMO_FRAME = 1, 3, 1, 74
+DEMO_VIEW, DEMO_OTHER, DEMO_FRAME = 1, 3, 74
 
 
 def main() -> None:
@@ -54,7 +55,7 @@ def main() -> None:
 
 
 def crossing(work: Path, out: Path) -> Path:
-    """Five people who cross among eight cameras: their ways from above, and a view at the moment it sees least of them."""
+    """Five people who cross among eight cameras: their ways from above, and the view and moment that hide most."""
     session = generated(work / "crossing", "HIDING")
     poses, found = whole(session, "refine"), whole(session, "associate")
     persons = np.unique(poses.person)
@@ -109,7 +110,7 @@ def exchange(work: Path, out: Path) -> Path:
     mine = before.person == person_at(before, DEMO_VIEW)
     others = after[mine & (after.view != DEMO_VIEW)]
     truth = of_views(others, session)
-    figure = blank(12, 6.3)
+    figure = blank(12, 5.55)
     shown = ((DEMO_OTHER, after, "another view"), (DEMO_VIEW, before, "as detected"), (DEMO_VIEW, after, "put right"))
     for axes, (view, table, words) in zip(figure.subplots(1, 3), shown, strict=True):
         camera = session.rig.cameras[view]
@@ -235,7 +236,7 @@ def most_even(rows: Detections2D) -> tuple[int, int, int]:
     there = (rows.score > 0).sum(1)
     best, at = 0, (0, 0, 0)
     order = np.lexsort((rows.person, rows.view, rows.frame))
-    for a, b in zip(order[:-1], order[1:], strict=True):
+    for a, b in pairwise(order.tolist()):
         key = [(int(rows.frame[one]), int(rows.view[one]), int(rows.person[one])) for one in (a, b)]
         if key[0] == key[1] and key[0][2] >= 0 and min(there[a], there[b]) > best:
             best, at = min(there[a], there[b]), key[0]
