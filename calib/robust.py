@@ -5,6 +5,7 @@ A point starts from all its views; where a view disagrees, from the pair of view
 expected noise and weighted by the kernel of Geman and McClure (1987), which forgets what is far off.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -16,9 +17,11 @@ from calib.geometry import Floats
 from calib.rig import Rig
 
 GATE = 3.5  # standard deviations: of two-dimensional normal residuals, 0.2 % are larger
+_STATED = 6.0
 _STEPS = 4
 _SOFTNESS = 1.4  # kernel scale over gate: sharper ones jump between subsets of views that disagree slightly
-_MOST_PAIRS = 28  # all pairs of 8 views; with more views, those of the least noise
+_MOST_VIEWS = 8  # of which every pair is tried; where more see a point, those of the least noise
+_BELIEF = 3.0  # degrees of freedom that the stated noise counts for beside the residuals, or luck would widen two views
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,12 +102,14 @@ def pair_points(rig: Rig, xy: ArrayLike, noise_px: ArrayLike, gate: float = GATE
     pair agrees too, there is nothing in the pixels to tell which pair is right.
     """
     seen = _Seen.of(rig, np.asarray(xy, np.float64), np.asarray(noise_px, np.float64))
-    out = []
-    for two in _pairs(seen.weight):
-        points = seen.by(rig, two)
-        agree = np.asarray((_normal(rig, points, seen)[two] <= gate).all(0) & (seen.weight[two] > 0).all(0))
-        out.append(np.where(agree[:, None], points, np.nan))
-    return np.stack(out, axis=1)
+    tried = list(_pairs(seen.weight))
+    out = np.full((seen.weight.shape[1], len(tried), 3), np.nan)
+    for number, (two, at) in enumerate(tried):
+        some = seen[at]
+        points = some.by(rig, two)
+        agree = np.asarray((_normal(rig, points, some)[two] <= gate).all(0))
+        out[at, number] = np.where(agree[:, None], points, np.nan)
+    return out
 
 
 def _start(rig: Rig, seen: _Seen, gate: float) -> Floats:
@@ -116,19 +121,23 @@ def _start(rig: Rig, seen: _Seen, gate: float) -> Floats:
         return points
     asked = seen[doubtful]
     best = np.asarray((np.minimum(normal[:, doubtful], gate) ** 2).sum(0))
-    for two in _pairs(asked.weight):
-        trial = asked.by(rig, two)
-        cost = _cost(rig, trial, asked, gate)
-        better = cost < best
-        points[doubtful[better]], best[better] = trial[better], cost[better]
+    for two, at in _pairs(asked.weight):
+        some = asked[at]
+        trial = some.by(rig, two)
+        cost = _cost(rig, trial, some, gate)
+        better = cost < best[at]
+        points[doubtful[at[better]]], best[at[better]] = trial[better], cost[better]
     return points
 
 
-def _pairs(weight: Floats) -> list[list[int]]:
-    """Pairs of views to try, the ones with the most weight first."""
-    total = weight.sum(1)
-    pairs = [[a, b] for a, b in combinations(range(len(weight)), 2)]
-    return sorted(pairs, key=lambda pair: -min(total[pair]))[:_MOST_PAIRS]
+def _pairs(weight: Floats) -> Iterator[tuple[list[int], NDArray[np.int64]]]:
+    """Pairs of views to try for points that both see, weight (C, N), and which points of N."""
+    rank = np.argsort(np.argsort(-weight, axis=0, kind="stable"), axis=0)
+    kept = (weight > 0) & (rank < _MOST_VIEWS)
+    for a, b in combinations(range(len(weight)), 2):
+        at = np.flatnonzero(kept[a] & kept[b])
+        if len(at):
+            yield [a, b], at
 
 
 def _normal(rig: Rig, points: Floats, seen: _Seen) -> Floats:
@@ -223,9 +232,12 @@ def _information(slope: Floats, weight: Floats) -> tuple[Floats, ...]:
 
 
 def _covariance(precision: Floats, normal: Floats, used: NDArray[np.bool_]) -> Floats:
-    """Covariance (N, 3, 3): the inverse precision, widened where residuals are larger than the noise explains."""
+    """Covariance (N, 3, 3): the inverse precision times how large residuals are beside the noise.
+
+    A few residuals tell that only roughly: the noise as stated counts as much as ``_STATED`` of them.
+    """
     size = np.trace(precision, axis1=-2, axis2=-1)
     safe = precision + np.eye(3) * np.where(size > 0, 1e-9 * size, 1)[:, None, None]
-    freedom = np.maximum(2 * used.sum(0) - 3, 1)
-    spread = np.where(used, normal**2, 0).sum(0) / freedom
-    return np.asarray(np.linalg.inv(safe) * np.maximum(spread, 1)[:, None, None])
+    freedom = np.maximum(2 * used.sum(0) - 3, 0)
+    factor = (_STATED + np.where(used, normal**2, 0).sum(0)) / (_STATED + freedom)
+    return np.asarray(np.linalg.inv(safe) * factor[:, None, None])

@@ -28,10 +28,10 @@ _KNOWN_M = 0.6  # a joint less well known than this does not tell who is who
 _LEAST_M = 0.003
 _SOFTNESS2 = 4.0**2  # kernel scale squared, standard deviations
 _ROUNDS = 3
-_SURPRISE = 3.0  # a squared distance beyond so many times the expected is an outlier
+_SURPRISE = 4.0  # a squared distance beyond so many times the expected is an outlier
 LEARN_EVERY = 4  # frames, between looks at what the calibration is worth
-_GUESS = 5  # looks that the first guess counts for
-_LEAST_RATE = 0.02
+_GUESS = 4  # looks that the first guess counts for
+_LEAST_RATE = 0.05
 
 
 @dataclass(frozen=True)

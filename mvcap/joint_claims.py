@@ -67,11 +67,14 @@ def moves(evidence: Floats, group: Ints, view: NDArray[np.integer]) -> Moves:
     row, body, joint = np.nonzero(free)
     out: list[tuple[int, int, int, int]] = []
     moved: set[tuple[int, int]] = set()
+    given: set[tuple[int, int, int]] = set()
     for at in np.argsort(-fit[row, body, joint], kind="stable"):
         r, g, j = int(row[at]), int(body[at]), int(joint[at])
         mates = np.flatnonzero((group == g) & (view == view[r]))
         holder = mates[fit[mates, g, j] > -np.inf]
         if (r, j) in moved or any((int(mate), j) in moved for mate in mates):
+            continue
+        if not len(mates) and (int(view[r]), g, j) in given:
             continue
         if len(holder) and fit[r, g, j] < own[holder[0], j] + _BETTER:
             continue
@@ -83,6 +86,7 @@ def moves(evidence: Floats, group: Ints, view: NDArray[np.integer]) -> Moves:
             else -1
         )
         moved |= {(r, j), (to, j)}
+        given |= {(int(view[r]), g, j)} if to < 0 else set()
         out.append((r, j, to, g))
     # One joint alone makes no new person's part: it is as likely off, and there by chance.
     new = Counter((r, g) for r, _, to, g in out if to < 0)

@@ -3,7 +3,8 @@
 One view cannot tell; several can: joints as named do not fit the other views' rays, the exchanged ones do. Bodies are
 looked at in pairs of views first; only where some pair would fit better exchanged, a body is made of all views and
 every row of it tried against the body that the others make, as named and with the whole body, an arm or a leg, or the
-outer part of one, exchanged.
+outer part of one, exchanged. Two views that contradict each other make no body to try a third against: of so few, each
+row is tried against every other.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 _WRONG = -1.0  # evidence of a joint below which a pair of views contradicts itself
+_ENOUGH = 4  # views of which all but one are still sure of a body if one of them is wrong
 _CHAINS = (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle"))
 _BEYOND = {"wrist": ("pinky", "index", "thumb"), "ankle": ("heel", "toe")}
 
@@ -91,11 +93,14 @@ def _limbs(group: Ints, rays: BodyRays, swap: Flags, kind: Skeleton) -> None:
     """Exchange parts of rows in ``swap`` (M, J) where they fit the body of the other views better."""
     parts, mirror = _parts(kind), kind.mirror
     numbers, own = np.unique(group, return_inverse=True)
+    seen = np.zeros((len(numbers), int(rays.view.max(initial=0)) + 1), np.bool_)
+    seen[own, rays.view] = True
+    few = (seen.sum(1) < _ENOUGH)[own, None]
     for _ in range(2):
         now = _swapped(rays, swap, mirror)
         bodies = bodies_of(now, own, unknown(len(numbers), len(kind)))
-        same, crossed = _fit(now, bodies, mirror)
-        gain = np.stack([_gain(same, crossed, part) for part in parts], axis=1)
+        gained = np.where(few, _between(now, own, mirror), _fit(now, bodies, mirror))
+        gain = np.stack([_gain(gained, part) for part in parts], axis=1)
         best = gain.argmax(1)
         worth = np.flatnonzero(gain.max(1) > EXCHANGE_NATS)
         if not len(worth):
@@ -106,18 +111,28 @@ def _limbs(group: Ints, rays: BodyRays, swap: Flags, kind: Skeleton) -> None:
             swap[row, parts[best[row]]] ^= True
 
 
-def _fit(rays: BodyRays, bodies: Bodies, mirror: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """Evidence (M, J) for each row's joints in the body of the other views, as named and mirrored."""
+def _between(rays: BodyRays, group: Ints, mirror: NDArray[np.int64]) -> Floats:
+    """What each row's joints (M, J) gain with every other view if exchanged; 0 where nothing can be told."""
+    first, second = _pairs(group, rays.view)
+    mirrored = rays.exchanged(np.ones(len(rays.view), bool), mirror)
+    met, crossed = gaps(rays, first, second), gaps(rays, first, second, mirrored)
+    gain, out = np.nan_to_num(crossed.evidence() - met.evidence()), np.zeros(rays.seen.shape)
+    np.add.at(out, first, gain)
+    np.add.at(out, second, gain[:, mirror])
+    return out
+
+
+def _fit(rays: BodyRays, bodies: Bodies, mirror: NDArray[np.int64]) -> Floats:
+    """What each row's joints (M, J) gain in the body of the other views if exchanged; 0 where nothing can be told."""
     xyz, cov, known = bodies.without
     same = body_evidence(rays, xyz, cov, known)[:, 0]
     crossed = body_evidence(rays, xyz[:, :, mirror], cov[:, :, mirror], known[:, :, mirror])[:, 0]
-    return same, crossed[:, mirror]
+    return np.nan_to_num(crossed[:, mirror] - same)
 
 
-def _gain(same: Floats, crossed: Floats, part: NDArray[np.int64]) -> Floats:
+def _gain(gained: Floats, part: NDArray[np.int64]) -> Floats:
     """What exchanging the joints ``part`` gains each row (M,): only by joints that can be told both ways."""
-    difference = np.nan_to_num(crossed[:, part] - same[:, part])
-    return np.asarray(total(np.where(difference == 0, np.nan, difference)))
+    return np.asarray(total(np.where(gained[:, part] == 0, np.nan, gained[:, part])))
 
 
 def _swapped(rays: BodyRays, swap: Flags, mirror: NDArray[np.int64]) -> BodyRays:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.structures.artefact import Artefact
-from mvcap.structures.body import LIMB_SPREAD, SIDES_SPREAD, limb_lengths, mirror_limbs, typical_limbs
+from mvcap.structures.body import SIDES_SPREAD, limb_lengths, limb_spreads, mirror_limbs, typical_limbs
 from mvcap.structures.poses import Poses3D, full_covariance
 from mvcap.structures.skeleton import Skeleton, skeleton
 
@@ -17,7 +17,6 @@ _LONGEST_M = 1.5
 _BINS_PER_M, _COARSE_PER_M = 1000, 200
 _POSTURE_S = 1.0  # a limb looks as long as it does for about so long
 _LEVELS_M: Floats = 0.0015 * np.sqrt(2.0) ** np.arange(14)  # of the noise of a length, 1.5 mm to 0.14 m
-_NOISE_KNOWN = 0.1  # the noise of lengths is known no better than this share of it
 _LEAST_CONSTANT = 0.2
 _TRIED: Floats = np.concatenate([[0.0], np.geomspace(0.004, _LEAST_CONSTANT, 40)])
 
@@ -29,7 +28,8 @@ class Limbs:
     length_m: Floats
     """(B',) NaN for a limb that is never seen on either side."""
     sigma: Floats
-    """(B',) by what share of it a limb's length differs from moment to moment, beyond the noise."""
+    """(B',) by what share of it a limb may be longer or shorter while a posture lasts: what it is seen to vary beyond
+    the noise, and what is not known of its length."""
 
 
 def person_limbs(poses: Artefact[Poses3D], rate_hz: float) -> dict[int, Limbs]:
@@ -47,9 +47,13 @@ def person_limbs(poses: Artefact[Poses3D], rate_hz: float) -> dict[int, Limbs]:
         for person in np.unique(rows.person):
             mine = (rows.person == person)[:, None] & known
             held.setdefault(int(person), _Sights(len(kind.limbs))).add(length, variance, mine)
-    return {
-        person: Limbs(_weighed(kind, *sights.medians(rate_hz)), sights.inconstancy()) for person, sights in held.items()
-    }
+    out = {}
+    for person, sights in held.items():
+        length, doubt = _weighed(kind, *sights.medians(rate_hz))
+        # What is not known of a length is no reason for it to change: it counts as the error of one frame.
+        sigma = np.hypot(sights.inconstancy(), doubt / np.sqrt(1 + _POSTURE_S * rate_hz))
+        out[person] = Limbs(length, np.minimum(sigma, _LEAST_CONSTANT))
+    return out
 
 
 def _measured(rows: Poses3D) -> tuple[Floats, Floats]:
@@ -110,7 +114,7 @@ class _Sights:
         for limb in np.flatnonzero(sights > 1):
             used = np.flatnonzero(self.count[limb].any(-1))
             count, off = self.count[limb, used].astype(np.float64), (place[used] - middle[limb])[:, None, None]
-            doubt = 1 + _NOISE_KNOWN + 2 / np.sqrt(sights[limb])
+            doubt = 1 + 1 / np.sqrt(sights[limb])
             variance = doubt**2 * noise[:, None] + (_TRIED * middle[limb]) ** 2
             fits = (np.exp(-(off**2) / (2 * variance)) * count[..., None]).sum((0, 1)) / sights[limb]
             enough = fits >= np.sqrt(0.5)
@@ -128,17 +132,22 @@ def _quantiles(counts: Floats, share: float) -> Floats:
     return np.asarray(np.where(below[:, -1] > 0, (bin_ + inside) / _BINS_PER_M, np.nan))
 
 
-def _weighed(kind: Skeleton, length: Floats, sigma: Floats) -> Floats:
-    """Lengths (B',) m: what is seen, the mirror image and what is usual, by their precision; NaN if never seen."""
+def _weighed(kind: Skeleton, length: Floats, sigma: Floats) -> tuple[Floats, Floats]:
+    """Lengths (B',) m: what is seen, the mirror image and what is usual, by their precision; NaN if never seen.
+
+    With them their standard deviation as a share of them, 0 where there is none.
+    """
     usual, known = typical_limbs(kind), np.isfinite(length)
     if not known.any():
-        return length
+        return length, np.zeros(len(length))
     ratio, surest = length / usual, np.argsort(np.where(known, sigma / usual, np.inf))
     scale = float(np.median(ratio[surest[: max(1, known.sum() // 2)]]))
     twin = mirror_limbs(kind)
     sides = np.hypot(sigma[twin], SIDES_SPREAD * length[twin])
     said = np.stack([length, length[twin], scale * usual])
-    precision = 1 / np.stack([sigma, np.where(twin == np.arange(len(twin)), np.nan, sides), LIMB_SPREAD * said[2]]) ** 2
+    sides = np.where(twin == np.arange(len(twin)), np.nan, sides)
+    precision = 1 / np.stack([sigma, sides, limb_spreads(kind) * said[2]]) ** 2
     precision = np.where(np.isfinite(said) & np.isfinite(precision), precision, 0)
-    mean = (np.nan_to_num(said) * precision).sum(0) / precision.sum(0)
-    return np.where(known | known[twin], mean, np.nan)
+    total = precision.sum(0)
+    mean, known = (np.nan_to_num(said) * precision).sum(0) / total, known | known[twin]
+    return np.where(known, mean, np.nan), np.where(known, 1 / np.sqrt(total) / mean, 0)

@@ -98,7 +98,7 @@ class Evidence:
     limb_length_m: NDArray[np.float64]
     """(B',) the person's length of each of ``skeleton.limbs`` over the whole take; NaN where unknown."""
     limb_sigma: NDArray[np.float64] = field(default_factory=_nothing)
-    """(B',), or one number for all: by what share of it a limb's length differs from moment to moment."""
+    """(B',), or one number for all: by what share of it a limb may be longer or shorter while a posture lasts."""
     calibration_px: NDArray[np.float64] = field(default_factory=_nothing)
     """(C,), or one number for all: how far each view's rays are off beyond the noise of the pixels, at all frames."""
 

@@ -76,13 +76,11 @@ def triangulate_rows(rows: Detections2D, rig: Rig, config: TriangulateConfig) ->
     at = rows.view[row], place[row], joint
     xy[at], noise[at], score[at] = rows.xy[row, joint], rows.noise_px[row, joint], rows.score[row, joint]
     points = triangulate_robust(rig, xy, noise, config.gate_sigma)
-    variance = np.trace(points.cov, axis1=-2, axis2=-1)
-    lost = overstretched(rows.skeleton, points.xyz, variance)
-    lost |= _ambiguous(rig, xy, noise, points, config.gate_sigma) | _misplaced(rows.skeleton, points, variance)
-    agreed = points.used & ~lost
+    seen = (score > 0).sum(0)
+    provenance = _judged(rows.skeleton, rig, xy, noise, points, seen, config.gate_sigma)
+    found = provenance == Provenance.MEASURED
+    agreed = points.used & found
     used = agreed.sum(0)
-    found = used > 0
-    seen = np.maximum((score > 0).sum(0), 1)
     mean_score = np.where(agreed, score, 0).sum(0) / np.maximum(used, 1)
     error = np.where(agreed, points.residual_px, 0).sum(0) / np.maximum(used, 1)
     return Poses3D(
@@ -91,12 +89,25 @@ def triangulate_rows(rows: Detections2D, rig: Rig, config: TriangulateConfig) ->
         person=keys[:, 1],
         group=keys[:, 1],
         xyz=np.where(found[..., None], points.xyz, np.nan),
-        score=np.where(found, mean_score * used / seen, 0),
+        score=np.where(found, mean_score * used / np.maximum(seen, 1), 0),
         error_px=np.where(found, error, np.nan),
         views=used,
         cov=np.where(found[..., None], packed_covariance(points.cov), np.nan),
-        provenance=np.where(found, Provenance.MEASURED, Provenance.MISSING),
+        provenance=provenance,
     )
+
+
+def _judged(
+    kind: Skeleton, rig: Rig, xy: Floats, noise: Floats, points: RobustPoints, seen: NDArray[np.int64], gate: float
+) -> NDArray[np.uint8]:
+    """``Provenance`` (M, J) of joints that ``seen`` (M, J) views saw: measured, or why not."""
+    variance = np.trace(points.cov, axis1=-2, axis2=-1)
+    implausible = overstretched(kind, points.xyz, variance) | _misplaced(kind, points, variance)
+    return np.select(
+        [seen == 0, seen == 1, ~points.used.any(0), implausible, _ambiguous(rig, xy, noise, points, gate)],
+        [Provenance.MISSING, Provenance.LONE, Provenance.CONTRADICTED, Provenance.IMPLAUSIBLE, Provenance.AMBIGUOUS],
+        Provenance.MEASURED,
+    ).astype(np.uint8)
 
 
 def _ambiguous(rig: Rig, xy: Floats, noise: Floats, points: RobustPoints, gate: float) -> NDArray[np.bool_]:

@@ -15,8 +15,10 @@ from calib import save_rig
 from mvcap import config, plugins, settings
 from mvcap.cli import cli
 from mvcap.estimators.oracle import write_poses
+from mvcap.evaluate import BENCHMARKS
 from mvcap.export import FORMATS
 from mvcap.stages import STAGES
+from mvcap.structures.poses import Provenance
 from tests.synthetic_take import RATE_HZ, ring_rig, truth, write_clip
 
 ROOT = Path(__file__).parents[1]
@@ -98,13 +100,14 @@ def test_commands_exist(line):
             assert value.partition("=")[0] in known_keys(), f"{line}: no setting {value}"
         if word == "--config" and value.startswith("configs/"):
             assert (ROOT / value).is_file()
-        if word == "--redo" and not value.isupper():
+        if word == "--redo" and words[0] == "reconstruct" and not value.isupper():
             assert value in STAGES
 
 
 def test_options_and_verbs_in_the_text_exist():
     options = {text for command in cli.commands.values() for option in command.params for text in option.opts}
-    options |= {"--help", "--quick"}
+    bench = (ROOT / "tools" / "bench").read_text(encoding="utf-8")
+    options |= {"--help", *re.findall(r'add_argument\("(--[a-z]+)"', bench)}
     named = {word for code in re.findall(r"`([^`\n]+)`", TEXT) for word in re.findall(r"(?<!\S)--[a-z-]+", code)}
     assert named <= options, named - options
     verbs = set(re.findall(r"`mvcap ([a-z]+)", TEXT))
@@ -115,10 +118,22 @@ def test_every_verb_estimator_and_format_is_in_its_table():
     assert first_column("verb") == sorted(cli.commands, key=first_column("verb").index)
     assert set(first_column("verb")) == set(cli.commands)
     assert set(first_column("estimator")) == set(plugins.TABLE["estimator"])
+    assert set(first_column("refiner")) == set(plugins.TABLE["refiner"])
+    assert set(first_column("benchmark")) == set(BENCHMARKS)
     tables = re.findall(r"^\| format \|.*\n\|[-|]+\n((?:\|.*\n)+)", TEXT, re.MULTILINE)
     read, written = ([re.findall(r"`([^`]+)`", row.split("|")[1]) for row in table.splitlines()] for table in tables)
     assert {name for names in read for name in names} == set(CALIBRATIONS)
     assert {name for names in written for name in names} == {"poses.npz", *FORMATS}
+
+
+def test_every_provenance_and_section_of_the_bench_is_in_its_table():
+    codes = re.search(r"^\| code \|.*\n\|[-|]+\n((?:\|.*\n)+)", TEXT, re.MULTILINE)
+    told = [tuple(cell.strip() for cell in row.split("|")[1:3]) for row in codes[1].splitlines()]
+    assert [int(code) for code, _ in told] == [int(one) for one in Provenance]
+    for (_, words), one in zip(told, Provenance, strict=True):
+        assert one in (Provenance.ONE_VIEW, Provenance.PRIOR) or words.startswith(one.name.lower())
+    bench = (ROOT / "tools" / "bench").read_text(encoding="utf-8")
+    assert set(first_column("section")) == set(re.findall(r'^    "([a-z]+)": "benches', bench, re.MULTILINE))
 
 
 def test_tools_and_linked_files_exist():
@@ -128,7 +143,10 @@ def test_tools_and_linked_files_exist():
         assert (ROOT / link).exists(), link
     for tool in set(re.findall(r"`(tools/[a-z]+)", TEXT)):
         assert os.access(ROOT / tool, os.X_OK), tool
+    for picture in (ROOT / "tools" / "readme").glob("*.png"):
+        assert picture.stat().st_size < 250_000 and f"({picture.relative_to(ROOT).as_posix()})" in TEXT
     for picture in (ROOT / "tools" / "readme").glob("*.jpg"):
+        assert f"({picture.relative_to(ROOT).as_posix()})" in TEXT
         assert picture.stat().st_size < 200_000
         assert picture.name in (picture.parent / "LICENCE.txt").read_text(encoding="utf-8")
 

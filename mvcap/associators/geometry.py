@@ -10,6 +10,8 @@ where two views or more agree and the views that should see them too do not obje
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +24,7 @@ from mvcap.joint_claims import Moves, moved
 from mvcap.plugins import State
 from mvcap.space_time_graph import GraphConfig, first_calibration, solve
 from mvcap.structures.detections import Detections2D
+from mvcap.structures.skeleton import Skeleton
 
 _ALIKE = 0.8  # share of joints within their noise of each other that makes a copy
 _CLOSE_RAD = 0.1  # further apart in a view, nothing is a copy
@@ -42,10 +45,16 @@ class Geometry:
         """Return the rows with the numbers of the people they are, and who is followed at the last frame."""
         body = rows.of_body()
         rays = BodyRays.of(body, rig, self.config.min_score)
-        people = Followed.of_state(memory) if memory else self._nobody(body, rays, rig)
+        worth = body.score.sum(1)
+        looked = np.flatnonzero(_affordable(rows.frame, rays.view, worth, self.config.most_pairs))
+        people = Followed.of_state(memory) if memory else Followed.nobody(len(body.skeleton), np.zeros(len(rig)))
+        if not people.next_ident:  # whoever came so far came into one view only
+            people = replace(people, frames=0, calibration=self._first_guess(body[looked], rays[looked], rig))
+        people = people.leaving(len(rows) - len(looked))
         person = np.full(len(rows), -1, np.int64)
-        original, parts = _originals(rows, rays), []
-        order = np.flatnonzero(original == np.arange(len(rows)))
+        original, parts = np.arange(len(rows)), []
+        original[looked] = looked[_originals(rays[looked], rows.frame[looked], worth[looked])]
+        order = looked[original[looked] == looked]
         order = order[np.argsort(rows.frame[order], kind="stable")]
         frames, first = np.unique(rows.frame[order], return_index=True)
         bounds, times_s = [*first.tolist(), len(order)], frames / rate_hz
@@ -60,26 +69,35 @@ class Geometry:
                 at, length = at + done, min(2 * length, _RUN) if done == stop - at else 1
             if at < min(stop, len(frames)):
                 mine = order[bounds[at] : bounds[at + 1]]
-                looked = _affordable(rays.view[mine], body.score[mine].sum(1), self.config.most_pairs)
-                people, mine = people.leaving(len(mine) - int(looked.sum())), mine[looked]
+                people = self._waited(people, int(frames[at]), rate_hz, rays[:0], rig, body.skeleton)
                 expected = people.predicted(float(times_s[at]), torso)
                 person[mine], made, people = solve(rays[mine], expected, rig, body.skeleton, self.config)
                 parts.append(made.of_rows(mine))
                 at += 1
         return moved(rows, Moves.all(parts), person[original]), people.state()
 
-    def _nobody(self, body: Detections2D, rays: BodyRays, rig: Rig) -> Followed:
-        """What is known before the first frame: nobody is there, and what the calibration may be worth."""
+    def _first_guess(self, body: Detections2D, rays: BodyRays, rig: Rig) -> NDArray[np.float64]:
+        """What the calibration (C,) rad^2 may be worth before anybody was seen by two views."""
         frames = np.unique(body.frame)
-        some = frames[:: max(1, len(frames) // _TRIED)][:_TRIED]
-        sample = [rays[np.flatnonzero(body.frame == frame)] for frame in some]
-        return Followed.nobody(len(body.skeleton), first_calibration(sample, len(rig), body.skeleton))
+        some = np.isin(body.frame, frames[:: max(1, len(frames) // _TRIED)][:_TRIED])
+        some &= _affordable(body.frame, rays.view, body.score.sum(1), self.config.most_pairs // _TRIED)
+        sample = [rays[np.flatnonzero(some & (body.frame == frame))] for frame in np.unique(body.frame[some])]
+        return first_calibration(sample, len(rig), body.skeleton)
+
+    def _waited(
+        self, people: Followed, frame: int, rate_hz: float, nothing: BodyRays, rig: Rig, skeleton: Skeleton
+    ) -> Followed:
+        """Who is still followed after the frames before this one in which nobody at all was seen."""
+        while len(people) and (at := round(people.time_s * rate_hz) + 1) < frame:
+            expected = people.predicted(at / rate_hz, skeleton.torso)
+            people = solve(nothing, expected, rig, skeleton, self.config)[2]
+        return people
 
 
-def _originals(rows: Detections2D, rays: BodyRays) -> NDArray[np.int64]:
+def _originals(rays: BodyRays, frame: NDArray[np.integer], worth: NDArray[np.floating]) -> NDArray[np.int64]:
     """Row (M,) that each row is a copy of, most often itself: estimators now and then find a person twice in a view."""
-    original = np.arange(len(rows))
-    place = rows.frame.astype(np.int64) * (int(rows.view.max(initial=0)) + 1) + rows.view
+    original = np.arange(len(worth))
+    place = frame.astype(np.int64) * (int(rays.view.max(initial=0)) + 1) + rays.view
     first, second = pairs_within(place)
     if not len(first):
         return original
@@ -92,13 +110,25 @@ def _originals(rows: Detections2D, rays: BodyRays) -> NDArray[np.int64]:
     fewer = np.minimum(rays.seen[first].sum(1), rays.seen[second].sum(1))
     copies = (both.sum(1) >= np.maximum(0.6 * fewer, 3)) & (near.sum(1) > _ALIKE * both.sum(1))
     for a, b in zip(first[copies], second[copies], strict=True):
-        less, more = (a, b) if rows.score[a].sum() < rows.score[b].sum() else (b, a)
+        less, more = (a, b) if worth[a] < worth[b] else (b, a)
         original[original == original[less]] = original[more]
     return original
 
 
-def _affordable(view: NDArray[np.integer], worth: NDArray[np.floating], most_pairs: int) -> NDArray[np.bool_]:
-    """Which rows (M,) of a frame are looked at: all, or of each view those of most ``worth`` (M,) that pairs allow."""
+def _affordable(
+    frame: NDArray[np.integer], view: NDArray[np.integer], worth: NDArray[np.floating], most_pairs: int
+) -> NDArray[np.bool_]:
+    """Which rows (M,) are looked at: all, or of each view and frame those of most ``worth`` (M,) that pairs allow."""
+    keep = np.ones(len(view), np.bool_)
+    frames, rows = np.unique(frame, return_counts=True)
+    for crowded in frames[rows**2 > 2 * most_pairs]:
+        mine = np.flatnonzero(frame == crowded)
+        keep[mine] = _surest(view[mine], worth[mine], most_pairs)
+    return keep
+
+
+def _surest(view: NDArray[np.integer], worth: NDArray[np.floating], most_pairs: int) -> NDArray[np.bool_]:
+    """Which rows (M,) of one frame are affordable."""
     count = np.bincount(view)
     cap = int(count.max(initial=0))
     while ((kept := np.minimum(count, cap)).sum() ** 2 - (kept**2).sum()) / 2 > most_pairs and cap > 1:

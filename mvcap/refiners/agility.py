@@ -52,23 +52,28 @@ def accelerations(skeleton: Skeleton, point: Floats, variance: Floats, rate_hz: 
     return np.asarray(strength * np.maximum(_unseen(point, variance, rate_hz) / strength, 1) ** away)
 
 
-def lost(span: Floats, rate_hz: float) -> Floats:
-    """Variance m^2 of where a body is that nobody sees, however still it stood; ``span`` as ``open_span`` has it."""
-    return np.asarray(span**3 / 3 * _BODY_MPS2**2 * (1 + 2 * _LASTS_S * rate_hz) / rate_hz**4)
+def unwatched(span: Floats, rate_hz: float) -> Floats:
+    """Variance m^2 of where a body is that nobody has seen for a span of frames, however still it stood before."""
+    strength = _BODY_MPS2 * np.sqrt(1 + 2 * _LASTS_S * rate_hz)
+    return np.asarray(carried_off(span) * strength**2 / rate_hz**4)
 
 
-def open_span(seen: Bools) -> tuple[Floats, Bools]:
-    """Frames (T, J) that acceleration had to carry each joint off, and whether it was seen both before and after.
+def carried_off(span: Floats) -> Floats:
+    """Variance of a joint that accelerates at random, over that of one frame's second difference.
 
-    A joint that accelerates at random and was seen a frames before and b frames after has (ab)^3 / 3(a + b)^3 times the
-    variance of one frame's second difference, and a^3 / 3 times after it was seen last: the span is the cube's root.
+    A joint that was seen a frames before has a^3 / 3, and one that was seen a frames before and b frames after has
+    (ab)^3 / 3(a + b)^3: of the span ab / (a + b).
     """
+    return np.asarray(span**3 / 3)
+
+
+def since_seen(seen: Bools) -> tuple[Floats, Floats, Bools]:
+    """Frames (T, J) since each joint was seen last, and until it is seen next, and whether both were or will be."""
     frames = np.arange(len(seen))[:, None]
     never = 10.0 * len(seen) + 1e6
     before = frames - np.maximum.accumulate(np.where(seen, frames, -never), axis=0)
     after = np.minimum.accumulate(np.where(seen, frames, never)[::-1], axis=0)[::-1] - frames
-    between = (before < never) & (after < never - len(seen))
-    return np.where(between, before * after / np.maximum(before + after, 1), np.minimum(before, after)), between
+    return before, after, (before < never) & (after < never - len(seen))
 
 
 def _distance(known: Bools) -> Floats:
@@ -162,7 +167,11 @@ def _filtered(
     covs = np.empty((3, *shape))
     x = np.broadcast_to(y[known.argmax(0), np.arange(joints)], (*shape[1:], 3)).copy()
     v = np.zeros_like(x)
-    a, b, d = np.full(shape[1:], _UNKNOWN_M**2), np.zeros(shape[1:]), np.full(shape[1:], min(_SPEED_MPS / rate_hz, _UNKNOWN_M) ** 2)
+    a, b, d = (
+        np.full(shape[1:], _UNKNOWN_M**2),
+        np.zeros(shape[1:]),
+        np.full(shape[1:], min(_SPEED_MPS / rate_hz, _UNKNOWN_M) ** 2),
+    )
     for frame in range(frames):
         if frame:
             x = x + v

@@ -182,7 +182,8 @@ def _rows(poses: Poses3D, problem: _Problem, x: Floats, cov: Floats) -> Poses3D:
     sigma = np.sqrt(np.maximum(np.linalg.eigvalsh(cov)[..., -1], 0))
     provenance = np.where(views == 1, Provenance.ONE_VIEW, Provenance.MEASURED)
     provenance = np.where(seen, provenance, _unseen(seen, problem.stiffness, config.fill_m))
-    kept = _believed((provenance == Provenance.MEASURED) | (sigma < config.fill_m), seen, config, problem.rate_hz)
+    kept = (provenance == Provenance.MEASURED) | (sigma < config.fill_m)
+    kept = _believed(kept, seen, provenance == Provenance.ONE_VIEW, config.fill_m, problem.rate_hz)
     cov = cov + sights.common_covariance(x, problem.noise_scale, used)
     score, error_px, given_views = _evidence(poses, sights, used, np.where(seen, off * problem.noise_scale, np.nan))
     near = _nearest_value(score, seen)
@@ -227,21 +228,27 @@ def _unseen(seen: Bools, stiffness: Floats, fill_m: float) -> Ints:
 
     Where a joint's acceleration alone leaves too much open, what is known of it comes from the rest of the body.
     """
-    span, between = agility.open_span(seen)
-    far = span**3 / (3 * stiffness) > fill_m**2
+    before, after, between = agility.since_seen(seen)
+    span = np.where(between, before * after / np.maximum(before + after, 1), np.minimum(before, after))
+    far = agility.carried_off(span) / stiffness > fill_m**2
     return np.where(far, Provenance.PRIOR, np.where(between, Provenance.INTERPOLATED, Provenance.PREDICTED))
 
 
-def _believed(kept: Bools, seen: Bools, config: BonesConfig, rate_hz: float) -> Bools:
-    """Which joints (T, J) are kept, of frames at which nobody sees the person those alone that hardly can be wrong.
+def _believed(kept: Bools, seen: Bools, alone: Bools, fill_m: float, rate_hz: float) -> Bools:
+    """Which joints (T, J) stay of those kept, by what a body may have done between frames.
 
-    These are close to sights in time, and most of the body is known.
+    Of frames at which nobody sees the person: where sights before and after are close in time (the middle of the gap is
+    the worst) and most of the body is known. Of joints that one view alone sees: where frames follow one another
+    closely, since only those around it tell which of two ways a limb is tilted.
     """
     sighted = seen.any(-1, keepdims=True)
-    far = agility.lost(agility.open_span(sighted)[0], rate_hz) > config.fill_m**2
+    before, after, between = agility.since_seen(sighted)
+    span = np.where(between, (before + after) / 4, np.minimum(before, after))
+    near = agility.unwatched(span, rate_hz) < fill_m**2
     count = kept.sum(-1, keepdims=True)
     whole = 2 * count >= _nearest_value(count, sighted)
-    return np.asarray(kept & (sighted | (whole & ~far)))
+    followed = agility.unwatched(np.ones(1), rate_hz) < fill_m**2
+    return np.asarray(kept & (sighted | (near & whole)) & (~alone | followed))
 
 
 def _nearest_value(values: Floats, seen: Bools) -> Floats:

@@ -29,8 +29,9 @@ REACH_M = 1.3
 """No joint is further from the middle of its body: an arm stretched up, or a leg, with room for the tallest."""
 SMALLEST, LARGEST = 0.4, 1.35
 """Stature of the people there are, as a share of ``STATURE_M``: 0.7 m to 2.3 m."""
-LIMB_SPREAD = 0.1
-"""Standard deviation of a limb's share of stature between people, with what estimators mean by its ends."""
+LIMB_SPREAD, HIPS_SPREAD = 0.1, 0.4
+"""Standard deviation of a limb's share of stature between people, with what estimators mean by its ends: hips are
+0.1 m apart where motion capture puts them, and 0.3 m where people mark the outside."""
 SIDES_SPREAD = 0.025
 """Standard deviation of a limb's length from its mirror image's in one person, as a share of it."""
 HYPEREXTENDED_SINE = 0.17
@@ -68,6 +69,12 @@ def typical_limbs(skeleton: Skeleton) -> NDArray[np.float64]:
     return np.array([_SHARE[kind] * STATURE_M for kind in kinds])
 
 
+def limb_spreads(skeleton: Skeleton) -> NDArray[np.float64]:
+    """Standard deviations (B',) of the lengths of limbs between bodies of one size, as shares of them."""
+    return np.array([HIPS_SPREAD if "hip" in skeleton.joints[a] and "hip" in skeleton.joints[b] else LIMB_SPREAD
+                     for a, b in skeleton.limbs])  # fmt: skip
+
+
 def mirror_limbs(skeleton: Skeleton) -> NDArray[np.int64]:
     """Index (B',) of the limb on the other side of the body; one that has none is its own."""
     pairs = skeleton.limbs.tolist()
@@ -84,7 +91,7 @@ def limb_prior(skeleton: Skeleton, length_m: NDArray[np.floating]) -> tuple[NDAr
     of the size that the known limbs show; of a body without known limbs the size is that of any human.
     """
     length = np.array(length_m, dtype=np.float64)
-    share = np.where(np.isfinite(length), 0.0, LIMB_SPREAD)
+    share = np.where(np.isfinite(length), 0.0, limb_spreads(skeleton))
     other = length[mirror_limbs(skeleton)]
     use = ~np.isfinite(length) & np.isfinite(other)
     length[use], share[use] = other[use], SIDES_SPREAD
@@ -94,7 +101,7 @@ def limb_prior(skeleton: Skeleton, length_m: NDArray[np.floating]) -> tuple[NDAr
         scale = float(np.median(length[known] / usual[known])) if known.any() else 1.0
         length[~known] = scale * usual[~known]
         if not known.any():
-            share[:] = np.hypot(LIMB_SPREAD, (LARGEST - SMALLEST) / 4)
+            share = np.hypot(limb_spreads(skeleton), (LARGEST - SMALLEST) / 4)
     return length, share
 
 

@@ -13,9 +13,10 @@ from mvcap.structures.table import Table, column
 
 
 class Provenance(IntEnum):
-    """Where a joint's place comes from."""
+    """Where a joint's place comes from, or why it has none."""
 
     MISSING = 0
+    """No view saw it, or nothing more is known of why it is not there."""
     MEASURED = 1
     """Two views or more agree on it."""
     ONE_VIEW = 2
@@ -26,6 +27,14 @@ class Provenance(IntEnum):
     """Not seen at this frame, nor on one side of it in time."""
     PRIOR = 5
     """Follows from the rest of the body and the person's limbs alone."""
+    LONE = 6
+    """Missing: only one view saw it."""
+    CONTRADICTED = 7
+    """Missing: no two of the views that saw it agree."""
+    AMBIGUOUS = 8
+    """Missing: different pairs of views put it in different places of the body."""
+    IMPLAUSIBLE = 9
+    """Missing: the views agree on a place that makes a bone of no human, or of another length than it has."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +57,7 @@ class Poses3D(Table):
     cov: NDArray[Any] = column("J", 6)
     """Covariance of xyz, m^2: xx, xy, xz, yy, yz, zz."""
     provenance: NDArray[Any] = column("J", dtype=np.uint8)
-    """``Provenance`` of each joint; ``MISSING`` where xyz is NaN."""
+    """``Provenance`` of each joint; where xyz is NaN, ``MISSING`` or the reason."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

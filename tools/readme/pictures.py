@@ -1,9 +1,9 @@
-#!/usr/bin/env python3
-"""The README's pictures of a crossing, of a repaired exchange of left and right, and of a merged fragment.
+"""The README's pictures: the demo's result, a crossing, a repaired exchange of left and right, a merged fragment.
 
-  .venv/bin/python tools/readme/pictures.py [--out FOLDER] [--work FOLDER]
+  .venv/bin/python tools/readme/pictures.py [NAME ...] [--out FOLDER] [--work FOLDER]
 
-The exchange is from the demo's footage, which takes minutes the first time; the others are of generated people.
+The result and the exchange are of the demo's footage, which takes minutes the first time; the others are of generated
+people.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,24 +35,42 @@ LEFT, RIGHT, MIDDLE = "#56b4e9", "#e69f00", "#f2f2f2"
 INK, FAINT, HALVES = "#303030", "#9a9a9a", ("#7a1fa2", "#b8860b")
 THREE_D = ("estimate", "associate", "triangulate", "track", "refine")
 TRAIL_S = 0.8
+RESULT_FRAME, RESULT_PX = 50, 640
 DEMO_VIEW, DEMO_OTHER, DEMO_FRAME = 1, 3, 74
 
 
 def main() -> None:
     """Draw all of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pictures", nargs="*", metavar="NAME", help="crossing, exchange, fragment; all when left out")
+    parser.add_argument("pictures", nargs="*", metavar="NAME", help=f"{', '.join(DRAWN)}; all when left out")
     parser.add_argument("--out", type=Path, metavar="FOLDER", default=HERE, help="where the pictures go")
     parser.add_argument("--work", type=Path, metavar="FOLDER", help="keep the sessions in this folder")
     asked = parser.parse_args()
     sys.path += [str(ROOT), str(ROOT / "tests")]  # the generator of people is the tests'
     with tempfile.TemporaryDirectory(prefix="mvcap-readme-") as scratch:
-        for name, draw in (("crossing", crossing), ("exchange", exchange), ("fragment", fragment)):
+        for name, draw in DRAWN.items():
             if name in asked.pictures or not asked.pictures:
                 print(draw(asked.work or Path(scratch), asked.out))
 
 
 # --- the pictures ----------------------------------------------------------------------------------------------------
+
+
+def result(work: Path, out: Path) -> Path:
+    """The demo's views at one moment with what was detected and what was made of it."""
+    from PIL import Image
+
+    from mvcap.pictures.overlay import drawn
+
+    session = demo(work / "demo", THREE_D)
+    found, poses = (now[now.frame == RESULT_FRAME] for now in (whole(session, "associate"), whole(session, "refine")))
+    pictures = []
+    for view, name in enumerate(session.names):
+        image = next(session.images(view, RESULT_FRAME, RESULT_FRAME + 1))[1]
+        pictures.append(drawn(image, view, session.rig, found, poses, RESULT_PX, name))
+    path = out / "result.jpg"
+    Image.fromarray(np.hstack(pictures)).save(path, quality=80)
+    return path
 
 
 def crossing(work: Path, out: Path) -> Path:
@@ -101,7 +120,7 @@ def exchange(work: Path, out: Path) -> Path:
     from mvcap import plugins
     from mvcap.left_right import put_right
 
-    session = demo(work / "demo")
+    session = demo(work / "demo", THREE_D[:1])
     rows = whole(session, "estimate")
     associator, _ = plugins.load("associator", session.overrides)
     before = associator.associate(rows, session.rig, session.rate_hz, {})[0]
@@ -177,8 +196,8 @@ def generated(folder: Path, errors: str, **more: float) -> Session:
     return session
 
 
-def demo(folder: Path) -> Session:
-    """The demo's session as far as the people in its views."""
+def demo(folder: Path, stages: Sequence[str]) -> Session:
+    """The demo's session, with these stages made."""
     import mvcap
     from mvcap import assets
     from mvcap.structures.session import Session
@@ -190,7 +209,8 @@ def demo(folder: Path) -> Session:
         take = assets.path("demo-multiperson")
         clips = {f"cam0{number}": take / f"cam0{number}.mp4" for number in range(1, 5)}
         session = mvcap.init(list(clips.values()), rig=take / "Calib.qca.txt", folder=folder)
-    mvcap.estimate(session)
+    for name in stages:
+        getattr(mvcap, name)(session)
     return session
 
 
@@ -308,6 +328,13 @@ def saved(figure: Figure, path: Path) -> Path:
     figure.savefig(path, dpi=100, pil_kwargs={"quality": 88} if lossy else {"optimize": True})
     return path
 
+
+DRAWN: dict[str, Callable[[Path, Path], Path]] = {
+    "result": result,
+    "crossing": crossing,
+    "exchange": exchange,
+    "fragment": fragment,
+}
 
 if __name__ == "__main__":
     main()
