@@ -114,8 +114,6 @@ class Followed:
     """K people followed at the moment."""
 
     time_s: float
-    step_s: float
-    """Time since the frame before."""
     frames: int
     """Frames seen so far."""
     left_out: int
@@ -138,7 +136,7 @@ class Followed:
     def nobody(cls, joints: int, calibration: Floats) -> Followed:
         """Return what is followed before the first frame."""
         xyz, cov = np.zeros((0, joints, 3)), np.zeros((0, joints, 3, 3))
-        return cls(0.0, 0.0, 0, 0, 0, np.zeros(0, np.int64), xyz, cov, np.zeros((0, 3)), np.zeros(0), calibration)
+        return cls(0.0, 0, 0, 0, np.zeros(0, np.int64), xyz, cov, np.zeros((0, 3)), np.zeros(0), calibration)
 
     def __len__(self) -> int:
         return len(self.ident)
@@ -153,7 +151,6 @@ class Followed:
         return replace(
             self,
             time_s=time_s,
-            step_s=dt,
             frames=self.frames + 1,
             xyz=self.xyz + (self.velocity * dt)[:, None],
             cov=cov,
@@ -177,7 +174,8 @@ class Followed:
         kept = np.flatnonzero(here | ((np.arange(len(views)) < old) & (self.time_s - seen_s <= occlusion_s)))
         velocity = np.zeros((len(views), 3))
         moved = (bodies.xyz[:old] - self.xyz)[:, torso].mean(1)
-        velocity[:old] = self.velocity + (_GAIN * moved / self.step_s if self.step_s > 0 else 0)
+        since_s = (self.time_s - self.seen_s)[:, None]
+        velocity[:old] = self.velocity + _GAIN * moved / np.where(since_s > 0, since_s, np.inf)
         xyz, cov = bodies.xyz.copy(), bodies.cov + np.eye(3) * _LEAST_M**2
         for new in np.flatnonzero(here[old:]) + old:
             lost = ~bodies.known[new]
@@ -219,9 +217,8 @@ class Followed:
     @classmethod
     def of_state(cls, state: State) -> Followed:
         """Take everything from arrays."""
-        times = {name: float(state[name]) for name in ("time_s", "step_s")}
         counts = {name: int(state[name]) for name in ("frames", "left_out", "next_ident")}
-        return cls(**{**state, **times, **counts})  # type: ignore[arg-type]
+        return cls(**{**state, "time_s": float(state["time_s"]), **counts})  # type: ignore[arg-type]
 
     def as_prior(self, more: int) -> Bodies:
         """What is expected of everybody, and of ``more`` bodies of which nothing is known."""

@@ -31,7 +31,7 @@ _MOST = 600  # tracklets that are looked at, those seen longest: garbage has tho
 _ROUNDS = 60
 _REPAIRS = 4
 _CERTAIN_DOUBTS = 3
-_LOOSE_LIMBS = 0.2  # scatter of limb lengths that no body has
+_LOOSE_LIMBS = 0.12  # scatter of limb lengths that no body has
 _TWO_VIEWS, _MORE_VIEWS = 2.3, 2.7
 
 
@@ -268,7 +268,7 @@ class Identities:
                 mine.append(f"by {views[at]:.1f} views where others are seen by {usual[1]:.1f}")
             if loose[at] > _LOOSE_LIMBS:
                 mine.append(f"limbs change their length by {loose[at]:.0%}")
-            if joints[at] < usual[0] / 2:
+            if joints[at] < 0.6 * usual[0]:
                 mine.append(f"{joints[at]:.1f} joints where others have {usual[0]:.1f}")
             if score[at] < usual[2] / 2:
                 mine.append(f"score {score[at]:.2f} where others have {usual[2]:.2f}")

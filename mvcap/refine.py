@@ -10,6 +10,7 @@ import numpy as np
 
 from calib import Rig
 from mvcap import plugins, stages
+from mvcap.calibration_worth import widened, worth_px
 from mvcap.config import plain
 from mvcap.errors import ConfigError
 from mvcap.person_limbs import person_limbs
@@ -58,11 +59,11 @@ def refine(session: str | Path | Session, *, redo: bool = False, progress: Progr
     gate = session.settings("triangulate", TriangulateConfig).gate_sigma
     limbs = person_limbs(before, session.rate_hz)
     reach = round(config.overlap_s * session.rate_hz)
-    calibration_px = np.zeros(len(session.rig))
 
     def make(start: int, stop: int, state: State) -> tuple[Poses3D, State]:
         window = between(before, start - reach, stop + reach)
-        seen = between(found, start - reach, stop + reach)
+        calibration_px = worth_px(found, start, session.rig)
+        seen = widened(between(found, start - reach, stop + reach), calibration_px)
         parts = []
         for person in np.unique(window.person):
             poses = window[window.person == person]
@@ -72,7 +73,7 @@ def refine(session: str | Path | Session, *, redo: bool = False, progress: Progr
             )
             parts.append(refiner.refine(poses, evidence))
         rows = _kept(parts, window, start, stop)
-        return _with_errors(rows, between(found, start, stop), session.rig, gate), {}
+        return _with_errors(rows, seen, session.rig, gate), {}
 
     return stages.run(session, place, origin, before.skeleton_name, make, progress, _CHUNK_FRAMES)
 

@@ -131,7 +131,14 @@ def _association(session: Session, found: Artefact[Detections2D]) -> dict[str, A
 def _doubts(association: dict[str, Any]) -> list[str]:
     wrong = {name: px for name, px in association["calibration_px"].items() if px > _OFF_PX}
     said = ", ".join(f"{name} by {px:.0f} px" for name, px in wrong.items())
-    out = [f"cameras do not fit each other: {said} beyond the noise of the detections; calibrate anew"] if wrong else []
+    out = (
+        [
+            f"cameras do not fit each other: {said} beyond the noise of the detections: calibrate anew, or "
+            "synchronise the videos"
+        ]
+        if wrong
+        else []
+    )
     if association["left_out"]:
         out.append(
             f"{association['left_out']} detections were not looked at, because a frame had too many of them: look at "

@@ -69,10 +69,11 @@ def triangulate_rows(rows: Detections2D, rig: Rig, config: TriangulateConfig) ->
     distance in the views used.
     """
     rows = rows[rows.person >= 0]
+    rows = rows[np.argsort(rows.score.sum(1), kind="stable")]  # of two rows of a view that are copies the surer counts
     keys, place = np.unique(np.stack([rows.frame, rows.person], axis=-1), axis=0, return_inverse=True)
     shape = (len(rig), len(keys), len(rows.skeleton))
     xy, noise, score = np.full((*shape, 2), np.nan), np.full(shape, np.nan), np.zeros(shape)
-    row, joint = np.nonzero((rows.score >= config.min_score) & (rows.score > 0))  # two rows of a view share no joint
+    row, joint = np.nonzero((rows.score >= config.min_score) & (rows.score > 0))
     at = rows.view[row], place[row], joint
     xy[at], noise[at], score[at] = rows.xy[row, joint], rows.noise_px[row, joint], rows.score[row, joint]
     points = triangulate_robust(rig, xy, noise, config.gate_sigma)

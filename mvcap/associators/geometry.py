@@ -29,6 +29,7 @@ from mvcap.structures.skeleton import Skeleton
 _ALIKE = 0.8  # share of joints within their noise of each other that makes a copy
 _CLOSE_RAD = 0.1  # further apart in a view, nothing is a copy
 _RUN = 8  # calm frames that are looked at together at most
+_STRIDE_S = 0.125  # how long people go on as they did, not further and further off
 _TRIED = 8  # frames from which the worth of the calibration is guessed at first
 
 
@@ -69,7 +70,7 @@ class Geometry:
                 at, length = at + done, min(2 * length, _RUN) if done == stop - at else 1
             if at < min(stop, len(frames)):
                 mine = order[bounds[at] : bounds[at + 1]]
-                people = self._waited(people, int(frames[at]), rate_hz, rays[:0], rig, body.skeleton)
+                people = self._waited(people, float(times_s[at]) - 1 / rate_hz, rays[:0], rig, body.skeleton)
                 expected = people.predicted(float(times_s[at]), torso)
                 person[mine], made, people = solve(rays[mine], expected, rig, body.skeleton, self.config)
                 parts.append(made.of_rows(mine))
@@ -84,12 +85,10 @@ class Geometry:
         sample = [rays[np.flatnonzero(some & (body.frame == frame))] for frame in np.unique(body.frame[some])]
         return first_calibration(sample, len(rig), body.skeleton)
 
-    def _waited(
-        self, people: Followed, frame: int, rate_hz: float, nothing: BodyRays, rig: Rig, skeleton: Skeleton
-    ) -> Followed:
-        """Who is still followed after the frames before this one in which nobody at all was seen."""
-        while len(people) and (at := round(people.time_s * rate_hz) + 1) < frame:
-            expected = people.predicted(at / rate_hz, skeleton.torso)
+    def _waited(self, people: Followed, until_s: float, nothing: BodyRays, rig: Rig, skeleton: Skeleton) -> Followed:
+        """Who is still followed after a time in which nobody at all was seen: long ones pass in strides."""
+        while len(people) and (left_s := until_s - people.time_s) > _STRIDE_S / 2:
+            expected = people.predicted(people.time_s + min(left_s, _STRIDE_S), skeleton.torso)
             people = solve(nothing, expected, rig, skeleton, self.config)[2]
         return people
 

@@ -69,7 +69,7 @@ def carried_off(span: Floats) -> Floats:
 
 def since_seen(seen: Bools) -> tuple[Floats, Floats, Bools]:
     """Frames (T, J) since each joint was seen last, and until it is seen next, and whether both were or will be."""
-    frames = np.arange(len(seen))[:, None]
+    frames = np.arange(len(seen), dtype=np.float64)[:, None]
     never = 10.0 * len(seen) + 1e6
     before = frames - np.maximum.accumulate(np.where(seen, frames, -never), axis=0)
     after = np.minimum.accumulate(np.where(seen, frames, never)[::-1], axis=0)[::-1] - frames

@@ -241,7 +241,7 @@ def _believed(kept: Bools, seen: Bools, alone: Bools, fill_m: float, rate_hz: fl
     the worst) and most of the body is known. Of joints that one view alone sees: where frames follow one another
     closely, since only those around it tell which of two ways a limb is tilted.
     """
-    sighted = seen.any(-1, keepdims=True)
+    sighted = np.asarray(seen.any(-1, keepdims=True))
     before, after, between = agility.since_seen(sighted)
     span = np.where(between, (before + after) / 4, np.minimum(before, after))
     near = agility.unwatched(span, rate_hz) < fill_m**2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,9 +69,9 @@ class Sights:
 
     def of_joints(self, joints: NDArray[np.int64]) -> Sights:
         """Return the same of some joints only."""
-        mine = (self.point[:, joints], self.cov[:, joints])
-        pictures = (at[:, :, joints] for at in (self.xy, self.noise_px, self.score))
-        return Sights(self.rig, self.first, self.row, *mine, *pictures, self.calibration_px)
+        xy, noise_px, score = (at[:, :, joints] for at in (self.xy, self.noise_px, self.score))
+        point, cov = self.point[:, joints], self.cov[:, joints]
+        return replace(self, point=point, cov=cov, xy=xy, noise_px=noise_px, score=score)
 
     def noise_scale(self) -> float:
         """Noise of the pixels over what was stated for it, from how well the views agree on the points given.
@@ -114,7 +114,7 @@ class Sights:
         return out
 
     def common_covariance(self, x: Floats, noise_scale: float, used: Bools) -> Floats:
-        """Covariance (T, J, 3, 3) m^2 that a wrong calibration gives joints x (T, J, 3) seen by the views used (C, T, J).
+        """Covariance (T, J, 3, 3) m^2 that a wrong calibration gives joints x (T, J, 3) by the views used (C, T, J).
 
         It is the same from frame to frame, so that no number of them makes it less: errors of ``calibration_px`` go
         through the triangulation, and a joint that nobody sees has what it had when it was seen.
@@ -127,7 +127,7 @@ class Sights:
         off = used * self.calibration_px[:, None, None] ** 2
         moved, _ = _summed(slope / sigma**2, nothing, off)
         spread = np.linalg.inv(information + np.eye(3) / _UNKNOWN_M**2)
-        return _carried_on(spread @ moved @ spread, used.any(0))
+        return _carried_on(spread @ moved @ spread, np.asarray(used.any(0)))
 
     def _add_given(self, information: Floats, gradient: Floats, x: Floats, kernel: Floats) -> None:
         at = np.nonzero(self.given & np.isfinite(x[..., 0]))

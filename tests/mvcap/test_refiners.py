@@ -256,6 +256,47 @@ def test_a_gap_too_long_stays_a_gap():
     assert not ((better.frame > 150) & (better.frame < 250)).any()
 
 
+def test_nobody_is_carried_on_for_long_however_still_they_stood():
+    xyz = np.repeat(body(0.0, CIRCLE)[None], 300, axis=0)
+    poses, evidence = case(xyz, unseen=unseen(slice(50, 60), total=300) | unseen(slice(100, 200), total=300))
+    better = refined(poses, evidence)
+    assert set(range(50, 60)) <= set(better.frame.tolist())
+    assert not ((better.frame >= 100) & (better.frame < 200)).any()
+    few = np.setdiff1d(np.arange(len(COCO)), [0, 5, 6, 11])  # of the rest one sight in thirty frames
+    gone = unseen(slice(40, 46), total=80) | unseen(np.flatnonzero(np.arange(80) % 30)[:, None], few, total=80)
+    sparse = refined(*case(walk(80), unseen=gone))
+    count = np.isfinite(sparse.xyz[..., 0]).sum(-1)
+    assert (count[(sparse.frame >= 40) & (sparse.frame < 46)] > 0.5 * np.median(count)).all()
+
+
+def test_limbs_that_vary_are_let_vary():
+    xyz, elbow, wrist = walk(), COCO.index("left_elbow"), COCO.index("left_wrist")
+    longer = 1 + 0.2 * np.sin(np.arange(150) / 12)[:, None]
+    xyz[:, wrist] = xyz[:, elbow] + longer * (xyz[:, wrist] - xyz[:, elbow])
+    poses, evidence = case(xyz)
+    told = Evidence(evidence.rig, evidence.rows, RATE_HZ, evidence.limb_length_m, np.full(len(COCO.limbs), 0.14))
+    stiff, free = (np.nanmean(off_mm(refined(poses, one), xyz)[:, [elbow, wrist]]) for one in (evidence, told))
+    assert free < 0.7 * stiff
+
+
+def test_errors_of_a_calibration_do_not_average_out():
+    xyz = walk(100)
+    poses, evidence = case(
+        xyz, unseen=unseen(slice(40, 45), total=100) | unseen(slice(60, 70), 3, slice(1, 5), total=100)
+    )
+    spread = []
+    for calibration_px in (0.0, 1e-6, 10.0):
+        told = Evidence(*(evidence.rig, evidence.rows, RATE_HZ, evidence.limb_length_m), np.zeros(()),
+                        np.full(5, calibration_px))  # fmt: skip
+        better = refined(poses, told)
+        spread.append(np.sqrt(better.cov[..., [0, 3, 5]].astype(float).mean(-1)))
+    assert np.allclose(spread[0], spread[1], equal_nan=True)
+    added = np.sqrt(spread[2] ** 2 - spread[0] ** 2)
+    rig_alone = np.sqrt(poses.cov[..., [0, 3, 5]].astype(float).mean(-1)) * 10 / NOISE_PX
+    assert np.nanmedian(added) == pytest.approx(np.nanmedian(rig_alone), rel=0.15)
+    assert np.nanmin(added) > 0.5 * np.nanmedian(rig_alone)
+
+
 def test_knees_do_not_bend_forward():
     xyz = np.repeat(body(0.0, (0, 0, 1.2, np.pi / 2 / 4.5, 0.8))[None], 30, axis=0)
     hip, knee, ankle = (COCO.index(f"left_{part}") for part in ("hip", "knee", "ankle"))
@@ -352,6 +393,23 @@ def test_garbage_neither_stops_nor_spreads():
         assert (np.isfinite(better.xyz).all(-1) == (better.provenance > 0)).all()
     tied = poses.with_columns(xyz=np.zeros(poses.xyz.shape))
     assert len(refined(tied, evidence)) == len(poses)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("rate_hz", [0.01, 0.05, 1.0, 7.0, 1000.0])
+def test_any_rate_will_do(rate_hz):
+    """Frames that are seconds apart say nothing of each other: what was measured stays about where it was."""
+    xyz = np.random.default_rng(0).permutation(walk(30))
+    poses, evidence = case(xyz, outliers=0.05, missing=0.2)
+    for rows in (poses, poses[:1], poses[::7], poses.with_columns(**nothing(poses))):
+        seen = evidence.rows[np.isin(evidence.rows.frame, rows.frame)]
+        better = refined(rows, Evidence(evidence.rig, seen, rate_hz, evidence.limb_length_m))
+        known = np.isin(better.frame, rows.frame)
+        if rate_hz <= 1:
+            assert known.all()
+            moved = np.linalg.norm(better.xyz - rows.xyz, axis=-1)
+            assert not np.isfinite(moved).any() or np.nanmedian(moved) < 0.01
+            assert not (better.provenance == Provenance.ONE_VIEW).any()
 
 
 def test_unknown_limbs_follow_from_the_others():
