@@ -17,11 +17,10 @@ from calib.geometry import Floats
 from calib.rig import Rig
 
 GATE = 3.5  # standard deviations: of two-dimensional normal residuals, 0.2 % are larger
-_STATED = 6.0
+_STATED = 4.0  # degrees of freedom that the stated noise counts for beside the residuals, which may be few
 _STEPS = 4
 _SOFTNESS = 1.4  # kernel scale over gate: sharper ones jump between subsets of views that disagree slightly
 _MOST_VIEWS = 8  # of which every pair is tried; where more see a point, those of the least noise
-_BELIEF = 3.0  # degrees of freedom that the stated noise counts for beside the residuals, or luck would widen two views
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from mvcap.errors import SessionError
 from mvcap.progress import Progress
@@ -74,7 +75,8 @@ def run(
         if resumed:
             state, resumed = place.state(last), False
         begun = time.perf_counter()
-        rows, state = make(start, stop, state)
+        with threadpool_limits(1, user_api="blas"):  # matrices are small: threads would wait for each other
+            rows, state = make(start, stop, state)
         place.write(start, rows, state)
         seconds += time.perf_counter() - begun
         place.note(seconds=round(seconds, 3))

@@ -80,9 +80,7 @@ def test_the_world_may_lie_anywhere(seed, turn, shift):
 
 def test_metres_matter():
     rows = rows_of(points(0)[1][:, 0])
-    here, far = (
-        gaps(BodyRays.of(rows, rig), FIRST, SECOND).evidence() for rig in (RIG, RIG.scaled_world(RADIUS_M))
-    )
+    here, far = (gaps(BodyRays.of(rows, rig), FIRST, SECOND).evidence() for rig in (RIG, RIG.scaled_world(RADIUS_M)))
     np.testing.assert_allclose((here - far)[here > 2].mean(), np.log(RADIUS_M), atol=0.1)
 
 

@@ -70,6 +70,13 @@ def test_the_verb_gives_the_refiner_what_the_views_saw(session):
     assert len(Bones(BonesConfig()).refine(mine, evidence)) >= len(mine)
 
 
+def test_a_calibration_is_wrong_only_beyond_the_noise(session):
+    seen = next(stages.detections(session, "associate").chunks())
+    noise = float(np.nanmedian(seen.noise_px))
+    found = verb._beyond_noise(noise * np.array([0.0, 0.3, 3.0, 3.0]), seen[seen.view < 3]) / noise
+    assert found == pytest.approx([0.0, 0.0, 2.958, 3.0], abs=0.01)
+
+
 @pytest.mark.parametrize("name", ["butterworth", "one_euro", "hampel"])
 def test_any_refiner_can_be_named(session, name):
     session.override({"refiner": name})
