@@ -19,6 +19,8 @@ from calib.rig import Rig
 GATE = 3.5  # standard deviations: of two-dimensional normal residuals, 0.2 % are larger
 _STATED = 4.0  # degrees of freedom that the stated noise counts for beside the residuals, which may be few
 _STEPS = 4
+_MORE_STEPS = 6  # for points that start far off
+_AGREE = 0.7  # share of a point's views that have to agree to be believed without looking at pairs of them
 _SOFTNESS = 1.4  # kernel scale over gate: sharper ones jump between subsets of views that disagree slightly
 _MOST_VIEWS = 8  # of which every pair is tried; where more see a point, those of the least noise
 
@@ -112,12 +114,24 @@ def pair_points(rig: Rig, xy: ArrayLike, noise_px: ArrayLike, gate: float = GATE
 
 
 def _start(rig: Rig, seen: _Seen, gate: float) -> Floats:
-    """Points to start from (N, 3): from all views where they agree, else from the best pair of views."""
+    """Points to start from (N, 3): from all views where they agree, else from the best pair of views.
+
+    Where the robust steps alone leave hardly a view out, there is no need to look at pairs.
+    """
     points = seen.by(rig, list(range(len(rig))))
     normal = _normal(rig, points, seen)
     doubtful = np.flatnonzero(((seen.weight > 0).sum(0) > 2) & ~(normal.max(0, initial=0) < gate))
     if not len(doubtful):
         return points
+    near = _descended(rig, points[doubtful], seen[doubtful], gate, _MORE_STEPS)
+    size = _normal(rig, near, seen[doubtful])
+    views, inside = (
+        (seen.weight[:, doubtful] > 0).sum(0),
+        (size <= gate).sum(0) - (seen.weight[:, doubtful] <= 0).sum(0),
+    )
+    settled = (inside > 2) & (inside >= np.ceil(_AGREE * views))
+    points[doubtful[settled]] = near[settled]
+    doubtful = doubtful[~settled]
     asked = seen[doubtful]
     best = np.asarray((np.minimum(normal[:, doubtful], gate) ** 2).sum(0))
     for two, at in _pairs(asked.weight):
@@ -157,10 +171,8 @@ def _descend(rig: Rig, points: Floats, xy: Floats, seen: _Seen, gate: float) -> 
     The lens is linear about each pixel in all steps but the last, which takes it as it is: a residual is small beside
     the scale on which a lens bends.
     """
-    scale2 = (_SOFTNESS * gate) ** 2
-    points, weight = points.copy(), seen.weight
-    for _ in range(_STEPS - 1):
-        points += _step(*_near(rig, points, seen), weight, scale2)
+    scale2, weight = (_SOFTNESS * gate) ** 2, seen.weight
+    points = _descended(rig, points, seen, gate, _STEPS - 1)
     projected, slope = rig.project_with_jacobian(points)
     off = xy - projected
     last = _step(off, slope, weight, scale2)
@@ -171,6 +183,14 @@ def _descend(rig: Rig, points: Floats, xy: Floats, seen: _Seen, gate: float) -> 
     inside = np.where(np.where(weight > 0, residual, 0) * np.sqrt(weight) <= gate, weight, 0)
     xx, xy_, xz, yy, yz, zz = _information(np.nan_to_num(slope), inside)
     return points, np.stack([xx, xy_, xz, xy_, yy, yz, xz, yz, zz], -1).reshape(-1, 3, 3), residual
+
+
+def _descended(rig: Rig, points: Floats, seen: _Seen, gate: float, steps: int) -> Floats:
+    """Points (N, 3) after robust Gauss-Newton steps, the lens linear about each pixel."""
+    points = points.copy()
+    for _ in range(steps):
+        points += _step(*_near(rig, points, seen), seen.weight, (_SOFTNESS * gate) ** 2)
+    return points
 
 
 def _off(rig: Rig, points: Floats, seen: _Seen) -> tuple[Floats, Floats, Floats, Floats]:

@@ -30,7 +30,7 @@ _ALIKE = 0.8  # share of joints within their noise of each other that makes a co
 _CLOSE_RAD = 0.1  # further apart in a view, nothing is a copy
 _RUN = 8  # calm frames that are looked at together at most
 _STRIDE_S = 0.125  # how long people go on as they did, not further and further off
-_TRIED = 8  # frames from which the worth of the calibration is guessed at first
+_TRIED = 4  # frames from which the worth of the calibration is guessed at first
 
 
 class Geometry:
