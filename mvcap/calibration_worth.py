@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,16 +9,42 @@ from calib import Rig
 from mvcap.structures.artefact import Artefact
 from mvcap.structures.detections import Detections2D
 
+_DOUBT = 0.5  # share of the stated noise that may as well be wrong
 
-def worth_px(found: Artefact[Detections2D], frame: int, rig: Rig) -> NDArray[np.float64]:
-    """Pixels (C,) as learned up to the end of the chunk that holds a frame; 0 where an associator does not tell."""
-    chunk = max((first for first, _ in found.ranges() if first <= frame), default=None)
-    memory: dict[str, Any] = found.state(chunk) if chunk is not None else {}
+
+def learned_px(found: Artefact[Detections2D], first: int, rig: Rig) -> NDArray[np.float64]:
+    """Pixels (C,) as learned up to the end of the chunk that begins at a frame; 0 where an associator does not tell."""
+    memory = found.state(first)
     return np.asarray(np.sqrt(memory.get("calibration", np.zeros(len(rig)))) * rig.focal, np.float64)
 
 
-def widened(rows: Detections2D, worth: NDArray[np.float64]) -> Detections2D:
+def worth_px(found: Artefact[Detections2D], start: int, stop: int, rig: Rig) -> NDArray[np.float64]:
+    """Errors (C,) px of the views' calibration, the median of what was learned in some frames: cameras stand still.
+
+    Views agree or disagree with one another, so that it is half open whose fault it is: none is trusted alone.
+    """
+    firsts = [first for first, end in found.ranges() if first < stop and end > start]
+    learned = np.median([learned_px(found, first, rig) for first in firsts] or [np.zeros(len(rig))], axis=0)
+    return np.asarray(np.sqrt((learned**2 + np.mean(learned**2)) / 2))
+
+
+def beyond_noise(worth: NDArray[np.float64], seen: Detections2D) -> NDArray[np.float64]:
+    """Errors (C,) px of the views' calibration that are the same at all frames, beyond what may as well be noise.
+
+    The worth of a calibration is learned from what the noise of pixels leaves over, which is not known to a tenth: half
+    of the noise, taken with it, is no more than that, and averages out.
+    """
+    out = np.zeros(len(worth))
+    for view in np.flatnonzero(worth):
+        noise = seen.noise_px[seen.view == view]
+        noise = noise[np.isfinite(noise)]
+        doubt = _DOUBT * float(np.median(noise)) if len(noise) else 0.0
+        out[view] = np.sqrt(max(worth[view] ** 2 - doubt**2, 0))
+    return out
+
+
+def widened(rows: Detections2D, error_px: NDArray[np.float64]) -> Detections2D:
     """Rows whose noise has the errors (C,) px of their views' calibration in it."""
-    if not worth.any():
+    if not error_px.any():
         return rows
-    return rows.with_columns(noise_px=np.hypot(rows.noise_px, worth[rows.view, None]))
+    return rows.with_columns(noise_px=np.hypot(rows.noise_px, error_px[rows.view, None]))

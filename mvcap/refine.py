@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calib import Rig
 from mvcap import plugins, stages
-from mvcap.calibration_worth import widened, worth_px
+from mvcap.calibration_worth import beyond_noise, widened, worth_px
 from mvcap.config import plain
 from mvcap.errors import ConfigError
 from mvcap.person_limbs import person_limbs
@@ -63,9 +62,10 @@ def refine(session: str | Path | Session, *, redo: bool = False, progress: Progr
 
     def make(start: int, stop: int, state: State) -> tuple[Poses3D, State]:
         window = between(before, start - reach, stop + reach)
-        worth = _typical_worth(found, start - reach, stop + reach, session.rig)
+        worth = worth_px(found, start - reach, stop + reach, session.rig)
         seen = between(found, start - reach, stop + reach)
-        calibration_px, seen = _beyond_noise(worth, seen), widened(seen, worth)
+        calibration_px = beyond_noise(worth, seen)
+        seen = widened(seen, calibration_px)
         parts = []
         for person in np.unique(window.person):
             poses = window[window.person == person]
@@ -85,31 +85,6 @@ def between(held: Artefact[T], start: int, stop: int) -> T:
     parts = [held.read(first) for first, end in held.ranges() if first < stop and end > start]
     rows = held.kind.concatenate(parts, skeleton(held.skeleton_name))
     return rows[(rows.frame >= start) & (rows.frame < stop)]
-
-
-def _typical_worth(found: Artefact[Detections2D], start: int, stop: int, rig: Rig) -> NDArray[np.float64]:
-    """Errors (C,) px of the views' calibration, the median of what was learned in a window: cameras stand still.
-
-    Views agree or disagree with one another, so that it is half open whose fault it is: none is trusted alone.
-    """
-    firsts = [first for first, end in found.ranges() if first < stop and end > start]
-    learned = np.median([worth_px(found, first, rig) for first in firsts], axis=0)
-    return np.asarray(np.sqrt((learned**2 + np.mean(learned**2)) / 2))
-
-
-def _beyond_noise(worth: NDArray[np.float64], seen: Detections2D) -> NDArray[np.float64]:
-    """Errors (C,) px of the views' calibration that are the same at all frames, beyond what may as well be noise.
-
-    The worth of a calibration is learned from what the noise of pixels leaves over, which is not known to a tenth: half
-    of the noise, taken with it, is no more than that, and averages out.
-    """
-    out = np.zeros(len(worth))
-    for view in np.flatnonzero(worth):
-        noise = seen.noise_px[seen.view == view]
-        noise = noise[np.isfinite(noise)]
-        doubt = 0.5 * float(np.median(noise)) if len(noise) else 0.0
-        out[view] = np.sqrt(max(worth[view] ** 2 - doubt**2, 0))
-    return out
 
 
 def _with_errors(poses: Poses3D, found: Detections2D, rig: Rig, gate: float) -> Poses3D:

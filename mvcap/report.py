@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mvcap import plugins, stages
-from mvcap.calibration_worth import worth_px
+from mvcap.calibration_worth import learned_px
 from mvcap.config import plain
 from mvcap.errors import ConfigError
 from mvcap.export import provenance
@@ -123,7 +123,7 @@ def _association(session: Session, found: Artefact[Detections2D]) -> dict[str, A
     """What the associator learned on the way, where it tells: pixels that each calibration is off, rows left out."""
     last = max((first for first, _ in found.ranges()), default=0)
     off = {
-        name: round(float(px), 2) for name, px in zip(session.names, worth_px(found, last, session.rig), strict=True)
+        name: round(float(px), 2) for name, px in zip(session.names, learned_px(found, last, session.rig), strict=True)
     }
     return {"calibration_px": off, "left_out": int(found.state(last).get("left_out", 0)) if found.ranges() else 0}
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from calib import Rig
 from calib.robust import GATE, RobustPoints, pair_points, triangulate_robust
 from mvcap import stages
-from mvcap.calibration_worth import widened, worth_px
+from mvcap.calibration_worth import beyond_noise, widened, worth_px
 from mvcap.config import plain
 from mvcap.errors import ConfigError
 from mvcap.progress import Progress, silent
@@ -54,8 +54,9 @@ def triangulate(session: str | Path | Session, *, redo: bool = False, progress: 
     rig = session.rig
 
     def make(start: int, stop: int, state: State) -> tuple[Poses3D, State]:
-        rows = widened(before.read(start), worth_px(before, start, rig))
-        return triangulate_rows(rows, rig, config), {}
+        rows = before.read(start)
+        wrong = beyond_noise(worth_px(before, start, stop, rig), rows)
+        return triangulate_rows(widened(rows, wrong), rig, config), {}
 
     origin = stages.origin_of("triangulate", _VERSION, plain(config), before, session)
     return stages.run(session, session.artefact("triangulate", Poses3D), origin, before.skeleton_name, make, progress)
