@@ -72,3 +72,19 @@ def assigned(score: Floats, view: NDArray[np.integer], seen: NDArray[np.bool_]) 
                     out[row] = group
                     break
     return out
+
+
+def exchanged(alike: Floats) -> NDArray[np.bool_]:
+    """Which rows (N,) of one body have left and right exchanged: the fewer, of a tie the later ones.
+
+    alike (N, N), symmetric: what each pair gains by both or neither being exchanged. Tried are the choices that follow
+    from each row's own pairs.
+    """
+    best, worth = np.zeros(len(alike), np.bool_), alike.sum()
+    for reference in alike:
+        flags = reference < 0
+        signs = np.where(flags, -1.0, 1.0)
+        if (trial := signs @ alike @ signs) > worth:
+            best, worth = flags, trial
+    many = 2 * int(best.sum())
+    return np.asarray(~best if many > len(best) or (many == len(best) and best[:1].any()) else best)

@@ -66,32 +66,29 @@ def moves(evidence: Floats, group: Ints, view: NDArray[np.integer]) -> Moves:
         return Moves.none()
     row, body, joint = np.nonzero(free)
     out: list[tuple[int, int, int, int]] = []
-    moved: set[tuple[int, int]] = set()
-    given: set[tuple[int, int, int]] = set()
+    taken: set[tuple[int, int, int]] = set()  # joints of rows that moved, and of bodies that got one, by view
     for at in np.argsort(-fit[row, body, joint], kind="stable"):
         r, g, j = int(row[at]), int(body[at]), int(joint[at])
         mates = np.flatnonzero((group == g) & (view == view[r]))
-        holder = mates[fit[mates, g, j] > -np.inf]
-        if (r, j) in moved or any((int(mate), j) in moved for mate in mates):
+        touched = {(0, int(one), j) for one in (r, *mates)} | {(1 + int(view[r]), g, j)}
+        to = _taker(mates, fit[:, g], j)
+        held = own[to, j] + _BETTER if to >= 0 and fit[to, g, j] > -np.inf else -np.inf
+        if touched & taken or fit[r, g, j] < held:
             continue
-        if not len(mates) and (int(view[r]), g, j) in given:
-            continue
-        if len(holder) and fit[r, g, j] < own[holder[0], j] + _BETTER:
-            continue
-        to = (
-            int(holder[0])
-            if len(holder)
-            else int(mates[(fit[mates, g] > -np.inf).sum(1).argmax()])
-            if len(mates)
-            else -1
-        )
-        moved |= {(r, j), (to, j)}
-        given |= {(int(view[r]), g, j)} if to < 0 else set()
+        taken |= touched
         out.append((r, j, to, g))
     # One joint alone makes no new person's part: it is as likely off, and there by chance.
     new = Counter((r, g) for r, _, to, g in out if to < 0)
     kept = [move for move in out if move[2] >= 0 or new[move[0], move[3]] > 1]
     return Moves(*np.array(kept, np.int64).reshape(-1, 4).T)
+
+
+def _taker(mates: Ints, fit: Floats, joint: int) -> int:
+    """Row of a body in a view, ``mates``, that takes a joint: that which has it, else the largest; -1 = no row."""
+    if not len(mates):
+        return -1
+    holder = mates[fit[mates, joint] > -np.inf]
+    return int(holder[0]) if len(holder) else int(mates[(fit[mates] > -np.inf).sum(1).argmax()])
 
 
 def moved(rows: Detections2D, made: Moves, person: Ints) -> Detections2D:

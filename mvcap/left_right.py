@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from calib import Rig
 from mvcap.body_rays import EXCHANGE_NATS, BodyRays, body_evidence, gaps, total
 from mvcap.followed_bodies import Bodies, bodies_of, unknown
-from mvcap.grouping import pairs_within
+from mvcap.grouping import exchanged, pairs_within
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import Skeleton
 
@@ -65,7 +65,9 @@ def _whole(group: Ints, rays: BodyRays, swap: Flags, kind: Skeleton) -> None:
     for one in np.unique(group[first[crossed > same]]):
         rows, here = np.flatnonzero(group == one), group[first] == one
         place = np.searchsorted(rows, first[here]), np.searchsorted(rows, second[here])
-        swap[rows[_minority(len(rows), *place, (same - crossed)[here])]] = True
+        alike = np.zeros((len(rows), len(rows)))
+        alike[place] = (same - crossed)[here]
+        swap[rows[exchanged(alike + alike.T)]] = True
 
 
 def _pairs(group: Ints, view: NDArray[np.integer]) -> tuple[Ints, Ints]:
@@ -73,20 +75,6 @@ def _pairs(group: Ints, view: NDArray[np.integer]) -> tuple[Ints, Ints]:
     first, second = pairs_within(group)
     apart = view[first] != view[second]
     return first[apart], second[apart]
-
-
-def _minority(count: int, first: Ints, second: Ints, gain: Floats) -> Flags:
-    """Which rows (N,) of a body to exchange, from what pairs gain (P,) by being alike: the fewer."""
-    alike = np.zeros((count, count))
-    alike[first, second] = gain
-    alike = alike + alike.T
-    best, best_gain = np.zeros(count, np.bool_), alike.sum()
-    for reference in range(count):
-        flags = alike[reference] < 0
-        signs = np.where(flags, -1.0, 1.0)
-        if (worth := signs @ alike @ signs) > best_gain:
-            best, best_gain = flags, worth
-    return np.asarray(~best if 2 * best.sum() > count or (2 * best.sum() == count and best[0]) else best)
 
 
 def _limbs(group: Ints, rays: BodyRays, swap: Flags, kind: Skeleton) -> None:

@@ -15,7 +15,7 @@ from calib import Rig
 from mvcap.body_rays import EXCHANGE_NATS, BodyRays, Gaps, body_evidence, gaps, total
 from mvcap.calm_frames import SURE, settled
 from mvcap.followed_bodies import LEARN_EVERY, Bodies, Followed, bodies_of
-from mvcap.grouping import assigned, contracted
+from mvcap.grouping import assigned, contracted, exchanged
 from mvcap.joint_claims import Moves, moves
 from mvcap.structures.body import TORSO_DEPTH_M, body_scale, plausible_size, scale_noise
 from mvcap.structures.skeleton import Skeleton
@@ -71,7 +71,7 @@ def solve(
         group = _born(group, bodies, pairs, rays, people, rig, skeleton, config)
         there = np.isin(np.arange(len(bodies.xyz)), group)
         evidence = np.where(there[:, None], evidence, np.nan)
-        evidence[flip] = evidence[flip][:, :, skeleton.mirror]
+        evidence[flip] = np.nan  # a row whose sides are exchanged is put right as a whole before its joints move
     if learn:
         people = people.recalibrated(bare, group, bodies)
     made = moves(evidence, group, rays.view)
@@ -115,7 +115,6 @@ def _pair_evidence(
     evidence, flips = np.zeros((count, count)), np.zeros((count, count), bool)
     evidence[first, second] = evidence[second, first] = same
     partner = np.zeros((count, int(rays.view.max()) + 1), bool)
-    partner[first, rays.view[second]] |= same > SURE
     np.logical_or.at(partner, (first, rays.view[second]), same > SURE)
     np.logical_or.at(partner, (second, rays.view[first]), same > SURE)
     alone = np.flatnonzero(~(partner[first, rays.view[second]] | partner[second, rays.view[first]]))
@@ -176,16 +175,9 @@ def _cut(
             flip[mine] = crossed[at, person[0]] > same[at, person[0]]
         elif len(mine) > 1 and len(np.unique(rays.view[mine])) > 1:
             group[mine] = new
-            flip[mine] = _exchanged(flips[np.ix_(mine, mine)])
+            flip[mine] = exchanged(np.where(flips[np.ix_(mine, mine)], -1.0, 1.0))
             new += 1
     return group, flip
-
-
-def _exchanged(flips: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which rows of a new person have left and right exchanged: the minority of what pairs (N, N) of them say."""
-    best = min(flips, key=lambda flags: int((flags[:, None] != flags[None]).astype(int)[~flips].sum()
-                                            - (flags[:, None] != flags[None]).astype(int)[flips].sum()))  # fmt: skip
-    return np.asarray(~best if 2 * best.sum() > len(best) else best)
 
 
 def _tested(rays: BodyRays, group: Ints, people: Followed, pairs: Floats) -> tuple[Ints, Bodies, Floats]:
