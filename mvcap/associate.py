@@ -12,7 +12,8 @@ from mvcap.structures.artefact import Artefact
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.session import Session
 
-_VERSION = 2
+_VERSION = 3
+_CHUNK_FRAMES = 100
 
 
 def associate(
@@ -30,10 +31,9 @@ def associate(
     rig = session.rig
 
     def make(start: int, stop: int, state: State) -> tuple[Detections2D, State]:
-        rows, state = associator.associate(before.read(start), rig, session.rate_hz, state)
+        rows, state = associator.associate(before.between(start, stop), rig, session.rate_hz, state)
         return put_right(rows, rig), state
 
     origin = stages.origin_of("associate", _VERSION, settings, before, session)
-    return stages.run(
-        session, session.artefact("associate", Detections2D), origin, before.skeleton_name, make, progress
-    )
+    place = session.artefact("associate", Detections2D)
+    return stages.run(session, place, origin, before.skeleton_name, make, progress, _CHUNK_FRAMES)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -22,10 +21,8 @@ from mvcap.structures.artefact import Artefact
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.session import Session
-from mvcap.structures.skeleton import skeleton
 from mvcap.triangulate import TriangulateConfig
 
-T = TypeVar("T", Detections2D, Poses3D)
 _VERSION = 3
 _CHUNK_FRAMES = 500
 
@@ -61,9 +58,9 @@ def refine(session: str | Path | Session, *, redo: bool = False, progress: Progr
     reach = round(config.overlap_s * session.rate_hz)
 
     def make(start: int, stop: int, state: State) -> tuple[Poses3D, State]:
-        window = between(before, start - reach, stop + reach)
+        window = before.between(start - reach, stop + reach)
         worth = worth_px(found, start - reach, stop + reach, session.rig)
-        seen = between(found, start - reach, stop + reach)
+        seen = found.between(start - reach, stop + reach)
         calibration_px = beyond_noise(worth, seen)
         seen = widened(seen, calibration_px)
         parts = []
@@ -78,13 +75,6 @@ def refine(session: str | Path | Session, *, redo: bool = False, progress: Progr
         return _with_errors(rows, seen, session.rig, gate), {}
 
     return stages.run(session, place, origin, before.skeleton_name, make, progress, _CHUNK_FRAMES)
-
-
-def between(held: Artefact[T], start: int, stop: int) -> T:
-    """Rows of frames start to stop, whatever chunks they are in."""
-    parts = [held.read(first) for first, end in held.ranges() if first < stop and end > start]
-    rows = held.kind.concatenate(parts, skeleton(held.skeleton_name))
-    return rows[(rows.frame >= start) & (rows.frame < stop)]
 
 
 def _with_errors(poses: Poses3D, found: Detections2D, rig: Rig, gate: float) -> Poses3D:

@@ -25,7 +25,8 @@ from mvcap.structures.session import Session
 from mvcap.structures.skeleton import Skeleton
 
 Floats = NDArray[np.float64]
-_VERSION = 2
+_VERSION = 3
+_CHUNK_FRAMES = 200
 _FEW = 10  # sure bones whose median tells how long a bone is
 _STRETCH = 0.3  # by which people's bones differ, and are foreshortened by joints that are surfaces
 
@@ -54,12 +55,13 @@ def triangulate(session: str | Path | Session, *, redo: bool = False, progress: 
     rig = session.rig
 
     def make(start: int, stop: int, state: State) -> tuple[Poses3D, State]:
-        rows = before.read(start)
+        rows = before.between(start, stop)
         wrong = beyond_noise(worth_px(before, start, stop, rig), rows)
         return triangulate_rows(widened(rows, wrong), rig, config), {}
 
     origin = stages.origin_of("triangulate", _VERSION, plain(config), before, session)
-    return stages.run(session, session.artefact("triangulate", Poses3D), origin, before.skeleton_name, make, progress)
+    place = session.artefact("triangulate", Poses3D)
+    return stages.run(session, place, origin, before.skeleton_name, make, progress, _CHUNK_FRAMES)
 
 
 def triangulate_rows(rows: Detections2D, rig: Rig, config: TriangulateConfig) -> Poses3D:

@@ -59,7 +59,7 @@ class Geometry:
         order = order[np.argsort(rows.frame[order], kind="stable")]
         frames, first = np.unique(rows.frame[order], return_index=True)
         bounds, times_s = [*first.tolist(), len(order)], frames / rate_hz
-        at, length, torso = 0, 1, body.skeleton.torso
+        at, length, torso = 0, _RUN // 2, body.skeleton.torso
         while at < len(frames):
             stop = min(at + length, len(frames))
             if len(people):

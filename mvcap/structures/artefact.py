@@ -155,8 +155,14 @@ class Artefact(Generic[T]):
 
     def state(self, start: int) -> dict[str, NDArray[Any]]:
         """Return the state that was kept with a chunk."""
-        arrays = self._load(start)
-        return {name.removeprefix(_STATE): value for name, value in arrays.items() if name.startswith(_STATE)}
+        return {name.removeprefix(_STATE): value for name, value in self._load(start, _STATE).items()}
+
+    def between(self, start: int, stop: int) -> T:
+        """Rows of frames start to stop (exclusive), whatever chunks they are in."""
+        parts = [self.read(first) for first, end in self.ranges() if first < stop and end > start]
+        rows = self.kind.concatenate(parts, skeleton(self.skeleton_name))
+        frame = rows.arrays()["frame"]
+        return rows[(frame >= start) & (frame < stop)]
 
     def chunks(self) -> Iterator[T]:
         """All chunks in the order of frames, one at a time in memory."""
@@ -175,10 +181,10 @@ class Artefact(Generic[T]):
     def _chunk(self, start: int) -> Path:
         return self.folder / f"{start:07d}.npz"
 
-    def _load(self, start: int) -> dict[str, NDArray[Any]]:
+    def _load(self, start: int, prefix: str = "") -> dict[str, NDArray[Any]]:
         try:
             with np.load(self._chunk(start), allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
+                return {name: archive[name] for name in archive.files if name.startswith(prefix)}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as fault:
             raise SessionError(self._unreadable(start, fault)) from fault
 

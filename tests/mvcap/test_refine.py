@@ -7,6 +7,7 @@ import pytest
 
 import mvcap
 from mvcap import stages
+from mvcap.calibration_worth import beyond_noise
 from mvcap.errors import ConfigError
 from mvcap.person_limbs import person_limbs
 from mvcap.plugins import Evidence
@@ -73,7 +74,7 @@ def test_the_verb_gives_the_refiner_what_the_views_saw(session):
 def test_a_calibration_is_wrong_only_beyond_the_noise(session):
     seen = next(stages.detections(session, "associate").chunks())
     noise = float(np.nanmedian(seen.noise_px))
-    found = verb._beyond_noise(noise * np.array([0.0, 0.3, 3.0, 3.0]), seen[seen.view < 3]) / noise
+    found = beyond_noise(noise * np.array([0.0, 0.3, 3.0, 3.0]), seen[seen.view < 3]) / noise
     assert found == pytest.approx([0.0, 0.0, 2.958, 3.0], abs=0.01)
 
 
