@@ -42,13 +42,21 @@ def settled(score: Floats, place: NDArray[np.integer]) -> Ints:
     return np.where(sure, best, -1)
 
 
+def lone(group: Ints, view: NDArray[np.integer], lost: NDArray[np.bool_]) -> Ints:
+    """Rows (N,) of people who are ``lost`` (K,) that no other row is of: one view alone sees them."""
+    rows = np.flatnonzero((group >= 0) & (group < len(lost)))
+    count = np.bincount(group[rows], minlength=len(lost))
+    return np.asarray(rows[(count[group[rows]] == 1) & lost[group[rows]]], np.int64)
+
+
 def calm(
     rays: BodyRays, step: Ints, people: Followed, times_s: Floats, torso: Ints, occlusion_s: float
 ) -> tuple[Ints, int, Followed]:
     """Numbers of the people that rows are in the first frames in which nobody is in doubt, how many frames, who is on.
 
     rays: rows of some frames in order, step (M,) which frame of ``times_s`` (T,) they are of. A frame in which someone
-    who is followed is not seen at all is not calm.
+    who is followed is not seen at all is not calm, nor one in which two are hardly known, a single view sees each,
+    and they may be one.
     """
     views = len(people.calibration)
     wide = rays.widened(people.calibration)
@@ -61,6 +69,10 @@ def calm(
     bad[step[group >= 0], group[group >= 0]] = False
     bad[step[group < 0]] = True
     bad[step[moves(evidence, group, place).row]] = True
+    if (lost := people.lost(torso)).sum() > 1:
+        for frame in range(len(times_s)):
+            mine = np.flatnonzero(step == frame)
+            bad[frame] |= len(np.unique(rays.view[mine[lone(group[mine], rays.view[mine], lost)]])) > 1
     frames = int(np.append(bad.any(1), True).argmax())
     if not frames:
         return group[:0], 0, people

@@ -156,6 +156,17 @@ class Followed:
             cov=cov,
         )
 
+    def lost(self, torso: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whom (K,) a single view has seen for so long that it is open how far from it they are."""
+        spread = np.trace(self.cov[:, torso], axis1=-2, axis2=-1).mean(1)
+        return np.asarray(spread > _KNOWN_M**2)
+
+    def without(self, people: NDArray[np.int64]) -> Followed:
+        """Return those who are followed but for some, by their place."""
+        rest = np.delete(np.arange(len(self)), people)
+        names = ("ident", "xyz", "cov", "velocity", "seen_s")
+        return replace(self, **{name: getattr(self, name)[rest] for name in names})
+
     def leaving(self, rows: int) -> Followed:
         """Return the same with so many more rows left out."""
         return replace(self, left_out=self.left_out + rows) if rows else self

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from calib import Rig
 from mvcap.body_rays import EXCHANGE_NATS, BodyRays, Gaps, body_evidence, gaps, total
-from mvcap.calm_frames import SURE, settled
+from mvcap.calm_frames import SURE, lone, settled
 from mvcap.followed_bodies import LEARN_EVERY, Bodies, Followed, bodies_of
 from mvcap.grouping import assigned, contracted, exchanged
 from mvcap.joint_claims import Moves, moves
@@ -55,7 +55,8 @@ def solve(
         unseen = np.zeros(len(people), np.int64)
         _, people = people.updated(unseen, people.as_prior(0), skeleton.torso, config.occlusion_s)
         return np.zeros(0, np.int64), Moves.none(), people
-    bare, rays = rays, rays.widened(people.calibration)
+    seen = bare = rays
+    rays = rays.widened(people.calibration)
     prior = people.as_prior(0)
     evidence = body_evidence(rays, prior.xyz, prior.cov, prior.known)
     score = total(evidence)
@@ -72,12 +73,31 @@ def solve(
         there = np.isin(np.arange(len(bodies.xyz)), group)
         evidence = np.where(there[:, None], evidence, np.nan)
         evidence[flip] = np.nan  # a row whose sides are exchanged is put right as a whole before its joints move
+    if len(same := _one_twice(rays, group, people, skeleton)):
+        return solve(seen, people.without(same), rig, skeleton, config)
     if learn:
         people = people.recalibrated(bare, group, bodies)
     made = moves(evidence, group, rays.view)
     views = np.array([len(np.unique(rays.view[group == one])) for one in range(len(bodies.xyz))], np.int64)
     numbers, people = people.updated(views, bodies, skeleton.torso, config.occlusion_s)
     return numbers[group], replace(made, group=numbers[made.group]), people
+
+
+def _one_twice(rays: BodyRays, group: Ints, people: Followed, skeleton: Skeleton) -> Ints:
+    """Two (2,) of the followed people who are one, or none (0,): each seen by a single view, far from sure, and alike.
+
+    Somebody whom one view has seen alone for long may be believed elsewhere when another view finds them.
+    """
+    row = lone(group, rays.view, people.lost(skeleton.torso))
+    first, second = np.triu_indices(len(row), 1)
+    apart = rays.view[row[first]] != rays.view[row[second]]
+    first, second = row[first[apart]], row[second[apart]]
+    if not len(first):
+        return np.zeros(0, np.int64)
+    met = gaps(rays, first, second)
+    evidence = total(met.evidence()) + _size_evidence(met, skeleton)
+    best = int(evidence.argmax())
+    return group[[first[best], second[best]]] if evidence[best] > SURE else np.zeros(0, np.int64)
 
 
 def first_calibration(frames: list[BodyRays], views: int, skeleton: Skeleton) -> Floats:
