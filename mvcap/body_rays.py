@@ -91,11 +91,17 @@ class Gaps:
     """(P, J, 3) m between the nearest points of both rays."""
     sine2: Floats
     """(P, J) squared sine of the angle between the rays: noise along them is as much larger."""
+    reach2: Floats
+    """(P, J) m^2 sum of the squared depths at which they are nearest: what an error of a radian makes."""
 
-    def evidence(self) -> Floats:
-        """Evidence (P, J) nats that the joint is one body's; NaN where not seen by both."""
+    def evidence(self, more: float = 0.0) -> Floats:
+        """Evidence (P, J) nats that the joint is one body's; NaN where not seen by both.
+
+        ``more``: variance rad^2 of both rays beyond that of their noise.
+        """
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            near = np.exp(-0.5 * self.square / self.variance) * (ELSEWHERE_M / np.sqrt(2 * np.pi * self.variance))
+            variance = self.variance + more * self.reach2
+            near = np.exp(-0.5 * self.square / variance) * (ELSEWHERE_M / np.sqrt(2 * np.pi * variance))
         return np.asarray(np.log((1 - WRONG) * near + WRONG))
 
 
@@ -113,7 +119,7 @@ def gaps(rays: BodyRays, first: NDArray[np.int64], second: NDArray[np.int64], ot
     variance = rays.variance[first] * depth_a**2 + other.variance[second] * depth_b**2
     variance = np.where((depth_a > 0) & (depth_b > 0), np.maximum(variance, 1e-12), np.inf)
     middle = rays.origin[first][:, None] + depth_a[..., None] * a + 0.5 * apart
-    return Gaps(_dot(apart, apart), np.where(both, variance, np.nan), middle, sine2)
+    return Gaps(_dot(apart, apart), np.where(both, variance, np.nan), middle, sine2, depth_a**2 + depth_b**2)
 
 
 def _dot(a: Floats, b: Floats) -> Floats:

@@ -9,7 +9,7 @@ from calib import Rig
 from mvcap.structures.artefact import Artefact
 from mvcap.structures.detections import Detections2D
 
-_DOUBT = 0.5  # share of the stated noise that may as well be wrong
+_DOUBT = 1.0  # share of the stated noise that may as well be wrong: what is less is no news
 
 
 def learned_px(found: Artefact[Detections2D], first: int, rig: Rig) -> NDArray[np.float64]:
@@ -18,21 +18,21 @@ def learned_px(found: Artefact[Detections2D], first: int, rig: Rig) -> NDArray[n
     return np.asarray(np.sqrt(memory.get("calibration", np.zeros(len(rig)))) * rig.focal, np.float64)
 
 
-def worth_px(found: Artefact[Detections2D], start: int, stop: int, rig: Rig) -> NDArray[np.float64]:
-    """Errors (C,) px of the views' calibration, the median of what was learned in some frames: cameras stand still.
+def worth_px(found: Artefact[Detections2D], rig: Rig) -> NDArray[np.float64]:
+    """Errors (C,) px of the views' calibration, from what was learned over the whole take: cameras stand still.
 
     Views agree or disagree with one another, so that it is half open whose fault it is: none is trusted alone.
     """
-    firsts = [first for first, end in found.ranges() if first < stop and end > start]
-    learned = np.median([learned_px(found, first, rig) for first in firsts] or [np.zeros(len(rig))], axis=0)
-    return np.asarray(np.sqrt((learned**2 + np.mean(learned**2)) / 2))
+    learned = [learned_px(found, first, rig) ** 2 for first, _ in found.ranges()] or [np.zeros(len(rig))]
+    square = np.mean(learned, axis=0)
+    return np.asarray(np.sqrt((square + np.mean(square)) / 2))
 
 
 def beyond_noise(worth: NDArray[np.float64], seen: Detections2D) -> NDArray[np.float64]:
     """Errors (C,) px of the views' calibration that are the same at all frames, beyond what may as well be noise.
 
-    The worth of a calibration is learned from what the noise of pixels leaves over, which is not known to a tenth: half
-    of the noise, taken with it, is no more than that, and averages out.
+    The worth of a calibration is learned from what the noise of pixels leaves over, and how large the noise is, is
+    hardly known: as much again as was stated may be noise still, and averages out.
     """
     out = np.zeros(len(worth))
     for view in np.flatnonzero(worth):

@@ -54,12 +54,11 @@ def refine(session: str | Path | Session, *, redo: bool = False, progress: Progr
         return place
     found = stages.detections(session, "associate")
     gate = session.settings("triangulate", TriangulateConfig).gate_sigma
-    limbs = person_limbs(before, session.rate_hz)
+    limbs, worth = person_limbs(before, session.rate_hz), worth_px(found, session.rig)
     reach = round(config.overlap_s * session.rate_hz)
 
     def make(start: int, stop: int, state: State) -> tuple[Poses3D, State]:
         window = before.between(start - reach, stop + reach)
-        worth = worth_px(found, start - reach, stop + reach, session.rig)
         seen = found.between(start - reach, stop + reach)
         calibration_px = beyond_noise(worth, seen)
         seen = widened(seen, calibration_px)

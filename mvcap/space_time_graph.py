@@ -100,22 +100,22 @@ def _one_twice(rays: BodyRays, group: Ints, people: Followed, skeleton: Skeleton
     return group[[first[best], second[best]]] if evidence[best] > SURE else np.zeros(0, np.int64)
 
 
-def first_calibration(frames: list[BodyRays], views: int, skeleton: Skeleton) -> Floats:
+def first_calibration(frames: list[BodyRays], views: int) -> Floats:
     """Variance (C,) rad^2 of a calibration of which nothing is known yet: what explains the best pairs of views best.
 
     Too small a variance denies pairs that are one body, too large a one says little about any.
     """
-    worth = []
-    for angle in _ANGLES:
-        wide = [rays.widened(np.full(views, angle**2)) for rays in frames]
-        worth.append(sum(_best_pairs(rays, _pair_evidence(rays, skeleton)[0]) for rays in wide))
+    worth = np.zeros(len(_ANGLES))
+    for rays in frames:
+        first, second = np.nonzero(np.triu(rays.view[:, None] != rays.view[None], 1))
+        met = gaps(rays, first, second)
+        for at, angle in enumerate(_ANGLES):
+            best = np.zeros((len(rays.view), views))  # of each row and other view
+            evidence = total(met.evidence(angle**2))
+            np.maximum.at(best, (first, rays.view[second]), evidence)
+            np.maximum.at(best, (second, rays.view[first]), evidence)
+            worth[at] += best.sum()
     return np.full(views, _ANGLES[int(np.argmax(worth))] ** 2)
-
-
-def _best_pairs(rays: BodyRays, pairs: Floats) -> float:
-    """Sum over rows and other views of the evidence for the best pair there."""
-    views = np.unique(rays.view)
-    return float(sum(np.maximum(pairs[:, rays.view == view].max(1), 0).sum() for view in views))
 
 
 def _pair_evidence(

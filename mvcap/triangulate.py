@@ -53,11 +53,11 @@ def triangulate(session: str | Path | Session, *, redo: bool = False, progress: 
     if redo:
         stages.discard(session, "triangulate")
     rig = session.rig
+    worth = worth_px(before, rig)
 
     def make(start: int, stop: int, state: State) -> tuple[Poses3D, State]:
         rows = before.between(start, stop)
-        wrong = beyond_noise(worth_px(before, start, stop, rig), rows)
-        return triangulate_rows(widened(rows, wrong), rig, config), {}
+        return triangulate_rows(widened(rows, beyond_noise(worth, rows)), rig, config), {}
 
     origin = stages.origin_of("triangulate", _VERSION, plain(config), before, session)
     place = session.artefact("triangulate", Poses3D)

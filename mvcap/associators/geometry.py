@@ -83,7 +83,7 @@ class Geometry:
         some = np.isin(body.frame, frames[:: max(1, len(frames) // _TRIED)][:_TRIED])
         some &= _affordable(body.frame, rays.view, body.score.sum(1), self.config.most_pairs // _TRIED)
         sample = [rays[np.flatnonzero(some & (body.frame == frame))] for frame in np.unique(body.frame[some])]
-        return first_calibration(sample, len(rig), body.skeleton)
+        return first_calibration(sample, len(rig))
 
     def _waited(self, people: Followed, until_s: float, nothing: BodyRays, rig: Rig, skeleton: Skeleton) -> Followed:
         """Who is still followed after a time in which nobody at all was seen: long ones pass in strides."""
