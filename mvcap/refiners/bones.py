@@ -35,7 +35,7 @@ _WIDE = (8.0, 4.0, 2.0)  # how much wider the kernel is in the first steps for j
 _SETTLED_M = 1e-3  # the next step is a fraction of it
 # Variance over that of the linear system, measured on motion capture with pixel noise: bodies move more smoothly than
 # random acceleration of the strength that fits best; and what one view sees might as well be tilted the other way.
-_SMOOTHER, _AMBIGUOUS = 0.88, 2.5
+_SMOOTHER, _AMBIGUOUS = 0.86, 2.5
 _ALONE_VARIANCE_M2 = 0.02**2  # of a point to start from that no view agrees with
 
 
