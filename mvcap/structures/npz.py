@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import uuid
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -26,12 +25,11 @@ def written_whole(path: Path) -> Iterator[Path]:
 
     Raises SessionError where the folder cannot be written or the disk is full.
     """
-    temporary: Path | None = None
+    # The name is known before the file is there: whenever an interruption comes, the file goes.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-        os.close(handle)
-        temporary = Path(name)
+        temporary.touch(exist_ok=False)
         yield temporary
         temporary.chmod(0o644)
         temporary.replace(path)
@@ -40,7 +38,7 @@ def written_whole(path: Path) -> Iterator[Path]:
             f"{path} cannot be written: {fault.strerror or fault}; free some space or choose a folder you may write"
         ) from fault
     finally:
-        if temporary is not None:
+        with suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
