@@ -65,13 +65,13 @@ class BodyRays:
         return BodyRays(self.view[rows], self.origin[rows], self.direction[rows], self.variance[rows], self.seen[rows])
 
     def exchanged(self, flip: NDArray[np.bool_], mirror: NDArray[np.int64]) -> BodyRays:
-        """Return the rays with left and right exchanged in the rows (M,) that flip names."""
+        """Return the rays with left and right exchanged in the rows (M,), or the joints of rows (M, J), flip names."""
         if not flip.any():
             return self
-        direction, variance, seen = self.direction.copy(), self.variance.copy(), self.seen.copy()
-        for part in (direction, variance, seen):
-            part[flip] = part[flip][:, mirror]
-        return BodyRays(self.view, self.origin, direction, variance, seen)
+        swap = flip if flip.ndim == 2 else flip[:, None]
+        direction = np.where(swap[..., None], self.direction[:, mirror], self.direction)
+        variance = np.where(swap, self.variance[:, mirror], self.variance)
+        return BodyRays(self.view, self.origin, direction, variance, np.where(swap, self.seen[:, mirror], self.seen))
 
     def widened(self, variance: Floats) -> BodyRays:
         """Return the rays with a variance (C,) rad^2 of each view's calibration added."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,6 @@ from mvcap.metrics.pcp import pcp_4da, pcp_voxelpose
 from mvcap.metrics.scores import association_scores, number, pcp_scores, pose_scores
 from mvcap.progress import Progress, silent
 from mvcap.refine import refine
-from mvcap.structures.artefact import Artefact
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import skeleton
@@ -37,7 +36,6 @@ from mvcap.structures.table import Table
 from mvcap.track import track
 from mvcap.triangulate import triangulate
 
-T = TypeVar("T", bound=Table)
 BENCHMARKS: Mapping[str, str] = {
     "shelf": "mvcap.benchmarks.shelf",
     "campus": "mvcap.benchmarks.campus",
@@ -126,13 +124,9 @@ def _run(clip: Clip, folder: Path, overrides: config.Overrides, progress: Progre
         begun = time.process_time()
         verb(session, progress=progress)
         seconds[name] = float("nan") if kept else time.process_time() - begun
-    rows = _whole(stages.detections(session, "associate"))
-    raw, refined = (_whole(stages.poses(session, stage)) for stage in ("track", "refine"))
+    rows = stages.detections(session, "associate").between(0, clip.frames)
+    raw, refined = (stages.poses(session, stage).between(0, clip.frames) for stage in ("track", "refine"))
     return _Run(clip, refined, raw, rows, seconds)
-
-
-def _whole(artefact: Artefact[T]) -> T:
-    return artefact.kind.concatenate(list(artefact.chunks()), skeleton(artefact.skeleton_name))
 
 
 def _made_elsewhere(clips: Sequence[Clip], path: Path) -> _Run:

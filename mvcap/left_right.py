@@ -85,7 +85,7 @@ def _limbs(group: Ints, rays: BodyRays, swap: Flags, kind: Skeleton) -> None:
     seen[own, rays.view] = True
     few = (seen.sum(1) < _ENOUGH)[own, None]
     for _ in range(2):
-        now = _swapped(rays, swap, mirror)
+        now = rays.exchanged(swap, mirror)
         bodies = bodies_of(now, own, unknown(len(numbers), len(kind)))
         gained = np.where(few, _between(now, own, mirror), _fit(now, bodies, mirror))
         gain = np.stack([_gain(gained, part) for part in parts], axis=1)
@@ -121,14 +121,6 @@ def _fit(rays: BodyRays, bodies: Bodies, mirror: NDArray[np.int64]) -> Floats:
 def _gain(gained: Floats, part: NDArray[np.int64]) -> Floats:
     """What exchanging the joints ``part`` gains each row (M,): only by joints that can be told both ways."""
     return np.asarray(total(np.where(gained[:, part] == 0, np.nan, gained[:, part])))
-
-
-def _swapped(rays: BodyRays, swap: Flags, mirror: NDArray[np.int64]) -> BodyRays:
-    direction = np.where(swap[..., None], rays.direction[:, mirror], rays.direction)
-    return BodyRays(
-        rays.view, rays.origin, direction, np.where(swap, rays.variance[:, mirror], rays.variance),
-        np.where(swap, rays.seen[:, mirror], rays.seen),
-    )  # fmt: skip
 
 
 def _parts(kind: Skeleton) -> list[NDArray[np.int64]]:

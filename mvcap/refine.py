@@ -62,13 +62,12 @@ def refine(session: str | Path | Session, *, redo: bool = False, progress: Progr
         seen = found.between(start - reach, stop + reach)
         calibration_px = beyond_noise(worth, seen)
         seen = widened(seen, calibration_px)
+        row, pose = links(seen, window)
         parts = []
         for person in np.unique(window.person):
-            poses = window[window.person == person]
+            poses, views = window[window.person == person], seen[row[window.person[pose] == person]]
             mine = limbs[int(person)]
-            evidence = Evidence(
-                session.rig, _rows_of(poses, seen), session.rate_hz, mine.length_m, mine.sigma, calibration_px
-            )
+            evidence = Evidence(session.rig, views, session.rate_hz, mine.length_m, mine.sigma, calibration_px)
             parts.append(refiner.refine(poses, evidence))
         rows = _kept(parts, window, start, stop)
         return _with_errors(rows, seen, session.rig, gate), {}
@@ -87,12 +86,6 @@ def _with_errors(poses: Poses3D, found: Detections2D, rig: Rig, gate: float) -> 
     total, count = np.where(use_all, sums[1], sums[0]), np.where(use_all, counts[1], counts[0])
     error = np.where((count > 0) & (poses.views > 0), total / np.maximum(count, 1), np.nan)
     return poses.with_columns(error_px=error)
-
-
-def _rows_of(poses: Poses3D, seen: Detections2D) -> Detections2D:
-    """What the views saw of one person's poses: same frame, the detection's person is the pose's group."""
-    row, _ = links(seen, poses)
-    return seen[row]
 
 
 def _kept(parts: list[Poses3D], window: Poses3D, start: int, stop: int) -> Poses3D:

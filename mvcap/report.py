@@ -57,7 +57,7 @@ def report(session: str | Path | Session, *, progress: Progress = silent) -> dic
 
     Keys of the numbers: ``frames``, ``views``, ``seconds_per_frame`` by stage, ``people`` (``id``, ``frames``,
     ``median_reprojection_px``, ``bone_spread``, ``views_used`` ...), ``identities`` (what tracking merged, repaired and
-    dropped), ``warnings``, ``verdict`` and more.
+    dropped), ``association`` (what each view's calibration is off), ``warnings``, ``verdict`` and more.
     """
     session = session if isinstance(session, Session) else Session.open(session)
     config = session.settings("report", ReportConfig)
@@ -121,24 +121,19 @@ def _numbers(
 
 def _association(session: Session, found: Artefact[Detections2D]) -> dict[str, Any]:
     """What the associator learned on the way, where it tells: pixels that each calibration is off, rows left out."""
-    last = max((first for first, _ in found.ranges()), default=0)
-    off = {
-        name: round(float(px), 2) for name, px in zip(session.names, learned_px(found, last, session.rig), strict=True)
-    }
-    return {"calibration_px": off, "left_out": int(found.state(last).get("left_out", 0)) if found.ranges() else 0}
+    last = found.ranges()[-1][0]
+    off = learned_px(found, last, session.rig).tolist()
+    left_out = int(found.state(last).get("left_out", 0))
+    return {"calibration_px": {n: round(px, 2) for n, px in zip(session.names, off, strict=True)}, "left_out": left_out}
 
 
 def _doubts(association: dict[str, Any]) -> list[str]:
     wrong = {name: px for name, px in association["calibration_px"].items() if px > _OFF_PX}
     said = ", ".join(f"{name} by {px:.0f} px" for name, px in wrong.items())
-    out = (
-        [
-            f"cameras do not fit each other: {said} beyond the noise of the detections: calibrate anew, or "
-            "synchronise the videos"
-        ]
-        if wrong
-        else []
-    )
+    out = []
+    if wrong:
+        what = f"cameras do not fit each other: {said} beyond the noise of the detections"
+        out.append(f"{what}: calibrate anew, or synchronise the videos")
     if association["left_out"]:
         out.append(
             f"{association['left_out']} detections were not looked at, because a frame had too many of them: look at "
@@ -193,10 +188,7 @@ def _contact_sheet(session: Session, found: Artefact[Detections2D], poses: Artef
     shown = moments(session.frames, count)
     sheet = ContactSheet(shown, session.names, session.rate_hz, _THUMB_PX)
     for frame in shown:
-        rows = next(_between(found, frame, frame + 1))
-        start = next(first for first, end in poses.ranges() if first <= frame < end)
-        chunk = poses.read(start)
-        now = chunk[chunk.frame == frame]
+        rows, now = found.between(frame, frame + 1), poses.between(frame, frame + 1)
         for view in range(len(session.views)):
             image = next(session.images(view, frame, frame + 1))[1]
             if image is not None:

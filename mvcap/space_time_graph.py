@@ -118,17 +118,13 @@ def first_calibration(frames: list[BodyRays], views: int) -> Floats:
     return np.full(views, _ANGLES[int(np.argmax(worth))] ** 2)
 
 
-def _pair_evidence(
-    rays: BodyRays, skeleton: Skeleton, wanted: NDArray[np.bool_] | None = None
-) -> tuple[Floats, NDArray[np.bool_]]:
+def _pair_evidence(rays: BodyRays, skeleton: Skeleton, wanted: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.bool_]]:
     """Evidence (M, M) that two rows are one body, -inf where they cannot be, and where left and right are exchanged.
 
     Only pairs with a row that is ``wanted`` (M,) are looked at; exchanged only those of a row without a better one.
     """
     count = len(rays.view)
-    look = rays.view[:, None] != rays.view[None]
-    if wanted is not None:
-        look &= wanted[:, None] | wanted[None]
+    look = (rays.view[:, None] != rays.view[None]) & (wanted[:, None] | wanted[None])
     first, second = np.nonzero(np.triu(look, 1))
     met = gaps(rays, first, second)
     same = total(met.evidence()) + _size_evidence(met, skeleton)

@@ -13,6 +13,7 @@ from mvcap.person_limbs import person_limbs
 from mvcap.plugins import Evidence
 from mvcap.refine import RefineConfig
 from mvcap.refiners.bones import Bones, BonesConfig
+from mvcap.residuals import links
 from mvcap.structures.body import limb_lengths
 from mvcap.structures.poses import Poses3D, Provenance
 from tests.synthetic_take import COCO, RATE_HZ, make_session
@@ -65,8 +66,8 @@ def test_the_verb_gives_the_refiner_what_the_views_saw(session):
     poses = next(tracked.chunks())
     mine = poses[poses.person == 1]
     limbs = person_limbs(tracked, RATE_HZ)[1]
-    seen = verb._rows_of(mine, next(found.chunks()))
-    evidence = Evidence(session.rig, seen, session.rate_hz, limbs.length_m, limbs.sigma)
+    rows = next(found.chunks())
+    evidence = Evidence(session.rig, rows[links(rows, mine)[0]], session.rate_hz, limbs.length_m, limbs.sigma)
     assert set(evidence.rows.view.tolist()) == set(range(len(session.rig)))
     assert len(Bones(BonesConfig()).refine(mine, evidence)) >= len(mine)
 
