@@ -1,0 +1,84 @@
+"""What the cameras saw of a target: one dense table, and what was refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib.distortion import Bools, Floats
+from calib.errors import CalibrationError
+from calib.targets import Target
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An image, or a sighting in it, that is not used, and why, in words for the user."""
+
+    view: str
+    moment: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Observations:
+    """Where C cameras saw the N points of one target at T moments.
+
+    xy (C, T, N, 2) px, NaN where not seen; sigma (C, T, N) px, the standard deviation that detection expects of each
+    coordinate (blur, small squares, a corner at the rim make it larger), NaN with xy; sizes (w, h) px a camera;
+    time_s (C, T) s, NaN where a camera has no picture (or the views share no clock); moments: a name for each,
+    for the user ("12.40 s", "IMG_0012.jpg"). Moments without any sighting need not be kept.
+    """
+
+    target: Target
+    views: tuple[str, ...]
+    sizes: tuple[tuple[int, int], ...]
+    xy: Floats
+    sigma: Floats
+    time_s: Floats
+    moments: tuple[str, ...]
+    refused: tuple[Refusal, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        shape = (len(self.views), len(self.moments), len(self.target))
+        xy, sigma, time_s = (np.asarray(part, np.float64) for part in (self.xy, self.sigma, self.time_s))
+        if xy.shape != (*shape, 2) or sigma.shape != shape or time_s.shape != shape[:2] or len(self.sizes) != shape[0]:
+            raise CalibrationError(
+                f"observations of {shape[0]} views, {shape[1]} moments and {shape[2]} points do not fit together: "
+                f"xy {xy.shape}, sigma {sigma.shape}, time {time_s.shape}, {len(self.sizes)} sizes"
+            )
+        missing = np.isnan(xy).any(-1) | ~(sigma > 0)
+        object.__setattr__(self, "xy", np.where(missing[..., None], np.nan, xy))
+        object.__setattr__(self, "sigma", np.where(missing, np.nan, sigma))
+        object.__setattr__(self, "time_s", time_s)
+
+    @property
+    def seen(self) -> Bools:
+        """Which points are seen, (C, T, N)."""
+        return np.isfinite(self.sigma)
+
+    def at(self, moments: NDArray[np.bool_] | NDArray[np.intp]) -> Observations:
+        """The same of some moments only."""
+        names = np.array(self.moments, object)[moments]
+        xy, sigma, time_s = self.xy[:, moments], self.sigma[:, moments], self.time_s[:, moments]
+        return replace(self, xy=xy, sigma=sigma, time_s=time_s, moments=tuple(names))
+
+    def of(self, views: Sequence[str]) -> Observations:
+        """The same of some views only, in the order given."""
+        rows = [self.views.index(view) for view in views]
+        return replace(
+            self,
+            views=tuple(views),
+            sizes=tuple(self.sizes[row] for row in rows),
+            xy=self.xy[rows],
+            sigma=self.sigma[rows],
+            time_s=self.time_s[rows],
+            refused=tuple(refusal for refusal in self.refused if refusal.view in views),
+        )
+
+    def without(self, hidden: Bools, refused: Sequence[Refusal] = ()) -> Observations:
+        """The same with sightings (C, T, N) taken out and the reasons added."""
+        sigma = np.where(hidden, np.nan, self.sigma)
+        return replace(self, sigma=sigma, refused=(*self.refused, *refused))
