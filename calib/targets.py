@@ -70,7 +70,7 @@ def wand(lengths_m: ArrayLike) -> Target:
     """A wand: points on one line at the given distances (N,) m from its end; the first is usually 0."""
     along = np.asarray(lengths_m, np.float64).ravel()
     if along.size < 2 or not np.isfinite(along).all() or np.unique(along).size != along.size:
-        raise CalibrationError(f"a wand takes two or more different places along it in metres, not {lengths_m}")
+        raise CalibrationError(f"a wand takes two or more different places along it in metres, not {along}")
     return Target("wand", np.stack([along, 0 * along, 0 * along], -1), pieces=("wand",))
 
 
