@@ -117,6 +117,29 @@ def _brown(x: Floats, y: Floats, k: Floats) -> tuple[Floats, ...]:
     return xd, yd, radial + x * x * slope + p1y + 3 * p2x, mixed, mixed, radial + y * y * slope + 3 * p1y + p2x
 
 
+def distort_by_coefficients(normalised: ArrayLike, coefficients: ArrayLike, model: Model) -> Floats:
+    """Derivatives (..., 2, k) of distorted coordinates by the coefficients (..., k), for points (..., 2)."""
+    points, k = np.asarray(normalised, np.float64), np.moveaxis(padded(coefficients, model), -1, 0)
+    x, y = points[..., 0], points[..., 1]
+    u = x * x + y * y
+    if model == "fisheye":
+        radius = np.sqrt(u)
+        theta = np.arctan(radius)
+        scale = np.where(u < 1e-12, 1.0, theta / np.maximum(radius, 1e-300))
+        powers = np.stack([theta ** (2 * order) for order in (1, 2, 3, 4)], -1) * scale[..., None]
+        return np.asarray(np.stack([x[..., None] * powers, y[..., None] * powers], -2))
+    above, below = 1 + u * (k[0] + u * (k[1] + u * k[4])), 1 + u * (k[5] + u * (k[6] + u * k[7]))
+    rising, falling = 1 / below, -above / below**2
+    radial = {0: u * rising, 1: u**2 * rising, 4: u**3 * rising, 5: u * falling, 6: u**2 * falling, 7: u**3 * falling}
+    nothing = np.zeros(np.broadcast(x, above).shape)
+    columns = {order: (x * slope, y * slope) for order, slope in radial.items()}
+    columns |= {2: (2 * x * y, u + 2 * y * y), 3: (u + 2 * x * x, 2 * x * y)}
+    columns |= {8: (u, nothing), 9: (u**2, nothing), 10: (nothing, u), 11: (nothing, u**2)}
+    wanted = np.shape(coefficients)[-1]
+    both = [np.stack([np.stack([nothing + columns[order][axis] for order in range(wanted)], -1)], -2) for axis in (0, 1)]
+    return np.asarray(np.concatenate(both, -2))
+
+
 def _equidistant(x: Floats, y: Floats, k: Floats) -> tuple[Floats, ...]:
     k1, k2, k3, k4 = k
     u = x * x + y * y
