@@ -124,4 +124,6 @@ def homographies(xy: Floats, points: Floats) -> Floats:
 def _normalised(points: Floats) -> tuple[Floats, Floats]:
     middle = points.mean(0)
     size = np.sqrt(((points - middle) ** 2).sum(-1).mean() / 2) or 1.0
-    return (points - middle) / size, np.array([[1 / size, 0, -middle[0] / size], [0, 1 / size, -middle[1] / size], [0, 0, 1]])
+    return (points - middle) / size, np.array(
+        [[1 / size, 0, -middle[0] / size], [0, 1 / size, -middle[1] / size], [0, 0, 1]]
+    )

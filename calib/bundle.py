@@ -264,7 +264,7 @@ def _normal(setup: _Setup, state: State) -> _Normal:
         root = np.sqrt(weight)[:, None]
         residual, shared, block = part.residual * root, part.shared * root[..., None], part.block * root[..., None]
         at = _places(layout, view)
-        flat = shared.reshape(-1, shared.shape[-1])
+        flat = shared.reshape(2 * len(shared), shared.shape[-1])
         A[np.ix_(at, at)] += flat.T @ flat
         gradient[at] += residual.ravel() @ flat
         if d:
@@ -401,6 +401,27 @@ def _sandwich(bread: Floats, scores: Floats) -> Floats:
         return bread
     spread = scores[active].T @ scores[active] * (count / max(count - 1, 1))
     return np.asarray(bread @ spread @ bread) * (1 + unknown / (6 * count))
+
+
+def information_by_moment(problem: Problem) -> Floats:
+    """What each moment alone tells about the shared unknowns, (T, D, D): its own block eliminated, priors left out."""
+    setup, state = _set_up(problem)
+    layout = setup.layout
+    moments = len(problem.observations.moments)
+    A = np.zeros((moments, layout.size, layout.size))
+    world = state.world_points(setup.piece)
+    for view, rows in enumerate(setup.rows):
+        if not len(rows.moment):
+            continue
+        part = linearise(state, view, rows, layout, world, setup.velocity, setup.piece)
+        starts, at = np.flatnonzero(np.diff(rows.moment, prepend=-1)), _places(layout, view)
+        square = np.add.reduceat(part.shared.swapaxes(1, 2) @ part.shared, starts)
+        A[rows.moment[starts][:, None, None], at[:, None], at[None]] += square
+    normal = _normal(setup, state)
+    if normal.V.size:
+        taken = normal.W.swapaxes(1, 2) @ np.linalg.solve(_damped(normal.V, 0.0), normal.W)
+        np.subtract.at(A, setup.block_moment, taken)
+    return A
 
 
 __all__ = ["CAMERA", "HUBER", "LENS", "OFFSET", "Problem", "Solution", "adjust"]

@@ -247,5 +247,3 @@ def velocities(state: State, piece: Ints, time_s: Floats, *, gap_s: float = 0.3)
     both = np.stack([before, after])
     known = np.isfinite(both)
     return np.asarray(np.where(known, both, 0).sum(0) / np.where(known.any(0), known.sum(0), np.nan))
-
-

@@ -1,0 +1,278 @@
+"""First poses of cameras: pairs that saw the target together, the graph they make, its best tree, and its loops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import networkx as nx
+import numpy as np
+from numpy.typing import NDArray
+
+from calib import geometry
+from calib.board_pose import BoardPoses, board_poses
+from calib.calibration import Pair
+from calib.camera import Lens
+from calib.distortion import Floats
+from calib.geometry import invert, vector_from_rotation
+from calib.observations import Observations
+
+_SAMPLES = 40  # moments of a pair that are held against all others
+_AGREE = 4.0  # times the middle error: two moments that say the same of a pair
+_LEAST_AGREE_DEG = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """A first guess of every pose, and what it stands on.
+
+    cam_from_world (C, 4, 4), NaN for a camera that is not connected; world_from_body (T, 4, 4), NaN where no
+    connected camera tells; body_from_piece (B, 4, 4), NaN for a piece that is not connected; the world is the frame of
+    the first camera of the tree.
+    """
+
+    cam_from_world: Floats
+    world_from_body: Floats
+    body_from_piece: Floats
+    pairs: tuple[Pair, ...]
+    unconnected: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Relation:
+    """A relative pose a_from_b (4, 4) agreed on by `count` moments, and how unsure its mean is."""
+
+    a_from_b: Floats
+    count: int
+    error_deg: float
+    error_m: float
+
+
+def connect(observations: Observations, lenses: Sequence[Lens]) -> Start:
+    """First poses of cameras, of the target at every moment, and of the target's pieces."""
+    target = observations.target
+    sights = [board_poses(observations.xy[view], target, lens) for view, lens in enumerate(lenses)]
+    if target.still:
+        return _before_the_scene(observations, sights)
+    cameras, pieces = _relations(sights, len(target.pieces))
+    graph = nx.Graph()
+    graph.add_nodes_from(range(len(lenses)))
+    for (a, b), relation in cameras.items():
+        graph.add_edge(a, b, weight=_weight(relation, target.extent), relation=relation)
+    tree = nx.minimum_spanning_tree(graph)
+    together = max(nx.connected_components(tree), key=lambda part: (len(part), -min(part)))
+    root = min(together)
+    poses = _along(tree, root, len(lenses), cameras)
+    body_from_piece = _pieces_along(pieces, len(target.pieces))
+    pairs = _pairs(observations.views, cameras, poses, set(map(frozenset, tree.edges)))
+    missing = tuple(observations.views[view] for view in range(len(lenses)) if view not in together)
+    bodies = place_bodies(observations, lenses, poses, body_from_piece, sights)
+    return Start(poses, bodies, body_from_piece, pairs, missing)
+
+
+def _weight(relation: Relation, extent: float) -> float:
+    """What a pair's error costs: the angle, and the shift in units of the target's size."""
+    return float(np.hypot(np.deg2rad(relation.error_deg), relation.error_m / (3 * extent)) + 1e-9)
+
+
+def _before_the_scene(observations: Observations, sights: list[BoardPoses]) -> Start:
+    """Cameras before points whose places in the world are known."""
+    cameras = len(sights)
+    poses = np.full((cameras, 4, 4), np.nan)
+    for view, sight in enumerate(sights):
+        if np.isfinite(sight.rms[0, :, 0]).any():
+            poses[view] = sight.cam_from_piece[0, int(np.nanargmin(sight.rms[0, :, 0])), 0]
+    lost = tuple(name for name, pose in zip(observations.views, poses, strict=True) if np.isnan(pose).any())
+    bodies = np.tile(np.eye(4), (len(observations.moments), 1, 1))
+    return Start(poses, bodies, np.tile(np.eye(4), (len(observations.target.pieces), 1, 1)), (), lost)
+
+
+def _relations(
+    sights: list[BoardPoses], pieces: int
+) -> tuple[dict[tuple[int, int], Relation], dict[tuple[int, int], Relation]]:
+    """Relations between cameras and between pieces, each helping to find more of the other."""
+    cameras: dict[tuple[int, int], Relation] = {}
+    plates: dict[tuple[int, int], Relation] = {}
+    for _ in range(1 if pieces == 1 else 3):
+        before = len(cameras), len(plates)
+        links = _links(plates, pieces)
+        for a, b in combinations(range(len(sights)), 2):
+            if (a, b) not in cameras:
+                samples = _between_cameras(sights[a], sights[b], links)
+                if (found := agreed(samples)) is not None:
+                    cameras[a, b] = found
+        for p, q in combinations(range(pieces), 2):
+            if (p, q) not in plates:
+                samples = _between_pieces(sights, p, q, _links(cameras, len(sights)))
+                if (found := agreed(samples)) is not None:
+                    plates[p, q] = found
+        if before == (len(cameras), len(plates)):
+            break
+    return cameras, plates
+
+
+def _links(relations: dict[tuple[int, int], Relation], count: int) -> dict[tuple[int, int], Floats]:
+    """a_from_b of all that are related, both ways, and of each to itself."""
+    out = {(index, index): np.eye(4) for index in range(count)}
+    for (a, b), relation in relations.items():
+        out[a, b], out[b, a] = relation.a_from_b, invert(relation.a_from_b)
+    return out
+
+
+def _between_cameras(a: BoardPoses, b: BoardPoses, links: dict[tuple[int, int], Floats]) -> Floats:
+    """Every moment's ideas (S, 4, 4, 4) of a_from_b: two poses in a times two in b."""
+    samples = []
+    for (p, q), p_from_q in links.items():
+        here = np.isfinite(a.rms[0, :, p]) & np.isfinite(b.rms[0, :, q])
+        samples.append(_four(a.cam_from_piece[:, here, p] @ p_from_q, b.cam_from_piece[:, here, q]))
+    return np.concatenate(samples)
+
+
+def _between_pieces(sights: list[BoardPoses], p: int, q: int, links: dict[tuple[int, int], Floats]) -> Floats:
+    """Every moment's ideas (S, 4, 4, 4) of p_from_q, by one camera that sees both or by two that are related."""
+    samples = []
+    for (a, b), a_from_b in links.items():
+        one, other = sights[a], sights[b]
+        here = np.isfinite(one.rms[0, :, p]) & np.isfinite(other.rms[0, :, q])
+        left = invert(np.where(np.isnan(one.cam_from_piece[:, here, p]), np.eye(4), one.cam_from_piece[:, here, p]))
+        left = np.where(np.isnan(one.cam_from_piece[:, here, p]), np.nan, left)
+        samples.append(_four_right(left @ a_from_b, other.cam_from_piece[:, here, q]))
+    return np.concatenate(samples)
+
+
+def _four(left: Floats, right: Floats) -> Floats:
+    """left (2, S, 4, 4) times the inverse of right (2, S, 4, 4), each with each, (S, 4, 4, 4)."""
+    known = np.isfinite(right)
+    back = np.where(known, invert(np.where(known, right, np.eye(4))), np.nan)
+    return _four_right(left, back)
+
+
+def _four_right(left: Floats, right: Floats) -> Floats:
+    ideas = left[:, None] @ right[None, :]
+    return np.asarray(np.moveaxis(ideas, 2, 0).reshape(ideas.shape[2], 4, 4, 4))
+
+
+def agreed(samples: Floats) -> Relation | None:
+    """The relative pose that most moments (S, ideas, 4, 4) have among their ideas; None without any."""
+    if not len(samples):
+        return None
+    some = np.unique(np.linspace(0, len(samples) - 1, min(_SAMPLES, len(samples))).round().astype(int))
+    candidates = samples[some].reshape(-1, 4, 4)
+    candidates = candidates[np.isfinite(candidates).all((1, 2))]
+    reach = float(np.median(np.linalg.norm(candidates[:, :3, 3], axis=-1)))
+    distances = np.stack([_nearest_idea(samples, candidate, reach)[0] for candidate in candidates])
+    middle = np.median(distances, 1)
+    best = candidates[int(np.argmin(middle))]
+    for _ in range(3):
+        distance, which = _nearest_idea(samples, best, reach)
+        bound = max(_AGREE * float(np.median(distance)), np.deg2rad(_LEAST_AGREE_DEG))
+        chosen = samples[np.arange(len(samples)), which][distance <= bound]
+        best = _mean(chosen)
+    off = invert(best) @ chosen
+    count = len(chosen)
+    spread = np.sqrt((vector_from_rotation(off[:, :3, :3]) ** 2).sum(-1).mean() / max(count - 1, 0.25))
+    shift = np.sqrt((off[:, :3, 3] ** 2).sum(-1).mean() / max(count - 1, 0.25))
+    if count == 1:  # nothing to compare with: as unsure as a board's pose usually is
+        spread, shift = np.deg2rad(2.0), 0.03 * reach
+    return Relation(best, count, float(np.rad2deg(spread)), float(shift))
+
+
+def _nearest_idea(samples: Floats, one: Floats, reach: float) -> tuple[Floats, NDArray[np.intp]]:
+    """How far (S,) the nearest idea of every moment is from a pose, in radians, and which it is."""
+    turn = np.einsum("sijk,jk->si", samples[..., :3, :3], one[:3, :3])
+    angle = np.arccos(np.clip((turn - 1) / 2, -1, 1))
+    shift = np.linalg.norm(samples[..., :3, 3] - one[:3, 3], axis=-1) / max(reach, 1e-9)
+    distance = np.where(np.isfinite(angle + shift), np.hypot(angle, shift), np.inf)
+    which = distance.argmin(1)
+    return distance[np.arange(len(samples)), which], which
+
+
+def _mean(poses: Floats) -> Floats:
+    """The chordal mean of poses (S, 4, 4)."""
+    U, _, Vt = np.linalg.svd(poses[:, :3, :3].sum(0))
+    R = U @ np.diag([1, 1, np.sign(np.linalg.det(U @ Vt))]) @ Vt
+    return geometry.pose(R, np.median(poses[:, :3, 3], axis=0))
+
+
+def _along(tree: nx.Graph, root: int, count: int, relations: dict[tuple[int, int], Relation]) -> Floats:
+    """cam_from_world (count, 4, 4) with the root's frame as the world, NaN for who is not in the tree with it."""
+    links = _links(relations, count)
+    poses = np.full((count, 4, 4), np.nan)
+    poses[root] = np.eye(4)
+    for parent, child in nx.bfs_edges(tree, root):
+        poses[child] = links[child, parent] @ poses[parent]
+    return poses
+
+
+def _pieces_along(relations: dict[tuple[int, int], Relation], count: int) -> Floats:
+    graph = nx.Graph()
+    graph.add_nodes_from(range(count))
+    for (p, q), relation in relations.items():
+        graph.add_edge(p, q, weight=relation.error_deg + 1e-9)
+    tree = nx.minimum_spanning_tree(graph)
+    return np.array([invert(pose) if np.isfinite(pose).all() else pose for pose in _along(tree, 0, count, relations)])
+
+
+def _pairs(
+    views: tuple[str, ...], relations: dict[tuple[int, int], Relation], poses: Floats, tree: set[frozenset[int]]
+) -> tuple[Pair, ...]:
+    pairs = []
+    for (a, b), relation in relations.items():
+        made = Pair(views[a], views[b], relation.count, relation.error_deg, relation.error_m, frozenset((a, b)) in tree)
+        pairs.append(replace(made, **loop(relation.a_from_b, poses[a], poses[b])))
+    return tuple(pairs)
+
+
+def loop(a_from_b: Floats, a: Floats, b: Floats) -> dict[str, float]:
+    """How far a pair's own relative pose is from that of two cameras' poses, as fields of a Pair."""
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return {}
+    off = a_from_b @ b @ invert(a)
+    shift = np.linalg.norm((a_from_b @ b)[:3, 3] - a[:3, 3])
+    return {"loop_deg": float(np.rad2deg(np.linalg.norm(vector_from_rotation(off[:3, :3])))), "loop_m": float(shift)}
+
+
+def place_bodies(
+    observations: Observations,
+    lenses: Sequence[Lens],
+    cam_from_world: Floats,
+    body_from_piece: Floats,
+    sights: Sequence[BoardPoses] | None = None,
+) -> Floats:
+    """Poses of the target (T, 4, 4) at every moment: of all that single cameras say, the one that fits all best."""
+    target = observations.target
+    if sights is None:
+        sights = [board_poses(observations.xy[view], target, lens) for view, lens in enumerate(lenses)]
+    known = [view for view in range(len(lenses)) if np.isfinite(cam_from_world[view]).all()]
+    ideas = []
+    for view in known:
+        for piece in np.flatnonzero(np.isfinite(body_from_piece).all((1, 2))):
+            poses = invert(cam_from_world[view]) @ sights[view].cam_from_piece[:, :, piece]
+            ideas += list(poses @ invert(body_from_piece[piece]))
+    best = np.full((len(observations.moments), 4, 4), np.nan)
+    lowest = np.full(len(observations.moments), np.inf)
+    points = geometry.transform(body_from_piece[target.of_piece], target.points)
+    for idea in ideas:
+        cost = _misfit(observations, lenses, cam_from_world, known, geometry.transform(idea[:, None], points[None]))
+        better = cost < lowest
+        lowest[better], best[better] = cost[better], idea[better]
+    return best
+
+
+def _misfit(
+    observations: Observations, lenses: Sequence[Lens], cam_from_world: Floats, known: list[int], world: Floats
+) -> Floats:
+    """Robust reprojection cost (T,) of points (T, N, 3), infinite where there is no idea."""
+    total = np.zeros(len(world))
+    for view in known:
+        lens = lenses[view]
+        seen = geometry.transform(cam_from_world[view], world)
+        with np.errstate(all="ignore"):
+            flat = seen[..., :2] / np.where(seen[..., 2:] > 0, seen[..., 2:], np.nan)
+            xy = geometry.pixels(geometry.distort(flat, lens.distortion, lens.model), lens.K)
+            off = np.linalg.norm(xy - observations.xy[view], axis=-1)
+        here = observations.seen[view]
+        scale = 0.01 * max(lens.size)
+        total += np.where(here, np.minimum(np.nan_to_num(off, nan=np.inf), scale), 0).sum(-1)
+    return np.where(np.isfinite(world[:, 0, 0]) | np.isfinite(world).any((1, 2)), total, np.inf)

@@ -1,0 +1,307 @@
+"""A lens from pictures of a target taken by one camera: first guess, the pictures that tell most, the model, the fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib import bundle
+from calib.board_pose import board_poses, homographies
+from calib.bundle import Problem, Solution
+from calib.bundle_equations import LENS
+from calib.calibration import POSE, Finding, LensFit, ModelTrial
+from calib.camera import Lens
+from calib.distortion import Bools, Floats
+from calib.errors import CalibrationError
+from calib.lens_findings import lens_findings
+from calib.lens_models import FISHEYE, PINHOLE, RATIONAL, LensModel, common_sense
+from calib.observations import Observations, Refusal
+from calib.targets import Target
+
+LEAST_MOMENTS = 3
+_MOST = 60  # pictures in a lens' fit: more tell little that is new
+_START = 15
+_STRANGE = 6.0  # times the median error of the pictures: no lens explains this one
+_FOLDS = 3
+_FOCALS = (0.35, 0.6, 0.9, 1.3, 2.0, 4.0)  # of the larger side of the picture
+_WIDE = 0.65  # of the larger side: a focal length below this may be a fisheye's
+
+
+@dataclass(frozen=True, eq=False)
+class _Views:
+    """Sightings of one camera, every flat piece at every moment for itself: observations, and where each came from."""
+
+    observations: Observations
+    moment: NDArray[np.intp]
+
+
+def fit_lens(
+    observations: Observations, view: str, *, models: Sequence[LensModel] | None = None, name: str | None = None
+) -> LensFit:
+    """The lens of a view from its sightings of flat boards, with the model that errs least on pictures left out.
+
+    models: those to choose from (all by default). Raises CalibrationError where the sightings cannot tell a lens.
+    """
+    views = _apart(observations, view)
+    if len(views.moment) < LEAST_MOMENTS:
+        raise CalibrationError(
+            f"camera {view!r}: the target is seen well enough in {len(views.moment)} pictures, a lens takes "
+            f"{LEAST_MOMENTS} or more; film it there, tilted this way and that, all over the picture"
+        )
+    first = _first(views.observations, models)
+    kept = _kept(first)
+    chosen = _telling(first, kept)
+    seen = _usable(views.observations, chosen)
+    trials, best = _chosen_model(seen, first, models)
+    final = _noise_known(best)
+    used = np.zeros(len(observations.moments), bool)
+    used[views.moment[chosen]] = True
+    return LensFit(
+        replace(final.lenses[0], name=name or view),
+        _lens_covariance(final),
+        tuple(_free_names(final)),
+        _rms(final),
+        used,
+        trials,
+        lens_findings(final, view),
+    )
+
+
+def strange_moments(observations: Observations, view: str, lens: Lens) -> list[Refusal]:
+    """Moments at which no pose of the target explains what a view with a known lens sees: false sightings."""
+    views = _apart(observations, view)
+    if len(views.moment) < LEAST_MOMENTS:
+        return []
+    solution = _fit(views.observations, lens, np.zeros(LENS, bool))
+    error = _by_moment(solution)
+    reasons = []
+    for index in np.flatnonzero(~_kept(solution) & np.isfinite(error)):
+        moment = observations.moments[views.moment[index]]
+        reasons.append(Refusal(view, moment, f"no pose of the target explains what is seen: {error[index]:.0f} px off"))
+    return reasons
+
+
+def _apart(observations: Observations, view: str) -> _Views:
+    """Each flat piece at each moment as a sighting of its own."""
+    seen, target = observations.of([view]), observations.target
+    flat = [piece for piece in range(len(target.pieces)) if target.rank(piece) == 2]
+    parts, moments = [], []
+    for piece in flat:
+        sigma = np.where(target.of_piece == piece, seen.sigma[0], np.nan)
+        enough = np.isfinite(sigma).sum(1) >= max(4, min(8, (target.of_piece == piece).sum()))
+        parts.append(np.where(enough[:, None], sigma, np.nan)[enough])
+        moments.append(np.flatnonzero(enough))
+    at = np.concatenate(moments) if moments else np.zeros(0, np.intp)
+    sigma = np.concatenate(parts) if parts else np.zeros((0, len(target)))
+    alone = Target(target.name, target.points)
+    names = tuple(seen.moments[index] for index in at)
+    return _Views(Observations(alone, (view,), seen.sizes, seen.xy[:, at], sigma[None], seen.time_s[:, at], names), at)
+
+
+def _usable(seen: Observations, rows: Bools) -> Observations:
+    return seen.at(np.flatnonzero(rows))
+
+
+def _fit(seen: Observations, lens: Lens, free: Bools, *, poses: Floats | None = None, steps: int = 60) -> Solution:
+    """The lens with what is free of its 16 numbers, and all poses, fitted to sightings of one camera."""
+    if poses is None:
+        poses = board_poses(seen.xy[0], seen.target, lens).cam_from_piece[0, :, 0]
+    mean, information = common_sense(lens)
+    problem = Problem(
+        seen,
+        (lens,),
+        np.eye(4)[None],
+        poses,
+        np.eye(4)[None],
+        seen.seen,
+        free[None],
+        np.zeros(1, bool),
+        prior_mean=mean[None],
+        prior_information=information[None],
+    )
+    return bundle.adjust(problem, iterations=steps, tolerance=1e-6)
+
+
+def _first(seen: Observations, models: Sequence[LensModel] | None) -> Solution:
+    """A fit to all pictures from the focal length that explains a few of them best."""
+    size = seen.sizes[0]
+    few = seen.at(np.unique(np.linspace(0, len(seen.moments) - 1, _START).round().astype(int)))
+    closed = _focal_of(homographies(few.xy[0], few.target.points), size)
+    best, which = None, None
+    families = [PINHOLE[2], FISHEYE] if models is None else _families(models)
+    for model in families:
+        for focal in (*([closed] if np.isfinite(closed) else []), *(share * max(size) for share in _FOCALS)):
+            if model.model == "fisheye" and focal > _WIDE * max(size):
+                continue
+            trial = _fit(few, model.lens(seen.views[0], size, focal), model.mask(), steps=12)
+            cost = trial.cost + 1e4 * np.isnan(trial.world_from_body[:, 0, 0]).sum()
+            if best is None or cost < 0.98 * best.cost:
+                best, which = trial, model
+            if model.model != "fisheye" and focal == closed and _rms(trial) < 1.0:
+                break
+    assert best is not None and which is not None
+    return _fit(seen, best.lenses[0], which.mask())
+
+
+def _families(models: Sequence[LensModel]) -> list[LensModel]:
+    """One quick model of each formula that may be chosen."""
+    kinds = {model.model for model in models}
+    simple = min((m for m in models if m.model != "fisheye"), key=lambda m: len(m.free), default=None)
+    quick = [PINHOLE[2] if any(len(m.free) >= 2 for m in models) else simple] if kinds - {"fisheye"} else []
+    return [model for model in (*quick, FISHEYE if "fisheye" in kinds else None) if model is not None]
+
+
+def _focal_of(maps: Floats, size: tuple[int, int]) -> float:
+    """The focal length that makes the maps' axes square, principal point in the middle; Zhang 2000. NaN if none does."""
+    centre = np.array([[1, 0, -(size[0] - 1) / 2], [0, 1, -(size[1] - 1) / 2], [0, 0, 1]])
+    H = centre @ maps[np.isfinite(maps).all((1, 2))]
+    if not len(H):
+        return float("nan")
+    H = H / np.linalg.norm(H[:, :, :2], axis=(1, 2), keepdims=True) * max(size)
+    a, b = H[:, :, 0], H[:, :, 1]
+    across = np.concatenate([(a[:, :2] * b[:, :2]).sum(1), (a[:, :2] ** 2 - b[:, :2] ** 2).sum(1)])
+    ahead = np.concatenate([a[:, 2] * b[:, 2], a[:, 2] ** 2 - b[:, 2] ** 2])
+    square = -(across @ ahead) / max(ahead @ ahead, 1e-300)
+    return float(np.sqrt(square)) if 0.1 * max(size) < np.sqrt(max(square, 0)) < 20 * max(size) else float("nan")
+
+
+def _by_moment(solution: Solution) -> Floats:
+    """RMS residual (T,) px of each moment's sightings, NaN where there is no pose."""
+    return _root_mean(solution.residual)
+
+
+def _root_mean(residual: Floats) -> Floats:
+    square = (residual[0] ** 2).sum(-1)
+    seen = np.isfinite(square)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.sqrt(np.where(seen, square, 0).sum(-1) / seen.sum(-1) / 2))
+
+
+def _rms(solution: Solution) -> float:
+    square = solution.residual[np.isfinite(solution.residual)] ** 2
+    return float(np.sqrt(square.mean())) if square.size else float("inf")
+
+
+def _kept(solution: Solution) -> Bools:
+    error = _by_moment(solution)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(error <= _STRANGE * np.nanmedian(error))
+
+
+def _telling(first: Solution, kept: Bools) -> Bools:
+    """The pictures that together tell most about the lens: each adds most to the determinant of the information."""
+    if kept.sum() <= _MOST:
+        return kept
+    seen = first.problem.observations
+    full = PINHOLE[4] if first.lenses[0].model != "fisheye" else FISHEYE
+    mask = full.mask()[None]
+    problem = replace(first.problem, lenses=first.lenses, world_from_body=first.world_from_body, lens_free=mask)
+    tells = bundle.information_by_moment(problem)
+    scale = 1 / np.sqrt(np.maximum(np.diagonal(tells[kept].sum(0)), 1e-300))
+    tells = tells * scale * scale[:, None]
+    total, chosen = 1e-3 * np.eye(len(scale)), np.zeros(len(seen.moments), bool)
+    for _ in range(_MOST):
+        gain = np.linalg.slogdet(total + tells)[1]
+        gain[chosen | ~kept] = -np.inf
+        best = int(np.argmax(gain))
+        chosen[best] = True
+        total = total + tells[best]
+    return chosen
+
+
+def _chosen_model(
+    seen: Observations, first: Solution, models: Sequence[LensModel] | None
+) -> tuple[tuple[ModelTrial, ...], Solution]:
+    """Every model's error on pictures left out, and the fit of the simplest that is as good as the best."""
+    start = first.lenses[0]
+    tried, errors, fits = [], [], []
+    for model in _candidates(start, models):
+        lens = _as_model(start, model)
+        fit = _fit(seen, lens, model.mask())
+        fits.append(fit)
+        tried.append(model)
+        errors.append(_held_out(seen, fit, model.mask()))
+    total = np.array([np.nanmean(error) for error in errors])
+    best = int(np.argmin(total))
+    good = best
+    for index in np.argsort([len(model.free) + 10 * (model.model != "pinhole") for model in tried], kind="stable"):
+        worse = errors[index] - errors[best]
+        doubt = np.nanstd(worse) / np.sqrt(max(np.isfinite(worse).sum() - 1, 1))
+        if total[index] - total[best] <= max(doubt, 1e-3 * total[best]):
+            good = int(index)
+            break
+    trials = tuple(
+        ModelTrial(model.label, model.free, float(np.sqrt(error)), index == good)
+        for index, (model, error) in enumerate(zip(tried, total, strict=True))
+    )
+    return trials, fits[good]
+
+
+def _candidates(start: Lens, models: Sequence[LensModel] | None) -> list[LensModel]:
+    if models is not None:
+        return list(models)
+    focal = float(np.sqrt(start.K[0, 0] * start.K[1, 1])) / max(start.size)
+    wide = [RATIONAL, FISHEYE] if start.model == "fisheye" or focal < _WIDE else []
+    return [*PINHOLE, *wide]
+
+
+def _as_model(start: Lens, model: LensModel) -> Lens:
+    """A first guess of a model from a lens of another."""
+    lens = model.lens(start.name, start.size, float(np.sqrt(start.K[0, 0] * start.K[1, 1])))
+    if (start.model == "fisheye") == (model.model == "fisheye"):
+        values = np.zeros(lens.distortion.size)
+        values[: start.distortion.size] = start.distortion[: values.size]
+        values[~model.mask()[4 : 4 + values.size]] = 0.0
+        return replace(lens, K=start.K, distortion=values)
+    return lens
+
+
+def _held_out(seen: Observations, fit: Solution, free: Bools) -> Floats:
+    """Mean squared error (T,) px^2 of each picture by the lens that the others give."""
+    out = np.full(len(seen.moments), np.nan)
+    fold = np.arange(len(seen.moments)) % min(_FOLDS, len(seen.moments))
+    for index in range(fold.max() + 1):
+        rest, left = np.flatnonzero(fold != index), np.flatnonzero(fold == index)
+        lens = _fit(seen.at(rest), fit.lenses[0], free, poses=fit.world_from_body[rest]).lenses[0]
+        judged = _fit(seen.at(left), lens, np.zeros(LENS, bool), poses=fit.world_from_body[left])
+        out[left] = _by_moment(judged) ** 2
+    return out
+
+
+def _noise_known(fit: Solution) -> Solution:
+    """The same fit with the noise of its own residuals."""
+    problem = fit.problem
+    sigmas = fit.residual / problem.observations.sigma[..., None]
+    middle = float(np.nanmedian((sigmas**2).sum(-1))) / (2 * np.log(2))  # of two squared Gaussians
+    noise = np.array([np.sqrt(middle)]) if np.isfinite(middle) and middle > 0 else np.ones(1)
+    again = replace(problem, lenses=fit.lenses, world_from_body=fit.world_from_body, noise=noise)
+    return bundle.adjust(again, iterations=20)
+
+
+def _lens_covariance(solution: Solution) -> Floats:
+    """Covariance (4 + k, 4 + k) of fx fy cx cy and the coefficients, zero where held."""
+    count = 4 + solution.lenses[0].distortion.size
+    out = np.zeros((LENS, LENS))
+    at = solution.free[0] - POSE
+    out[np.ix_(at, at)] = np.maximum(1.0, _scatter_ratio(solution)) * solution.covariance(scatter=False)
+    return out[:count, :count]
+
+
+def _scatter_ratio(solution: Solution) -> float:
+    """How much more the moments scatter than their noise alone would have them, mean over the unknowns."""
+    plain, scattered = solution.covariance(scatter=False), solution.covariance()
+    known = np.diagonal(plain) > 0
+    return float(np.exp(np.log(np.diagonal(scattered)[known] / np.diagonal(plain)[known]).mean()))
+
+
+def _free_names(solution: Solution) -> list[str]:
+    from calib.lens_models import NAMES
+
+    names = ("fx", "fy", "cx", "cy", *NAMES[solution.lenses[0].model])
+    return [names[index - POSE] for index in solution.free[0] if index - POSE < len(names)]
+
+
+__all__ = ["LEAST_MOMENTS", "Finding", "fit_lens", "strange_moments"]

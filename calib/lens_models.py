@@ -1,0 +1,82 @@
+"""Lens models to choose from, and what is known of a lens before any picture is seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from calib.bundle_equations import LENS, lens_numbers
+from calib.camera import Lens
+from calib.distortion import Bools, Floats, Model
+
+NAMES: dict[Model, tuple[str, ...]] = {
+    "pinhole": ("k1", "k2", "p1", "p2", "k3"),
+    "rational": ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6", "s1", "s2", "s3", "s4"),
+    "fisheye": ("k1", "k2", "k3", "k4"),
+}
+_SQUARE = 0.002  # standard deviation of fx / fy: pixels of cameras are square
+_CENTRE = 0.03  # of the larger side: how far off its middle a picture's principal point is
+_TANGENTIAL = 0.01
+_RADIAL = 1.0  # loose: k1 of an ordinary lens is within 0.5
+
+
+@dataclass(frozen=True)
+class LensModel:
+    """A formula and which of its coefficients are free; the others stay zero."""
+
+    model: Model
+    free: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """Its name for people: ``pinhole k1 k2``."""
+        return " ".join([self.model, *self.free])
+
+    def mask(self) -> Bools:
+        """Which of the 16 lens numbers are free."""
+        names = NAMES[self.model]
+        out = np.zeros(LENS, bool)
+        out[:4] = True
+        out[[4 + names.index(name) for name in self.free]] = True
+        return out
+
+    def lens(self, name: str, size: tuple[int, int], focal: float) -> Lens:
+        """A lens of this model without distortion, its principal point in the middle of the picture."""
+        K = np.array([[focal, 0, (size[0] - 1) / 2], [0, focal, (size[1] - 1) / 2], [0, 0, 1]])
+        count = {"pinhole": 5, "rational": 8, "fisheye": 4}[self.model]
+        return Lens(name, size, K, np.zeros(count), self.model)
+
+
+PINHOLE = tuple(LensModel("pinhole", NAMES["pinhole"][:count]) for count in (0, 1, 2, 4, 5))
+RATIONAL = LensModel("rational", NAMES["rational"][:8])
+FISHEYE = LensModel("fisheye", NAMES["fisheye"])
+MODELS = (*PINHOLE, RATIONAL, FISHEYE)
+
+
+def model_of(lens: Lens) -> LensModel:
+    """The model of a given lens, free where its coefficients are not zero."""
+    names = NAMES[lens.model]
+    return LensModel(lens.model, tuple(name for name, value in zip(names, lens.distortion, strict=False) if value != 0))
+
+
+def named(text: str) -> LensModel:
+    """A model by its label; KeyError if there is none."""
+    return {model.label: model for model in MODELS}[text]
+
+
+def common_sense(lens: Lens) -> tuple[Floats, Floats]:
+    """What any lens is like: mean (16,) and information (16, 16): square pixels, a centre near the middle."""
+    mean, sigma = lens_numbers(lens), np.full(LENS, np.inf)
+    mean[2:4], mean[4:] = (lens.size[0] - 1) / 2, 0.0
+    mean[3] = (lens.size[1] - 1) / 2
+    sigma[2:4] = _CENTRE * max(lens.size)
+    sigma[4:] = _RADIAL * np.array([1, 2, 1, 1, 4, 1, 2, 4, 1, 1, 1, 1])
+    if lens.model != "fisheye":
+        sigma[[6, 7, *range(12, LENS)]] = _TANGENTIAL
+    information = np.diag(1 / sigma**2)
+    focal = float(np.sqrt(mean[0] * mean[1]))
+    pull = 1 / (_SQUARE * focal) ** 2
+    mean[:2] = focal
+    information[:2, :2] += pull * np.array([[1, -1], [-1, 1]])
+    return mean, information
