@@ -1,0 +1,210 @@
+"""How far off reconstructed points are because of a calibration: predicted, measured between halves, and left out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib import bundle, geometry
+from calib.bundle import Solution
+from calib.bundle_equations import LENS, Layout, Rows, State, lens_numbers, linearise
+from calib.calibration import Accuracy
+from calib.camera import Camera
+from calib.distortion import Bools, Floats
+from calib.rig import Rig
+
+_GRID = 8  # places along each side of the volume
+_MARGIN = 0.1  # of the target's path, on each side: people reach a little farther than the board did
+_BLOCKS = 20  # stretches of moments that are dealt to two halves: neighbours in time share their errors
+_LEAST = 12  # moments below which halves tell nothing
+
+
+def judge(solution: Solution) -> Accuracy:
+    """The accuracy of a solution, over the volume in which its target was seen."""
+    rig = rig_of(solution)
+    places, shared = volume(rig, seen_points(solution))
+    predicted = predicted_error(solution, places, trusted_covariance(solution)) if len(places) else np.zeros(0)
+    halves, px, where, off = _left_out(solution, rig, places)
+    error = float(np.sqrt((off**2).mean())) if off.size else float("nan")
+    return Accuracy(places, shared, predicted, halves, px, error, where, off)
+
+
+def rig_of(solution: Solution) -> Rig:
+    """The cameras of a solution as a rig."""
+    return Rig(tuple(Camera(lens, pose) for lens, pose in zip(solution.lenses, solution.cam_from_world, strict=True)))
+
+
+def seen_points(solution: Solution) -> Floats:
+    """World places (N, 3) m of all target points that two or more cameras saw, or one if there is but one."""
+    seen = solution.problem.used & solution.problem.observations.seen
+    least = min(2, len(solution.lenses))
+    world = _state(solution).world_points(solution.problem.observations.target.of_piece)
+    points = np.broadcast_to(world, (*seen.shape[1:], 3))[seen.sum(0) >= least]
+    return np.asarray(points[np.isfinite(points).all(-1)])
+
+
+def volume(rig: Rig, points: Floats) -> tuple[Floats, NDArray[np.intp]]:
+    """A grid of places (G, 3) m where the target went and two cameras or more can see, and how many see each."""
+    if len(points) < 2 or len(rig) < 2:
+        return np.zeros((0, 3)), np.zeros(0, np.intp)
+    low, high = np.percentile(points, [1, 99], axis=0)
+    margin = _MARGIN * (high - low) + 1e-6
+    axes = [np.linspace(a, b, _GRID) for a, b in zip(low - margin, high + margin, strict=True)]
+    places = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
+    xy = rig.project(places)
+    sizes = np.array([camera.size for camera in rig])[:, None]
+    with np.errstate(invalid="ignore"):
+        inside = ((xy > -0.5) & (xy < sizes - 0.5)).all(-1)
+    shared = inside.sum(0)
+    return places[shared >= 2], shared[shared >= 2]
+
+
+def _state(solution: Solution, free: Floats | None = None) -> State:
+    return State(
+        np.stack([lens_numbers(lens) for lens in solution.lenses]),
+        solution.cam_from_world,
+        solution.world_from_body,
+        solution.body_from_piece,
+        solution.points,
+        solution.free_points if free is None else free,
+        np.zeros(len(solution.lenses)),
+    )
+
+
+def trusted_covariance(solution: Solution) -> Floats:
+    """Covariance of the shared unknowns: the noise's, scaled up by how much more the moments really scatter."""
+    plain = solution.covariance(scatter=False)
+    if not plain.size:
+        return plain
+    scattered = solution.covariance()
+    known = np.diagonal(plain) > 0
+    ratio = np.diagonal(scattered)[known] / np.diagonal(plain)[known]
+    return np.asarray(plain * max(1.0, float(np.exp(np.log(np.maximum(ratio, 1e-3)).mean()))))
+
+
+def predicted_error(solution: Solution, places: Floats, covariance: Floats) -> Floats:
+    """One standard deviation (G,) m of where places (G, 3) come out, without the rigid motion of all together."""
+    state = _state(solution, free=places[None])
+    rig = rig_of(solution)
+    xy = rig.project(places)
+    free = np.zeros((len(rig), bundle.CAMERA), bool)
+    for view, kinds in enumerate(solution.free):
+        free[view, kinds] = True
+    layout = Layout.of(free, 0, 0, len(places), 3)
+    curvature, pulled = np.zeros((len(places), 3, 3)), np.zeros((len(places), 3, layout.size))
+    for view, lens in enumerate(solution.lenses):
+        w, h = lens.size
+        with np.errstate(invalid="ignore"):
+            inside = np.flatnonzero(((xy[view] > -0.5) & (xy[view] < (w - 0.5, h - 0.5))).all(-1))
+        model = "fisheye" if lens.model == "fisheye" else "rational"
+        ones = np.ones(len(inside))
+        rows = Rows(np.zeros(len(inside), np.intp), inside, inside, xy[view, inside], ones, model, float(lens.K[0, 1]))  # type: ignore[arg-type]
+        part = linearise(state, view, rows, layout, places[None], None, np.zeros(len(places), np.intp))
+        across = part.block.swapaxes(1, 2)
+        curvature[inside] += across @ part.block
+        pulled[inside, :, layout.columns[view]] += across @ part.shared
+    moves = -np.linalg.solve(curvature, pulled).reshape(-1, layout.size)
+    moves -= _rigid_part(places, moves)
+    values, vectors = np.linalg.eigh(covariance[: layout.size, : layout.size])
+    spread = moves @ (vectors * np.sqrt(np.maximum(values, 0)))
+    return np.asarray(np.sqrt((spread**2).reshape(len(places), -1).sum(-1)))
+
+
+def _rigid_part(places: Floats, moves: Floats) -> Floats:
+    """What of small moves (3 G, D) is a turn or a shift of all places (G, 3) together."""
+    centred = places - places.mean(0)
+    modes = np.zeros((len(places), 3, 6))
+    for axis in range(3):
+        modes[:, axis, axis] = 1.0
+        modes[:, :, 3 + axis] = np.cross(np.eye(3)[axis], centred)
+    basis, _ = np.linalg.qr(modes.reshape(-1, 6))
+    return np.asarray(basis @ (basis.T @ moves))
+
+
+def _left_out(solution: Solution, rig: Rig, places: Floats) -> tuple[Floats, float, Floats, Floats]:
+    """Halves' difference (G,), and of sightings left out: px RMS, places (H, 3) and errors (H,) m of board points."""
+    nothing = np.full(len(places), np.nan), float("nan"), np.zeros((0, 3)), np.zeros(0)
+    problem = solution.problem
+    active = np.flatnonzero((problem.used & problem.observations.seen).any((0, 2)))
+    if len(active) < _LEAST or len(rig) < 2 or problem.observations.target.still:
+        return nothing
+    half = np.zeros(len(problem.observations.moments), np.intp)
+    stretches = min(_BLOCKS, len(active) // 3)
+    half[active] = (np.arange(len(active)) * stretches // len(active)) % 2
+    found, squares, counts, where, off = [], 0.0, 0, [], []
+    for part in (0, 1):
+        fitted = bundle.adjust(_only(solution, half == part), iterations=15, tolerance=1e-6)
+        if not np.isfinite(fitted.cost):
+            return nothing
+        own = rig_of(fitted)
+        found.append(own.triangulate(_seen_in_picture(rig, places)) if len(places) else places)
+        kept = problem.used & problem.observations.seen & (half != part)[None, :, None]
+        judged = bundle.adjust(_judged(fitted, kept), iterations=10, tolerance=1e-5)
+        residual = judged.residual[kept & np.isfinite(judged.residual).all(-1)]
+        squares, counts = squares + float((residual**2).sum()), counts + residual.size
+        if problem.free_points is None:
+            places_here, errors = _board_errors(own, judged, half != part)
+            where.append(places_here)
+            off.append(errors)
+    scale, turn, shift = geometry.similarity(found[0], found[1], scale=False)
+    halves = np.linalg.norm(scale * found[0] @ turn.T + shift - found[1], axis=-1) / 2
+    px = float(np.sqrt(squares / counts)) if counts else float("nan")
+    return halves, px, np.concatenate([np.zeros((0, 3)), *where]), np.concatenate([np.zeros(0), *off])
+
+
+def _seen_in_picture(rig: Rig, places: Floats) -> Floats:
+    xy = rig.project(places)
+    sizes = np.array([camera.size for camera in rig])[:, None]
+    with np.errstate(invalid="ignore"):
+        inside = ((xy > -0.5) & (xy < sizes - 0.5)).all(-1)
+    return np.where(inside[..., None], xy, np.nan)
+
+
+def _only(solution: Solution, moments: Bools) -> bundle.Problem:
+    """The solution's problem again, with some moments only, from where it stands."""
+    return replace(
+        solution.problem,
+        lenses=solution.lenses,
+        cam_from_world=solution.cam_from_world,
+        world_from_body=solution.world_from_body,
+        body_from_piece=solution.body_from_piece,
+        points=solution.points,
+        free_points=solution.free_points,
+        offset_s=solution.offset_s,
+        used=solution.problem.used & moments[None, :, None],
+    )
+
+
+def _judged(solution: Solution, used: Bools) -> bundle.Problem:
+    """Only the target's places at other sightings are free: what a finished rig makes of them."""
+    cameras = len(solution.lenses)
+    return replace(
+        _only(solution, np.zeros(used.shape[1], bool)),
+        used=used,
+        lens_free=np.zeros((cameras, LENS), bool),
+        poses_free=np.zeros(cameras, bool),
+        pieces_free=False,
+        shape_sigma_m=0.0,
+        offsets_free=None,
+    )
+
+
+def _board_errors(rig: Rig, judged: Solution, moments: Bools) -> tuple[Floats, Floats]:
+    """Middles (H, 3) of boards at some moments, and how far (H,) m their triangulated points are from their shape."""
+    problem = judged.problem
+    seen = problem.observations
+    xy = np.where(problem.used[..., None], seen.xy, np.nan)[:, moments]
+    points = rig.triangulate(xy)
+    shape = geometry.transform(judged.body_from_piece[seen.target.of_piece], judged.points)
+    middles, errors = [], []
+    for row in points:
+        good = np.isfinite(row).all(-1)
+        if good.sum() < 6:
+            continue
+        _, turn, shift = geometry.similarity(shape[good], row[good], scale=False)
+        off = shape[good] @ turn.T + shift - row[good]
+        middles.append(row[good].mean(0))
+        errors.append(np.sqrt((off**2).sum(-1).mean()))
+    return np.array(middles).reshape(-1, 3), np.array(errors)

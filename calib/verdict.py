@@ -1,0 +1,81 @@
+"""One verdict on a calibration, with its reason and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from calib.bundle import Solution
+from calib.calibration import Accuracy, Finding, Verdict
+from calib.distortion import Floats
+from calib.rig import Rig
+
+# Of the distance between cameras and target: joints are found to about half a percent of it.
+_GOOD, _USABLE = 0.001, 0.005
+_FAR_APART = 2.5  # times: what halves of the moments say against what was predicted
+
+
+def judged(
+    rig: Rig,
+    solution: Solution,
+    accuracy: Accuracy,
+    findings: Sequence[Finding],
+    covariance: Floats,
+    columns: dict[str, slice],
+) -> tuple[Verdict, str, str, tuple[Finding, ...]]:
+    """Verdict, reason, next action, and what was found on the way."""
+    more = list(_about_noise(solution, accuracy))
+    every = [*findings, *more]
+    distance = _distance(rig, accuracy)
+    error = np.nanmax([accuracy.predicted_rms_m, accuracy.halves_rms_m, 0.0])
+    worst = [finding for finding in every if finding.severity == "refuse"]
+    limits = [finding for finding in every if finding.severity == "limit"]
+    if worst:
+        return "do not use", f"{worst[0].about}: {worst[0].what}", worst[0].todo, tuple(more)
+    if not np.isfinite(accuracy.predicted_rms_m):
+        if len(rig) == 1:
+            return (
+                "usable with limits",
+                "one camera alone, so only its lens is known",
+                "film with the others too",
+                tuple(more),
+            )
+        return "do not use", "no place is seen by two cameras", "film the target where two cameras see it", tuple(more)
+    if error > _USABLE * distance:
+        what = f"points come out {1000 * error:.0f} mm off at {distance:.1f} m"
+        return "do not use", what, _film_more(accuracy), tuple(more)
+    if error > _GOOD * distance:
+        what = f"points come out {1000 * error:.1f} mm off at {distance:.1f} m"
+        return "usable with limits", what, _film_more(accuracy), tuple(more)
+    if limits:
+        return "usable with limits", f"{limits[0].about}: {limits[0].what}", limits[0].todo, tuple(more)
+    return "good", f"points come out within {1000 * error:.2g} mm at {distance:.1f} m", "record", tuple(more)
+
+
+def _distance(rig: Rig, accuracy: Accuracy) -> float:
+    if not len(accuracy.places):
+        return 1.0
+    return float(np.median(np.linalg.norm(rig.positions[:, None] - accuracy.places[None], axis=-1)))
+
+
+def _film_more(accuracy: Accuracy) -> str:
+    """Where the error is largest is where to film."""
+    worst = accuracy.places[np.nanargmax(accuracy.predicted_m)]
+    where = ", ".join(f"{value:+.1f}" for value in worst)
+    return f"film the board longer and tilted, also near ({where}) m, where the error is largest"
+
+
+def _about_noise(solution: Solution, accuracy: Accuracy) -> list[Finding]:
+    findings = []
+    if accuracy.halves_rms_m > _FAR_APART * accuracy.predicted_rms_m:
+        findings.append(
+            Finding(
+                "limit",
+                "the rig",
+                f"two halves of the take differ by {1000 * accuracy.halves_rms_m:.1f} mm where noise alone would give "
+                f"{1000 * accuracy.predicted_rms_m:.1f} mm",
+                "look for a camera that moved, views out of step, or a board that is not flat",
+            )
+        )
+    return findings
