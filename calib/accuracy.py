@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from calib import bundle, geometry
 from calib.bundle import Solution
-from calib.bundle_equations import LENS, Layout, Rows, State, lens_numbers, linearise
-from calib.calibration import Accuracy
+from calib.bundle_equations import CAMERA, LENS, Layout, Rows, State, lens_numbers, linearise
+from calib.calibration import POSE, Accuracy
 from calib.camera import Camera
 from calib.distortion import Bools, Floats
 from calib.rig import Rig
 
 _GRID = 8  # places along each side of the volume
-_MARGIN = 0.1  # of the target's path, on each side: people reach a little farther than the board did
+_MARGIN = 0.05  # of the box of the target's path, on each side: people reach a little farther
 _BLOCKS = 20  # stretches of moments that are dealt to two halves: neighbours in time share their errors
 _LEAST = 12  # moments below which halves tell nothing
 
 
-def judge(solution: Solution) -> Accuracy:
+def judge(solution: Solution, covariance: Floats, columns: Mapping[str, slice]) -> Accuracy:
     """The accuracy of a solution, over the volume in which its target was seen."""
     rig = rig_of(solution)
     places, shared = volume(rig, seen_points(solution))
-    predicted = predicted_error(solution, places, trusted_covariance(solution)) if len(places) else np.zeros(0)
+    predicted = predicted_error(rig, covariance, columns, places)
     halves, px, where, off = _left_out(solution, rig, places)
     error = float(np.sqrt((off**2).mean())) if off.size else float("nan")
     return Accuracy(places, shared, predicted, halves, px, error, where, off)
@@ -40,37 +41,25 @@ def seen_points(solution: Solution) -> Floats:
     """World places (N, 3) m of all target points that two or more cameras saw, or one if there is but one."""
     seen = solution.problem.used & solution.problem.observations.seen
     least = min(2, len(solution.lenses))
-    world = _state(solution).world_points(solution.problem.observations.target.of_piece)
+    target = solution.problem.observations.target
+    world = solution.free_points
+    if world is None:
+        in_body = geometry.transform(solution.body_from_piece[target.of_piece], solution.points)
+        world = geometry.transform(solution.world_from_body[:, None], in_body[None])
     points = np.broadcast_to(world, (*seen.shape[1:], 3))[seen.sum(0) >= least]
     return np.asarray(points[np.isfinite(points).all(-1)])
 
 
 def volume(rig: Rig, points: Floats) -> tuple[Floats, NDArray[np.intp]]:
-    """A grid of places (G, 3) m where the target went and two cameras or more can see, and how many see each."""
+    """A grid of places (G, 3) m where the target (N, 3) was and which two cameras see, and how many see each."""
     if len(points) < 2 or len(rig) < 2:
         return np.zeros((0, 3)), np.zeros(0, np.intp)
     low, high = np.percentile(points, [1, 99], axis=0)
-    margin = _MARGIN * (high - low) + 1e-6
-    axes = [np.linspace(a, b, _GRID) for a, b in zip(low - margin, high + margin, strict=True)]
+    reach = _MARGIN * (high - low) + 1e-6
+    axes = [np.linspace(a, b, _GRID) for a, b in zip(low - reach, high + reach, strict=True)]
     places = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
-    xy = rig.project(places)
-    sizes = np.array([camera.size for camera in rig])[:, None]
-    with np.errstate(invalid="ignore"):
-        inside = ((xy > -0.5) & (xy < sizes - 0.5)).all(-1)
-    shared = inside.sum(0)
+    shared = np.isfinite(_seen_in_picture(rig, places)).all(-1).sum(0)
     return places[shared >= 2], shared[shared >= 2]
-
-
-def _state(solution: Solution, free: Floats | None = None) -> State:
-    return State(
-        np.stack([lens_numbers(lens) for lens in solution.lenses]),
-        solution.cam_from_world,
-        solution.world_from_body,
-        solution.body_from_piece,
-        solution.points,
-        solution.free_points if free is None else free,
-        np.zeros(len(solution.lenses)),
-    )
 
 
 def trusted_covariance(solution: Solution) -> Floats:
@@ -84,32 +73,51 @@ def trusted_covariance(solution: Solution) -> Floats:
     return np.asarray(plain * max(1.0, float(np.exp(np.log(np.maximum(ratio, 1e-3)).mean()))))
 
 
-def predicted_error(solution: Solution, places: Floats, covariance: Floats) -> Floats:
-    """One standard deviation (G,) m of where places (G, 3) come out, without the rigid motion of all together."""
-    state = _state(solution, free=places[None])
-    rig = rig_of(solution)
-    xy = rig.project(places)
-    free = np.zeros((len(rig), bundle.CAMERA), bool)
-    for view, kinds in enumerate(solution.free):
-        free[view, kinds] = True
+def predicted_error(rig: Rig, covariance: Floats, columns: Mapping[str, slice], places: ArrayLike) -> Floats:
+    """One standard deviation (G,) m of where places (G, 3) come out, without the rigid motion of all together.
+
+    covariance (D, D) and columns by camera as in `Calibration`. NaN where fewer than two cameras see a place.
+    """
+    places = np.asarray(places, np.float64).reshape(-1, 3)
+    xy = _seen_in_picture(rig, places)
+    shared = np.isfinite(xy).all(-1).sum(0) >= 2
+    out = np.full(len(places), np.nan)
+    if not shared.any():
+        return out
+    moves = _moves(rig, columns, len(covariance), places[shared], xy[:, shared])
+    moves -= _rigid_part(places[shared], moves)
+    values, vectors = np.linalg.eigh(covariance)
+    spread = moves @ (vectors * np.sqrt(np.maximum(values, 0)))
+    out[shared] = np.sqrt((spread**2).reshape(int(shared.sum()), -1).sum(-1))
+    return out
+
+
+def _moves(rig: Rig, columns: Mapping[str, slice], unknowns: int, places: Floats, xy: Floats) -> Floats:
+    """How triangulated places (3 G, D) move with the numbers of the cameras that see them."""
+    state = State(
+        np.stack([lens_numbers(camera.lens) for camera in rig]),
+        rig.cam_from_world,
+        np.zeros((0, 4, 4)),
+        np.zeros((0, 4, 4)),
+        np.zeros((0, 3)),
+        places[None],
+        np.zeros(len(rig)),
+    )
+    free = np.zeros((len(rig), CAMERA), bool)
+    for view, camera in enumerate(rig):
+        free[view, : POSE + 4 + camera.lens.distortion.size] = True
     layout = Layout.of(free, 0, 0, len(places), 3)
-    curvature, pulled = np.zeros((len(places), 3, 3)), np.zeros((len(places), 3, layout.size))
-    for view, lens in enumerate(solution.lenses):
-        w, h = lens.size
-        with np.errstate(invalid="ignore"):
-            inside = np.flatnonzero(((xy[view] > -0.5) & (xy[view] < (w - 0.5, h - 0.5))).all(-1))
-        model = "fisheye" if lens.model == "fisheye" else "rational"
-        ones = np.ones(len(inside))
-        rows = Rows(np.zeros(len(inside), np.intp), inside, inside, xy[view, inside], ones, model, float(lens.K[0, 1]))  # type: ignore[arg-type]
-        part = linearise(state, view, rows, layout, places[None], None, np.zeros(len(places), np.intp))
+    curvature, pulled = np.zeros((len(places), 3, 3)), np.zeros((len(places), 3, unknowns))
+    nobody = np.zeros(len(places), np.intp)
+    for view, camera in enumerate(rig):
+        inside = np.flatnonzero(np.isfinite(xy[view]).all(-1))
+        here, ones = xy[view, inside], np.ones(len(inside))
+        rows = Rows.of(camera.lens, nobody[: len(inside)], inside, inside, here, ones)
+        part = linearise(state, view, rows, layout, places[None], None, nobody)
         across = part.block.swapaxes(1, 2)
         curvature[inside] += across @ part.block
-        pulled[inside, :, layout.columns[view]] += across @ part.shared
-    moves = -np.linalg.solve(curvature, pulled).reshape(-1, layout.size)
-    moves -= _rigid_part(places, moves)
-    values, vectors = np.linalg.eigh(covariance[: layout.size, : layout.size])
-    spread = moves @ (vectors * np.sqrt(np.maximum(values, 0)))
-    return np.asarray(np.sqrt((spread**2).reshape(len(places), -1).sum(-1)))
+        pulled[inside, :, columns[camera.name]] += across @ part.shared
+    return np.asarray(-np.linalg.solve(curvature, pulled).reshape(-1, unknowns))
 
 
 def _rigid_part(places: Floats, moves: Floats) -> Floats:
@@ -140,7 +148,7 @@ def _left_out(solution: Solution, rig: Rig, places: Floats) -> tuple[Floats, flo
             return nothing
         own = rig_of(fitted)
         found.append(own.triangulate(_seen_in_picture(rig, places)) if len(places) else places)
-        kept = problem.used & problem.observations.seen & (half != part)[None, :, None]
+        kept = np.asarray(problem.used & problem.observations.seen & (half != part)[None, :, None])
         judged = bundle.adjust(_judged(fitted, kept), iterations=10, tolerance=1e-5)
         residual = judged.residual[kept & np.isfinite(judged.residual).all(-1)]
         squares, counts = squares + float((residual**2).sum()), counts + residual.size

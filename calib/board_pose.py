@@ -17,7 +17,7 @@ _SPREAD = 0.02  # of its length: a board's points nearer to one line than this f
 
 @dataclass(frozen=True, eq=False)
 class BoardPoses:
-    """Poses of B pieces at T moments, two each: a flat board seen from afar has a mirror image that fits nearly as well.
+    """Poses of B pieces at T moments, two each: of a flat board far away a mirrored pose fits nearly as well.
 
     cam_from_piece (2, T, B, 4, 4), the better first; rms (2, T, B) px; NaN where a piece is not seen well enough.
     """
@@ -34,7 +34,7 @@ def board_poses(xy: Floats, target: Target, lens: Lens) -> BoardPoses:
     pieces = len(target.pieces)
     poses, rms = np.full((2, len(xy), pieces, 4, 4), np.nan), np.full((2, len(xy), pieces), np.nan)
     flat = lens.undistort(xy)
-    seen = np.isfinite(flat).all(-1)
+    seen = np.asarray(np.isfinite(flat).all(-1))
     focal = float(np.sqrt(lens.K[0, 0] * lens.K[1, 1]))
     for piece in range(pieces):
         of = target.of_piece == piece

@@ -163,7 +163,7 @@ def _set_up(problem: Problem) -> tuple[_Setup, State]:
     seen, piece = problem.observations, problem.observations.target.of_piece
     still = problem.free_points is None
     known = np.isfinite(problem.world_from_body).all((1, 2)) if still else np.ones(len(seen.moments), bool)
-    used = problem.used & seen.seen & known[None, :, None]
+    used = np.asarray(problem.used & seen.seen & known[None, :, None])
     if problem.free_points is not None:
         used &= np.isfinite(problem.free_points).all(-1)
     if problem.free_points is not None:
@@ -179,8 +179,7 @@ def _set_up(problem: Problem) -> tuple[_Setup, State]:
         moment, point = np.nonzero(used[view])
         block = block_of[moment * used.shape[2] + point if width == 3 else moment]
         over = 1 / (seen.sigma[view, moment, point] * noise[view])
-        model = "fisheye" if lens.model == "fisheye" else "rational"
-        rows.append(Rows(moment, point, block, seen.xy[view, moment, point], over, model, float(lens.K[0, 1])))  # type: ignore[arg-type]
+        rows.append(Rows.of(lens, moment, point, block, seen.xy[view, moment, point], over))
     offsets_free = np.zeros(len(seen.views), bool) if problem.offsets_free is None else problem.offsets_free
     poses = np.repeat(problem.poses_free[:, None], POSE, 1)
     free = np.concatenate([poses, problem.lens_free, offsets_free[:, None]], 1)
@@ -306,7 +305,7 @@ def _eliminate(normal: _Normal, damping: float) -> tuple[Floats, Floats, Floats]
     root = np.linalg.cholesky(_damped(normal.V, damping))
     both = np.concatenate([normal.W, normal.block_gradient[..., None]], -1)
     solved = np.linalg.solve(root, both).reshape(-1, both.shape[-1])
-    return root, solved[:, :-1], solved[:, -1]
+    return np.asarray(root), np.asarray(solved[:, :-1]), np.asarray(solved[:, -1])
 
 
 def _solve(normal: _Normal, damping: float) -> tuple[Floats, Floats]:
@@ -323,7 +322,7 @@ def _solve(normal: _Normal, damping: float) -> tuple[Floats, Floats]:
     if not normal.V.size:
         return shared, np.zeros(normal.block_gradient.shape)
     left = -(pull + across @ shared).reshape(normal.block_gradient.shape)
-    return shared, np.linalg.solve(root.swapaxes(1, 2), left[..., None])[..., 0]
+    return np.asarray(shared), np.asarray(np.linalg.solve(root.swapaxes(1, 2), left[..., None])[..., 0])
 
 
 def _solution(setup: _Setup, state: State, normal: _Normal, iterations: int, converged: bool) -> Solution:
@@ -394,7 +393,7 @@ def _inverse(information: Floats) -> Floats:
 
 
 def _sandwich(bread: Floats, scores: Floats) -> Floats:
-    """The covariance by the scatter of the moments' pulls (T, D); a few of them say too little, which is made up for."""
+    """The covariance by the scatter of the moments' pulls (T, D); what a few say too little is made up for."""
     active = np.abs(scores).max(-1, initial=0.0) > 0
     count, unknown = int(active.sum()), int((np.diagonal(bread) > 0).sum())
     if count < 2:
@@ -422,6 +421,3 @@ def information_by_moment(problem: Problem) -> Floats:
         taken = normal.W.swapaxes(1, 2) @ np.linalg.solve(_damped(normal.V, 0.0), normal.W)
         np.subtract.at(A, setup.block_moment, taken)
     return A
-
-
-__all__ = ["CAMERA", "HUBER", "LENS", "OFFSET", "Problem", "Solution", "adjust"]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calib import distortion, geometry
+from calib import distortion
 from calib.calibration import POSE
 from calib.camera import Lens
 from calib.distortion import Bools, Floats, Model
-from calib.geometry import invert, rotation_from_vector, transform
+from calib.geometry import rotation_from_vector, transform
 from calib.targets import Ints
 
 LENS = 16  # fx fy cx cy and the longest row of coefficients
@@ -79,6 +80,13 @@ class Rows:
     model: Model
     skew: float
 
+    @staticmethod
+    def of(lens: Lens, moment: Ints, point: Ints, block: Ints, xy: Floats, over: Floats) -> Rows:
+        """Rows of a lens: all that is not a fisheye is a rational lens, some of whose coefficients are zero."""
+        return Rows(
+            moment, point, block, xy, over, "fisheye" if lens.model == "fisheye" else "rational", float(lens.K[0, 1])
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Layout:
@@ -96,7 +104,7 @@ class Layout:
     def of(free: Bools, pieces: int, points: int, blocks: int, width: int) -> Layout:
         """Of the free numbers (C, 23), the counts of free pieces and free points, and the moving blocks."""
         ends = np.cumsum([0, *free.sum(1)])
-        columns = tuple(slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True))
+        columns = tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
         shape_at = int(ends[-1]) + POSE * pieces
         size = shape_at + 3 * points
         return Layout(
@@ -217,10 +225,10 @@ def moved(state: State, layout: Layout, shared: Floats, blocks: Floats, block_at
         pieces[1:] = pieces[1:] @ small_motion(shared[layout.pieces].reshape(-1, POSE))
     if layout.shape.stop > layout.shape.start:
         points = points + shared[layout.shape].reshape(-1, 3)
-    bodies, free = state.world_from_body, state.free
-    if layout.width == 3 and free is not None:
-        free = np.array(free)
-        free.reshape(-1, 3)[block_at] += blocks
+    bodies, points_free = state.world_from_body, state.free
+    if layout.width == 3 and points_free is not None:
+        points_free = np.array(points_free)
+        points_free.reshape(-1, 3)[block_at] += blocks
     elif layout.width:
         bodies = np.array(bodies)
         bodies[block_at] = bodies[block_at] @ small_motion(blocks)
@@ -230,7 +238,7 @@ def moved(state: State, layout: Layout, shared: Floats, blocks: Floats, block_at
         bodies,
         pieces,
         points,
-        free,
+        points_free,
         state.offset_s + cameras[:, OFFSET],
     )
 

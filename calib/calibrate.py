@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from calib import bundle, geometry
-from calib.accuracy import judge, rig_of, trusted_covariance
+from calib.accuracy import judge, rig_of, seen_points, trusted_covariance
 from calib.bundle import Problem, Solution
 from calib.bundle_equations import LENS, lens_numbers
 from calib.calibration import POSE, Calibration, Finding, LensFit
-from calib.camera import Lens
+from calib.camera import Camera, Lens
 from calib.distortion import Bools, Floats
 from calib.errors import CalibrationError
-from calib.extrinsics import Start, connect, loop, place_bodies
+from calib.extrinsics import Start, connect, place_bodies
 from calib.geometry import invert
 from calib.intrinsics import fit_lens, strange_moments
-from calib.lens_models import LensModel, common_sense, model_of, named
+from calib.lens_models import PINHOLE, LensModel, common_sense, model_of, named
 from calib.observations import Observations, Refusal
 from calib.rig import Rig
 from calib.verdict import judged
@@ -27,6 +27,7 @@ _GIVEN_FOCAL = 0.005  # of a lens that is given but not fixed: its focal length'
 _GIVEN_COEFFICIENT = 0.02
 _OUTLIER = 4.5  # sigmas of a sighting's distance: one of 25 000 good ones is as far
 _ROUNDS = 4
+_RIG_LENS = PINHOLE[3]
 _FALSE = 0.5  # of a view's points at a moment: if more are outliers the whole sighting is false
 
 
@@ -112,7 +113,9 @@ def _free(lens: Lens, fit: LensFit | None, fixed: bool) -> Bools:
     if fixed:
         return np.zeros(LENS, bool)
     chosen = next((trial.model for trial in fit.trials if trial.chosen), None) if fit is not None else None
-    return named(chosen).mask() if chosen is not None else model_of(lens).mask()
+    model = named(chosen) if chosen is not None else model_of(lens)
+    # Together the cameras tell more of their lenses than each alone, and what they cannot tell the priors do.
+    return model.mask() | (_RIG_LENS.mask() if model.model == "pinhole" else model.mask())
 
 
 def _given_prior(lens: Lens) -> tuple[Floats, Floats]:
@@ -228,16 +231,14 @@ def _problem(
     poses_free[0] = target.still  # or the world would be nobody's
     pieces = np.where(np.isnan(start.body_from_piece), np.eye(4), start.body_from_piece)
     lost = np.isnan(start.body_from_piece).any((1, 2))[target.of_piece]
-    used = observations.seen & ~lost
+    used = np.asarray(observations.seen & ~lost)
     if not target.still and not target.free:
         # A target that one camera alone sees tells about that camera's lens only: worth having, but not moments of
         # less than four points.
         used &= (used.sum(-1) >= (2 if target.rank() == 1 else 4))[..., None]
     free_points = None
     if target.free:
-        rig = Rig(
-            tuple(replace_pose(lens, pose) for lens, pose in zip(known.lenses, start.cam_from_world, strict=True))
-        )
+        rig = Rig(tuple(Camera(lens, pose) for lens, pose in zip(known.lenses, start.cam_from_world, strict=True)))
         free_points = rig.triangulate(observations.xy)
         used &= (used.sum(0) >= 2)[None]
     return Problem(
@@ -257,13 +258,6 @@ def _problem(
     )
 
 
-def replace_pose(lens: Lens, pose: Floats):  # type: ignore[no-untyped-def]
-    """A camera of a lens at a pose."""
-    from calib.camera import Camera
-
-    return Camera(lens, pose)
-
-
 def _refined(problem: Problem) -> tuple[Solution, list[Refusal]]:
     """The fit in rounds: each knows the noise of every camera, and leaves out what no noise explains."""
     seen = problem.observations
@@ -273,7 +267,7 @@ def _refined(problem: Problem) -> tuple[Solution, list[Refusal]]:
         noise = _noise(solution)
         distance = np.linalg.norm(solution.residual, axis=-1) / (seen.sigma * noise[:, None, None])
         far = ~(distance <= _OUTLIER)
-        false = (far & problem.used).sum(-1) > _FALSE * problem.used.sum(-1)
+        false = np.asarray((far & problem.used).sum(-1) > _FALSE * problem.used.sum(-1))
         for view, moment in zip(*np.nonzero(false & problem.used.any(-1)), strict=True):
             refused.append(
                 Refusal(seen.views[view], seen.moments[moment], "the other cameras see the target elsewhere")
@@ -331,9 +325,9 @@ def _finished(
     solution = _in_a_world(solution)
     observations = solution.problem.observations.without(np.zeros(solution.problem.used.shape, bool), refused)
     rig = rig_of(solution)
-    accuracy = judge(solution)
     columns, covariance = _covariance(solution)
-    pairs = tuple(_closed(pair, rig, start) for pair in start.pairs if pair.a in rig and pair.b in rig)
+    accuracy = judge(solution, covariance, columns)
+    pairs = tuple(pair for pair in start.pairs if pair.a in rig and pair.b in rig)
     noise = np.nanmean(solution.problem.observations.sigma, (1, 2)) * (
         np.ones(len(rig)) if solution.problem.noise is None else solution.problem.noise
     )
@@ -362,11 +356,6 @@ def _finished(
     )
 
 
-def _closed(pair, rig: Rig, start: Start):  # type: ignore[no-untyped-def]
-    """The pair with its distance from the finished rig."""
-    return pair
-
-
 def _covariance(solution: Solution) -> tuple[dict[str, slice], Floats]:
     """Covariance of every camera's pose, lens and coefficients, one after the other, zero where held."""
     trusted = trusted_covariance(solution)
@@ -388,8 +377,6 @@ def _in_a_world(solution: Solution) -> Solution:
     """The solution turned so that z points up if the cameras are held upright, the origin amid what was seen."""
     if solution.problem.observations.target.still:
         return solution
-    from calib.accuracy import seen_points
-
     up = -np.mean(solution.cam_from_world[:, 1, :3], 0)
     ahead = np.mean(solution.cam_from_world[:, 2, :3], 0)
     z = up / np.linalg.norm(up)
@@ -410,6 +397,3 @@ def moved(solution: Solution, new_from_old: Floats) -> Solution:
         world_from_body=new_from_old @ solution.world_from_body,
         free_points=None if solution.free_points is None else geometry.transform(new_from_old, solution.free_points),
     )
-
-
-__all__ = ["calibrate", "loop"]

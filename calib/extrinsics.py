@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 
 import networkx as nx
@@ -219,18 +219,21 @@ def _pairs(
 ) -> tuple[Pair, ...]:
     pairs = []
     for (a, b), relation in relations.items():
-        made = Pair(views[a], views[b], relation.count, relation.error_deg, relation.error_m, frozenset((a, b)) in tree)
-        pairs.append(replace(made, **loop(relation.a_from_b, poses[a], poses[b])))
+        in_tree = frozenset((a, b)) in tree
+        angle, shift = _loop(relation.a_from_b, poses[a], poses[b])
+        pairs.append(
+            Pair(views[a], views[b], relation.count, relation.error_deg, relation.error_m, in_tree, angle, shift)
+        )
     return tuple(pairs)
 
 
-def loop(a_from_b: Floats, a: Floats, b: Floats) -> dict[str, float]:
-    """How far a pair's own relative pose is from that of two cameras' poses, as fields of a Pair."""
+def _loop(a_from_b: Floats, a: Floats, b: Floats) -> tuple[float, float]:
+    """How far, in degrees and metres, a pair's own relative pose is from that of two cameras' poses."""
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        return {}
+        return float("nan"), float("nan")
     off = a_from_b @ b @ invert(a)
     shift = np.linalg.norm((a_from_b @ b)[:3, 3] - a[:3, 3])
-    return {"loop_deg": float(np.rad2deg(np.linalg.norm(vector_from_rotation(off[:3, :3])))), "loop_m": float(shift)}
+    return float(np.rad2deg(np.linalg.norm(vector_from_rotation(off[:3, :3])))), float(shift)
 
 
 def place_bodies(

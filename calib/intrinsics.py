@@ -1,4 +1,4 @@
-"""A lens from pictures of a target taken by one camera: first guess, the pictures that tell most, the model, the fit."""
+"""A lens from pictures of a target taken by one camera: first guess, the telling pictures, the model, the fit."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from calib import bundle
 from calib.board_pose import board_poses, homographies
 from calib.bundle import Problem, Solution
 from calib.bundle_equations import LENS
-from calib.calibration import POSE, Finding, LensFit, ModelTrial
+from calib.calibration import POSE, LensFit, ModelTrial
 from calib.camera import Lens
 from calib.distortion import Bools, Floats
 from calib.errors import CalibrationError
 from calib.lens_findings import lens_findings
-from calib.lens_models import FISHEYE, PINHOLE, RATIONAL, LensModel, common_sense
+from calib.lens_models import FISHEYE, NAMES, PINHOLE, RATIONAL, LensModel, common_sense
 from calib.observations import Observations, Refusal
 from calib.targets import Target
 
 LEAST_MOMENTS = 3
-_MOST = 60  # pictures in a lens' fit: more tell little that is new
+_MOST = 50  # pictures in a lens' fit: more tell little that is new
 _START = 15
 _STRANGE = 6.0  # times the median error of the pictures: no lens explains this one
-_FOLDS = 3
+_FOLDS = 2
 _FOCALS = (0.35, 0.6, 0.9, 1.3, 2.0, 4.0)  # of the larger side of the picture
 _WIDE = 0.65  # of the larger side: a focal length below this may be a fisheye's
 
@@ -105,7 +105,15 @@ def _usable(seen: Observations, rows: Bools) -> Observations:
     return seen.at(np.flatnonzero(rows))
 
 
-def _fit(seen: Observations, lens: Lens, free: Bools, *, poses: Floats | None = None, steps: int = 60) -> Solution:
+def _fit(
+    seen: Observations,
+    lens: Lens,
+    free: Bools,
+    *,
+    poses: Floats | None = None,
+    steps: int = 60,
+    tolerance: float = 1e-6,
+) -> Solution:
     """The lens with what is free of its 16 numbers, and all poses, fitted to sightings of one camera."""
     if poses is None:
         poses = board_poses(seen.xy[0], seen.target, lens).cam_from_piece[0, :, 0]
@@ -122,7 +130,7 @@ def _fit(seen: Observations, lens: Lens, free: Bools, *, poses: Floats | None = 
         prior_mean=mean[None],
         prior_information=information[None],
     )
-    return bundle.adjust(problem, iterations=steps, tolerance=1e-6)
+    return bundle.adjust(problem, iterations=steps, tolerance=tolerance)
 
 
 def _first(seen: Observations, models: Sequence[LensModel] | None) -> Solution:
@@ -136,7 +144,7 @@ def _first(seen: Observations, models: Sequence[LensModel] | None) -> Solution:
         for focal in (*([closed] if np.isfinite(closed) else []), *(share * max(size) for share in _FOCALS)):
             if model.model == "fisheye" and focal > _WIDE * max(size):
                 continue
-            trial = _fit(few, model.lens(seen.views[0], size, focal), model.mask(), steps=12)
+            trial = _fit(few, model.lens(seen.views[0], size, focal), model.mask(), steps=12, tolerance=1e-3)
             cost = trial.cost + 1e4 * np.isnan(trial.world_from_body[:, 0, 0]).sum()
             if best is None or cost < 0.98 * best.cost:
                 best, which = trial, model
@@ -155,7 +163,7 @@ def _families(models: Sequence[LensModel]) -> list[LensModel]:
 
 
 def _focal_of(maps: Floats, size: tuple[int, int]) -> float:
-    """The focal length that makes the maps' axes square, principal point in the middle; Zhang 2000. NaN if none does."""
+    """The focal length that makes the maps' axes square, the principal point amid (Zhang 2000); NaN if none does."""
     centre = np.array([[1, 0, -(size[0] - 1) / 2], [0, 1, -(size[1] - 1) / 2], [0, 0, 1]])
     H = centre @ maps[np.isfinite(maps).all((1, 2))]
     if not len(H):
@@ -216,11 +224,15 @@ def _chosen_model(
     seen: Observations, first: Solution, models: Sequence[LensModel] | None
 ) -> tuple[tuple[ModelTrial, ...], Solution]:
     """Every model's error on pictures left out, and the fit of the simplest that is as good as the best."""
-    start = first.lenses[0]
-    tried, errors, fits = [], [], []
+    start, poses = first.lenses[0], None
+    tried: list[LensModel] = []
+    errors: list[Floats] = []
+    fits: list[Solution] = []
     for model in _candidates(start, models):
-        lens = _as_model(start, model)
-        fit = _fit(seen, lens, model.mask())
+        if models is None and model.model == "pinhole" and _in_vain(errors):
+            continue
+        fit = _fit(seen, _as_model(start, model), model.mask(), poses=poses)
+        poses = fit.world_from_body if model.model == "pinhole" else poses
         fits.append(fit)
         tried.append(model)
         errors.append(_held_out(seen, fit, model.mask()))
@@ -238,6 +250,12 @@ def _chosen_model(
         for index, (model, error) in enumerate(zip(tried, total, strict=True))
     )
     return trials, fits[good]
+
+
+def _in_vain(errors: Sequence[Floats]) -> bool:
+    """Whether the last two models, each with more coefficients, brought nothing."""
+    mean = [float(np.nanmean(error)) for error in errors]
+    return len(mean) >= 4 and min(mean[-2:]) > 0.998 * min(mean[:-2])
 
 
 def _candidates(start: Lens, models: Sequence[LensModel] | None) -> list[LensModel]:
@@ -265,8 +283,8 @@ def _held_out(seen: Observations, fit: Solution, free: Bools) -> Floats:
     fold = np.arange(len(seen.moments)) % min(_FOLDS, len(seen.moments))
     for index in range(fold.max() + 1):
         rest, left = np.flatnonzero(fold != index), np.flatnonzero(fold == index)
-        lens = _fit(seen.at(rest), fit.lenses[0], free, poses=fit.world_from_body[rest]).lenses[0]
-        judged = _fit(seen.at(left), lens, np.zeros(LENS, bool), poses=fit.world_from_body[left])
+        lens = _fit(seen.at(rest), fit.lenses[0], free, poses=fit.world_from_body[rest], tolerance=1e-5).lenses[0]
+        judged = _fit(seen.at(left), lens, np.zeros(LENS, bool), poses=fit.world_from_body[left], tolerance=1e-5)
         out[left] = _by_moment(judged) ** 2
     return out
 
@@ -298,10 +316,5 @@ def _scatter_ratio(solution: Solution) -> float:
 
 
 def _free_names(solution: Solution) -> list[str]:
-    from calib.lens_models import NAMES
-
     names = ("fx", "fy", "cx", "cy", *NAMES[solution.lenses[0].model])
     return [names[index - POSE] for index in solution.free[0] if index - POSE < len(names)]
-
-
-__all__ = ["LEAST_MOMENTS", "Finding", "fit_lens", "strange_moments"]

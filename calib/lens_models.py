@@ -18,7 +18,7 @@ NAMES: dict[Model, tuple[str, ...]] = {
 _SQUARE = 0.002  # standard deviation of fx / fy: pixels of cameras are square
 _CENTRE = 0.03  # of the larger side: how far off its middle a picture's principal point is
 _TANGENTIAL = 0.01
-_RADIAL = 1.0  # loose: k1 of an ordinary lens is within 0.5
+_RADIAL = 0.4  # coefficients of ordinary lenses are within that
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def common_sense(lens: Lens) -> tuple[Floats, Floats]:
     mean[2:4], mean[4:] = (lens.size[0] - 1) / 2, 0.0
     mean[3] = (lens.size[1] - 1) / 2
     sigma[2:4] = _CENTRE * max(lens.size)
-    sigma[4:] = _RADIAL * np.array([1, 2, 1, 1, 4, 1, 2, 4, 1, 1, 1, 1])
+    sigma[4:] = _RADIAL
     if lens.model != "fisheye":
         sigma[[6, 7, *range(12, LENS)]] = _TANGENTIAL
     information = np.diag(1 / sigma**2)

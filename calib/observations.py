@@ -57,7 +57,7 @@ class Observations:
     @property
     def seen(self) -> Bools:
         """Which points are seen, (C, T, N)."""
-        return np.isfinite(self.sigma)
+        return np.asarray(np.isfinite(self.sigma))
 
     def at(self, moments: NDArray[np.bool_] | NDArray[np.intp]) -> Observations:
         """The same of some moments only."""
