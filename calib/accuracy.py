@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from calib import bundle, geometry
-from calib.bundle import Solution
 from calib.bundle_equations import CAMERA, LENS, Layout, Rows, State, lens_numbers, linearise
+from calib.bundle_problem import Problem, Solution
 from calib.calibration import POSE, Accuracy
 from calib.camera import Camera
 from calib.distortion import Bools, Floats
@@ -148,7 +148,7 @@ def _left_out(solution: Solution, rig: Rig, places: Floats) -> tuple[Floats, flo
             return nothing
         own = rig_of(fitted)
         found.append(own.triangulate(_seen_in_picture(rig, places)) if len(places) else places)
-        kept = np.asarray(problem.used & problem.observations.seen & (half != part)[None, :, None])
+        kept: Bools = np.asarray(problem.used & problem.observations.seen & (half != part)[None, :, None])
         judged = bundle.adjust(_judged(fitted, kept), iterations=10, tolerance=1e-5)
         residual = judged.residual[kept & np.isfinite(judged.residual).all(-1)]
         squares, counts = squares + float((residual**2).sum()), counts + residual.size
@@ -166,11 +166,11 @@ def _seen_in_picture(rig: Rig, places: Floats) -> Floats:
     xy = rig.project(places)
     sizes = np.array([camera.size for camera in rig])[:, None]
     with np.errstate(invalid="ignore"):
-        inside = ((xy > -0.5) & (xy < sizes - 0.5)).all(-1)
+        inside = np.asarray(((xy > -0.5) & (xy < sizes - 0.5)).all(-1))
     return np.where(inside[..., None], xy, np.nan)
 
 
-def _only(solution: Solution, moments: Bools) -> bundle.Problem:
+def _only(solution: Solution, moments: Bools) -> Problem:
     """The solution's problem again, with some moments only, from where it stands."""
     return replace(
         solution.problem,
@@ -185,7 +185,7 @@ def _only(solution: Solution, moments: Bools) -> bundle.Problem:
     )
 
 
-def _judged(solution: Solution, used: Bools) -> bundle.Problem:
+def _judged(solution: Solution, used: Bools) -> Problem:
     """Only the target's places at other sightings are free: what a finished rig makes of them."""
     cameras = len(solution.lenses)
     return replace(

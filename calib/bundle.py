@@ -8,13 +8,12 @@ as the scatter between moments has it (White's sandwich estimator, clustered by 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calib.bundle_equations import (
-    CAMERA,
     LENS,
     OFFSET,
     Layout,
@@ -23,86 +22,18 @@ from calib.bundle_equations import (
     lens_numbers,
     lens_of,
     linearise,
+    motions,
     moved,
     residuals,
-    velocities,
 )
+from calib.bundle_problem import Problem, Solution
 from calib.calibration import POSE
-from calib.camera import Lens
 from calib.distortion import Bools, Floats
-from calib.observations import Observations
 from calib.targets import Ints
 
-HUBER = 2.5  # sigmas of a sighting's distance, beyond which it pulls less; the expected distance is 1.25
 _TOLERANCE = 1e-8  # of the cost
 _ITERATIONS = 100
 _RIDGE = 1e-12  # of a block's largest number: what a wand's own axis cannot tell
-
-
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """What is seen and a first guess of everything; see `Calibration` for the shapes.
-
-    world_from_body NaN: a moment that is not used. lens_free (C, 16) of fx fy cx cy and coefficients; a prior is a
-    Gaussian: prior_mean (C, 16), prior_information (C, 16, 16). poses_free (C,); bodies_free: whether the target
-    moves; shape_sigma_m above 0: the target's points are free, with this prior; offsets_free (C,) one clock offset a
-    camera, which needs moments that follow one another. noise (C,) multiplies the sigma of a camera's sightings.
-    """
-
-    observations: Observations
-    lenses: tuple[Lens, ...]
-    cam_from_world: Floats
-    world_from_body: Floats
-    body_from_piece: Floats
-    used: Bools
-    lens_free: Bools
-    poses_free: Bools
-    bodies_free: bool = True
-    free_points: Floats | None = None
-    points: Floats | None = None
-    prior_mean: Floats | None = None
-    prior_information: Floats | None = None
-    pieces_free: bool = True
-    shape_sigma_m: float = 0.0
-    offset_s: Floats | None = None
-    offsets_free: Bools | None = None
-    noise: Floats | None = None
-    huber: float = HUBER
-
-
-@dataclass(frozen=True, eq=False)
-class Solution:
-    """The best fit: the problem's shapes; columns[c] are a camera's places among the D unknowns, free[c] their kind.
-
-    free[c]: indices among rotation (3), translation (3), fx fy cx cy, 12 coefficients, offset. information (D, D)
-    after the moving blocks are eliminated, priors included; scores (T, D): each moment's pull, whose scatter says what
-    the moments really tell. cost: half the sum of squared sigmas, robust, priors included.
-    """
-
-    problem: Problem
-    lenses: tuple[Lens, ...]
-    cam_from_world: Floats
-    world_from_body: Floats
-    body_from_piece: Floats
-    points: Floats
-    free_points: Floats | None
-    offset_s: Floats
-    residual: Floats
-    columns: tuple[slice, ...]
-    free: tuple[NDArray[np.intp], ...]
-    information: Floats
-    scores: Floats
-    cost: float
-    iterations: int
-    converged: bool
-
-    def covariance(self, *, scatter: bool = True) -> Floats:
-        """Covariance (D, D) of the shared unknowns; scatter: as the moments' own scatter has it.
-
-        What nothing determines (where the rig stands as a whole, its size without a known length) is left at zero.
-        """
-        bread = _inverse(self.information)
-        return _sandwich(bread, self.scores) if scatter else bread
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +58,7 @@ class _Setup:
     block_at: NDArray[np.intp]
     block_moment: NDArray[np.intp]
     piece: Ints
-    velocity: Floats | None = field(default=None)
+    motion: Floats | None = None
 
 
 def adjust(problem: Problem, *, iterations: int = _ITERATIONS, tolerance: float = _TOLERANCE) -> Solution:
@@ -163,9 +94,9 @@ def _set_up(problem: Problem) -> tuple[_Setup, State]:
     seen, piece = problem.observations, problem.observations.target.of_piece
     still = problem.free_points is None
     known = np.isfinite(problem.world_from_body).all((1, 2)) if still else np.ones(len(seen.moments), bool)
-    used = np.asarray(problem.used & seen.seen & known[None, :, None])
+    used = np.asarray(problem.used & seen.seen & np.asarray(known)[None, :, None])
     if problem.free_points is not None:
-        used &= np.isfinite(problem.free_points).all(-1)
+        used = np.asarray(used & np.isfinite(problem.free_points).all(-1))
     if problem.free_points is not None:
         block_at = np.flatnonzero(used.any(0))
         block_of, block_moment, width = np.full(used[0].size, -1), block_at // used.shape[2], 3
@@ -196,15 +127,22 @@ def _set_up(problem: Problem) -> tuple[_Setup, State]:
         None if problem.free_points is None else np.array(problem.free_points),
         np.array(offset_s),
     )
-    velocity = None
+    motion = None
     if offsets_free.any() or offset_s.any():
-        velocity = velocities(state, piece, np.nanmean(seen.time_s, 0))
-        rows = [_with_velocity(row, velocity) for row in rows]
-    return _Setup(problem, tuple(rows), layout, block_at, block_moment, piece, velocity), state
+        motion = motions(state, piece, common_time(seen.time_s))
+        rows = [_in_motion(row, motion) for row in rows]
+    return _Setup(problem, tuple(rows), layout, block_at, block_moment, piece, motion), state
 
 
-def _with_velocity(rows: Rows, velocity: Floats) -> Rows:
-    good = np.isfinite(velocity[rows.moment, rows.point]).all(-1)
+def common_time(time_s: Floats) -> Floats:
+    """The moments' time (T,) s by the clocks of all cameras (C, T), NaN where none tells."""
+    known = np.isfinite(time_s)
+    return np.asarray(np.where(known, time_s, 0).sum(0) / np.where(known.any(0), known.sum(0), np.nan))
+
+
+def _in_motion(rows: Rows, motion: Floats) -> Rows:
+    """The rows at which it is known how the target moves."""
+    good = np.isfinite(motion[:, rows.moment, rows.point]).all((0, 2))
     cut = {name: getattr(rows, name)[good] for name in ("moment", "point", "block", "xy", "over")}
     return replace(rows, **cut)
 
@@ -239,7 +177,7 @@ def _cost(setup: _Setup, state: State) -> float:
     world = state.world_points(setup.piece)
     total = _prior(setup, state)[0] + _shape_cost(setup, state)[0]
     for view, rows in enumerate(setup.rows):
-        residual = residuals(state, view, rows, world, setup.velocity)
+        residual = residuals(state, view, rows, world, setup.motion)
         if not np.isfinite(residual).all():
             return float("inf")
         total += _robust(residual, setup.problem.huber)[0]
@@ -257,7 +195,7 @@ def _normal(setup: _Setup, state: State) -> _Normal:
     for view, rows in enumerate(setup.rows):
         if not len(rows.moment):
             continue
-        part = linearise(state, view, rows, layout, world, setup.velocity, setup.piece)
+        part = linearise(state, view, rows, layout, world, setup.motion, setup.piece)
         own, weight = _robust(part.residual, setup.problem.huber)
         cost += own
         root = np.sqrt(weight)[:, None]
@@ -339,7 +277,7 @@ def _solution(setup: _Setup, state: State, normal: _Normal, iterations: int, con
         moment, point = np.nonzero(seen.seen[view])
         xy, ones = seen.xy[view, moment, point], np.ones(len(moment))
         every = replace(row, moment=moment, point=point, xy=xy, over=ones, block=moment)
-        full[view, moment, point] = residuals(state, view, every, world, setup.velocity)
+        full[view, moment, point] = residuals(state, view, every, world, setup.motion)
     return Solution(
         problem,
         tuple(lens_of(numbers, lens) for numbers, lens in zip(state.lens, problem.lenses, strict=True)),
@@ -368,7 +306,7 @@ def _scores(setup: _Setup, state: State, normal: _Normal) -> Floats:
     for view, rows in enumerate(setup.rows):
         if not len(rows.moment):
             continue
-        part = linearise(state, view, rows, layout, world, setup.velocity, setup.piece)
+        part = linearise(state, view, rows, layout, world, setup.motion, setup.piece)
         weight = _robust(part.residual, setup.problem.huber)[1]
         pulls = (part.shared * (part.residual * weight[:, None])[..., None]).sum(1)
         starts = np.flatnonzero(np.diff(rows.moment, prepend=-1))
@@ -378,28 +316,6 @@ def _scores(setup: _Setup, state: State, normal: _Normal) -> Floats:
         taken = (normal.W.swapaxes(1, 2) @ solved)[..., 0]
         np.subtract.at(scores, setup.block_moment, taken)
     return scores
-
-
-def _inverse(information: Floats) -> Floats:
-    """Inverse of a symmetric (D, D) where it tells something; what is undetermined gets zero."""
-    if not len(information):
-        return information
-    diagonal = np.diagonal(information)
-    scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-    values, vectors = np.linalg.eigh(information * scale * scale[:, None])
-    good = values > 1e-10 * values[-1]
-    half = vectors[:, good] / np.sqrt(values[good])
-    return np.asarray((half @ half.T) * scale * scale[:, None])
-
-
-def _sandwich(bread: Floats, scores: Floats) -> Floats:
-    """The covariance by the scatter of the moments' pulls (T, D); what a few say too little is made up for."""
-    active = np.abs(scores).max(-1, initial=0.0) > 0
-    count, unknown = int(active.sum()), int((np.diagonal(bread) > 0).sum())
-    if count < 2:
-        return bread
-    spread = scores[active].T @ scores[active] * (count / max(count - 1, 1))
-    return np.asarray(bread @ spread @ bread) * (1 + unknown / (6 * count))
 
 
 def information_by_moment(problem: Problem) -> Floats:
@@ -412,7 +328,7 @@ def information_by_moment(problem: Problem) -> Floats:
     for view, rows in enumerate(setup.rows):
         if not len(rows.moment):
             continue
-        part = linearise(state, view, rows, layout, world, setup.velocity, setup.piece)
+        part = linearise(state, view, rows, layout, world, setup.motion, setup.piece)
         starts, at = np.flatnonzero(np.diff(rows.moment, prepend=-1)), _places(layout, view)
         square = np.add.reduceat(part.shared.swapaxes(1, 2) @ part.shared, starts)
         A[rows.moment[starts][:, None, None], at[:, None], at[None]] += square

@@ -127,11 +127,12 @@ class Linearised:
     block: Floats
 
 
-def predict(state: State, view: int, rows: Rows, world: Floats, twist: Floats | None) -> tuple[Floats, Floats, Floats]:
+def predict(state: State, view: int, rows: Rows, world: Floats, motion: Floats | None) -> tuple[Floats, Floats, Floats]:
     """Points in the camera's frame (M, 3), undistorted and distorted coordinates (M, 2); NaN behind the camera."""
     at = world[rows.moment, rows.point]
-    if twist is not None and state.offset_s[view] != 0:
-        at = at + state.offset_s[view] * twist[rows.moment, rows.point]
+    late = state.offset_s[view]
+    if motion is not None and late != 0:
+        at = at + late * (motion[0] + 0.5 * late * motion[1])[rows.moment, rows.point]
     seen = transform(state.cam_from_world[view], at)
     with np.errstate(all="ignore"):
         depth = np.where(seen[:, 2] > 0, seen[:, 2], np.nan)
@@ -144,9 +145,9 @@ def _coefficients(state: State, view: int, model: Model) -> Floats:
     return state.lens[view, 4 : 4 + (4 if model == "fisheye" else 12)]
 
 
-def residuals(state: State, view: int, rows: Rows, world: Floats, velocity: Floats | None) -> Floats:
+def residuals(state: State, view: int, rows: Rows, world: Floats, motion: Floats | None) -> Floats:
     """Predicted minus seen, (M, 2), in standard deviations."""
-    bent = predict(state, view, rows, world, velocity)[2]
+    bent = predict(state, view, rows, world, motion)[2]
     return _pixels(state.lens[view], rows.skew, bent, rows)
 
 
@@ -157,10 +158,10 @@ def _pixels(numbers: Floats, skew: float, bent: Floats, rows: Rows) -> Floats:
 
 
 def linearise(
-    state: State, view: int, rows: Rows, layout: Layout, world: Floats, velocity: Floats | None, piece: Ints
+    state: State, view: int, rows: Rows, layout: Layout, world: Floats, motion: Floats | None, piece: Ints
 ) -> Linearised:
     """The residuals of a camera and their derivatives by everything that is free."""
-    seen, flat, _ = predict(state, view, rows, world, velocity)
+    seen, flat, _ = predict(state, view, rows, world, motion)
     numbers, k = state.lens[view], _coefficients(state, view, rows.model)
     bent, by_flat = distortion.distort_with_jacobian(flat, k, rows.model)
     K2 = np.array([[numbers[0], rows.skew], [0.0, numbers[1]]])
@@ -176,8 +177,9 @@ def linearise(
         slopes = distortion.distort_by_coefficients(flat, k, rows.model)
         camera[..., POSE + 4 : POSE + 4 + k.size] = (K2 * rows.over[:, None, None]) @ slopes
     by_world = by_seen @ state.cam_from_world[view, :3, :3]
-    if velocity is not None:
-        camera[..., OFFSET] = (by_world * velocity[rows.moment, rows.point][:, None]).sum(-1)
+    if motion is not None:
+        speed = (motion[0] + state.offset_s[view] * motion[1])[rows.moment, rows.point]
+        camera[..., OFFSET] = (by_world * speed[:, None]).sum(-1)
     shared = camera[..., layout.free[view]]
     block = by_world if layout.width == 3 else np.empty((len(seen), 2, 0))
     if state.free is None:
@@ -243,15 +245,20 @@ def moved(state: State, layout: Layout, shared: Floats, blocks: Floats, block_at
     )
 
 
-def velocities(state: State, piece: Ints, time_s: Floats, *, gap_s: float = 0.3) -> Floats:
-    """Velocity (T, N, 3) m/s of the target's points by the moments around each, NaN across gaps longer than gap_s."""
+def motions(state: State, piece: Ints, time_s: Floats, *, gap_s: float = 0.5) -> Floats:
+    """Velocity and acceleration (2, T, N, 3) of the target's points, m/s and m/s^2, by the moments before and after.
+
+    time_s (T,); NaN at moments that have no neighbours within gap_s on both sides.
+    """
     world = state.world_points(piece)
-    before, after = np.full(world.shape, np.nan), np.full(world.shape, np.nan)
-    step = np.diff(time_s)
-    with np.errstate(all="ignore"):
-        slope = np.where((step > 0) & (step < gap_s), 1.0, np.nan)[:, None, None] * np.diff(world, axis=0)
-        slope = slope / step[:, None, None]
-    before[1:], after[:-1] = slope, slope
-    both = np.stack([before, after])
-    known = np.isfinite(both)
-    return np.asarray(np.where(known, both, 0).sum(0) / np.where(known.any(0), known.sum(0), np.nan))
+    out = np.full((2, *world.shape), np.nan)
+    if len(world) < 3:
+        return out
+    with np.errstate(invalid="ignore"):
+        step = np.diff(time_s)
+        step = np.where((step > 0) & (step < gap_s), step, np.nan)[:, None, None]
+    slope = np.diff(world, axis=0) / step
+    before, after = step[:-1], step[1:]
+    out[0, 1:-1] = (slope[:-1] * after + slope[1:] * before) / (before + after)
+    out[1, 1:-1] = 2 * (slope[1:] - slope[:-1]) / (before + after)
+    return out

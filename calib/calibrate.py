@@ -3,43 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from calib import bundle, geometry
+from calib import geometry
 from calib.accuracy import judge, rig_of, seen_points, trusted_covariance
-from calib.bundle import Problem, Solution
-from calib.bundle_equations import LENS, lens_numbers
-from calib.calibration import POSE, Calibration, Finding, LensFit
+from calib.bundle_problem import Problem, Solution
+from calib.calibration import POSE, Calibration, Finding
 from calib.camera import Camera, Lens
 from calib.distortion import Bools, Floats
 from calib.errors import CalibrationError
-from calib.extrinsics import Start, connect, place_bodies
+from calib.extrinsics import Start, closed, connect, place_bodies
 from calib.geometry import invert
-from calib.intrinsics import fit_lens, strange_moments
-from calib.lens_models import PINHOLE, LensModel, common_sense, model_of, named
+from calib.known_lenses import KnownLenses, with_lenses
+from calib.lens_models import LensModel
 from calib.observations import Observations, Refusal
 from calib.rig import Rig
+from calib.rounds import refined
 from calib.verdict import judged
-
-_GIVEN_FOCAL = 0.005  # of a lens that is given but not fixed: its focal length's standard deviation, of itself
-_GIVEN_COEFFICIENT = 0.02
-_OUTLIER = 4.5  # sigmas of a sighting's distance: one of 25 000 good ones is as far
-_ROUNDS = 4
-_RIG_LENS = PINHOLE[3]
-_FALSE = 0.5  # of a view's points at a moment: if more are outliers the whole sighting is false
-
-
-@dataclass(frozen=True, eq=False)
-class _Lenses:
-    """The lens of every camera to start from, its fit if it was fitted, what is free, and what is known before."""
-
-    lenses: tuple[Lens, ...]
-    fits: tuple[LensFit | None, ...]
-    free: Bools
-    mean: Floats
-    information: Floats
 
 
 def calibrate(
@@ -61,84 +43,11 @@ def calibrate(
     Raises CalibrationError where nothing can be calibrated, in one line with what to film.
     """
     given = dict(lenses or {}) | ({camera.name: camera.lens for camera in rig} if rig is not None else {})
-    observations, known, early = _with_lenses(observations, given, fix_lenses, lens_observations, models)
+    observations, known, early = with_lenses(observations, given, fix_lenses, lens_observations, models)
     start = _from_rig(observations, known.lenses, rig) if rig is not None else connect(observations, known.lenses)
     observations, known, start, late = _connected(observations, known, start)
-    solution, refused = _refined(_problem(observations, known, start, fix_lenses, shape_sigma_m))
-    return _finished(solution, known, start, refused, (*early, *late))
-
-
-def _with_lenses(
-    observations: Observations,
-    given: Mapping[str, Lens],
-    fixed: bool,
-    alone: Sequence[Observations],
-    models: Sequence[LensModel] | None,
-) -> tuple[Observations, _Lenses, list[Finding]]:
-    """A lens for every view that can have one; views without are left out and named."""
-    lenses, fits, priors, findings, views = [], [], [], [], []
-    for view, size in zip(observations.views, observations.sizes, strict=True):
-        photos = [table for table in alone if view in table.views]
-        if view in given:
-            if given[view].size != size:
-                raise CalibrationError(
-                    f"camera {view!r}: its lens is of {given[view].size[0]}x{given[view].size[1]} pictures, these are "
-                    f"{size[0]}x{size[1]}; calibrate the lens at this size"
-                )
-            lens, fit = given[view], None
-            priors.append(_given_prior(lens))
-        else:
-            try:
-                fit = fit_lens(photos[0] if photos else observations, view, models=models)
-            except CalibrationError as fault:
-                findings.append(Finding("limit", view, "it is left out, its lens cannot be told", str(fault)))
-                continue
-            lens = fit.lens
-            priors.append(_fitted_prior(fit) if photos else common_sense(lens))
-            findings += fit.findings
-        views.append(view)
-        lenses.append(lens)
-        fits.append(fit)
-    if not views:
-        raise CalibrationError(findings[0].todo if findings else "there are no views to calibrate")
-    observations = observations.of(views)
-    for lens in lenses:
-        observations = _without(observations, strange_moments(observations, lens.name, lens))
-    free = np.stack([_free(lens, fit, fixed) for lens, fit in zip(lenses, fits, strict=True)])
-    mean, information = (np.stack(part) for part in zip(*priors, strict=True))
-    return observations, _Lenses(tuple(lenses), tuple(fits), free, mean, information), findings
-
-
-def _free(lens: Lens, fit: LensFit | None, fixed: bool) -> Bools:
-    if fixed:
-        return np.zeros(LENS, bool)
-    chosen = next((trial.model for trial in fit.trials if trial.chosen), None) if fit is not None else None
-    model = named(chosen) if chosen is not None else model_of(lens)
-    # Together the cameras tell more of their lenses than each alone, and what they cannot tell the priors do.
-    return model.mask() | (_RIG_LENS.mask() if model.model == "pinhole" else model.mask())
-
-
-def _given_prior(lens: Lens) -> tuple[Floats, Floats]:
-    mean, information = lens_numbers(lens), common_sense(lens)[1]
-    focal = float(np.sqrt(mean[0] * mean[1]))
-    sigma = np.full(LENS, _GIVEN_COEFFICIENT)
-    sigma[:4] = _GIVEN_FOCAL * focal
-    return mean, information + np.diag(1 / sigma**2)
-
-
-def _fitted_prior(fit: LensFit) -> tuple[Floats, Floats]:
-    """What pictures of one camera alone have told of its lens, as a prior for the rig's fit."""
-    mean, information = lens_numbers(fit.lens), np.zeros((LENS, LENS))
-    known = np.flatnonzero(np.diagonal(fit.covariance) > 0)
-    information[np.ix_(known, known)] = np.linalg.pinv(fit.covariance[np.ix_(known, known)], hermitian=True)
-    return mean, information
-
-
-def _without(observations: Observations, refusals: Sequence[Refusal]) -> Observations:
-    hidden = np.zeros(observations.sigma.shape, bool)
-    for refusal in refusals:
-        hidden[observations.views.index(refusal.view), observations.moments.index(refusal.moment)] = True
-    return observations.without(hidden, refusals) if refusals else observations
+    solution, refused, clocks = refined(_problem(observations, known, start, shape_sigma_m))
+    return _finished(solution, known, start, refused, (*early, *late, *clocks))
 
 
 def _from_rig(observations: Observations, lenses: Sequence[Lens], rig: Rig) -> Start:
@@ -178,8 +87,8 @@ def _wand_poses(rig: Rig, observations: Observations) -> Floats:
 
 
 def _connected(
-    observations: Observations, known: _Lenses, start: Start
-) -> tuple[Observations, _Lenses, Start, list[Finding]]:
+    observations: Observations, known: KnownLenses, start: Start
+) -> tuple[Observations, KnownLenses, Start, list[Finding]]:
     """Only the views that hang together, and whom to film with whom for the others."""
     at = np.flatnonzero(np.isfinite(start.cam_from_world).all((1, 2)))
     if len(at) < 2 and len(observations.views) > 1 and not observations.target.still:
@@ -199,7 +108,7 @@ def _connected(
             )
         )
     rows = tuple(at)
-    part = _Lenses(
+    part = KnownLenses(
         tuple(known.lenses[view] for view in rows),
         tuple(known.fits[view] for view in rows),
         known.free[at],
@@ -223,15 +132,13 @@ def _nearest_view(observations: Observations, name: str, others: Sequence[str]) 
     return best
 
 
-def _problem(
-    observations: Observations, known: _Lenses, start: Start, fix_lenses: bool, shape_sigma_m: float
-) -> Problem:
+def _problem(observations: Observations, known: KnownLenses, start: Start, shape_sigma_m: float) -> Problem:
     target = observations.target
     poses_free = np.ones(len(observations.views), bool)
     poses_free[0] = target.still  # or the world would be nobody's
     pieces = np.where(np.isnan(start.body_from_piece), np.eye(4), start.body_from_piece)
-    lost = np.isnan(start.body_from_piece).any((1, 2))[target.of_piece]
-    used = np.asarray(observations.seen & ~lost)
+    lost = np.asarray(np.isnan(start.body_from_piece).any((1, 2)))[target.of_piece]
+    used: Bools = np.asarray(observations.seen & ~lost)
     if not target.still and not target.free:
         # A target that one camera alone sees tells about that camera's lens only: worth having, but not moments of
         # less than four points.
@@ -258,77 +165,18 @@ def _problem(
     )
 
 
-def _refined(problem: Problem) -> tuple[Solution, list[Refusal]]:
-    """The fit in rounds: each knows the noise of every camera, and leaves out what no noise explains."""
-    seen = problem.observations
-    refused: list[Refusal] = []
-    solution = bundle.adjust(problem, tolerance=1e-4)
-    for last in range(_ROUNDS):
-        noise = _noise(solution)
-        distance = np.linalg.norm(solution.residual, axis=-1) / (seen.sigma * noise[:, None, None])
-        far = ~(distance <= _OUTLIER)
-        false = np.asarray((far & problem.used).sum(-1) > _FALSE * problem.used.sum(-1))
-        for view, moment in zip(*np.nonzero(false & problem.used.any(-1)), strict=True):
-            refused.append(
-                Refusal(seen.views[view], seen.moments[moment], "the other cameras see the target elsewhere")
-            )
-        used = problem.used & ~(far | false[..., None])
-        same = np.array_equal(used, solution.problem.used) and last > 0
-        again = replace(
-            problem,
-            lenses=solution.lenses,
-            cam_from_world=solution.cam_from_world,
-            world_from_body=solution.world_from_body,
-            body_from_piece=solution.body_from_piece,
-            points=solution.points,
-            free_points=solution.free_points,
-            offset_s=solution.offset_s,
-            used=used,
-            noise=noise,
-        )
-        final = same or last == _ROUNDS - 1
-        solution = bundle.adjust(again, tolerance=1e-8 if final else 1e-5)
-        if final:
-            break
-    unique = {(refusal.view, refusal.moment): refusal for refusal in refused}
-    left = solution.problem.used.any(-1)
-    return solution, [
-        refusal
-        for (view, moment), refusal in unique.items()
-        if not left[seen.views.index(view), seen.moments.index(moment)]
-    ]
-
-
-def _noise(solution: Solution) -> Floats:
-    """By how much each camera's sightings are noisier (C,) than detection said, from the middle of their residuals."""
-    problem = solution.problem
-    seen = problem.observations
-    square = (solution.residual**2).sum(-1) / seen.sigma**2
-    square = np.where(problem.used, square, np.nan)
-    sightings = 2 * np.isfinite(square).sum()
-    unknowns = len(solution.information) + 6 * problem.used.any((0, 2)).sum()
-    if problem.free_points is not None:
-        unknowns = len(solution.information) + 3 * problem.used.any(0).sum()
-    share = max(1 - unknowns / max(sightings, 1), 0.1)
-    out = np.ones(len(seen.views))
-    for view in range(len(out)):
-        own = square[view][np.isfinite(square[view])]
-        if own.size > 8:
-            out[view] = np.sqrt(max(np.median(own) / (2 * np.log(2)) / share, 1e-4))
-    return out
-
-
 def _finished(
-    solution: Solution, known: _Lenses, start: Start, refused: list[Refusal], findings: Sequence[Finding]
+    solution: Solution, known: KnownLenses, start: Start, refused: list[Refusal], findings: Sequence[Finding]
 ) -> Calibration:
     """Everything that is known, in the world's frame."""
     solution = _in_a_world(solution)
-    observations = solution.problem.observations.without(np.zeros(solution.problem.used.shape, bool), refused)
+    seen = solution.problem.observations
+    observations = replace(seen, refused=(*seen.refused, *refused))
     rig = rig_of(solution)
     columns, covariance = _covariance(solution)
     accuracy = judge(solution, covariance, columns)
-    pairs = tuple(pair for pair in start.pairs if pair.a in rig and pair.b in rig)
-    noise = np.nanmean(solution.problem.observations.sigma, (1, 2)) * (
+    pairs = closed(start, {camera.name: camera.cam_from_world for camera in rig})
+    noise = np.nanmean(seen.sigma, (1, 2)) * (
         np.ones(len(rig)) if solution.problem.noise is None else solution.problem.noise
     )
     verdict, reason, action, more = judged(rig, solution, accuracy, findings, covariance, columns)

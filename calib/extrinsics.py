@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import networkx as nx
@@ -37,6 +37,7 @@ class Start:
     body_from_piece: Floats
     pairs: tuple[Pair, ...]
     unconnected: tuple[str, ...]
+    relative: tuple[Floats, ...] = ()  # a_from_b of every pair by itself
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +66,14 @@ def connect(observations: Observations, lenses: Sequence[Lens]) -> Start:
     root = min(together)
     poses = _along(tree, root, len(lenses), cameras)
     body_from_piece = _pieces_along(pieces, len(target.pieces))
-    pairs = _pairs(observations.views, cameras, poses, set(map(frozenset, tree.edges)))
+    names, in_tree = observations.views, set(map(frozenset, tree.edges))
+    pairs = tuple(
+        Pair(names[a], names[b], one.count, one.error_deg, one.error_m, frozenset((a, b)) in in_tree)
+        for (a, b), one in cameras.items()
+    )
     missing = tuple(observations.views[view] for view in range(len(lenses)) if view not in together)
     bodies = place_bodies(observations, lenses, poses, body_from_piece, sights)
-    return Start(poses, bodies, body_from_piece, pairs, missing)
+    return Start(poses, bodies, body_from_piece, pairs, missing, tuple(one.a_from_b for one in cameras.values()))
 
 
 def _weight(relation: Relation, extent: float) -> float:
@@ -214,26 +219,16 @@ def _pieces_along(relations: dict[tuple[int, int], Relation], count: int) -> Flo
     return np.array([invert(pose) if np.isfinite(pose).all() else pose for pose in _along(tree, 0, count, relations)])
 
 
-def _pairs(
-    views: tuple[str, ...], relations: dict[tuple[int, int], Relation], poses: Floats, tree: set[frozenset[int]]
-) -> tuple[Pair, ...]:
+def closed(start: Start, poses: Mapping[str, Floats]) -> tuple[Pair, ...]:
+    """The pairs of cameras that have poses, each with how far it alone is from what those poses say."""
     pairs = []
-    for (a, b), relation in relations.items():
-        in_tree = frozenset((a, b)) in tree
-        angle, shift = _loop(relation.a_from_b, poses[a], poses[b])
-        pairs.append(
-            Pair(views[a], views[b], relation.count, relation.error_deg, relation.error_m, in_tree, angle, shift)
-        )
+    for pair, a_from_b in zip(start.pairs, start.relative, strict=True):
+        if pair.a in poses and pair.b in poses:
+            off = a_from_b @ poses[pair.b] @ invert(poses[pair.a])
+            angle = np.rad2deg(np.linalg.norm(vector_from_rotation(off[:3, :3])))
+            shift = np.linalg.norm((a_from_b @ poses[pair.b])[:3, 3] - poses[pair.a][:3, 3])
+            pairs.append(replace(pair, loop_deg=float(angle), loop_m=float(shift)))
     return tuple(pairs)
-
-
-def _loop(a_from_b: Floats, a: Floats, b: Floats) -> tuple[float, float]:
-    """How far, in degrees and metres, a pair's own relative pose is from that of two cameras' poses."""
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        return float("nan"), float("nan")
-    off = a_from_b @ b @ invert(a)
-    shift = np.linalg.norm((a_from_b @ b)[:3, 3] - a[:3, 3])
-    return float(np.rad2deg(np.linalg.norm(vector_from_rotation(off[:3, :3])))), float(shift)
 
 
 def place_bodies(

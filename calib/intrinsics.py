@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from calib import bundle
 from calib.board_pose import board_poses, homographies
-from calib.bundle import Problem, Solution
 from calib.bundle_equations import LENS
+from calib.bundle_problem import Problem, Solution
 from calib.calibration import POSE, LensFit, ModelTrial
 from calib.camera import Lens
 from calib.distortion import Bools, Floats
@@ -76,7 +76,7 @@ def strange_moments(observations: Observations, view: str, lens: Lens) -> list[R
     if len(views.moment) < LEAST_MOMENTS:
         return []
     solution = _fit(views.observations, lens, np.zeros(LENS, bool))
-    error = _by_moment(solution)
+    error = _middle_by_moment(solution)
     reasons = []
     for index in np.flatnonzero(~_kept(solution) & np.isfinite(error)):
         moment = observations.moments[views.moment[index]]
@@ -188,13 +188,22 @@ def _root_mean(residual: Floats) -> Floats:
         return np.asarray(np.sqrt(np.where(seen, square, 0).sum(-1) / seen.sum(-1) / 2))
 
 
+def _middle_by_moment(solution: Solution) -> Floats:
+    """Median distance (T,) px of each moment's sightings: one strange corner makes no picture strange."""
+    distance = np.linalg.norm(solution.residual[0], axis=-1)
+    out = np.full(len(distance), np.nan)
+    seen = np.isfinite(distance).any(-1)
+    out[seen] = np.nanmedian(distance[seen], axis=-1)
+    return out
+
+
 def _rms(solution: Solution) -> float:
     square = solution.residual[np.isfinite(solution.residual)] ** 2
     return float(np.sqrt(square.mean())) if square.size else float("inf")
 
 
 def _kept(solution: Solution) -> Bools:
-    error = _by_moment(solution)
+    error = _middle_by_moment(solution)
     with np.errstate(invalid="ignore"):
         return np.asarray(error <= _STRANGE * np.nanmedian(error))
 

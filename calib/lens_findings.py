@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from calib.bundle import Solution
+from calib.bundle_problem import Solution
 from calib.calibration import POSE, Finding
 from calib.distortion import Floats
 

@@ -78,7 +78,9 @@ class Observations:
             refused=tuple(refusal for refusal in self.refused if refusal.view in views),
         )
 
-    def without(self, hidden: Bools, refused: Sequence[Refusal] = ()) -> Observations:
-        """The same with sightings (C, T, N) taken out and the reasons added."""
-        sigma = np.where(hidden, np.nan, self.sigma)
-        return replace(self, sigma=sigma, refused=(*self.refused, *refused))
+    def refusing(self, refusals: Sequence[Refusal]) -> Observations:
+        """The same without what some views saw at some moments, the reasons kept."""
+        sigma = np.array(self.sigma)
+        for refusal in refusals:
+            sigma[self.views.index(refusal.view), self.moments.index(refusal.moment)] = np.nan
+        return replace(self, sigma=sigma, refused=(*self.refused, *refusals))

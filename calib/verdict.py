@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from calib.bundle import Solution
+from calib.bundle_problem import Solution
 from calib.calibration import Accuracy, Finding, Verdict
 from calib.distortion import Floats
 from calib.rig import Rig
 
 # Of the distance between cameras and target: joints are found to about half a percent of it.
 _GOOD, _USABLE = 0.001, 0.005
+_STRANGE, _WRONG = 5.0, 15.0  # times what detection expects: sightings at moments left out contradict the rig
 _FAR_APART = 2.5  # times: what halves of the moments say against what was predicted
 
 
@@ -68,6 +69,17 @@ def _film_more(accuracy: Accuracy) -> str:
 
 def _about_noise(solution: Solution, accuracy: Accuracy) -> list[Finding]:
     findings = []
+    sigma = solution.problem.observations.sigma[solution.problem.used]
+    times = accuracy.held_out_px / float(np.sqrt((sigma**2).mean())) if sigma.size else float("nan")
+    if times > _STRANGE:
+        findings.append(
+            Finding(
+                "refuse" if times > _WRONG else "limit",
+                "the rig",
+                f"at moments left out the target is seen {times:.0f} times as far off as pictures of it can be",
+                "look for a camera that moved during the take, views out of step, or a board that is not flat",
+            )
+        )
     if accuracy.halves_rms_m > _FAR_APART * accuracy.predicted_rms_m:
         findings.append(
             Finding(

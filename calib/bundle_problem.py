@@ -1,0 +1,102 @@
+"""A problem of bundle adjustment and its solution, with the covariance of what was found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib.camera import Lens
+from calib.distortion import Bools, Floats
+from calib.observations import Observations
+
+HUBER = 2.5  # sigmas of a sighting's distance, beyond which it pulls less; the expected distance is 1.25
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What is seen and a first guess of everything; see `Calibration` for the shapes.
+
+    world_from_body NaN: a moment that is not used. lens_free (C, 16) of fx fy cx cy and coefficients; a prior is a
+    Gaussian: prior_mean (C, 16), prior_information (C, 16, 16). poses_free (C,); bodies_free: whether the target
+    moves; shape_sigma_m above 0: the target's points are free, with this prior; offsets_free (C,) one clock offset a
+    camera, which needs moments that follow one another. noise (C,) multiplies the sigma of a camera's sightings.
+    """
+
+    observations: Observations
+    lenses: tuple[Lens, ...]
+    cam_from_world: Floats
+    world_from_body: Floats
+    body_from_piece: Floats
+    used: Bools
+    lens_free: Bools
+    poses_free: Bools
+    bodies_free: bool = True
+    free_points: Floats | None = None
+    points: Floats | None = None
+    prior_mean: Floats | None = None
+    prior_information: Floats | None = None
+    pieces_free: bool = True
+    shape_sigma_m: float = 0.0
+    offset_s: Floats | None = None
+    offsets_free: Bools | None = None
+    noise: Floats | None = None
+    huber: float = HUBER
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """The best fit: the problem's shapes; columns[c] are a camera's places among the D unknowns, free[c] their kind.
+
+    free[c]: indices among rotation (3), translation (3), fx fy cx cy, 12 coefficients, offset. information (D, D)
+    after the moving blocks are eliminated, priors included; scores (T, D): each moment's pull, whose scatter says what
+    the moments really tell. cost: half the sum of squared sigmas, robust, priors included.
+    """
+
+    problem: Problem
+    lenses: tuple[Lens, ...]
+    cam_from_world: Floats
+    world_from_body: Floats
+    body_from_piece: Floats
+    points: Floats
+    free_points: Floats | None
+    offset_s: Floats
+    residual: Floats
+    columns: tuple[slice, ...]
+    free: tuple[NDArray[np.intp], ...]
+    information: Floats
+    scores: Floats
+    cost: float
+    iterations: int
+    converged: bool
+
+    def covariance(self, *, scatter: bool = True) -> Floats:
+        """Covariance (D, D) of the shared unknowns; scatter: as the moments' own scatter has it.
+
+        What nothing determines (where the rig stands as a whole, its size without a known length) is left at zero.
+        """
+        bread = _inverse(self.information)
+        return _sandwich(bread, self.scores) if scatter else bread
+
+
+def _inverse(information: Floats) -> Floats:
+    """Inverse of a symmetric (D, D) where it tells something; what is undetermined gets zero."""
+    if not len(information):
+        return information
+    diagonal = np.diagonal(information)
+    scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    values, vectors = np.linalg.eigh(information * scale * scale[:, None])
+    good = values > 1e-10 * values[-1]
+    half = vectors[:, good] / np.sqrt(values[good])
+    return np.asarray((half @ half.T) * scale * scale[:, None])
+
+
+def _sandwich(bread: Floats, scores: Floats) -> Floats:
+    """The covariance by the scatter of the moments' pulls (T, D); what a few say too little is made up for."""
+    active = np.abs(scores).max(-1, initial=0.0) > 0
+    count, unknown = int(active.sum()), int((np.diagonal(bread) > 0).sum())
+    if count < 2:
+        return bread
+    spread = scores[active].T @ scores[active] * (count / max(count - 1, 1))
+    return np.asarray(bread @ spread @ bread) * (1 + unknown / (6 * count))

@@ -1,0 +1,98 @@
+"""The lens of every camera of a rig to start from, what is free of it, and what is known of it before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from calib.bundle_equations import LENS, lens_numbers
+from calib.calibration import Finding, LensFit
+from calib.camera import Lens
+from calib.distortion import Bools, Floats
+from calib.errors import CalibrationError
+from calib.intrinsics import fit_lens, strange_moments
+from calib.lens_models import PINHOLE, LensModel, common_sense, model_of, named
+from calib.observations import Observations
+
+_GIVEN_FOCAL = 0.005  # of a lens that is given but not fixed: its focal length's standard deviation, of itself
+_GIVEN_COEFFICIENT = 0.02
+_RIG_LENS = PINHOLE[3]
+
+
+@dataclass(frozen=True, eq=False)
+class KnownLenses:
+    """The lens of every camera to start from, its fit if it was fitted, what is free, and what is known before."""
+
+    lenses: tuple[Lens, ...]
+    fits: tuple[LensFit | None, ...]
+    free: Bools
+    mean: Floats
+    information: Floats
+
+
+def with_lenses(
+    observations: Observations,
+    given: Mapping[str, Lens],
+    fixed: bool,
+    alone: Sequence[Observations],
+    models: Sequence[LensModel] | None,
+) -> tuple[Observations, KnownLenses, list[Finding]]:
+    """A lens for every view that can have one; views without are left out and named."""
+    lenses, fits, priors, findings, views = [], [], [], [], []
+    for view, size in zip(observations.views, observations.sizes, strict=True):
+        photos = [table for table in alone if view in table.views]
+        if view in given:
+            if given[view].size != size:
+                raise CalibrationError(
+                    f"camera {view!r}: its lens is of {given[view].size[0]}x{given[view].size[1]} pictures, these are "
+                    f"{size[0]}x{size[1]}; calibrate the lens at this size"
+                )
+            lens, fit = given[view], None
+            priors.append(_given_prior(lens))
+        else:
+            try:
+                fit = fit_lens(photos[0] if photos else observations, view, models=models)
+            except CalibrationError as fault:
+                findings.append(Finding("limit", view, "it is left out, its lens cannot be told", str(fault)))
+                continue
+            lens = fit.lens
+            priors.append(_fitted_prior(fit) if photos else common_sense(lens))
+            findings += fit.findings
+        views.append(view)
+        lenses.append(lens)
+        fits.append(fit)
+    if not views:
+        raise CalibrationError(findings[0].todo if findings else "there are no views to calibrate")
+    observations = observations.of(views)
+    for lens in lenses:
+        observations = observations.refusing(strange_moments(observations, lens.name, lens))
+    free = np.stack([_free(lens, fit, fixed) for lens, fit in zip(lenses, fits, strict=True)])
+    mean, information = (np.stack(part) for part in zip(*priors, strict=True))
+    return observations, KnownLenses(tuple(lenses), tuple(fits), free, mean, information), findings
+
+
+def _free(lens: Lens, fit: LensFit | None, fixed: bool) -> Bools:
+    if fixed:
+        return np.zeros(LENS, bool)
+    chosen = next((trial.model for trial in fit.trials if trial.chosen), None) if fit is not None else None
+    model = named(chosen) if chosen is not None else model_of(lens)
+    # Together the cameras tell more of their lenses than each alone, and what they cannot tell the priors do.
+    return model.mask() | (_RIG_LENS.mask() if model.model == "pinhole" else model.mask())
+
+
+def _given_prior(lens: Lens) -> tuple[Floats, Floats]:
+    mean, information = lens_numbers(lens), common_sense(lens)[1]
+    focal = float(np.sqrt(mean[0] * mean[1]))
+    sigma = np.full(LENS, _GIVEN_COEFFICIENT)
+    sigma[:4] = _GIVEN_FOCAL * focal
+    return mean, information + np.diag(1 / sigma**2)
+
+
+def _fitted_prior(fit: LensFit) -> tuple[Floats, Floats]:
+    """What pictures of one camera alone have told of its lens, as a prior for the rig's fit."""
+    mean, information = lens_numbers(fit.lens), np.zeros((LENS, LENS))
+    known = np.flatnonzero(np.diagonal(fit.covariance) > 0)
+    information[np.ix_(known, known)] = np.linalg.pinv(fit.covariance[np.ix_(known, known)], hermitian=True)
+    return mean, information
