@@ -17,11 +17,13 @@ from calib.errors import CalibrationError
 from calib.extrinsics import Start, closed, connect, place_bodies
 from calib.geometry import invert
 from calib.known_lenses import KnownLenses, with_lenses
+from calib.lens_findings import focal_findings
 from calib.lens_models import LensModel
 from calib.observations import Observations, Refusal
 from calib.rig import Rig
 from calib.rounds import refined
 from calib.verdict import judged
+from calib.wand import wand_poses
 
 
 def calibrate(
@@ -62,28 +64,10 @@ def _from_rig(observations: Observations, lenses: Sequence[Lens], rig: Rig) -> S
     elif target.still:
         bodies = np.tile(np.eye(4), (len(observations.moments), 1, 1))
     elif target.rank() == 1:
-        bodies = _wand_poses(rig.select(observations.views), observations)
+        bodies = wand_poses(rig.select(observations.views), observations)
     else:
         bodies = place_bodies(observations, lenses, poses, pieces)
     return Start(poses, bodies, pieces, (), ())
-
-
-def _wand_poses(rig: Rig, observations: Observations) -> Floats:
-    """Poses (T, 4, 4) of a wand by its triangulated points; its turn about itself is nobody's business."""
-    points = rig.triangulate(observations.xy)
-    along = observations.target.points[:, 0]
-    poses = np.full((len(points), 4, 4), np.nan)
-    for moment, row in enumerate(points):
-        good = np.isfinite(row).all(-1)
-        if good.sum() < 2:
-            continue
-        slope = np.polyfit(along[good], row[good], 1)[0]
-        x = slope / np.linalg.norm(slope)
-        y = np.cross(x, np.eye(3)[np.abs(x).argmin()])
-        y /= np.linalg.norm(y)
-        R = np.stack([x, y, np.cross(x, y)], 1)
-        poses[moment] = geometry.pose(R, row[good].mean(0) - along[good].mean() * x)
-    return poses
 
 
 def _connected(
@@ -179,7 +163,8 @@ def _finished(
     noise = np.nanmean(seen.sigma, (1, 2)) * (
         np.ones(len(rig)) if solution.problem.noise is None else solution.problem.noise
     )
-    verdict, reason, action, more = judged(rig, solution, accuracy, findings, covariance, columns)
+    findings = (*findings, *_about_focal_lengths(solution, covariance, columns))
+    verdict, reason, action, more = judged(rig, solution, accuracy, findings)
     return Calibration(
         rig,
         observations,
@@ -202,6 +187,17 @@ def _finished(
         reason,
         action,
     )
+
+
+def _about_focal_lengths(solution: Solution, covariance: Floats, columns: dict[str, slice]) -> list[Finding]:
+    """What is to be said of how well every camera's focal length is known, by all that is known in the end."""
+    findings = []
+    for view, lens in enumerate(solution.lenses):
+        at = columns[lens.name].start + POSE
+        unsure = float(np.sqrt(max(covariance[at, at], 0.0))) / lens.K[0, 0]
+        poses = solution.cam_from_world[view] @ solution.world_from_body[solution.problem.used[view].any(-1)]
+        findings += focal_findings(lens.name, unsure, poses[np.isfinite(poses).all((1, 2))])
+    return findings
 
 
 def _covariance(solution: Solution) -> tuple[dict[str, slice], Floats]:

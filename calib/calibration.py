@@ -151,7 +151,7 @@ class Calibration:
 
     def summary(self) -> str:
         """One line: verdict, accuracy, and what to do."""
-        names = len(self.rig)
+        count = f"{len(self.rig)} camera{'s' if len(self.rig) > 1 else ''}"
         error = self.accuracy.predicted_rms_m
         where = f"{1000 * error:.2g} mm in the shared volume" if np.isfinite(error) else "accuracy unknown"
-        return f"{self.verdict}: {names} cameras, {where}; {self.reason}; next: {self.next_action}"
+        return f"{self.verdict}: {count}, {where}; {self.reason}; next: {self.next_action}"

@@ -8,19 +8,18 @@ from itertools import combinations
 
 import networkx as nx
 import numpy as np
-from numpy.typing import NDArray
 
 from calib import geometry
 from calib.board_pose import BoardPoses, board_poses
 from calib.calibration import Pair
-from calib.camera import Lens
+from calib.camera import Camera, Lens
 from calib.distortion import Floats
+from calib.errors import CalibrationError
 from calib.geometry import invert, vector_from_rotation
 from calib.observations import Observations
-
-_SAMPLES = 40  # moments of a pair that are held against all others
-_AGREE = 4.0  # times the middle error: two moments that say the same of a pair
-_LEAST_AGREE_DEG = 0.5
+from calib.relations import Relation, agreed
+from calib.rig import Rig
+from calib.wand import wand_poses, wand_relations
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,23 +39,16 @@ class Start:
     relative: tuple[Floats, ...] = ()  # a_from_b of every pair by itself
 
 
-@dataclass(frozen=True, eq=False)
-class Relation:
-    """A relative pose a_from_b (4, 4) agreed on by `count` moments, and how unsure its mean is."""
-
-    a_from_b: Floats
-    count: int
-    error_deg: float
-    error_m: float
-
-
 def connect(observations: Observations, lenses: Sequence[Lens]) -> Start:
     """First poses of cameras, of the target at every moment, and of the target's pieces."""
     target = observations.target
+    if target.free:
+        raise CalibrationError("points that are fixed to nothing give no first poses; give a rig to start from")
     sights = [board_poses(observations.xy[view], target, lens) for view, lens in enumerate(lenses)]
     if target.still:
         return _before_the_scene(observations, sights)
-    cameras, pieces = _relations(sights, len(target.pieces))
+    wand = target.rank() == 1
+    cameras, pieces = (wand_relations(observations, lenses), {}) if wand else _relations(sights, len(target.pieces))
     graph = nx.Graph()
     graph.add_nodes_from(range(len(lenses)))
     for (a, b), relation in cameras.items():
@@ -72,7 +64,12 @@ def connect(observations: Observations, lenses: Sequence[Lens]) -> Start:
         for (a, b), one in cameras.items()
     )
     missing = tuple(observations.views[view] for view in range(len(lenses)) if view not in together)
-    bodies = place_bodies(observations, lenses, poses, body_from_piece, sights)
+    if wand:
+        some = sorted(together)
+        rig = Rig(tuple(Camera(lenses[view], poses[view]) for view in some))
+        bodies = wand_poses(rig, observations.of([names[view] for view in some]))
+    else:
+        bodies = place_bodies(observations, lenses, poses, body_from_piece, sights)
     return Start(poses, bodies, body_from_piece, pairs, missing, tuple(one.a_from_b for one in cameras.values()))
 
 
@@ -156,48 +153,6 @@ def _four(left: Floats, right: Floats) -> Floats:
 def _four_right(left: Floats, right: Floats) -> Floats:
     ideas = left[:, None] @ right[None, :]
     return np.asarray(np.moveaxis(ideas, 2, 0).reshape(ideas.shape[2], 4, 4, 4))
-
-
-def agreed(samples: Floats) -> Relation | None:
-    """The relative pose that most moments (S, ideas, 4, 4) have among their ideas; None without any."""
-    if not len(samples):
-        return None
-    some = np.unique(np.linspace(0, len(samples) - 1, min(_SAMPLES, len(samples))).round().astype(int))
-    candidates = samples[some].reshape(-1, 4, 4)
-    candidates = candidates[np.isfinite(candidates).all((1, 2))]
-    reach = float(np.median(np.linalg.norm(candidates[:, :3, 3], axis=-1)))
-    distances = np.stack([_nearest_idea(samples, candidate, reach)[0] for candidate in candidates])
-    middle = np.median(distances, 1)
-    best = candidates[int(np.argmin(middle))]
-    for _ in range(3):
-        distance, which = _nearest_idea(samples, best, reach)
-        bound = max(_AGREE * float(np.median(distance)), np.deg2rad(_LEAST_AGREE_DEG))
-        chosen = samples[np.arange(len(samples)), which][distance <= bound]
-        best = _mean(chosen)
-    off = invert(best) @ chosen
-    count = len(chosen)
-    spread = np.sqrt((vector_from_rotation(off[:, :3, :3]) ** 2).sum(-1).mean() / max(count - 1, 0.25))
-    shift = np.sqrt((off[:, :3, 3] ** 2).sum(-1).mean() / max(count - 1, 0.25))
-    if count == 1:  # nothing to compare with: as unsure as a board's pose usually is
-        spread, shift = np.deg2rad(2.0), 0.03 * reach
-    return Relation(best, count, float(np.rad2deg(spread)), float(shift))
-
-
-def _nearest_idea(samples: Floats, one: Floats, reach: float) -> tuple[Floats, NDArray[np.intp]]:
-    """How far (S,) the nearest idea of every moment is from a pose, in radians, and which it is."""
-    turn = np.einsum("sijk,jk->si", samples[..., :3, :3], one[:3, :3])
-    angle = np.arccos(np.clip((turn - 1) / 2, -1, 1))
-    shift = np.linalg.norm(samples[..., :3, 3] - one[:3, 3], axis=-1) / max(reach, 1e-9)
-    distance = np.where(np.isfinite(angle + shift), np.hypot(angle, shift), np.inf)
-    which = distance.argmin(1)
-    return distance[np.arange(len(samples)), which], which
-
-
-def _mean(poses: Floats) -> Floats:
-    """The chordal mean of poses (S, 4, 4)."""
-    U, _, Vt = np.linalg.svd(poses[:, :3, :3].sum(0))
-    R = U @ np.diag([1, 1, np.sign(np.linalg.det(U @ Vt))]) @ Vt
-    return geometry.pose(R, np.median(poses[:, :3, 3], axis=0))
 
 
 def _along(tree: nx.Graph, root: int, count: int, relations: dict[tuple[int, int], Relation]) -> Floats:

@@ -16,7 +16,7 @@ from calib.calibration import POSE, LensFit, ModelTrial
 from calib.camera import Lens
 from calib.distortion import Bools, Floats
 from calib.errors import CalibrationError
-from calib.lens_findings import lens_findings
+from calib.lens_findings import picture_findings
 from calib.lens_models import FISHEYE, NAMES, PINHOLE, RATIONAL, LensModel, common_sense
 from calib.observations import Observations, Refusal
 from calib.targets import Target
@@ -24,6 +24,7 @@ from calib.targets import Target
 LEAST_MOMENTS = 3
 _MOST = 50  # pictures in a lens' fit: more tell little that is new
 _START = 15
+_LOOKED_AT = 300  # sightings among which those that tell most are looked for
 _STRANGE = 6.0  # times the median error of the pictures: no lens explains this one
 _FOLDS = 2
 _FOCALS = (0.35, 0.6, 0.9, 1.3, 2.0, 4.0)  # of the larger side of the picture
@@ -45,7 +46,7 @@ def fit_lens(
 
     models: those to choose from (all by default). Raises CalibrationError where the sightings cannot tell a lens.
     """
-    views = _apart(observations, view)
+    views = _apart(observations, view, _LOOKED_AT)
     if len(views.moment) < LEAST_MOMENTS:
         raise CalibrationError(
             f"camera {view!r}: the target is seen well enough in {len(views.moment)} pictures, a lens takes "
@@ -66,13 +67,13 @@ def fit_lens(
         _rms(final),
         used,
         trials,
-        lens_findings(final, view),
+        tuple(picture_findings(view, seen.xy[0], seen.sizes[0])),
     )
 
 
 def strange_moments(observations: Observations, view: str, lens: Lens) -> list[Refusal]:
     """Moments at which no pose of the target explains what a view with a known lens sees: false sightings."""
-    views = _apart(observations, view)
+    views = _apart(observations, view, observations.sigma[0].size)
     if len(views.moment) < LEAST_MOMENTS:
         return []
     solution = _fit(views.observations, lens, np.zeros(LENS, bool))
@@ -84,8 +85,8 @@ def strange_moments(observations: Observations, view: str, lens: Lens) -> list[R
     return reasons
 
 
-def _apart(observations: Observations, view: str) -> _Views:
-    """Each flat piece at each moment as a sighting of its own."""
+def _apart(observations: Observations, view: str, most: int) -> _Views:
+    """Each flat piece at each moment as a sighting of its own, not more than so many, evenly spread."""
     seen, target = observations.of([view]), observations.target
     flat = [piece for piece in range(len(target.pieces)) if target.rank(piece) == 2]
     parts, moments = [], []
@@ -96,6 +97,8 @@ def _apart(observations: Observations, view: str) -> _Views:
         moments.append(np.flatnonzero(enough))
     at = np.concatenate(moments) if moments else np.zeros(0, np.intp)
     sigma = np.concatenate(parts) if parts else np.zeros((0, len(target)))
+    some = np.unique(np.linspace(0, len(at) - 1, min(len(at), most)).round().astype(int)) if len(at) else at
+    at, sigma = at[some], sigma[some]
     alone = Target(target.name, target.points)
     names = tuple(seen.moments[index] for index in at)
     return _Views(Observations(alone, (view,), seen.sizes, seen.xy[:, at], sigma[None], seen.time_s[:, at], names), at)

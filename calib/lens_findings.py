@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from calib.bundle_problem import Solution
-from calib.calibration import POSE, Finding
+from calib.calibration import Finding, Severity
 from calib.distortion import Floats
 
 _CELLS = 5  # by side, of the picture's coverage
@@ -31,62 +30,39 @@ def coverage(xy: Floats, size: tuple[int, int], cells: int = _CELLS) -> Floats:
     return out
 
 
-def lens_findings(solution: Solution, view: str) -> tuple[Finding, ...]:
-    """What the user should know of a lens' fit to the pictures of one camera."""
-    seen, lens = solution.problem.observations, solution.lenses[0]
-    poses = solution.world_from_body[np.isfinite(solution.world_from_body).all((1, 2))]
-    columns = {kind - POSE: index for index, kind in enumerate(solution.free[0])}
-    unsure = (
-        np.sqrt(max(solution.covariance(scatter=False)[columns[0], columns[0]], 0)) / lens.K[0, 0]
-        if 0 in columns
-        else 0
-    )
+def focal_findings(view: str, unsure: float, poses: Floats) -> list[Finding]:
+    """What to say of a focal length whose standard deviation is `unsure` of itself, from boards at poses (T, 4, 4)."""
+    if unsure <= _UNSURE:
+        return []
+    severity: Severity = "refuse" if unsure > _UNKNOWN else "limit"
     tilt = float(np.percentile(tilts_deg(poses), 90)) if len(poses) else 0.0
-    findings = []
     if tilt < _TILT_DEG:
-        findings.append(
-            Finding(
-                "refuse" if unsure > _UNKNOWN else "limit",
-                view,
-                f"the board nearly always faces the camera (tilted by {tilt:.0f} degrees at most), so its focal length "
-                "and its distance cannot be told apart",
-                "film the board tilted by 30 to 45 degrees, to both sides and up and down",
-            )
+        what = (
+            f"the board nearly always faces the camera (tilted by {tilt:.0f} degrees at most), so its focal length "
+            "and its distance cannot be told apart"
         )
-    elif unsure > _UNSURE:
-        findings.append(
-            Finding(
-                "refuse" if unsure > _UNKNOWN else "limit",
-                view,
-                f"the focal length is known to {100 * unsure:.1f} % only",
-                "film the board nearer, so that it fills a third of the picture, and tilted by 30 to 45 degrees",
-            )
-        )
-    if len(poses) < _FEW:
-        findings.append(
-            Finding(
-                "limit",
-                view,
-                f"only {len(poses)} pictures tell about the lens",
-                f"film {_FEW} or more places of the board",
-            )
-        )
-    middle = (np.array(seen.sizes[0]) - 1) / 2
-    points = seen.xy[0][np.isfinite(seen.xy[0]).all(-1)]
-    reach = (
-        float(np.percentile(np.linalg.norm(points - middle, axis=-1), 99) / np.linalg.norm(middle))
-        if len(points)
-        else 0.0
-    )
-    empty = float((coverage(seen.xy[0], seen.sizes[0]) == 0).mean())
+        return [
+            Finding(severity, view, what, "film the board tilted by 30 to 45 degrees, to both sides and up and down")
+        ]
+    todo = "film the board nearer, so that it fills a third of the picture, and tilted by 30 to 45 degrees"
+    return [Finding(severity, view, f"the focal length is known to {100 * unsure:.1f} % only", todo)]
+
+
+def picture_findings(view: str, xy: Floats, size: tuple[int, int]) -> list[Finding]:
+    """What to say of a lens' pictures: how many tell, and what part of the picture their points xy (T, N, 2) cover."""
+    findings = []
+    if len(xy) < _FEW:
+        what, todo = f"only {len(xy)} pictures tell about the lens", f"film {_FEW} or more places of the board"
+        findings.append(Finding("limit", view, what, todo))
+    middle = (np.array(size) - 1) / 2
+    points = xy[np.isfinite(xy).all(-1)]
+    reach = float(np.percentile(np.linalg.norm(points - middle, axis=-1), 99) / np.linalg.norm(middle))
+    empty = float((coverage(xy, size) == 0).mean())
     if reach < _REACH or empty > 0.5:
-        findings.append(
-            Finding(
-                "limit" if reach < _REACH_LEAST else "note",
-                view,
-                f"the board covers {100 * (1 - empty):.0f} % of the picture and reaches {100 * reach:.0f} % of the way "
-                "to its corners: the lens is a guess beyond",
-                "film the board at the border and in the corners of the picture",
-            )
+        what = (
+            f"the board covers {100 * (1 - empty):.0f} % of the picture and reaches {100 * reach:.0f} % of the way to "
+            "its corners: the lens is a guess beyond"
         )
-    return tuple(findings)
+        todo = "film the board at the border and in the corners of the picture"
+        findings.append(Finding("limit" if reach < _REACH_LEAST else "note", view, what, todo))
+    return findings

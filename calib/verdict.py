@@ -8,7 +8,6 @@ import numpy as np
 
 from calib.bundle_problem import Solution
 from calib.calibration import Accuracy, Finding, Verdict
-from calib.distortion import Floats
 from calib.rig import Rig
 
 # Of the distance between cameras and target: joints are found to about half a percent of it.
@@ -18,12 +17,7 @@ _FAR_APART = 2.5  # times: what halves of the moments say against what was predi
 
 
 def judged(
-    rig: Rig,
-    solution: Solution,
-    accuracy: Accuracy,
-    findings: Sequence[Finding],
-    covariance: Floats,
-    columns: dict[str, slice],
+    rig: Rig, solution: Solution, accuracy: Accuracy, findings: Sequence[Finding]
 ) -> tuple[Verdict, str, str, tuple[Finding, ...]]:
     """Verdict, reason, next action, and what was found on the way."""
     more = list(_about_noise(solution, accuracy))
