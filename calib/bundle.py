@@ -19,6 +19,7 @@ from calib.bundle_equations import (
     Layout,
     Rows,
     State,
+    image_speed,
     lens_numbers,
     lens_of,
     linearise,
@@ -128,9 +129,14 @@ def _set_up(problem: Problem) -> tuple[_Setup, State]:
         np.array(offset_s),
     )
     motion = None
-    if offsets_free.any() or offset_s.any():
+    if offsets_free.any() or offset_s.any() or problem.jitter_s > 0:
         motion = motions(state, piece, common_time(seen.time_s))
         rows = [_in_motion(row, motion) for row in rows]
+    world = state.world_points(piece)
+    rows = [_foreseen(row, view, state, world, motion) for view, row in enumerate(rows)]
+    if problem.jitter_s > 0 and motion is not None:
+        speeds = [image_speed(state, view, row, world, motion, piece) for view, row in enumerate(rows)]
+        rows = [replace(row, along=problem.jitter_s * speed) for row, speed in zip(rows, speeds, strict=True)]
     return _Setup(problem, tuple(rows), layout, block_at, block_moment, piece, motion), state
 
 
@@ -143,7 +149,16 @@ def common_time(time_s: Floats) -> Floats:
 def _in_motion(rows: Rows, motion: Floats) -> Rows:
     """The rows at which it is known how the target moves."""
     good = np.isfinite(motion[:, rows.moment, rows.point]).all((0, 2))
-    cut = {name: getattr(rows, name)[good] for name in ("moment", "point", "block", "xy", "over")}
+    return _only(rows, np.asarray(good))
+
+
+def _foreseen(rows: Rows, view: int, state: State, world: Floats, motion: Floats | None) -> Rows:
+    """The rows that a state has in front of the camera: from the others no step could be told."""
+    return _only(rows, np.asarray(np.isfinite(residuals(state, view, rows, world, motion)).all(-1)))
+
+
+def _only(rows: Rows, which: Bools) -> Rows:
+    cut = {name: getattr(rows, name)[which] for name in ("moment", "point", "block", "xy", "over")}
     return replace(rows, **cut)
 
 
@@ -276,8 +291,11 @@ def _solution(setup: _Setup, state: State, normal: _Normal, iterations: int, con
         row = setup.rows[view]
         moment, point = np.nonzero(seen.seen[view])
         xy, ones = seen.xy[view, moment, point], np.ones(len(moment))
-        every = replace(row, moment=moment, point=point, xy=xy, over=ones, block=moment)
+        every = replace(row, moment=moment, point=point, xy=xy, over=ones, block=moment, along=None)
         full[view, moment, point] = residuals(state, view, every, world, setup.motion)
+        if setup.motion is not None and row.along is not None:
+            speed = image_speed(state, view, every, world, setup.motion, setup.piece)
+            full[view, moment, point] += np.nan_to_num(speed) * _lateness(setup, state, view, row)[moment, None]
     return Solution(
         problem,
         tuple(lens_of(numbers, lens) for numbers, lens in zip(state.lens, problem.lenses, strict=True)),
@@ -296,6 +314,36 @@ def _solution(setup: _Setup, state: State, normal: _Normal, iterations: int, con
         iterations,
         converged,
     )
+
+
+def _lateness(setup: _Setup, state: State, view: int, rows: Rows) -> Floats:
+    """How late (T,) s each picture of a camera probably is, zero where nothing tells."""
+    late, doubt = picture_times(setup, state, view, rows)
+    with np.errstate(invalid="ignore"):
+        believed = late / (1 + (doubt / setup.problem.jitter_s) ** 2)
+    return np.asarray(np.nan_to_num(believed))
+
+
+def picture_times(setup: _Setup, state: State, view: int, rows: Rows) -> tuple[Floats, Floats]:
+    """How late (T,) s each picture of a camera is by its sightings alone, and the standard deviation (T,) of that."""
+    out = np.full((2, len(setup.problem.observations.moments)), np.nan)
+    if rows.along is None or not len(rows.moment):
+        return out[0], out[1]
+    bare = replace(rows, along=None)
+    residual = residuals(state, view, bare, state.world_points(setup.piece), setup.motion)
+    starts = np.flatnonzero(np.diff(rows.moment, prepend=-1))
+    length = np.maximum(np.add.reduceat((rows.along**2).sum(-1), starts), 1e-300)
+    pull = np.add.reduceat((rows.along * residual).sum(-1), starts)
+    scale = setup.problem.jitter_s
+    out[0, rows.moment[starts]], out[1, rows.moment[starts]] = -scale * pull / length, scale / np.sqrt(length)
+    return out[0], out[1]
+
+
+def lateness(problem: Problem) -> tuple[Floats, Floats]:
+    """How late (C, T) s every picture is by its own sightings, and the doubt (C, T), at a problem's first guess."""
+    setup, state = _set_up(problem)
+    both = [picture_times(setup, state, view, rows) for view, rows in enumerate(setup.rows)]
+    return np.stack([late for late, _ in both]), np.stack([doubt for _, doubt in both])
 
 
 def _scores(setup: _Setup, state: State, normal: _Normal) -> Floats:

@@ -79,6 +79,7 @@ class Rows:
     over: Floats
     model: Model
     skew: float
+    along: Floats | None = None  # (M, 2) how far points move in the time by which a picture may be late, in sigmas
 
     @staticmethod
     def of(lens: Lens, moment: Ints, point: Ints, block: Ints, xy: Floats, over: Floats) -> Rows:
@@ -148,7 +149,31 @@ def _coefficients(state: State, view: int, model: Model) -> Floats:
 def residuals(state: State, view: int, rows: Rows, world: Floats, motion: Floats | None) -> Floats:
     """Predicted minus seen, (M, 2), in standard deviations."""
     bent = predict(state, view, rows, world, motion)[2]
-    return _pixels(state.lens[view], rows.skew, bent, rows)
+    return whitened(rows, _pixels(state.lens[view], rows.skew, bent, rows)[..., None])[..., 0]
+
+
+def whitened(rows: Rows, values: Floats) -> Floats:
+    """Residuals or derivatives (M, 2, K) with what a picture's points share, if it came late or early, weighed down.
+
+    One unknown lateness a picture, of variance one along `rows.along`, gives residuals the covariance I + a a^T; they
+    are multiplied by the inverse of its root, I - b a a^T.
+    """
+    if rows.along is None or not len(values):
+        return values
+    starts = np.flatnonzero(np.diff(rows.moment, prepend=-1))
+    length = np.add.reduceat((rows.along**2).sum(-1), starts)
+    share = (1 - 1 / np.sqrt(1 + length)) / np.maximum(length, 1e-300)
+    common = np.add.reduceat((rows.along[..., None] * values).sum(1), starts) * share[:, None]
+    counts = np.diff(np.append(starts, len(values)))
+    return np.asarray(values - rows.along[..., None] * np.repeat(common, counts, axis=0)[:, None])
+
+
+def image_speed(state: State, view: int, rows: Rows, world: Floats, motion: Floats, piece: Ints) -> Floats:
+    """How fast the points move in the picture, (M, 2), sigmas a second."""
+    free = np.zeros((len(state.lens), CAMERA), bool)
+    free[view, OFFSET] = True
+    bare = replace(rows, along=None)
+    return linearise(state, view, bare, Layout.of(free, 0, 0, 0, 0), world, motion, piece).shared[..., 0]
 
 
 def _pixels(numbers: Floats, skew: float, bent: Floats, rows: Rows) -> Floats:
@@ -185,7 +210,12 @@ def linearise(
     if state.free is None:
         block, of_target = _by_target(state, rows, layout, by_world, piece)
         shared = np.concatenate([shared, of_target], -1) if of_target.shape[-1] else shared
-    return Linearised(_pixels(numbers, rows.skew, bent, rows), shared, block)
+    residual = _pixels(numbers, rows.skew, bent, rows)
+    if rows.along is None:
+        return Linearised(residual, shared, block)
+    every = whitened(rows, np.concatenate([residual[..., None], shared, block], -1))
+    width = 1 + shared.shape[-1]
+    return Linearised(every[..., 0], every[..., 1:width], every[..., width:])
 
 
 def _by_target(state: State, rows: Rows, layout: Layout, by_world: Floats, piece: Ints) -> tuple[Floats, Floats]:

@@ -21,7 +21,8 @@ class Problem:
     world_from_body NaN: a moment that is not used. lens_free (C, 16) of fx fy cx cy and coefficients; a prior is a
     Gaussian: prior_mean (C, 16), prior_information (C, 16, 16). poses_free (C,); bodies_free: whether the target
     moves; shape_sigma_m above 0: the target's points are free, with this prior; offsets_free (C,) one clock offset a
-    camera, which needs moments that follow one another. noise (C,) multiplies the sigma of a camera's sightings.
+    camera, which needs moments that follow one another, as does jitter_s: how much too late or too early any one
+    picture may be. noise (C,) multiplies the sigma of a camera's sightings.
     """
 
     observations: Observations
@@ -41,6 +42,7 @@ class Problem:
     shape_sigma_m: float = 0.0
     offset_s: Floats | None = None
     offsets_free: Bools | None = None
+    jitter_s: float = 0.0
     noise: Floats | None = None
     huber: float = HUBER
 

@@ -19,7 +19,10 @@ from calib.geometry import invert, vector_from_rotation
 from calib.observations import Observations
 from calib.relations import Relation, agreed
 from calib.rig import Rig
+from calib.targets import Target
 from calib.wand import wand_poses, wand_relations
+
+_BACK = Relation(np.eye(4), 1, 1.0, 0.005)  # of a sheet on the back of another
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +51,7 @@ def connect(observations: Observations, lenses: Sequence[Lens]) -> Start:
     if target.still:
         return _before_the_scene(observations, sights)
     wand = target.rank() == 1
-    cameras, pieces = (wand_relations(observations, lenses), {}) if wand else _relations(sights, len(target.pieces))
+    cameras, pieces = (wand_relations(observations, lenses), {}) if wand else _relations(sights, target)
     graph = nx.Graph()
     graph.add_nodes_from(range(len(lenses)))
     for (a, b), relation in cameras.items():
@@ -91,11 +94,12 @@ def _before_the_scene(observations: Observations, sights: list[BoardPoses]) -> S
 
 
 def _relations(
-    sights: list[BoardPoses], pieces: int
+    sights: list[BoardPoses], target: Target
 ) -> tuple[dict[tuple[int, int], Relation], dict[tuple[int, int], Relation]]:
     """Relations between cameras and between pieces, each helping to find more of the other."""
+    pieces = len(target.pieces)
     cameras: dict[tuple[int, int], Relation] = {}
-    plates: dict[tuple[int, int], Relation] = {}
+    plates = {(of, back): _BACK for back, of in enumerate(target.back_of) if of != back}
     for _ in range(1 if pieces == 1 else 3):
         before = len(cameras), len(plates)
         links = _links(plates, pieces)

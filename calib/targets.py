@@ -19,6 +19,7 @@ class Target:
     anywhere at every moment (a joint of a person); piece (N,) index into `pieces`. A board is one piece; a cube of
     boards has six, a set of tags on the walls one a tag; a wand is one piece of two or more points on a line.
     still: it stays where it is at all moments, so the first piece's frame is the world (measured points of a scene).
+    back_of: of each piece the one whose back it is, or itself; a back lies nearly where its front does.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Target:
     piece: Ints | None = None
     pieces: tuple[str, ...] = ("board",)
     still: bool = False
+    back_of: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         points = np.array(self.points, np.float64)
@@ -64,6 +66,12 @@ class Target:
         """Largest diagonal of a piece's box, m; NaN for free points."""
         sizes = [np.ptp(self.points[self.of_piece == index], axis=0) for index in range(len(self.pieces))]
         return float(max(np.linalg.norm(size) for size in sizes))
+
+
+def two_sided(front: Target) -> Target:
+    """A board of one piece and its back, seen mirrored: a sheet of its own as a rule, millimetres behind the front."""
+    points = np.concatenate([front.points, front.points])
+    return Target(front.name, points, np.repeat([0, 1], len(front)), (*front.pieces, "its back"), back_of=(0, 0))
 
 
 def wand(lengths_m: ArrayLike) -> Target:

@@ -1,0 +1,117 @@
+"""The clocks of cameras: how late each is throughout, and how much any one picture may be late or early."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from calib import bundle
+from calib.accuracy import trusted_covariance
+from calib.bundle import common_time
+from calib.bundle_problem import Problem, Solution
+from calib.calibration import Finding
+from calib.distortion import Floats
+
+_SURE = 5.0  # standard deviations of a clock's offset
+_LEAST_MOVING = 20  # moments with neighbours in time, below which clocks are not looked at
+_GAP_S = 0.5
+_JITTERS_S = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032)
+_TURNS = 3
+_FAR = 3.0  # standard deviations, beyond which a picture's lateness is something else
+_TELLING = 20.0  # nats by which a jitter has to explain the pictures' times better than none
+
+
+def continued(solution: Solution) -> Problem:
+    """The problem again, from where its solution stands."""
+    return replace(
+        solution.problem,
+        lenses=solution.lenses,
+        cam_from_world=solution.cam_from_world,
+        world_from_body=solution.world_from_body,
+        body_from_piece=solution.body_from_piece,
+        points=solution.points,
+        free_points=solution.free_points,
+        offset_s=solution.offset_s,
+    )
+
+
+def with_clocks(solution: Solution) -> tuple[Solution, list[Finding]]:
+    """The solution with the clock of every camera set right, and with how much single pictures come late or early."""
+    problem, views = solution.problem, solution.problem.observations.views
+    step = np.diff(common_time(problem.observations.time_s)[problem.used.any((0, 2))])
+    if len(views) < 2 or problem.observations.target.still or ((step > 0) & (step < _GAP_S)).sum() < _LEAST_MOVING:
+        return solution, []
+    free = np.ones(len(views), bool)
+    free[0] = False
+    trial, jitter_s = solution, _JITTERS_S[-2]
+    for _ in range(_TURNS):
+        noisy = replace(continued(trial), offsets_free=free, jitter_s=jitter_s, noise=noise_of(trial))
+        trial = bundle.adjust(noisy, iterations=15, tolerance=1e-5)
+        if not np.isfinite(trial.cost):
+            return solution, []
+        jitter_s = _jitter(*bundle.lateness(replace(continued(trial), jitter_s=max(jitter_s, _JITTERS_S[0]))))
+    spread = np.sqrt(np.maximum(np.diagonal(trusted_covariance(trial)), 0))
+    unsure = np.array([spread[at.stop - 1] if free[view] else 0.0 for view, at in enumerate(trial.columns)])
+    sure = np.abs(trial.offset_s) > _SURE * np.maximum(unsure, 1e-5)
+    if not sure.any() and jitter_s == 0:
+        return solution, []
+    settled = replace(continued(trial), jitter_s=jitter_s)
+    if not sure.any():
+        settled = replace(settled, offsets_free=None, offset_s=None)
+    return bundle.adjust(settled, tolerance=1e-4), [
+        *_about_offsets(views, trial.offset_s, unsure if sure.any() else np.full(len(views), np.inf)),
+        *_about_jitter(jitter_s),
+    ]
+
+
+def _jitter(late: Floats, doubt: Floats) -> float:
+    """The spread (s) of pictures' lateness (C, T), known to doubt (C, T), that explains it best; 0 where none does."""
+    known = np.isfinite(late) & (doubt < 1.0)
+    spread = np.array([0.0, *_JITTERS_S])[:, None] ** 2 + doubt[known] ** 2
+    told = -0.5 * (np.minimum(late[known] ** 2 / spread, _FAR**2) + np.log(spread)).sum(-1)
+    best = int(np.argmax(told))
+    return float(_JITTERS_S[best - 1]) if best and told[best] - told[0] > _TELLING else 0.0
+
+
+def _about_offsets(views: tuple[str, ...], offset_s: Floats, unsure: Floats) -> list[Finding]:
+    middle, findings = float(np.median(offset_s)), []
+    for name, offset, doubt in zip(views, offset_s - middle, unsure, strict=True):
+        if abs(offset) > _SURE * max(doubt, float(unsure.max())):
+            side = "later" if offset > 0 else "earlier"
+            what = (
+                f"its pictures are {1000 * abs(offset):.1f} ms {side} than its clock says, against the other cameras; "
+                "that is allowed for here"
+            )
+            todo = "start the cameras in step, or shift its time by as much before reconstructing"
+            findings.append(Finding("note", name, what, todo))
+    return findings
+
+
+def _about_jitter(jitter_s: float) -> list[Finding]:
+    if jitter_s == 0:
+        return []
+    what = (
+        f"single pictures come up to about {2000 * jitter_s:.0f} ms late or early; what moves slowly counts more "
+        "because of that"
+    )
+    return [Finding("note", "the rig", what, "use cameras with a common trigger, or hold the board still now and then")]
+
+
+def noise_of(solution: Solution) -> Floats:
+    """By how much each camera's sightings are noisier (C,) than detection said, from the middle of their residuals."""
+    problem = solution.problem
+    seen = problem.observations
+    square = (solution.residual**2).sum(-1) / seen.sigma**2
+    square = np.where(problem.used, square, np.nan)
+    sightings = 2 * np.isfinite(square).sum()
+    unknowns = len(solution.information) + 6 * problem.used.any((0, 2)).sum()
+    if problem.free_points is not None:
+        unknowns = len(solution.information) + 3 * problem.used.any(0).sum()
+    share = max(1 - unknowns / max(sightings, 1), 0.1)
+    out = np.ones(len(seen.views))
+    for view in range(len(out)):
+        own = square[view][np.isfinite(square[view])]
+        if own.size > 8:
+            out[view] = np.sqrt(max(np.median(own) / (2 * np.log(2)) / share, 1e-4))
+    return out
