@@ -14,6 +14,7 @@ from calib.calibration import Finding
 from calib.distortion import Floats
 
 _SURE = 5.0  # standard deviations of a clock's offset
+_HINT = 3.0  # standard deviations, below which nothing more is tried
 _LEAST_MOVING = 20  # moments with neighbours in time, below which clocks are not looked at
 _GAP_S = 0.5
 _JITTERS_S = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032)
@@ -42,6 +43,8 @@ def with_clocks(solution: Solution) -> tuple[Solution, list[Finding]]:
     step = np.diff(common_time(problem.observations.time_s)[problem.used.any((0, 2))])
     if len(views) < 2 or problem.observations.target.still or ((step > 0) & (step < _GAP_S)).sum() < _LEAST_MOVING:
         return solution, []
+    if not _out_of_step(solution):
+        return solution, []
     free = np.ones(len(views), bool)
     free[0] = False
     trial, jitter_s = solution, _JITTERS_S[-2]
@@ -63,6 +66,15 @@ def with_clocks(solution: Solution) -> tuple[Solution, list[Finding]]:
         *_about_offsets(views, trial.offset_s, unsure if sure.any() else np.full(len(views), np.inf)),
         *_about_jitter(jitter_s),
     ]
+
+
+def _out_of_step(solution: Solution) -> bool:
+    """Whether any camera's pictures, or single ones, look late or early at all, before anything is fitted."""
+    noisy = replace(continued(solution), jitter_s=_JITTERS_S[-2], noise=noise_of(solution))
+    late, doubt = bundle.lateness(noisy)
+    weight = np.where(np.isfinite(late) & (doubt < 1.0), 1 / doubt**2, 0.0)
+    mean = (weight * np.nan_to_num(late)).sum(1) / np.maximum(weight.sum(1), 1e-300)
+    return bool((np.abs(mean) * np.sqrt(weight.sum(1)) > _HINT).any() or _jitter(late, doubt) > 0)
 
 
 def _jitter(late: Floats, doubt: Floats) -> float:
