@@ -17,7 +17,6 @@ from calib.distortion import Bools, Floats
 from calib.rig import Rig
 
 _GRID = 8  # places along each side of the volume
-_MARGIN = 0.05  # of the box of the target's path, on each side: people reach a little farther
 _BLOCKS = 20  # stretches of moments that are dealt to two halves: neighbours in time share their errors
 _LEAST = 12  # moments below which halves tell nothing
 
@@ -55,8 +54,7 @@ def volume(rig: Rig, points: Floats) -> tuple[Floats, NDArray[np.intp]]:
     if len(points) < 2 or len(rig) < 2:
         return np.zeros((0, 3)), np.zeros(0, np.intp)
     low, high = np.percentile(points, [1, 99], axis=0)
-    reach = _MARGIN * (high - low) + 1e-6
-    axes = [np.linspace(a, b, _GRID) for a, b in zip(low - reach, high + reach, strict=True)]
+    axes = [np.linspace(a, b, _GRID) for a, b in zip(low, high, strict=True)]
     places = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
     shared = np.isfinite(_seen_in_picture(rig, places)).all(-1).sum(0)
     return places[shared >= 2], shared[shared >= 2]
@@ -69,6 +67,8 @@ def trusted_covariance(solution: Solution) -> Floats:
         return plain
     scattered = solution.covariance()
     known = np.diagonal(plain) > 0
+    if not known.any():
+        return plain
     ratio = np.diagonal(scattered)[known] / np.diagonal(plain)[known]
     return np.asarray(plain * max(1.0, float(np.exp(np.log(np.maximum(ratio, 1e-3)).mean()))))
 
