@@ -76,17 +76,20 @@ def _poses(points: Floats, flat: Floats, rank: int) -> list[Floats]:
     """Candidate cam_from_flat (4, 4), in front of the camera."""
     import cv2
 
-    method = cv2.SOLVEPNP_IPPE if rank == 2 else cv2.SOLVEPNP_SQPNP
-    try:
-        _, turns, shifts, _ = cv2.solvePnPGeneric(points, flat[:, None], np.eye(3), None, flags=method)
-    except cv2.error:  # points that fix nothing, in numbers that no test foresaw
-        return []
-    found = []
-    for turn, shift in zip(turns, shifts, strict=True):
-        pose = geometry.pose(geometry.rotation_from_vector(turn.ravel()), shift.ravel())
-        if np.isfinite(pose).all() and (geometry.transform(pose, points)[:, 2] > 0).all():
-            found.append(pose)
-    return found
+    # Of a picture without noise IPPE may find nothing at all, where a symmetry makes it divide by zero.
+    for method in (cv2.SOLVEPNP_IPPE, cv2.SOLVEPNP_SQPNP) if rank == 2 else (cv2.SOLVEPNP_SQPNP,):
+        try:
+            _, turns, shifts, _ = cv2.solvePnPGeneric(points, flat[:, None], np.eye(3), None, flags=method)
+        except cv2.error:  # points that fix nothing, in numbers that no test foresaw
+            continue
+        found = []
+        for turn, shift in zip(turns, shifts, strict=True):
+            pose = geometry.pose(geometry.rotation_from_vector(turn.ravel()), shift.ravel())
+            if np.isfinite(pose).all() and (geometry.transform(pose, points)[:, 2] > 0).all():
+                found.append(pose)
+        if found:
+            return found
+    return []
 
 
 def _reprojected(pose: Floats, points: Floats) -> Floats:

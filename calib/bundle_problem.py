@@ -86,6 +86,8 @@ def _inverse(information: Floats) -> Floats:
     """Inverse of a symmetric (D, D) where it tells something; what is undetermined gets zero."""
     if not len(information):
         return information
+    if not np.isfinite(information).all():
+        return np.zeros(information.shape)
     diagonal = np.diagonal(information)
     scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     values, vectors = np.linalg.eigh(information * scale * scale[:, None])

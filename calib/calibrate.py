@@ -67,7 +67,18 @@ def _from_rig(observations: Observations, lenses: Sequence[Lens], rig: Rig) -> S
         bodies = wand_poses(rig.select(observations.views), observations)
     else:
         bodies = place_bodies(observations, lenses, poses, pieces)
-    return Start(poses, bodies, pieces, (), ())
+    alone = _alone(observations)
+    poses[alone] = np.nan
+    return Start(poses, bodies, pieces, (), tuple(np.array(observations.views)[alone].tolist()))
+
+
+def _alone(observations: Observations) -> Bools:
+    """Which views (C,) never saw what another saw too: an old pose of theirs cannot be judged."""
+    target, seen = observations.target, observations.seen
+    if target.still or len(seen) < 2:
+        return np.asarray(~seen.any((1, 2)))
+    shown = seen if target.free else np.asarray(seen.any(-1, keepdims=True))
+    return np.asarray(~(shown & (shown.sum(0) >= 2)).any((1, 2)))
 
 
 def _connected(
@@ -75,6 +86,10 @@ def _connected(
 ) -> tuple[Observations, KnownLenses, Start, list[Finding]]:
     """Only the views that hang together, and whom to film with whom for the others."""
     at = np.flatnonzero(np.isfinite(start.cam_from_world).all((1, 2)))
+    if not len(at):
+        raise CalibrationError(
+            "no camera sees enough of the measured points to tell where it stands; it takes six, or four on one plane"
+        )
     if len(at) < 2 and len(observations.views) > 1 and not observations.target.still:
         raise CalibrationError(
             "no two cameras saw the target at the same moment; film it where "
@@ -160,9 +175,9 @@ def _finished(
     columns, covariance = _covariance(solution)
     accuracy = judge(solution, covariance, columns)
     pairs = closed(start, {camera.name: camera.cam_from_world for camera in rig})
-    noise = np.nanmean(seen.sigma, (1, 2)) * (
-        np.ones(len(rig)) if solution.problem.noise is None else solution.problem.noise
-    )
+    times = np.ones(len(rig)) if solution.problem.noise is None else solution.problem.noise
+    count = seen.seen.sum((1, 2))
+    noise = times * np.where(count > 0, np.nansum(seen.sigma, (1, 2)) / np.maximum(count, 1), np.nan)
     findings = (*findings, *_about_focal_lengths(solution, covariance, columns))
     verdict, reason, action, more = judged(rig, solution, accuracy, findings)
     return Calibration(

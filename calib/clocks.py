@@ -121,6 +121,10 @@ def noise_of(solution: Solution) -> Floats:
     if problem.free_points is not None:
         unknowns = len(solution.information) + 3 * problem.used.any(0).sum()
     share = max(1 - unknowns / max(sightings, 1), 0.1)
+    if problem.free_points is not None:  # of a point that few see, one camera's residual may vanish: all count alike
+        every = square[np.isfinite(square)]
+        pooled = np.sqrt(max(np.median(every) / (2 * np.log(2)) / share, 1e-4)) if every.size > 8 else 1.0
+        return np.full(len(seen.views), pooled)
     out = np.ones(len(seen.views))
     for view in range(len(out)):
         own = square[view][np.isfinite(square[view])]

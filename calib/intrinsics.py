@@ -29,6 +29,7 @@ _STRANGE = 6.0  # times the median error of the pictures: no lens explains this 
 _FOLDS = 2
 _FOCALS = (0.35, 0.6, 0.9, 1.3, 2.0, 4.0)  # of the larger side of the picture
 _WIDE = 0.65  # of the larger side: a focal length below this may be a fisheye's
+_UNFORESEEN = 300.0  # what a sighting costs that a first guess of a lens has behind the camera
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,10 @@ def fit_lens(
         )
     first = _first(views.observations, models)
     kept = _kept(first)
+    if kept.sum() < LEAST_MOMENTS:
+        raise CalibrationError(
+            f"camera {view!r}: no lens and no pose of the target explain what is seen; check that it is this target"
+        )
     chosen = _telling(first, kept)
     seen = _usable(views.observations, chosen)
     trials, best = _chosen_model(seen, first, models)
@@ -141,16 +146,17 @@ def _first(seen: Observations, models: Sequence[LensModel] | None) -> Solution:
     size = seen.sizes[0]
     few = seen.at(np.unique(np.linspace(0, len(seen.moments) - 1, _START).round().astype(int)))
     closed = _focal_of(homographies(few.xy[0], few.target.points), size)
-    best, which = None, None
+    best, which, lowest = None, None, np.inf
     families = [PINHOLE[2], FISHEYE] if models is None else _families(models)
     for model in families:
         for focal in (*([closed] if np.isfinite(closed) else []), *(share * max(size) for share in _FOCALS)):
             if model.model == "fisheye" and focal > _WIDE * max(size):
                 continue
             trial = _fit(few, model.lens(seen.views[0], size, focal), model.mask(), steps=12, tolerance=1e-3)
-            cost = trial.cost + 1e4 * np.isnan(trial.world_from_body[:, 0, 0]).sum()
-            if best is None or cost < 0.98 * best.cost:
-                best, which = trial, model
+            unforeseen = few.seen & ~np.isfinite(trial.residual).all(-1)
+            cost = trial.cost + _UNFORESEEN * unforeseen.sum()
+            if best is None or cost < 0.98 * lowest:
+                best, which, lowest = trial, model, cost
             if model.model != "fisheye" and focal == closed and _rms(trial) < 1.0:
                 break
     assert best is not None and which is not None
@@ -207,8 +213,12 @@ def _rms(solution: Solution) -> float:
 
 def _kept(solution: Solution) -> Bools:
     error = _middle_by_moment(solution)
+    known, seen = error[np.isfinite(error)], solution.problem.observations
+    if not known.size:
+        return np.zeros(len(error), bool)
+    usual = max(float(np.median(known)), float(np.median(seen.sigma[seen.seen])))
     with np.errstate(invalid="ignore"):
-        return np.asarray(error <= _STRANGE * np.nanmedian(error))
+        return np.asarray(error <= _STRANGE * usual)
 
 
 def _telling(first: Solution, kept: Bools) -> Bools:

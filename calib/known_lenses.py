@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from calib.camera import Lens
 from calib.distortion import Bools, Floats
 from calib.errors import CalibrationError
 from calib.intrinsics import fit_lens, strange_moments
-from calib.lens_models import PINHOLE, LensModel, common_sense, model_of, named
+from calib.lens_models import PINHOLE, LensModel, common_sense, model_of
 from calib.observations import Observations
 
 _GIVEN_FOCAL = 0.005  # of a lens that is given but not fixed: its focal length's standard deviation, of itself
@@ -42,18 +42,16 @@ def with_lenses(
     """A lens for every view that can have one; views without are left out and named."""
     lenses, fits, priors, findings, views = [], [], [], [], []
     for view, size in zip(observations.views, observations.sizes, strict=True):
-        photos = [table for table in alone if view in table.views]
+        photos = [table.of([view]) for table in alone if view in table.views]
+        pictures = max(photos, key=lambda table: int(table.seen.sum()), default=observations)
         if view in given:
-            if given[view].size != size:
-                raise CalibrationError(
-                    f"camera {view!r}: its lens is of {given[view].size[0]}x{given[view].size[1]} pictures, these are "
-                    f"{size[0]}x{size[1]}; calibrate the lens at this size"
-                )
-            lens, fit = given[view], None
+            _same_size(view, given[view].size, size)
+            lens, fit = _with_room(given[view]), None
             priors.append(_given_prior(lens))
         else:
+            _same_size(view, pictures.sizes[pictures.views.index(view)], size)
             try:
-                fit = fit_lens(photos[0] if photos else observations, view, models=models)
+                fit = fit_lens(pictures, view, models=models)
             except CalibrationError as fault:
                 findings.append(Finding("limit", view, "it is left out, its lens cannot be told", str(fault)))
                 continue
@@ -73,11 +71,24 @@ def with_lenses(
     return observations, KnownLenses(tuple(lenses), tuple(fits), free, mean, information), findings
 
 
+def _same_size(view: str, of_lens: tuple[int, int], size: tuple[int, int]) -> None:
+    if of_lens != size:
+        raise CalibrationError(
+            f"camera {view!r}: its lens is of {of_lens[0]}x{of_lens[1]} pictures, these are {size[0]}x{size[1]}; "
+            "calibrate the lens at this size"
+        )
+
+
+def _with_room(lens: Lens) -> Lens:
+    """The lens with places for the coefficients that a rig's fit may find."""
+    bare = lens.model == "pinhole" and lens.distortion.size == 0
+    return replace(lens, distortion=np.zeros(4)) if bare else lens
+
+
 def _free(lens: Lens, fit: LensFit | None, fixed: bool) -> Bools:
     if fixed:
         return np.zeros(LENS, bool)
-    chosen = next((trial.model for trial in fit.trials if trial.chosen), None) if fit is not None else None
-    model = named(chosen) if chosen is not None else model_of(lens)
+    model = model_of(lens) if fit is None else LensModel(lens.model, fit.free[4:])
     # Together the cameras tell more of their lenses than each alone, and what they cannot tell the priors do.
     return model.mask() | (_RIG_LENS.mask() if model.model == "pinhole" else model.mask())
 

@@ -60,11 +60,6 @@ def model_of(lens: Lens) -> LensModel:
     return LensModel(lens.model, tuple(name for name, value in zip(names, lens.distortion, strict=False) if value != 0))
 
 
-def named(text: str) -> LensModel:
-    """A model by its label; KeyError if there is none."""
-    return {model.label: model for model in MODELS}[text]
-
-
 def common_sense(lens: Lens) -> tuple[Floats, Floats]:
     """What any lens is like: mean (16,) and information (16, 16): square pixels, a centre near the middle."""
     mean, sigma = lens_numbers(lens), np.full(LENS, np.inf)

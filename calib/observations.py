@@ -49,7 +49,7 @@ class Observations:
                 f"observations of {shape[0]} views, {shape[1]} moments and {shape[2]} points do not fit together: "
                 f"xy {xy.shape}, sigma {sigma.shape}, time {time_s.shape}, {len(self.sizes)} sizes"
             )
-        missing = np.isnan(xy).any(-1) | ~(sigma > 0)
+        missing = ~(np.isfinite(xy).all(-1) & np.isfinite(sigma) & (sigma > 0))
         object.__setattr__(self, "xy", np.where(missing[..., None], np.nan, xy))
         object.__setattr__(self, "sigma", np.where(missing, np.nan, sigma))
         object.__setattr__(self, "time_s", time_s)

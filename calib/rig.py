@@ -178,6 +178,11 @@ class Rig:
             raise CalibrationError(f"an order of {', '.join(self.names)} has to name each of them once")
         return self.select(names)
 
+    def moved(self, new_from_old: ArrayLike) -> "Rig":
+        """The rig in another world frame: new_from_old (4, 4), rigid, metres; what a camera sees stays the same."""
+        back = geometry.invert(new_from_old)
+        return replace(self, cameras=tuple(Camera(camera.lens, camera.cam_from_world @ back) for camera in self))
+
     def scaled_world(self, factor: float) -> "Rig":
         """The rig with every length multiplied, as for another unit; what a camera sees stays the same."""
         if not np.isfinite(factor) or factor <= 0:

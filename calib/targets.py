@@ -56,7 +56,9 @@ class Target:
         return bool(np.isnan(self.points).any())
 
     def rank(self, piece: int = 0) -> int:
-        """Dimensions that the points of a piece span: 1 a wand, 2 a flat board, 3 anything else."""
+        """Dimensions that the points of a piece span: 1 a wand, 2 a flat board, 3 anything else, 0 free points."""
+        if self.free:
+            return 0
         points = self.points[self.of_piece == piece]
         spread = np.linalg.svd(points - points.mean(0), compute_uv=False)
         return int((spread > 1e-6 * max(spread[0], 1e-300)).sum())

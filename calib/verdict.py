@@ -13,6 +13,8 @@ from calib.rig import Rig
 # Of the distance between cameras and target: joints are found to about half a percent of it.
 _GOOD, _USABLE = 0.001, 0.005
 _STRANGE, _WRONG = 5.0, 15.0  # times what detection expects: sightings at moments left out contradict the rig
+_UNLIKE = 10.0  # times: one camera's misfit against what is usual in the rig
+_NEAR_M, _FAR_M = 0.02, 500.0  # no camera films a target from so near or so far: a unit is wrong
 _FAR_APART = 2.5  # times: what halves of the moments say against what was predicted
 
 
@@ -20,9 +22,9 @@ def judged(
     rig: Rig, solution: Solution, accuracy: Accuracy, findings: Sequence[Finding]
 ) -> tuple[Verdict, str, str, tuple[Finding, ...]]:
     """Verdict, reason, next action, and what was found on the way."""
-    more = list(_about_noise(solution, accuracy))
-    every = [*findings, *more]
     distance = _distance(rig, accuracy)
+    more = [*_about_units(rig, distance), *_about_misfits(rig, solution), *_about_noise(solution, accuracy)]
+    every = [*findings, *more]
     error = np.nanmax([accuracy.predicted_rms_m, accuracy.halves_rms_m, 0.0])
     worst = [finding for finding in every if finding.severity == "refuse"]
     limits = [finding for finding in every if finding.severity == "limit"]
@@ -59,6 +61,29 @@ def _film_more(accuracy: Accuracy) -> str:
     worst = accuracy.places[np.nanargmax(accuracy.predicted_m)]
     where = ", ".join(f"{value:+.1f}" for value in worst)
     return f"film the board longer and tilted, also near ({where}) m, where the error is largest"
+
+
+def _about_units(rig: Rig, distance: float) -> list[Finding]:
+    if len(rig) < 2 or _NEAR_M < distance < _FAR_M:
+        return []
+    what = f"the target comes out {distance:.3g} m from the cameras"
+    return [Finding("refuse", "the rig", what, "check the unit of the target's size: metres, or millimetres?")]
+
+
+def _about_misfits(rig: Rig, solution: Solution) -> list[Finding]:
+    """Cameras whose sightings fit far worse than those of the others: they saw something else."""
+    seen, used = solution.problem.observations, solution.problem.used
+    square = np.where(used, (solution.residual**2).sum(-1), np.nan)
+    findings, times = [], np.full(len(rig), np.nan)
+    for view in range(len(rig)):
+        if np.isfinite(square[view]).any():
+            times[view] = np.sqrt(np.nanmean(square[view]) / 2 / np.mean(seen.sigma[view][used[view]] ** 2))
+    for bad in np.flatnonzero(times > np.maximum(_STRANGE, _UNLIKE * np.nanmin(times, initial=np.inf))):
+        off = float(np.sqrt(np.nanmean(square[bad]) / 2))
+        what = f"what it saw does not fit what the others saw: it is {off:.1f} px off"
+        todo = "look whether its pictures are of the same moments, are mirrored, or are of another lens"
+        findings.append(Finding("refuse", rig[int(bad)].name, what, todo))
+    return findings
 
 
 def _about_noise(solution: Solution, accuracy: Accuracy) -> list[Finding]:

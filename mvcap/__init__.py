@@ -8,6 +8,8 @@ Every verb of the command line is a function here::
 """
 
 from mvcap.associate import associate
+from mvcap.board import board
+from mvcap.calibrate import calibrate
 from mvcap.doctor import doctor
 from mvcap.errors import MvcapError
 from mvcap.estimate import estimate
@@ -31,6 +33,8 @@ __all__ = [
     "Poses3D",
     "Session",
     "associate",
+    "board",
+    "calibrate",
     "doctor",
     "estimate",
     "evaluate",

@@ -6,14 +6,13 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mvcap import config, stages
+from mvcap import cli_assets, cli_calibrate, cli_rig, config, stages
 from mvcap.cli_options import (
     benchmark_and_files,
     benchmark_options,
@@ -24,8 +23,8 @@ from mvcap.cli_options import (
     settings_options,
     track_options,
 )
+from mvcap.cli_progress import bar
 from mvcap.errors import InputError, MvcapError, StaleError
-from mvcap.progress import Progress, silent
 
 Command = Callable[..., Any]
 _BAD_INPUT = 2
@@ -86,35 +85,6 @@ def _terminated(number: int, frame: object) -> None:
 def _fail(line: str, status: int) -> None:
     click.echo(line, err=True)
     sys.exit(status)
-
-
-@contextmanager
-def _bar(quiet: bool) -> Iterator[Progress]:
-    """Draw progress on standard error, with rate and time left, or nothing where nobody looks."""
-    if quiet or not sys.stderr.isatty():
-        yield silent
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("{task.description:<12}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("frames  {task.fields[rate]:>6} /s "),
-        TimeRemainingColumn(),
-    )
-    tasks: dict[str, Any] = {}
-    with Bar(*columns, console=Console(stderr=True)) as bar:
-
-        def show(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total, rate="")
-            speed = bar.tasks[tasks[stage]].speed
-            bar.update(tasks[stage], completed=done, rate=f"{speed:.1f}" if speed else "")
-
-        yield show
 
 
 @cli.command()
@@ -205,7 +175,7 @@ def reconstruct(
     session = _opened_or_made(sources, folder, frames, changes, rig)
     if not as_json:
         _say_notes(session)
-    with _bar(as_json) as progress:
+    with bar(as_json) as progress:
         summary = run(session, redo=redo, progress=progress)
     if as_json:
         click.echo(json.dumps({"session": str(session.folder), **summary}))
@@ -261,7 +231,7 @@ def _stage(name: str, about: str, options: Callable[[Command], Command] = settin
         import mvcap
 
         opened = _opened(session, changes)
-        with _bar(as_json) as progress:
+        with bar(as_json) as progress:
             made = getattr(mvcap, name)(opened, redo=redo, progress=progress)
         facts = made.manifest
         if as_json:
@@ -311,7 +281,7 @@ def report(session: Path, changes: dict[str, Any], as_json: bool) -> None:
     from mvcap.report import report as run
 
     opened = _opened(session, changes)
-    with _bar(as_json) as progress:
+    with bar(as_json) as progress:
         summary = run(opened, progress=progress)
     if as_json:
         click.echo(json.dumps(summary))
@@ -336,7 +306,7 @@ def evaluate(words: tuple[str, ...], others: tuple[str, ...], changes: dict[str,
     benchmark, earlier = benchmark_and_files(words, others)
     results = comparison.read(earlier)
     if benchmark:
-        with _bar(False) as progress:
+        with bar(False) as progress:
             measured = run(*benchmark, overrides=changes, progress=progress, **asked)
         if json_file:
             comparison.write(json_file, measured)
@@ -344,61 +314,6 @@ def evaluate(words: tuple[str, ...], others: tuple[str, ...], changes: dict[str,
     click.echo(comparison.table(results))
     if plot_file:
         comparison.plot(results, plot_file)
-
-
-@cli.group()
-def assets() -> None:
-    """Models and sample footage: where each comes from, and the cache."""
-
-
-@assets.command("list")
-@json_option
-def assets_list(as_json: bool) -> None:
-    """List what there is: state, size, licence, what needs it and where it comes from."""
-    from mvcap.assets import status
-
-    rows: list[dict[str, Any]] = [
-        {"name": a.name, "state": state, "size": a.size, "sha256": a.sha256, "licence": a.licence,
-         "needed_by": a.needed_by, "source": str(a.source)}
-        for a, state in status()
-    ]  # fmt: skip
-    if as_json:
-        click.echo(json.dumps(rows))
-        return
-    for row in rows:
-        size = f"{row['size'] / 1e6:.2f} MB"
-        click.echo(f"{row['state']:<8} {row['name']:<30} {size:>9}  {row['licence']:<13} {row['needed_by']}")
-        click.echo(f"{'':<8} {row['source']}  sha256 {row['sha256']}")
-
-
-@assets.command("fetch")
-@click.argument("names", nargs=-1, required=True)
-def assets_fetch(names: tuple[str, ...]) -> None:
-    """Bring models or samples into the cache; a name may be that of a group, such as demo-multiperson."""
-    from mvcap.assets import fetch
-
-    for path in fetch(names):
-        click.echo(path)
-
-
-@assets.command("verify")
-@click.argument("names", nargs=-1)
-def assets_verify(names: tuple[str, ...]) -> None:
-    """Check the files in the cache against their sha256; of the NAMES given, also that they are there."""
-    from mvcap.assets import verify
-
-    verify(names or None)
-    click.echo("whole")
-
-
-@assets.command("remove")
-@click.argument("names", nargs=-1, required=True)
-def assets_remove(names: tuple[str, ...]) -> None:
-    """Remove files from the cache."""
-    from mvcap.assets import remove
-
-    for path in remove(names):
-        click.echo(path)
 
 
 @cli.command()
@@ -413,6 +328,12 @@ def doctor(as_json: bool) -> None:
         return
     for finding in findings:
         click.echo(f"{finding.state:<9} {finding.subject:<32} {finding.detail}")
+
+
+# Groups and verbs that have a file of their own: a module `cli_*` with its `COMMANDS`.
+_MODULES = (cli_assets, cli_calibrate, cli_rig)
+for _command in [command for module in _MODULES for command in module.COMMANDS]:
+    cli.add_command(_command)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ from mvcap import assets, cli, stages
 from mvcap.plugins import Estimate
 from mvcap.structures.detections import Detections2D
 
-VERBS = ("init", "reconstruct", *stages.STAGES, "export", "report", "evaluate", "assets", "doctor")
+VERBS = ("board", "calibrate", "init", "reconstruct", *stages.STAGES, "export", "report", "evaluate", "assets", "rig",
+         "doctor")  # fmt: skip
 SMALL = (64, 48)
 FRAMES = 12
 
@@ -88,7 +89,10 @@ def take(tmp_path, monkeypatch):
 # What it says of itself
 
 
-@pytest.mark.parametrize("verb", [*VERBS, "assets list", "assets fetch", "assets verify", "assets remove"])
+GROUPED = [f"{group} {verb}" for group in ("assets", "rig") for verb in cli.cli.commands[group].commands]
+
+
+@pytest.mark.parametrize("verb", [*VERBS, *GROUPED])
 def test_every_verb_has_help(call, verb):
     status, text, error = call(*verb.split(), "--help")
     assert status == 0 and not error and text.startswith("Usage: ")
@@ -99,7 +103,7 @@ def test_every_verb_has_help(call, verb):
 
 def test_the_verbs_are_those():
     assert set(cli.cli.commands) == set(VERBS)
-    assert {verb for verb in VERBS if verb != "assets"} <= set(mvcap.__all__)
+    assert {verb for verb in VERBS if verb not in ("assets", "rig")} <= set(mvcap.__all__)
 
 
 def test_without_a_verb_there_is_help(call):

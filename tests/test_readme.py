@@ -92,6 +92,7 @@ def test_commands_exist(line):
     words = words[1:] if words[0] in ("-v", "--verbose") else words
     assert words[0] in cli.commands, line
     command = cli.commands[words[0]]
+    command = command.commands[words[1]] if hasattr(command, "commands") else command
     options = {text for option in command.params for text in option.opts}
     for word, value in zip(words, [*words[1:], ""], strict=True):
         if word.startswith("--"):
@@ -105,7 +106,9 @@ def test_commands_exist(line):
 
 
 def test_options_and_verbs_in_the_text_exist():
-    options = {text for command in cli.commands.values() for option in command.params for text in option.opts}
+    groups = [command for command in cli.commands.values() if hasattr(command, "commands")]
+    commands = [*cli.commands.values(), *(inner for group in groups for inner in group.commands.values())]
+    options = {text for command in commands for option in command.params for text in option.opts}
     bench = (ROOT / "tools" / "bench").read_text(encoding="utf-8")
     options |= {"--help", *re.findall(r'add_argument\("(--[a-z]+)"', bench)}
     named = {word for code in re.findall(r"`([^`\n]+)`", TEXT) for word in re.findall(r"(?<!\S)--[a-z-]+", code)}

@@ -1,7 +1,9 @@
 """Rigs in files: one module a format, each of which turns the conventions of others into ours.
 
 A format is a module with `sniff(path) -> bool`, `read(path, size) -> Rig`, `DECLARES_UNIT`, and, where it can be
-written, `write(rig, path)`. Adding one is one file and one line of the table below.
+written, `write(rig, path)`, with `lost(rig)` where that loses something and `files(path)` where it makes several.
+`HAS_SCALE = False` marks one whose lengths mean nothing by themselves. Adding one is one file and one line of the table
+below.
 """
 
 from importlib import import_module
@@ -20,9 +22,18 @@ __all__ = ["FORMATS", "load_rig", "save_rig"]
 FORMATS: dict[str, str] = {
     "rig": "calib.formats.own",
     "qualisys": "calib.formats.qualisys",
+    "vicon": "calib.formats.vicon",
+    "optitrack": "calib.formats.optitrack",
     "panoptic": "calib.formats.panoptic",
+    "multical": "calib.formats.multical",
+    "caliscope": "calib.formats.caliscope",
     "toml": "calib.formats.anipose_toml",
+    "kalibr": "calib.formats.kalibr",
+    "mccalib": "calib.formats.mccalib",
     "easymocap": "calib.formats.easymocap",
+    "colmap": "calib.formats.colmap",
+    "opencap": "calib.formats.opencap",
+    "dlt": "calib.formats.dlt",
     "opencv": "calib.formats.opencv",
 }
 
@@ -44,6 +55,12 @@ class Format(Protocol):
     def write(self, rig: Rig, path: Path) -> None:
         """Write the rig, all or nothing."""
 
+    def files(self, path: Path) -> list[Path]:
+        """The files that are written there, where they are more than `path` itself."""
+
+    def lost(self, rig: Rig) -> list[str]:
+        """What a file of the format does not hold of this rig, a line each."""
+
 
 def load_rig(
     path: str | Path, format: str | None = None, *, unit: str | float | None = None, size: Sizes = None
@@ -59,28 +76,51 @@ def load_rig(
         raise RigFileError(f"{path}: there is no such file; check the path")
     if path.is_file() and path.stat().st_size == 0:
         raise RigFileError(f"{path}: the file is empty; export the calibration again")
-    module = _module(format or _sniffed(path))
+    module = _module(format or format_of(path))
     rig = module.read(path, size)
-    if not module.DECLARES_UNIT:
-        rig = _in_metres(rig, path, unit)
-    return Rig(rig.cameras, source=str(path))
+    return rig if module.DECLARES_UNIT else _in_metres(rig, path, unit, getattr(module, "HAS_SCALE", True))
 
 
-def save_rig(rig: Rig, path: str | Path, format: str | None = None) -> None:
-    """Write a rig as a file, or a folder for easymocap; `format` is told by the name when not given.
+def save_rig(rig: Rig, path: str | Path, format: str | None = None) -> list[str]:
+    """Write a rig as a file, or a folder for easymocap and colmap; what the file does not hold, a line each.
 
-    `.toml` is toml, `.json` `.xml` `.yml` opencv, all else the own format. Raises RigFileError where the format is
-    not written or cannot hold a camera of the rig.
+    `format` is told by the name when not given: `.toml` is toml, `.json` `.xml` `.yml` opencv, `.qca.txt` qualisys,
+    intri.yml easymocap, cameras.txt colmap, camchain.yaml kalibr, all else the own format. Raises RigFileError where
+    the format is not written or cannot hold a camera of the rig.
     """
     path = Path(path)
-    by_suffix = {".toml": "toml", ".json": "opencv", ".xml": "opencv", ".yml": "opencv"}
-    told = "easymocap" if path.name in ("intri.yml", "extri.yml") else by_suffix.get(path.suffix.lower(), "rig")
-    name = format or told
-    module = _module(name)
+    module = _module(format or told_by_name(path))
     if not hasattr(module, "write"):
-        writable = [other for other in FORMATS if hasattr(_module(other), "write")]
-        raise RigFileError(f"{path}: {name} files are only read; write one of {', '.join(writable)}")
+        raise RigFileError(f"{path}: {format} files are only read; write one of {', '.join(writable())}")
     module.write(rig, path)
+    return list(module.lost(rig)) if hasattr(module, "lost") else []
+
+
+def told_by_name(path: Path) -> str:
+    """The format that a name asks for when a rig is written."""
+    files = {"intri.yml": "easymocap", "extri.yml": "easymocap", "camchain.yaml": "kalibr"}
+    files |= {f"{kind}{suffix}": "colmap" for kind in ("cameras", "images") for suffix in (".txt", ".bin")}
+    suffixes = {".toml": "toml", ".json": "opencv", ".xml": "opencv", ".yml": "opencv"}
+    if path.name.lower().endswith(".qca.txt"):
+        return "qualisys"
+    return files.get(path.name) or suffixes.get(path.suffix.lower(), "rig")
+
+
+def files_of(path: str | Path, format: str | None = None) -> list[Path]:
+    """The files that writing a rig there makes."""
+    path = Path(path)
+    module = _module(format or told_by_name(path))
+    return list(module.files(path)) if hasattr(module, "files") else [path]
+
+
+def declares_unit(format: str) -> bool:
+    """Whether files of a format say, or are by definition in, a unit."""
+    return _module(format).DECLARES_UNIT
+
+
+def writable() -> list[str]:
+    """The formats that are written."""
+    return [name for name in FORMATS if hasattr(_module(name), "write")]
 
 
 def _module(name: str) -> Format:
@@ -89,22 +129,28 @@ def _module(name: str) -> Format:
     return cast(Format, import_module(FORMATS[name]))
 
 
-def _sniffed(path: Path) -> str:
+def format_of(path: Path) -> str:
+    """The format of a file or folder by its content; RigFileError which lists all where it is none of them."""
     for name in FORMATS:
         if _module(name).sniff(path):
             return name
     raise RigFileError(f"{path}: no calibration that is known here; formats are {', '.join(FORMATS)}")
 
 
-def _in_metres(rig: Rig, path: Path, unit: str | float | None) -> Rig:
+def _in_metres(rig: Rig, path: Path, unit: str | float | None, has_scale: bool) -> Rig:
     """A file that does not declare its unit holds metres, unless its cameras would stand in different buildings."""
     if unit is not None:
         return rig.scaled_world(_factor(unit))
+    if not has_scale:
+        raise RigFileError(
+            f"{path}: such a file has no unit and any scale; say how many metres one of its lengths is, as in "
+            'unit=0.37 (--unit of `mvcap rig convert`), or unit="m" where it was made of metres'
+        )
     distance = float(np.median(np.linalg.norm(rig.positions - rig.positions.mean(0), axis=1)))
     if distance > _ROOM:
         raise RigFileError(
             f"{path}: the file does not say its unit, and its cameras stand {distance:.0f} from their middle, which "
-            f'are hardly metres; say which it is, as in unit="mm" or --rig-unit mm'
+            f'are hardly metres; say which it is, as in unit="mm", --rig-unit mm or --unit mm of `mvcap rig`'
         )
     return rig
 

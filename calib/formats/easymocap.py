@@ -13,7 +13,7 @@ import numpy as np
 from calib.camera import Camera
 from calib.errors import CalibrationError, RigFileError
 from calib.formats import file_storage
-from calib.formats.parts import Sizes, camera, needed, size_for
+from calib.formats.parts import Sizes, camera, five, needed, size_for
 from calib.formats.parts import rig as rig_of
 from calib.geometry import vector_from_rotation
 from calib.rig import Rig
@@ -62,9 +62,15 @@ def _cameras(values: dict[str, object], names: list[str], sizes: Sizes) -> Itera
         yield camera(name, size, K, dist, R, T)
 
 
+def files(path: Path) -> list[Path]:
+    """The two files that are written."""
+    folder = path.parent if path.name in _FILES else path
+    return [folder / name for name in _FILES]
+
+
 def write(rig: Rig, path: Path) -> None:
     """Write both files in metres into the folder, or beside the one that is named."""
-    folder = path.parent if path.name in _FILES else path
+    folder = files(path)[0].parent
     intri: dict[str, object] = {"names": list(rig.names)}
     extri: dict[str, object] = {"names": list(rig.names)}
     for one in rig:
@@ -83,6 +89,5 @@ def _lens_values(one: Camera, folder: Path) -> dict[str, object]:
         raise RigFileError(f"{folder}: camera {name!r}: EasyMocap holds no {lens.model} lens; write toml or opencv")
     if not all(letter.isalnum() or letter in "_-" for letter in name) or not name.isascii():
         raise RigFileError(f"{folder}: camera {name!r}: EasyMocap names are letters, digits, _ and -; rename it")
-    row = np.zeros((1, 5))
-    row[0, : lens.distortion.size] = lens.distortion
+    row = five(lens.distortion)[None]
     return {f"K_{name}": np.array(lens.K), f"dist_{name}": row, f"H_{name}": one.size[1], f"W_{name}": one.size[0]}

@@ -1,4 +1,4 @@
-"""CMU Panoptic Studio's `calibration_*.json`; only read.
+"""CMU Panoptic Studio's `calibration_*.json`.
 
 The file holds x_cam = R X + t with t in centimetres and a world whose y axis points down at the floor (source: the
 data set's toolbox). The world is turned about x so that z is up: x, y, z = X, Z, -Y, in metres. Three-dimensional
@@ -13,7 +13,19 @@ import numpy as np
 
 from calib.camera import Camera
 from calib.errors import CalibrationError, RigFileError
-from calib.formats.parts import Sizes, camera, damaged, head_of, mapping, needed, numbers, text_of
+from calib.formats.parts import (
+    Sizes,
+    camera,
+    damaged,
+    five,
+    head_of,
+    mapping,
+    needed,
+    numbers,
+    refuse_lenses,
+    text_of,
+    write_text,
+)
 from calib.formats.parts import rig as rig_of
 from calib.geometry import pose
 from calib.rig import Rig
@@ -60,3 +72,23 @@ def _cameras(sections: list[dict[str, object]]) -> Iterator[Camera]:
         R = numbers(R, (3, 3), f"camera {name!r}: R") @ _TURN.T
         t = numbers(t, (3,), f"camera {name!r}: t") * _METRES
         yield camera(name, size, K, dist, R, t)
+
+
+def write(rig: Rig, path: Path) -> None:
+    """Write the rig, every camera as one of the kind "hd"; RigFileError for a lens the file cannot hold."""
+    refuse_lenses(rig, path, "Panoptic", ("pinhole",))
+    sections = [
+        {
+            "name": one.name,
+            "type": "hd",
+            "resolution": list(one.size),
+            "panel": 0,
+            "node": number,
+            "K": one.lens.K.tolist(),
+            "distCoef": five(one.lens.distortion).tolist(),
+            "R": (one.cam_from_world[:3, :3] @ _TURN).tolist(),
+            "t": (one.cam_from_world[:3, 3:] / _METRES).tolist(),
+        }
+        for number, one in enumerate(rig)
+    ]
+    write_text(path, json.dumps({"calibDataSource": path.stem, "cameras": sections}, indent=1))

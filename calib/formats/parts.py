@@ -2,11 +2,12 @@
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias, cast
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from calib import geometry
 from calib.camera import Camera, Lens
@@ -24,6 +25,15 @@ def head_of(path: Path) -> str:
         return ""
     with path.open("rb") as file:
         return file.read(_HEAD).decode("utf-8", errors="replace")
+
+
+def has(path: Path, *words: str) -> bool:
+    """Whether a file has all of these words in its first million bytes."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        start = file.read(1_000_000)
+    return all(word.encode() in start for word in words)
 
 
 def text_of(path: Path) -> str:
@@ -115,13 +125,53 @@ def naming(path: Path) -> Iterator[None]:
         raise RigFileError(f"{path}: {error}") from None
 
 
-def rig(path: Path, cameras: Iterable[Camera]) -> Rig:
-    """The rig of the cameras as they come; RigFileError, with the file's name, for whatever is wrong with them."""
+def rig(path: Path, cameras: Iterable[Camera], unplaced: Sequence[str] = ()) -> Rig:
+    """The rig of the cameras as they come, its source naming the `unplaced` ones that had to be left out.
+
+    RigFileError, with the file's name, for whatever is wrong with them.
+    """
     with naming(path):
         found = tuple(cameras)
+        if not found and unplaced:
+            raise CalibrationError(f"none of {', '.join(unplaced)} has a pose; calibrate the extrinsics too")
         if not found:
             raise CalibrationError("no camera in it; give a calibration file")
-        return Rig(found, source=str(path))
+        without = f" (without {', '.join(unplaced)}, which the file does not place)" if unplaced else ""
+        return Rig(found, source=f"{path}{without}")
+
+
+def refuse_lenses(rig: Rig, path: Path, kind: str, models: Sequence[Model], *, skew: bool = True) -> None:
+    """RigFileError where a camera has a lens that files of a kind have no place for."""
+    for one in rig:
+        if one.lens.model not in models:
+            what = f"{kind} holds no {one.lens.model} lens"
+        elif not skew and one.lens.K[0, 1] != 0:
+            what = f"{kind} holds no skew, which is {one.lens.K[0, 1]:g} px"
+        else:
+            continue
+        raise RigFileError(f"{path}: camera {one.name!r}: {what}; write rig, toml or opencv")
+
+
+def five(distortion: Floats) -> Floats:
+    """k1 k2 p1 p2 k3 of a pinhole lens with 0, 4 or 5 of them."""
+    return np.concatenate([distortion, np.zeros(5 - distortion.size)])
+
+
+def rotation_from_quaternion(wxyz: ArrayLike) -> Floats:
+    """The rotation (3, 3) of a quaternion with its real part first; CalibrationError where it is zero."""
+    q = np.asarray(wxyz, np.float64)
+    if not np.linalg.norm(q) > 0:
+        raise CalibrationError("a rotation quaternion is zero; export the file again")
+    w, x, y, z = q / np.linalg.norm(q)
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.asarray(np.eye(3) + 2 * w * cross + 2 * cross @ cross)
+
+
+def quaternion_from_rotation(rotation: ArrayLike) -> Floats:
+    """The quaternion (4,) with its real part first, not negative, of a rotation (3, 3)."""
+    vector = geometry.vector_from_rotation(rotation)
+    half = np.linalg.norm(vector) / 2
+    return np.concatenate([[np.cos(half)], vector / 2 * np.sinc(half / np.pi)])
 
 
 def mapping(value: object, path: Path, what: str) -> dict[str, object]:
@@ -133,10 +183,15 @@ def mapping(value: object, path: Path, what: str) -> dict[str, object]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text under a temporary name in the same folder, then rename it: all or nothing."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write bytes under a temporary name in the same folder, then rename it: all or nothing."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8", newline="\n")
+        part.write_bytes(data)
         part.replace(path)
     except OSError as error:
         raise RigFileError(f"{path}: cannot be written ({_one_line(error)}); choose another place") from None

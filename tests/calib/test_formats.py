@@ -348,8 +348,8 @@ def test_what_is_not_there_and_what_is_not_known(tmp_path, rig):
         load_rig(tmp_path)
     with pytest.raises(RigFileError, match="there are rig"):
         load_rig(tmp_path, "word")
-    for only_read in ("qualisys", "panoptic"):
-        with pytest.raises(RigFileError, match="only read"):
+    for only_read in ("vicon", "optitrack", "opencap", "caliscope", "multical", "mccalib", "dlt"):
+        with pytest.raises(RigFileError, match=f"{only_read} files are only read; write one of rig, qualisys"):
             save_rig(rig, tmp_path / "x", only_read)
 
 

@@ -1,11 +1,13 @@
 """The readers on recordings of others: real pixels for Qualisys, the raw numbers of the file for Panoptic."""
 
+import csv
 import json
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
-from calib import RigFileError, load_rig
+from calib import RigFileError, load_rig, save_rig
 from calib.formats.panoptic import WORLD_FROM_PANOPTIC, read
 from calib.geometry import transform
 
@@ -130,3 +132,63 @@ def test_a_distortion_nobody_wrote_is_not_taken_for_none(data, tmp_path):
     for name, values in document.items():
         x = np.reshape(values["K"], (3, 3)) @ np.reshape(values["RT"], (3, 4)) @ point
         np.testing.assert_allclose(rig[name].project(point[:3]), x[:2] / x[2] if x[2] > 0 else np.nan, atol=1e-2)
+
+
+CALISCOPE = "calibration_caliscope/4_cam_recording"
+
+
+def board_corners(data):
+    """Caliscope's own corners of its board: pixels (C, T, N, 2) and points on the board (N, 2) m."""
+    rows = list(csv.DictReader(data(f"{CALISCOPE}/calibration/extrinsic/xy.csv").open()))
+    moments = {word: index for index, word in enumerate(sorted({row["sync_index"] for row in rows}, key=int))}
+    count = 1 + max(int(row["keypoint_id"]) for row in rows)
+    xy, board = np.full((4, len(moments), count, 2), np.nan), np.full((count, 2), np.nan)
+    for row in rows:
+        corner = int(row["keypoint_id"])
+        xy[int(row["cam_id"]), moments[row["sync_index"]], corner] = float(row["img_loc_x"]), float(row["img_loc_y"])
+        board[corner] = float(row["obj_loc_x"]), float(row["obj_loc_y"])
+    return xy, board
+
+
+def test_caliscope_on_real_pixels(data):
+    """Its cameras see its corners, two of them filmed by turned cameras, and the board comes out at its size."""
+    rig = load_rig(data(f"{CALISCOPE}/camera_array.toml"))
+    assert rig.names == ("cam_0", "cam_1", "cam_2", "cam_3")
+    xy, board = board_corners(data)
+    points = rig.triangulate(xy)
+    off = np.linalg.norm(rig.project(points) - xy, axis=-1)
+    assert np.isfinite(off).sum() > 1500
+    assert (np.nanmedian(off, axis=(1, 2)) < 0.55).all() and np.nanpercentile(off, 95) < 2
+    far = np.linalg.norm(points[:, :, None] - points[:, None], axis=-1)
+    true = np.linalg.norm(board[:, None] - board, axis=-1)
+    ratio = (far / np.where(true > 0, true, np.nan))[np.isfinite(far)]
+    assert abs(np.nanmedian(ratio) - 1) < 0.005  # metres, and K as of the unturned pictures
+
+
+@pytest.mark.parametrize(("format", "file"), [("qualisys", "a.qca.txt"), ("colmap", "model"), ("panoptic", "a.json")])
+def test_real_cameras_come_back(data, tmp_path, format, file):
+    """Real lenses and poses, written in other formats, see the same; COLMAP's world is ours, with a unit said."""
+    for source, select in ((QUALISYS, None), (f"{CALISCOPE}/camera_array.toml", None), (PANOPTIC[0], 31)):
+        rig = load_rig(data(source))
+        rig = rig.select(rig.names[:select])
+        save_rig(rig, tmp_path / file, format)
+        back = load_rig(tmp_path / file, unit="m")
+        points = rig.positions.mean(0) + np.random.default_rng(0).uniform(-1, 1, (50, 3))
+        np.testing.assert_allclose(back.project(points), rig.project(points), rtol=1e-5, atol=1e-5)
+
+
+def test_qualisys_writes_the_numbers_it_read(data, tmp_path):
+    """Those of the demo's file again; its cameras have no third coefficient."""
+    save_rig(load_rig(data(QUALISYS)), tmp_path / "a.qca.txt")
+    checked = {
+        "intrinsic": ("focalLengthU", "centerPointV", "radialDistortion2", "tangentalDistortion1"),
+        "transform": ("x", "y", "z", "r11", "r23", "r32"),
+        "fov_video": ("right", "bottom"),
+    }
+    for tag, keys in checked.items():
+        for key in keys:
+            first, again = (
+                [float(element.get(key)) for element in ElementTree.parse(path).getroot().iter(tag)]
+                for path in (data(QUALISYS), tmp_path / "a.qca.txt")
+            )
+            assert again == pytest.approx(first, rel=1e-6, abs=1e-6) and len(first) == 4

@@ -1,0 +1,198 @@
+"""Cameras that changed in the middle of a take, by likelihood: who, since when, how far; and what is only noise.
+
+All cameras may be off a little all the time, as every calibration is. A change is a step, or a slope between two
+moments, in the first seven numbers of one camera. Its gain in likelihood is judged against how the same camera's
+residuals wander from block to block, so noise that is correlated in time does not count as more than it is, and
+against the number of cameras and moments that were tried (Andrews, "Tests for parameter instability and structural
+change with unknown change point", Econometrica 61, 1993; here with Bonferroni's bound).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from calib.camera_evidence import CAMERA, CHANGE, Evidence, columns
+from calib.distortion import Floats
+
+_WIDE = np.array([0.5, 0.5, 0.5, 1.0, 1.0, 1.0, 0.5])  # standard deviations before anything is seen: rad, m, 1
+_LEAST_BLOCKS = 10  # of which the wandering of residuals is told
+_LOST = 1e-6  # share of the information that may be rounding
+_SHORT = 3  # blocks; what takes no longer is a step
+_ALIKE = 0.8  # most correlation of neighbouring stretches that is reckoned with
+_SLOPES = 16  # knots between which slow drifts are tried
+_STRAIGHTER = 30.0  # twice the log likelihood by which a drift has to be better than a step
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A camera that changes: share (B,) of the change that is there in each block, 0 to 1; since, until: blocks."""
+
+    camera: int
+    share: Floats
+    since: int
+    until: int
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """Small errors of the rig that hold all the time, and changes, fitted together.
+
+    errors (D,); changes (E, 7); covariance (D + 7 E, D + 7 E); left (B, D) scores that remain; gained: twice the log
+    likelihood by which the fit is better than none at all.
+    """
+
+    steps: tuple[Step, ...]
+    errors: Floats
+    changes: Floats
+    covariance: Floats
+    left: Floats
+    gained: float
+
+    def spread(self, step: int) -> Floats:
+        """Covariance (7, 7) of one of the changes."""
+        at = len(self.errors) + CHANGE * step
+        return self.covariance[at : at + CHANGE, at : at + CHANGE]
+
+
+def fitted(found: Evidence, prior: Floats, steps: Sequence[Step], excess: float = 1.0) -> Fit:
+    """Fit errors with precision `prior` (D,) and changes; the noise's variance is `excess` times what is stated."""
+    H, g = found.information, found.score
+    D, extra = H.shape[1], CHANGE * len(steps)
+    normal, right = np.zeros((D + extra, D + extra)), np.zeros(D + extra)
+    normal[:D, :D], right[:D] = H.sum(0), g.sum(0)
+    for row, step in enumerate(steps):
+        mine, at = columns(step.camera, CHANGE), slice(D + CHANGE * row, D + CHANGE * (row + 1))
+        shared = np.einsum("b,bij->ij", step.share, H[:, mine])
+        normal[at, :D], normal[:D, at] = shared, shared.T
+        right[at] = step.share @ g[:, mine]
+        for column, other in enumerate(steps):
+            theirs = columns(other.camera, CHANGE)
+            both = np.einsum("b,bij->ij", step.share * other.share, H[:, mine, theirs])
+            normal[at, D + CHANGE * column : D + CHANGE * (column + 1)] = both
+    normal, right = normal / excess, right / excess
+    normal += np.diag(np.concatenate([prior, np.tile(_WIDE**-2, len(steps))]))
+    covariance = _inverse(normal)
+    told = covariance @ right
+    errors, changes = told[:D], told[D:].reshape(-1, CHANGE)
+    left = g - np.einsum("bij,j->bi", H, errors)
+    for step, change in zip(steps, changes, strict=True):
+        left -= step.share[:, None] * np.einsum("bij,j->bi", H[:, :, columns(step.camera, CHANGE)], change)
+    return Fit(tuple(steps), errors, changes, covariance, left, float(right @ told))
+
+
+def _inverse(matrix: Floats) -> Floats:
+    """Inverse of a symmetric positive matrix whose numbers have very different units."""
+    scale = 1 / np.sqrt(np.diag(matrix))
+    return np.asarray(np.linalg.inv(matrix * scale[:, None] * scale) * scale[:, None] * scale)
+
+
+def gains(found: Evidence, fit: Fit, share: Floats | None = None) -> Floats:
+    """Twice the log likelihood gained by a change of each camera that is there by `share` (B,) of each block, (C,).
+
+    Without a share, by a step before each block, (C, B); column 0, before all blocks, is 0.
+    """
+    H, D = found.information, found.information.shape[1]
+    out = []
+    for camera in range(D // CAMERA):
+        mine = columns(camera, CHANGE)
+        right = _gathered(fit.left[:, mine], share)
+        own = _gathered(H[:, mine, mine], None if share is None else share**2) + np.diag(_WIDE**-2)
+        shared = [_gathered(H[:, mine], share)]
+        for step in fit.steps:
+            theirs = columns(step.camera, CHANGE)
+            shared.append(_gathered(step.share[:, None, None] * H[:, mine, theirs], share))
+        cross = np.concatenate(shared, -1)
+        out.append(_quadratic(own - cross @ fit.covariance @ np.swapaxes(cross, -1, -2), right, own))
+        out[-1][0] *= share is not None
+    gained = np.array(out)
+    return gained if share is None else gained[:, 0]
+
+
+def _gathered(parts: Floats, share: Floats | None) -> Floats:
+    """Sums (B, ...) of parts from each block to the end, or (1, ...) of parts by their share."""
+    if share is not None:
+        return np.asarray(np.einsum("b,b...->...", share, parts)[None])
+    return np.asarray(np.cumsum(parts[::-1], axis=0)[::-1])
+
+
+def _quadratic(matrix: Floats, vector: Floats, own: Floats) -> Floats:
+    """v^T M^-1 v (B,), but for what M (B, k, k) has lost against `own` up to rounding, as a common motion of all."""
+    scale = 1 / np.sqrt(np.maximum(np.diagonal(own, axis1=-2, axis2=-1), 1e-30))
+    even = matrix * scale[..., :, None] * scale[..., None, :] + _LOST * np.eye(matrix.shape[-1])
+    told = vector * scale
+    return np.asarray(np.einsum("bi,bi->b", told, np.linalg.solve(even, told[..., None])[..., 0]))
+
+
+def wandering(found: Evidence, fit: Fit) -> tuple[Floats, Floats]:
+    """How much more each camera's residuals wander than the stated noise says, (C,), and from how many numbers (C,).
+
+    Sums over longer and longer stretches of blocks tell: they grow until a stretch is longer than the noise is
+    correlated. Where they still grow at the longest, as much again as stretches that follow each other are alike.
+    """
+    cameras = found.information.shape[1] // CAMERA
+    out, freedom = np.ones(cameras), np.full(cameras, float(CHANGE))
+    for camera in range(cameras):
+        mine = columns(camera, CHANGE)
+        own = found.information[:, mine, mine]
+        there = np.flatnonzero(np.trace(own, axis1=-2, axis2=-1) > 0)
+        taken = CHANGE * (1 + sum(step.camera == camera for step in fit.steps))
+        whole = own.sum(0)[None]
+        sizes: list[float] = []
+        length = 1
+        while length == 1 or len(there) // length >= _LEAST_BLOCKS:
+            groups = np.array_split(there, max(len(there) // length, 1))
+            sums = np.array([fit.left[group][:, mine].sum(0) for group in groups])
+            free = max(CHANGE * len(groups) - taken, CHANGE)
+            sizes.append(float(_quadratic(whole, sums, whole).sum()))
+            sizes[-1] *= len(groups) / free
+            freedom[camera] = free
+            length *= 2
+        alike = min(max(sizes[-1] / sizes[-2] - 1, 0), _ALIKE) if len(sizes) > 1 and sizes[-2] > 0 else 0.0
+        out[camera] = max([*sizes, sizes[-1] / (1 - alike), 1e-3])  # lag-one correlation a: (1 + a) / (1 - a) in all
+        freedom[camera] *= (1 - alike) / (1 + alike)
+    return out, freedom
+
+
+def chance(gain: float, spread: float, freedom: float, tried: int) -> float:
+    """Probability that noise alone gains as much somewhere in so many trials."""
+    from scipy.special import fdtrc
+
+    return float(min(1.0, tried * fdtrc(CHANGE, max(freedom, 1.0), gain / spread / CHANGE)))
+
+
+def next_step(found: Evidence, prior: Floats, known: Sequence[Step], false_alarms: float) -> Step | None:
+    """The change, beside those known, that explains most, if noise does not make it up more often than so."""
+    fit = fitted(found, prior, known)
+    gain = gains(found, fit)
+    camera, block = (int(at) for at in np.unravel_index(int(gain.argmax()), gain.shape))
+    blocks = len(found.score)
+    if chance(float(gain.max()), 1.0, 1e6, gain.size) > false_alarms:
+        return None
+    step = Step(camera, (np.arange(blocks) >= block).astype(float), block, block)
+    drift, gained, tried = _drift(found, prior, known, step)
+    spread, freedom = wandering(found, fitted(found, prior, (*known, drift)))
+    if gained > fit.gained + float(gain.max()) + _STRAIGHTER * spread[camera]:
+        step, most = drift, gained - fit.gained
+    else:
+        most = float(gain.max())
+        spread, freedom = wandering(found, fitted(found, prior, (*known, step)))
+    tried += gain.size
+    return step if chance(most, spread[camera], freedom[camera], tried) <= false_alarms else None
+
+
+def _drift(found: Evidence, prior: Floats, known: Sequence[Step], step: Step) -> tuple[Step, float, int]:
+    """The slow drift of a step's camera that explains most, what it and all else gain, and how many were tried."""
+    blocks = len(found.score)
+    knots = np.unique(np.linspace(0, blocks, _SLOPES + 1).round().astype(int)).tolist()
+    pairs = [(one, other) for one in knots for other in knots if other - one >= _SHORT] or [(0, blocks)]
+    best, most = step, -np.inf
+    for since, until in pairs:
+        share = np.clip((np.arange(blocks) + 0.5 - since) / (until - since), 0, 1)
+        trial = replace(step, share=share, since=since, until=until)
+        gained = fitted(found, prior, (*known, trial)).gained
+        if gained > most:
+            best, most = trial, gained
+    return best, most, len(pairs)

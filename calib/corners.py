@@ -1,0 +1,237 @@
+"""Corners to a small part of a pixel: a model of two blurred straight edges, fitted to the grey values around each.
+
+A corner of a chessboard is the product of two edges, f(a / w1) f(b / w2), with a, b the distances to the two lines in
+px, w their blur and f the error function; the corner of a tag on white is the same with steps from 0 to 1. Position,
+directions and blurs of both edges, contrast, brightness and its slope are found together by Gauss-Newton (10 numbers
+a corner), on whole pixels, so noise passes through unchanged and the inverse normal matrix is the covariance.
+The window is the part of the board around the corner that is known to be plain: it follows the board's projected axes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib.distortion import Bools, Floats
+
+REACH_PX = 10  # of a window: lens distortion bends edges over longer ways, and there is nothing left to gain
+_MARGIN = (0.4, 1.8)  # px, and of the blur, to what is no longer plain
+_TIP = (0.5, 2.0)  # px, and of the blur: what is left out at the tip of a tag's corner
+_LEAST_PX = 1.2  # of a window
+_BLUR = (0.35, 6.0)  # px, standard deviation of an edge's blur that is believed
+_CHUNK = 48  # corners whose windows fit the processor's cache
+_BEGIN_PX = 0.9  # blur to begin with
+_FREE = 10
+_ALIKE = 0.7  # of neighbouring residuals, at most
+_MORE = 1.4  # compression is alike over more than a chain of neighbours says: measured
+
+
+@dataclass(frozen=True, eq=False)
+class Surroundings:
+    """What the board looks like around each of N points, in metres along the board's axes.
+
+    reach (N, 2, 2): how far along x and y, downwards (negative) and upwards, the two edges go on undisturbed;
+    plain (N, 2, 2): how far from the edges each quadrant [x > 0, y > 0] is plain, inf where the whole of it is;
+    tag (N,): a tag's corner on white, else a crossing; side (N, 2): +1 or -1, where the tag is as seen from its
+    corner; sign (N,): -1 where the quadrant x > 0, y > 0 (of a tag's corner: the tag) is black, else 1.
+    """
+
+    reach: Floats
+    plain: Floats
+    tag: Bools
+    side: Floats
+    sign: Floats
+
+    def __getitem__(self, rows: Any) -> Surroundings:
+        return Surroundings(self.reach[rows], self.plain[rows], self.tag[rows], self.side[rows], self.sign[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Corners:
+    """N fitted corners: xy (N, 2) and sigma (N,) px; contrast (N,) signed grey levels between the two colours.
+
+    blur (N, 2) px of the two edges; match (N,): the part of the grey values' variance that the model explains.
+    NaN where there was nothing to fit.
+    """
+
+    xy: Floats
+    sigma: Floats
+    contrast: Floats
+    blur: Floats
+    match: Floats
+
+
+def fit(image: NDArray[Any], xy: Floats, axes: Floats, around: Surroundings, rounds: int = 5) -> Corners:
+    """Corners near xy (N, 2) in a grey image (H, W); axes (N, 2, 2): px a metre along the board's x and y (columns)."""
+    parts = []
+    for start in range(0, len(xy), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        parts.append(_fit(image, xy[rows], axes[rows], around[rows], rounds))
+    if not parts:
+        empty = np.zeros(0)
+        return Corners(np.zeros((0, 2)), empty, empty, np.zeros((0, 2)), empty)
+    fields = ("xy", "sigma", "contrast", "blur", "match")
+    return Corners(*(np.concatenate([getattr(part, name) for part in parts]) for name in fields))
+
+
+def _fit(image: NDArray[Any], xy: Floats, axes: Floats, around: Surroundings, rounds: int) -> Corners:
+    good: Bools = np.isfinite(np.concatenate([xy, axes.reshape(-1, 4)], -1)).all(-1)
+    xy = np.where(good[:, None], xy, 0.0)
+    inverse = np.linalg.inv(np.where(good[:, None, None], axes, np.eye(2)))
+    normal = inverse / np.linalg.norm(inverse, axis=-1, keepdims=True)
+    angle = np.arctan2(normal[..., 1], normal[..., 0])
+    state = np.concatenate([xy, angle, np.full((len(xy), 2), np.log(_BEGIN_PX)), np.zeros((len(xy), 4))], -1)
+    for steps in (rounds, 3):
+        window = _window(image, state[:, :2], np.exp(state[:, 4:6]).max(-1), inverse, around, good)
+        state[:, 6:] = 0.0
+        narrow = _narrow(window)
+        for _ in range(steps):
+            state = _step(state, narrow, around)
+    return _judged(state, window, around, good)
+
+
+def _offsets() -> NDArray[np.intp]:
+    """Pixels (P, 2) of a window about its middle."""
+    span = np.arange(-REACH_PX, REACH_PX + 1)
+    offsets = np.stack(np.meshgrid(span, span), -1).reshape(-1, 2)
+    return np.asarray(offsets[(offsets**2).sum(-1) <= (REACH_PX + 0.5) ** 2])
+
+
+def _narrow(window: tuple[Floats, Floats, Floats]) -> tuple[Floats, Floats, Floats]:
+    """The same window without the pixels that count for no corner, those that count first."""
+    at, grey, count = window
+    order = np.argsort(-count, axis=1, kind="stable")[:, : max(int(count.sum(1).max(initial=0)), 1)]
+    take = np.take_along_axis
+    return take(at, order[..., None], 1), take(grey, order, 1), take(count, order, 1)
+
+
+def _window(
+    image: NDArray[Any], xy: Floats, blur: Floats, inverse: Floats, around: Surroundings, good: Bools
+) -> tuple[Floats, Floats, Floats]:
+    """Pixels (N, P, 2), their grey values (N, P) and whether they count (N, P)."""
+    height, width = image.shape
+    at = np.rint(xy).astype(np.intp)[:, None] + _offsets()
+    inside = (at >= 0).all(-1) & (at[..., 0] < width) & (at[..., 1] < height)
+    grey = image[np.clip(at[..., 1], 0, height - 1), np.clip(at[..., 0], 0, width - 1)].astype(np.float64)
+    scale = np.linalg.norm(inverse, axis=-1)  # metres a pixel across each edge
+    away = (at - xy[:, None]) @ np.swapaxes(inverse, -1, -2) / scale[:, None]
+    upper = away > 0
+    margin = _MARGIN[0] + _MARGIN[1] * blur[:, None]
+    reach = _shrunk(around.reach / scale[..., None], margin[..., None])
+    plain = _shrunk(around.plain.reshape(-1, 4) / scale.max(-1, keepdims=True), margin)
+    limit = np.where(upper, reach[:, None, :, 1], reach[:, None, :, 0])
+    near = (np.abs(away) <= limit).all(-1)
+    quadrant = np.take_along_axis(plain, upper[..., 0].astype(np.intp) * 2 + upper[..., 1], axis=1)
+    clear = np.abs(away).min(-1) <= quadrant
+    # At the very tip of a tag's corner two blurred steps are no product unless they are square to each other.
+    tip = np.where(around.tag, _TIP[0] + _TIP[1] * blur, 0.0)[:, None]
+    clear &= (np.abs(at - xy[:, None]) ** 2).sum(-1) >= tip**2
+    return at.astype(np.float64), grey, (inside & near & clear & good[:, None]).astype(np.float64)
+
+
+def _shrunk(distance: Floats, margin: Floats) -> Floats:
+    """Distances in px less a margin, but never so much that nothing is left."""
+    return np.maximum(distance - margin, np.minimum(distance, _LEAST_PX))
+
+
+def _model(state: Floats, at: Floats, around: Surroundings) -> tuple[Floats, Floats]:
+    """Grey values (N, P) of the model and their derivatives (N, P, 10)."""
+    from scipy.special import erf
+
+    x = at - state[:, None, :2]
+    one = around.tag[:, None].astype(np.float64)
+    scale = 1 / (1 + one) ** 2
+    jacobian = np.empty((*x.shape[:2], _FREE))
+    edges, slopes, turns, tells = [], [], [], []
+    for axis in range(2):
+        cosine, sine = np.cos(state[:, 2 + axis, None]), np.sin(state[:, 2 + axis, None])
+        width = np.exp(state[:, 4 + axis, None])
+        along = np.where(around.tag, around.side[:, axis], 1.0)[:, None]
+        scaled = (x[..., 0] * cosine + x[..., 1] * sine) / width
+        edges.append(one + along * erf(scaled / np.sqrt(2)))
+        slope = along * np.sqrt(2 / np.pi) * np.exp(-0.5 * scaled**2)
+        slopes.append((slope / width, cosine, sine))
+        turns.append(slope / width * (x[..., 1] * cosine - x[..., 0] * sine))
+        tells.append(-slope * scaled)
+    height = state[:, 9, None] * scale
+    jacobian[..., 9] = scale * edges[0] * edges[1]
+    for axis, other in ((0, edges[1]), (1, edges[0])):
+        slope, cosine, sine = slopes[axis]
+        pulled = height * other
+        moved = pulled * slope
+        jacobian[..., 2 + axis] = pulled * turns[axis]
+        jacobian[..., 4 + axis] = pulled * tells[axis]
+        if axis == 0:
+            jacobian[..., 0], jacobian[..., 1] = -moved * cosine, -moved * sine
+        else:
+            jacobian[..., 0] -= moved * cosine
+            jacobian[..., 1] -= moved * sine
+    jacobian[..., 6], jacobian[..., 7:9] = 1.0, x
+    grey = state[:, 6, None] + (x @ state[:, 7:9, None])[..., 0] + state[:, 9, None] * jacobian[..., 9]
+    return grey, jacobian
+
+
+def _step(state: Floats, window: tuple[Floats, Floats, Floats], around: Surroundings) -> Floats:
+    """One damped Gauss-Newton step of every corner; steps that leave sense are cut."""
+    at, grey, count = window
+    model, jacobian = _model(state, at, around)
+    first = not state[:, 9].any()
+    pulled = jacobian * count[..., None]
+    if first:  # nothing has a contrast yet: only the numbers that the model is linear in
+        pulled[..., :6] = 0
+    matrix = np.swapaxes(pulled, -1, -2) @ pulled
+    right = (np.swapaxes(pulled, -1, -2) @ (grey - model)[..., None])[..., 0]
+    diagonal = np.einsum("nii->ni", matrix)
+    diagonal *= 1.001
+    diagonal += 1e-6 * (1 + diagonal.max(-1, keepdims=True))
+    step = np.linalg.solve(matrix, right[..., None])[..., 0]
+    limits = np.array([1.5, 1.5, 0.2, 0.2, 0.4, 0.4])
+    state = state.copy()
+    state[:, :6] += np.clip(step[:, :6], -limits, limits)
+    state[:, 6:] += step[:, 6:]
+    state[:, 4:6] = np.clip(state[:, 4:6], *np.log(_BLUR))
+    return state
+
+
+def _judged(state: Floats, window: tuple[Floats, Floats, Floats], around: Surroundings, good: Bools) -> Corners:
+    """What was found, with its expected error from the residual and the normal matrix."""
+    at, grey, count = window
+    model, jacobian = _model(state, at, around)
+    pulled = jacobian * count[..., None]
+    matrix = np.swapaxes(pulled, -1, -2) @ pulled
+    held = np.maximum(np.einsum("nii->ni", matrix), 1e-9)
+    matrix += 1e-9 * np.eye(_FREE) * held[:, None]
+    number = count.sum(-1)
+    off = (grey - model) * count
+    left = (off**2).sum(-1)
+    mean = (grey * count).sum(-1) / np.maximum(number, 1)
+    spread = ((grey - mean[:, None]) ** 2 * count).sum(-1)
+    variance = np.maximum(left / np.maximum(number - _FREE, 1), 1 / 12) * _clumped(off, count)
+    covariance = np.linalg.inv(matrix)[:, :2, :2]
+    sigma = np.sqrt(variance * np.trace(covariance, axis1=1, axis2=2) / 2)
+    nan = np.where(good & (number > 3 * _FREE), 1.0, np.nan)
+    contrast = state[:, 9] * np.where(around.tag, 1.0, 2.0)
+    match = 1 - left / np.maximum(spread, 1e-9)
+    return Corners(state[:, :2] * nan[:, None], sigma * nan, contrast * nan, np.exp(state[:, 4:6]), match * nan)
+
+
+def _clumped(off: Floats, count: Floats) -> Floats:
+    """How much larger (N,) the variance of sums is than that of white noise, by what neighbours have in common.
+
+    Compression and what the model does not know leave residuals (N, P) that are alike over some pixels; as of an
+    autoregression of first order along both axes.
+    """
+    factor = np.ones(len(off))
+    width = 2 * REACH_PX + 1
+    cells = _offsets() + REACH_PX
+    flat = np.zeros((2, len(off), width, width))
+    flat[:, :, cells[:, 1], cells[:, 0]] = off, count
+    for first, second in ((flat[..., 1:], flat[..., :-1]), (flat[..., 1:, :], flat[..., :-1, :])):
+        both = first[1] * second[1]
+        power = 0.5 * ((first[0] ** 2 + second[0] ** 2) * both).sum((1, 2))
+        alike = np.clip((first[0] * second[0]).sum((1, 2)) / np.maximum(power, 1e-9), 0.0, _ALIKE)
+        factor *= ((1 + alike) / (1 - alike)) ** _MORE
+    return factor

@@ -1,0 +1,100 @@
+"""ChArUco boards: their markers say which corner is which, the corners of the squares are what counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib.board_kinds import Charuco
+from calib.corners import Surroundings
+from calib.detectors.markers import Markers
+from calib.detectors.plane import corners_in_plane, corners_on
+from calib.distortion import Floats
+from calib.sightings import Sighting, refused
+
+_REACH = 0.6  # of a square: the edges go on, but the rest belongs to the next corner
+_TOLERANCE = 0.35  # of a marker's side that its corners may lie off the others' plane
+
+
+def marker_corners(board: Charuco) -> Floats:
+    """Corners (K, 4, 2) m of the board's markers in the order of `board.ids`: top left, then clockwise."""
+    first = 0 if not board.legacy or board.rows % 2 else 1
+    squares = [(x, y) for y in range(board.rows) for x in range(board.columns) if (x + y + first) % 2]
+    gap = (board.square_m - board.marker_m) / 2
+    corners = np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]]) * board.marker_m + gap
+    return np.asarray(np.array(squares, np.float64)[:, None] * board.square_m + corners)
+
+
+def surroundings(board: Charuco) -> Surroundings:
+    """What is around the inner corners: plain squares, and markers in every second one."""
+    x, y = np.meshgrid(np.arange(board.columns - 1), np.arange(board.rows - 1))
+    first = 0 if not board.legacy or board.rows % 2 else 1
+    dark = ((x + y + first) % 2 == 0).ravel()  # the square right and down of the corner
+    count = len(dark)
+    gap = (board.square_m - board.marker_m) / 2
+    same = np.eye(2, dtype=bool)
+    marked = np.where(dark[:, None, None], ~same, same)
+    sign = np.where(dark, -1.0, 1.0) * (-1.0 if board.inverted else 1.0)
+    reach = np.full((count, 2, 2), _REACH * board.square_m)
+    return Surroundings(reach, np.where(marked, gap, np.inf), np.zeros(count, bool), np.ones((count, 2)), sign)
+
+
+@dataclass(frozen=True)
+class CharucoDetector:
+    """Finds one ChArUco board by its markers; prints in the other layout, inverted or seen from behind as well."""
+
+    board: Charuco
+
+    @cached_property
+    def _layouts(self) -> list[tuple[Charuco, Floats, Surroundings]]:
+        """The board as described, and in the other layout, which has the same ids where rows are even."""
+        boards = [self.board]
+        if self.board.rows % 2 == 0:
+            boards.append(_other_layout(self.board))
+        return [(board, marker_corners(board), surroundings(board)) for board in boards]
+
+    def find(self, image: NDArray[Any], markers: Markers) -> Sighting:
+        """The board in a grey picture (H, W) with the markers read there."""
+        count = len(self.board.target)
+        chosen = self._chosen(markers.of(self.board.ids))
+        if chosen is None:
+            seen = len(markers.of(self.board.ids).ids)
+            told = "no marker of the board is seen" if not seen else "the markers seen do not lie as on the board"
+            return refused(count, told if seen != 1 else "only one marker of the board is seen")
+        (board, corners, around), markers, row = chosen
+        known = corners[row].reshape(-1, 2)
+        points = self.board.target.points[:, :2]
+        found = corners_on(image, points, around, board.square_m, known, markers.xy.reshape(-1, 2))
+        if found.reason is not None:
+            return refused(count, found.reason)
+        variant = ["other layout"] * (board is not self.board) + ["inverted"] * (found.polarity < 0)
+        return Sighting(found.xy, found.sigma, None, bool(markers.mirrored[0]), ", ".join(variant))
+
+    def _chosen(
+        self, markers: Markers
+    ) -> tuple[tuple[Charuco, Floats, Surroundings], Markers, NDArray[np.intp]] | None:
+        """Layout, markers and their row in the layout of the reading that most markers agree with."""
+        best = None
+        for layout in self._layouts:
+            ids = np.array(layout[0].ids)
+            for side in (False, True):
+                mine = markers.at((markers.mirrored == side) & np.isin(markers.ids, ids))
+                row = mine.ids - ids[0]
+                good = corners_in_plane(mine.xy, layout[1][row], _TOLERANCE)
+                if best is None or good.sum() > best[0]:
+                    best = int(good.sum()), layout, mine.at(good), row[good]
+        return best[1:] if best is not None and best[0] >= 2 else None
+
+
+def _other_layout(board: Charuco) -> Charuco:
+    """The same print in the other layout; it may have one marker more or less."""
+    from calib.errors import CalibrationError
+
+    try:
+        return replace(board, legacy=not board.legacy)
+    except CalibrationError:  # one marker more than the dictionary holds
+        return board

@@ -1,0 +1,142 @@
+"""Chessboards: all inner corners, in an order that the colours of the squares fix where they can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib.board_kinds import Chessboard
+from calib.corners import Surroundings
+from calib.detectors.plane import corners_on, plane_map
+from calib.distortion import Floats
+from calib.sightings import Sighting, refused
+
+_REACH = 0.6  # of a square: the edges go on, but the rest belongs to the next corner
+_QUICK_PX = 1000  # longer side of the picture that is searched first: the search takes time with its area
+_KEPT = 0.6  # part of the corners that have to be real ones: nothing else tells a false board from a covered one
+_CROOKED = 0.2  # of a square's side, RMS, that the search's corners may lie off a smooth map
+
+
+def surroundings(board: Chessboard) -> Surroundings:
+    """What is around the inner corners: four plain squares."""
+    x, y = np.meshgrid(np.arange(board.columns), np.arange(board.rows))
+    count = x.size
+    sign = np.where((x + y).ravel() % 2 == 0, -1.0, 1.0)
+    reach = np.full((count, 2, 2), _REACH * board.square_m)
+    return Surroundings(reach, np.full((count, 2, 2), np.inf), np.zeros(count, bool), np.ones((count, 2)), sign)
+
+
+@dataclass(frozen=True)
+class ChessboardDetector:
+    """Finds one chessboard of which all inner corners are in the picture.
+
+    The corners are in the order in which x turns to y as clocks turn (it is seen from its front), and the square
+    before the first one is black. Where that leaves several orders (`Chessboard.symmetric`) the one is taken whose
+    x axis points most to the right in the picture: the same in all cameras that stand upright.
+    """
+
+    board: Chessboard
+
+    @cached_property
+    def _around(self) -> Surroundings:
+        return surroundings(self.board)
+
+    def find(self, image: NDArray[Any]) -> Sighting:
+        """The board in a grey picture (H, W)."""
+        board = self.board
+        told = f"no chessboard of {board.columns}x{board.rows} inner corners is seen"
+        for rough in searched(image, board.columns, board.rows):
+            tried = self._checked(image, _upright(rough.reshape(board.rows, board.columns, 2)))
+            if tried.reason is None:
+                return tried
+            told = f"false chessboard: {tried.reason}"
+        return refused(len(board.target), told)
+
+    def _checked(self, image: NDArray[Any], grid: Floats) -> Sighting:
+        """The sighting that rough corners (rows, columns, 2) lead to, if they are a board."""
+        board, points, count = self.board, self.board.target.points[:, :2], len(self.board.target)
+        crooked = self._crooked(points, grid.reshape(-1, 2), image.shape)
+        if crooked:
+            return refused(count, crooked)
+        if board.columns == board.rows:
+            grid = _rightmost([np.rot90(grid, turn) for turn in range(4)])
+        found = corners_on(image, points, self._around, board.square_m, points, grid.reshape(-1, 2))
+        if found.reason is None and found.polarity < 0:
+            grid = self._turned(grid)
+            found = corners_on(image, points, self._around, board.square_m, points, grid.reshape(-1, 2))
+        if found.reason is not None:
+            return refused(count, found.reason)
+        kept = int(np.isfinite(found.sigma).sum())
+        if kept < _KEPT * count:
+            return refused(count, f"only {kept} of its {count} corners are where squares meet")
+        return Sighting(found.xy, found.sigma)
+
+    def _turned(self, grid: Floats) -> Floats:
+        """The other order, for colours that are the other way about; the same where there is no such order."""
+        if self.board.columns == self.board.rows and self.board.columns % 2 == 1:
+            return _rightmost([np.rot90(grid, turn) for turn in (1, 3)])
+        return grid if self.board.symmetric else np.ascontiguousarray(grid[::-1, ::-1])
+
+    def _crooked(self, points: Floats, xy: Floats, shape: tuple[int, ...]) -> str:
+        """Why corners (N, 2) are no picture of a flat board; "" if they may be one."""
+        way = plane_map(points, xy, shape)
+        if way is None:
+            return "its corners do not lie in a plane"
+        side = self.board.square_m * np.linalg.norm(way.axes(points, 0.2 * self.board.square_m), axis=1).min(-1)
+        off = np.linalg.norm(way.pixels(points) - xy, axis=-1)
+        if np.sqrt((off**2).mean()) < _CROOKED * np.median(side):
+            return ""
+        worst = int(np.argmax(np.nan_to_num(off, nan=np.inf)))
+        x, y = xy[worst]
+        return (
+            f"its corners are no grid, the one at ({x:.0f}, {y:.0f}) is {off[worst]:.0f} px from "
+            f"where the others say, with squares of {np.median(side):.0f} px"
+        )
+
+
+def searched(image: NDArray[Any], columns: int, rows: int) -> Iterator[Floats]:
+    """Rough corners (rows * columns, 2) px of what may be a chessboard, one guess after the other, quick ways first."""
+    import cv2
+
+    size = columns, rows
+    scale = min(1.0, _QUICK_PX / max(image.shape))
+    small = image if scale == 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    even = cv2.CALIB_CB_NORMALIZE_IMAGE
+    yield from _guess(cv2.findChessboardCornersSB(small, size, flags=even), scale)
+    quick = cv2.CALIB_CB_ADAPTIVE_THRESH | even | cv2.CALIB_CB_FAST_CHECK
+    yield from _guess(cv2.findChessboardCorners(small, size, flags=quick), scale)
+    if scale == 1 and not cv2.checkChessboard(small, size):
+        return
+    yield from _guess(cv2.findChessboardCorners(image, size, flags=quick), 1.0)
+    if cv2.checkChessboard(small, size):
+        yield from _guess(cv2.findChessboardCornersSB(image, size, flags=even | cv2.CALIB_CB_EXHAUSTIVE), 1.0)
+
+
+def _guess(found: tuple[bool, NDArray[Any] | None], scale: float) -> Iterator[Floats]:
+    """Corners in pixels of the whole picture, where there are any."""
+    if found[0] and found[1] is not None:
+        # A resized picture begins half a pixel of its own before its first pixel's centre.
+        yield (np.asarray(found[1], np.float64).reshape(-1, 2) + 0.5) / scale - 0.5
+
+
+def _upright(grid: Floats) -> Floats:
+    """The grid (rows, columns, 2) as seen from its front, x pointing to the right rather than to the left."""
+    across, down = np.diff(grid, axis=1).mean((0, 1)), np.diff(grid, axis=0).mean((0, 1))
+    if across[0] * down[1] - across[1] * down[0] < 0:
+        grid = grid[::-1]
+    return _rightmost([grid, grid[::-1, ::-1]])
+
+
+def _rightmost(grids: list[Floats]) -> Floats:
+    """The grid whose x axis points most to the right."""
+
+    def right(grid: Floats) -> float:
+        across = np.diff(grid, axis=1).mean((0, 1))
+        return float(across[0] / np.linalg.norm(across))
+
+    return np.ascontiguousarray(max(grids, key=right))

@@ -1,0 +1,240 @@
+"""A flat board in a picture: a map of its plane that bends as lenses do, and the corners that lie on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib import corners
+from calib.corners import Corners, Surroundings
+from calib.distortion import Bools, Floats
+
+LEAST = 4  # corners that make a sighting
+_BENDS = np.array([-0.8, -0.5, -0.3, -0.18, -0.1, -0.05, -0.02, 0.0, 0.03, 0.08, 0.16])  # at half the diagonal
+_BEND_FROM = 12  # points from which on a bend can be told
+_OFF = 0.2  # of a square's side that a corner may lie off the map: boards are not quite flat
+_NEIGHBOURS = 5  # corners that say how far off the map a board is at a place
+_TIMES = 5.0  # the usual distance from what the neighbours say
+_MATCH = 0.6  # part of the grey values' variance that a corner explains at least
+_WEAK = 0.3  # of the usual contrast of the board, below which a corner is covered
+_WORST = 6.0  # times the usual unexplained part of the variance
+_MOVED = 0.3  # of a side from where the map expects a corner
+_ROUGH_PX = 0.25  # of expected error, that no corner is dropped for
+_RIM_PX = 2.5
+_FLOOR_PX = 0.005  # no corner is better: bent edges, uneven light, a lens that is not sharp alike everywhere
+_SWOLLEN = 0.04  # px a px of blur: white spreads over black, which shifts a tag's corner but no crossing
+_OVER_BLUR = 0.02  # px a px of blur: a blurred board moves, and the rows of the picture are not exposed at once
+
+
+@dataclass(frozen=True, eq=False)
+class PlaneMap:
+    """Pixels of points of a plane (m): a homography (3, 3), then Fitzgibbon's division model about the middle."""
+
+    homography: Floats
+    bend: float
+    middle: Floats
+    scale: float
+
+    def pixels(self, points: Floats) -> Floats:
+        """Pixels (..., 2) of points (..., 2) m."""
+        lifted = points @ self.homography[:, :2].T + self.homography[:, 2]
+        with np.errstate(all="ignore"):
+            straight = lifted[..., :2] / lifted[..., 2:]
+            under = 1 - 4 * self.bend * (straight**2).sum(-1, keepdims=True)
+            bent = 2 * straight / (1 + np.sqrt(under))
+        return np.asarray(bent * self.scale + self.middle)
+
+    def axes(self, points: Floats, step_m: float) -> Floats:
+        """Pixels a metre (..., 2, 2) along the plane's x and y (columns)."""
+        across, down = np.array([step_m, 0.0]), np.array([0.0, step_m])
+        pairs = [(self.pixels(points + way) - self.pixels(points - way)) / (2 * step_m) for way in (across, down)]
+        return np.stack(pairs, -1)
+
+
+def plane_map(points: Floats, xy: Floats, shape: tuple[int, ...], near: PlaneMap | None = None) -> PlaneMap | None:
+    """The map that brings points (N, 2) m nearest to pixels xy (N, 2); None where they make none.
+
+    near: a map of the same picture, whose bend is not far from this one's.
+    """
+    middle, scale = np.array([shape[1] - 1, shape[0] - 1]) / 2, float(np.hypot(shape[0], shape[1])) / 2
+    if len(points) < _BEND_FROM:
+        bends = np.zeros(1)
+    else:
+        bends = _BENDS if near is None else near.bend + np.array([-0.04, 0.0, 0.04])
+    maps = [_with_bend(points, xy, middle, scale, bend) for bend in bends]
+    errors = [np.inf if one is None else _rms(one.pixels(points) - xy) for one in maps]
+    best = int(np.argmin(errors))
+    if not np.isfinite(errors[best]):
+        return None
+    if 0 < best < len(bends) - 1 and np.isfinite(errors[best - 1 : best + 2]).all():
+        fine = np.polyfit(bends[best - 1 : best + 2], np.square(errors[best - 1 : best + 2]), 2)
+        vertex = float(np.clip(-fine[1] / (2 * fine[0]), bends[best - 1], bends[best + 1])) if fine[0] > 0 else 0.0
+        finer = _with_bend(points, xy, middle, scale, vertex)
+        if finer is not None and _rms(finer.pixels(points) - xy) < errors[best]:
+            return finer
+    return maps[best]
+
+
+def _rms(off: Floats) -> float:
+    value = float(np.sqrt((off**2).sum(-1).mean()))
+    return value if np.isfinite(value) else np.inf
+
+
+def _with_bend(points: Floats, xy: Floats, middle: Floats, scale: float, bend: float) -> PlaneMap | None:
+    """The direct linear transform from points to straightened pixels."""
+    bent = (xy - middle) / scale
+    straight = bent / (1 + bend * (bent**2).sum(-1, keepdims=True))
+    near, far = _unit(points), _unit(straight)
+    a, b = _by(near, points), _by(far, straight)
+    one, nil = np.ones((len(a), 1)), np.zeros((len(a), 3))
+    lifted = np.concatenate([a, one], -1)
+    rows = np.concatenate(
+        [np.concatenate([lifted, nil, -b[:, :1] * lifted], -1), np.concatenate([nil, lifted, -b[:, 1:] * lifted], -1)]
+    )
+    values, vectors = np.linalg.eigh(rows.T @ rows)
+    if values[1] < 1e-12 * max(values[-1], 1e-300):
+        return None
+    homography = np.linalg.inv(far) @ vectors[:, 0].reshape(3, 3) @ near
+    sign = np.sign(np.median(points @ homography[2, :2] + homography[2, 2])) or 1.0
+    return PlaneMap(homography * sign / np.linalg.norm(homography), bend, middle, scale)
+
+
+def _unit(points: Floats) -> Floats:
+    """The similarity (3, 3) that brings points to their middle and to unit spread."""
+    centre = points.mean(0)
+    size = max(float(np.sqrt(((points - centre) ** 2).mean())), 1e-12)
+    return np.array([[1 / size, 0, -centre[0] / size], [0, 1 / size, -centre[1] / size], [0, 0, 1.0]])
+
+
+def _by(matrix: Floats, points: Floats) -> Floats:
+    return np.asarray(points @ matrix[:2, :2].T + matrix[:2, 2])
+
+
+def corners_in_plane(xy: Floats, places: Floats, tolerance: float, least: int = 2) -> Bools:
+    """Which of M markers, corners xy (M, 4, 2) px, lie in one picture of a plane as places (M, 4, 2) m do.
+
+    tolerance: of a marker's side; all False if fewer than `least` agree.
+    """
+    import cv2
+
+    none = np.zeros(len(places), bool)
+    if len(places) < least:
+        return none
+    side = float(np.linalg.norm(np.diff(xy, axis=1), axis=-1).mean())
+    cv2.setRNGSeed(0)
+    homography, inlier = cv2.findHomography(
+        places.reshape(-1, 2), xy.reshape(-1, 2), cv2.RANSAC, max(2.0, tolerance * side), maxIters=200
+    )
+    if homography is None:
+        return none
+    good = inlier.reshape(-1, 4).sum(1) >= 3
+    return np.asarray(good if good.sum() >= least else none)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Corners of a board in a picture, xy (N, 2) and sigma (N,) px, NaN where not seen; polarity -1: black is white.
+
+    reason: why none are given.
+    """
+
+    xy: Floats
+    sigma: Floats
+    polarity: int = 1
+    reason: str | None = None
+
+
+def corners_on(
+    image: NDArray[Any], points: Floats, around: Surroundings, side_m: float, known: Floats, known_xy: Floats
+) -> Found:
+    """All corners (points (N, 2) m of a flat board) that a picture shows, from a few places known roughly.
+
+    known (K, 2) m and known_xy (K, 2) px: markers' corners, or what a quick detector gave. side_m: of a square, or
+    of what else repeats: the measure of what is near.
+    """
+    nothing = Found(np.full((len(points), 2), np.nan), np.full(len(points), np.nan))
+    way = plane_map(known, known_xy, image.shape)
+    if way is None:
+        return replace(nothing, reason="what looks like the board does not lie in a plane")
+    fitted, good, polarity = _fitted(image, points, around, side_m, way)
+    if good.sum() >= LEAST:
+        finer = plane_map(points[good], fitted.xy[good], image.shape, way) if good.sum() >= 2 * LEAST else None
+        if finer is not None and not good.all():
+            again, more, polarity = _fitted(image, points, around, side_m, finer)
+            take = more & ~good
+            fitted = _mixed(fitted, again, take)
+            good = good | take
+    good = _on_map(points, fitted, good, side_m, image.shape, way)
+    if good.sum() < LEAST:
+        return replace(nothing, reason=f"only {int(good.sum())} corners are sharp and uncovered; {LEAST} are needed")
+    blur = fitted.blur.max(-1)
+    moving = _OVER_BLUR * np.maximum(blur - 1.0, 0)
+    swollen = np.where(around.tag, _SWOLLEN * blur, 0.0)
+    sigma = np.sqrt(fitted.sigma**2 + _FLOOR_PX**2 + moving**2 + swollen**2)
+    return Found(np.where(good[:, None], fitted.xy, np.nan), np.where(good, sigma, np.nan), polarity)
+
+
+def _fitted(
+    image: NDArray[Any], points: Floats, around: Surroundings, side_m: float, way: PlaneMap
+) -> tuple[Corners, Bools, int]:
+    """Corners fitted from where the map expects them, which of them are such, and the print's polarity."""
+    expected, axes = way.pixels(points), way.axes(points, 0.2 * side_m)
+    height, width = image.shape
+    inside = (expected >= _RIM_PX).all(-1) & (expected <= np.array([width, height]) - 1 - _RIM_PX).all(-1)
+    fitted = corners.fit(image, np.where(inside[:, None], expected, np.nan), axes, around)
+    side = side_m * np.linalg.norm(axes, axis=1).min(-1)
+    signed = fitted.contrast * around.sign
+    with np.errstate(all="ignore"):
+        moved = np.linalg.norm(fitted.xy - expected, axis=-1)
+        good = (fitted.match > _MATCH) & (moved < _MOVED * side + 0.5) & (fitted.sigma < 0.1 * side)
+    if not good.any():
+        return fitted, good, 1
+    polarity = 1 if np.median(np.sign(signed[good])) >= 0 else -1
+    usual = np.median(np.abs(signed[good]))
+    unexplained = np.median(1 - fitted.match[good])
+    good &= (polarity * signed > _WEAK * usual) & (1 - fitted.match < _WORST * unexplained + 0.03)
+    good &= fitted.sigma < np.maximum(_WORST * np.median(fitted.sigma[good]), _ROUGH_PX) if good.any() else good
+    return fitted, good, polarity
+
+
+def _mixed(first: Corners, second: Corners, take: Bools) -> Corners:
+    def mix(a: Floats, b: Floats) -> Floats:
+        return np.where(take if a.ndim == 1 else take[:, None], b, a)
+
+    return Corners(*(mix(getattr(first, f), getattr(second, f)) for f in ("xy", "sigma", "contrast", "blur", "match")))
+
+
+def _around(points: Floats, apart: Floats, good: Bools) -> Floats:
+    """What the nearest good corners say of the distance (N, 2) from the map: bent boards and lenses are smooth."""
+    away = np.linalg.norm(points[:, None] - points[good], axis=-1)
+    away[away < 1e-9] = np.inf
+    nearest = np.argsort(away, axis=1)[:, :_NEIGHBOURS]
+    return np.asarray(np.median(apart[good][nearest], axis=1))
+
+
+def _on_map(
+    points: Floats, fitted: Corners, good: Bools, side_m: float, shape: tuple[int, ...], near: PlaneMap
+) -> Bools:
+    """Good corners that also lie where the others say; the map is fitted again without the worst."""
+    for _ in range(3):
+        if good.sum() <= LEAST:
+            return good
+        way = plane_map(points[good], fitted.xy[good], shape, near)
+        if way is None:
+            return np.zeros_like(good)
+        side = side_m * np.linalg.norm(way.axes(points, 0.2 * side_m), axis=1).min(-1)
+        apart = fitted.xy - way.pixels(points)
+        far = np.linalg.norm(apart, axis=-1)
+        off = np.linalg.norm(apart - _around(points, apart, good), axis=-1)
+        usual = np.median(off[good])
+        limit = np.maximum(_TIMES * usual, 4 * fitted.sigma) + 0.15
+        bad = good & ~((off < limit) & (far < _OFF * side + 0.3))
+        off = np.maximum(off, far - _OFF * side)
+        if not bad.any():
+            return good
+        # The worst may have pulled others off: only those near its size go now.
+        good = good & ~(bad & (off / side > 0.5 * np.nanmax(np.where(bad, off / side, 0))))
+    return good & ~bad

@@ -1,0 +1,44 @@
+"""XML as its elements' attributes, for the formats of the makers of motion capture systems."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from xml.etree import ElementTree
+
+from calib.errors import CalibrationError, RigFileError
+from calib.formats.parts import damaged, needed, numbers
+from calib.geometry import Floats
+
+
+def load(path: Path) -> ElementTree.Element:
+    """The root of a file in UTF-8 or, with its mark, UTF-16; RigFileError where it is none or cut off."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise RigFileError(f"{path}: cannot be read ({error.strerror}); give a calibration file") from None
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        return ElementTree.fromstring(data.decode(encoding))
+    except (ValueError, ElementTree.ParseError) as error:
+        raise damaged(path, error) from None
+
+
+def child(element: ElementTree.Element, tag: str, name: str) -> Mapping[str, str]:
+    """The attributes of an element's child; CalibrationError which names the camera where there is none."""
+    found = element.find(tag)
+    if found is None:
+        raise CalibrationError(f"camera {name!r}: <{tag}> is missing; calibrate it, or export the file again")
+    return found.attrib
+
+
+def number(attributes: Mapping[str, str], key: str, name: str, default: float | None = None) -> float:
+    """One number; CalibrationError which names the camera where it is missing (without a default) or none."""
+    value: object = attributes.get(key, default)
+    if value is None:
+        value = needed(dict(attributes), key, name)
+    return float(numbers(value, (), f"camera {name!r}: {key}"))
+
+
+def several(attributes: Mapping[str, str], key: str, name: str, count: int) -> Floats:
+    """Numbers with spaces between them, just so many; CalibrationError which names the camera otherwise."""
+    value = str(needed(dict(attributes), key, name))
+    return numbers(value.split(), (count,), f"camera {name!r}: {key}")

@@ -1,0 +1,143 @@
+"""OpenCap's `cameraIntrinsicsExtrinsics.pickle`, one a camera; only read, and never run.
+
+A pickle can run any program. Here one is taken apart by an unpickler that knows nothing but the arrays of numpy, which
+it does not even make: names of anything else are refused. Keys (source: readers and a writer of others; no real file
+was at hand): distortion (1, 5), intrinsicMat, imageSize (height, width), rotation, translation in millimetres;
+x_cam = R X + t. The world is that of a board on a wall, y down along it, z into the wall; it is turned about x so that
+z is up: x, y, z = X, Z, -Y. A camera is named after its file, or after its folder where the file has OpenCap's name.
+"""
+
+import io
+import pickle
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from calib.camera import Camera
+from calib.errors import RigFileError
+from calib.formats.parts import Sizes, camera, mapping, naming, needed, numbers, rotation
+from calib.formats.parts import rig as rig_of
+from calib.rig import Rig
+
+DECLARES_UNIT = True
+_METRES = 0.001
+_TURN = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
+_NAME = "cameraIntrinsicsExtrinsics"
+_MOST_BYTES = 1_000_000
+_NUMBERS = ("f4", "f8", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
+# What a damaged or hostile pickle can raise while it is taken apart.
+_FAULTS = (
+    *(pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, LookupError, ImportError),
+    *(ArithmeticError, MemoryError, RecursionError),
+)
+
+
+def sniff(path: Path) -> bool:
+    """Whether it is a pickle by its name, or a folder of some."""
+    return bool(_files(path))
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted([*path.glob("*.pickle"), *path.glob(f"*/{_NAME}.pickle")])
+    return [path] if path.suffix.lower() in (".pickle", ".pkl") else []
+
+
+def read(path: Path, size: Sizes = None) -> Rig:
+    """The rig in metres with z up, of a file or of all files of a folder; they hold the image sizes."""
+    return rig_of(path, _cameras(_files(path) if path.is_dir() else [path]))
+
+
+def _cameras(files: list[Path]) -> Iterator[Camera]:
+    for file in files:
+        name = file.parent.name if file.stem == _NAME else file.stem
+        section = mapping(_unpickled(file), file, "the pickle")
+        with naming(file):
+            keys = ("imageSize", "intrinsicMat", "distortion", "rotation", "translation")
+            size, K, distortion, R, t = (needed(section, key, name) for key in keys)
+            height, width = numbers(size, (2,), f"camera {name!r}: imageSize")
+            R = rotation(numbers(R, (3, 3), f"camera {name!r}: rotation"), f"camera {name!r}: rotation") @ _TURN.T
+            t = numbers(t, (3,), f"camera {name!r}: translation") * _METRES
+            yield camera(name, (width, height), K, distortion, R, t)
+
+
+def _unpickled(path: Path) -> object:
+    try:
+        data = path.read_bytes()[: _MOST_BYTES + 1]
+    except OSError as error:
+        raise RigFileError(f"{path}: cannot be read ({error.strerror}); give a calibration file") from None
+    if len(data) > _MOST_BYTES:
+        raise RigFileError(f"{path}: too large for the calibration of a camera; give OpenCap's {_NAME}.pickle")
+    try:
+        return _plain(_Apart(io.BytesIO(data)).load())
+    except _FAULTS as error:
+        reason = " ".join(str(error).split())[:200]
+        raise RigFileError(f"{path}: not a pickle of plain arrays ({reason}); give OpenCap's {_NAME}.pickle") from None
+
+
+class _Pieces:
+    """An array, or a kind of number, as the pickle lists it: nothing of numpy is called with a file's words."""
+
+    def __init__(self, *made_of: object) -> None:
+        self.made_of = made_of
+        self.state: object = None
+
+    def __setstate__(self, state: object) -> None:
+        self.state = state
+
+
+class _Apart(pickle.Unpickler):
+    """An unpickler that finds only stand-ins for what numpy's arrays are made of."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+
+        def pieces(*made_of: object) -> _Pieces:
+            return _Pieces(*made_of)
+
+        def encoded(text: str, encoding: str) -> bytes:
+            if encoding != "latin1":
+                raise pickle.UnpicklingError(f"text in {encoding}")
+            return text.encode("latin1")
+
+        arrays = {(f"numpy.{core}.multiarray", "_reconstruct"): pieces for core in ("core", "_core")}
+        buffers = {(f"numpy.{core}.numeric", "_frombuffer"): pieces for core in ("core", "_core")}
+        self._known: dict[tuple[str, str], Callable[..., object]] = {
+            **arrays,
+            **buffers,
+            ("numpy", "ndarray"): pieces,
+            ("numpy", "dtype"): pieces,
+            ("_codecs", "encode"): encoded,
+        }
+
+    def find_class(self, module: str, name: str) -> Callable[..., object]:
+        """A stand-in; UnpicklingError for everything that is not on the list."""
+        if (module, name) not in self._known:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not run")
+        return self._known[module, name]
+
+    def persistent_load(self, key: object) -> NoReturn:
+        """Nothing is kept elsewhere."""
+        raise pickle.UnpicklingError("it asks for objects kept elsewhere")
+
+
+def _plain(value: object) -> object:
+    """Mappings and numbers as they are, stand-ins as arrays; ValueError and the like for no array of numbers."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return _array(value) if isinstance(value, _Pieces) else value
+
+
+def _array(value: _Pieces) -> object:
+    if isinstance(value.state, tuple):  # (version, shape, kind, by columns, bytes), numpy's __reduce__
+        _, shape, kind, by_columns, data = value.state
+    else:  # (bytes, kind, shape, order), numpy's __reduce_ex__ of protocol 5
+        data, kind, shape, order = value.made_of
+        by_columns = order == "F"
+    if not isinstance(kind, _Pieces) or kind.made_of[0] not in _NUMBERS or not isinstance(kind.state, tuple):
+        raise ValueError("not of numbers")
+    order = ">" if kind.state[1] == ">" else "<"
+    flat = np.frombuffer(bytes(data), np.dtype(f"{order}{kind.made_of[0]}"))
+    return np.asarray(flat.reshape(shape, order="F" if by_columns else "C"), np.float64)

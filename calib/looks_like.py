@@ -1,0 +1,222 @@
+"""Which board pictures seem to show where the one that was described is not found in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib.board_kinds import DICTIONARIES, AprilGrid, Board, BoardSet, Charuco, Chessboard, Single, Tags
+from calib.detectors.charuco import marker_corners
+from calib.detectors.markers import Markers, grey_of
+from calib.distortion import Floats
+from calib.errors import CalibrationError
+
+_PICTURES = 4  # looked at, evenly through all
+_LONGEST_PX = 1000  # side of a picture that is looked at
+_LARGEST = 16  # columns or rows that are tried
+_AGREE = 5  # markers that have to lie as on a board
+# The largest of each family holds the smaller ones; those of few bits come last, as they are seen where none are.
+_FAMILIES = (
+    "DICT_APRILTAG_36h11", "DICT_ARUCO_MIP_36h12", "DICT_7X7_1000", "DICT_6X6_1000", "DICT_5X5_1000",
+    "DICT_APRILTAG_25h9", "DICT_ARUCO_ORIGINAL", "DICT_4X4_1000", "DICT_APRILTAG_16h5",
+)  # fmt: skip
+
+
+def looks_like(images: Sequence[NDArray[np.uint8]], board: Board) -> str | None:
+    """What the pictures (grey or RGB) seem to show instead of `board`: a sentence with the text of that board, or None.
+
+    Lengths cannot be seen: those of `board` are taken over.
+    """
+    rows = sorted({int(row) for row in np.linspace(0, len(images) - 1, _PICTURES)}) if len(images) else []
+    greys = [_small(grey_of(images[row])) for row in rows]
+    guess = _by_markers(greys, board) or _as_chessboard(greys, board)
+    singles = board.boards if isinstance(board, BoardSet) else (board,)
+    if guess is None or guess in singles:
+        return None
+    return f"the pictures seem to show {guess.spec}{_difference(guess, singles[0])}, not {board.spec}"
+
+
+def _small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    import cv2
+
+    scale = min(1.0, _LONGEST_PX / max(image.shape))
+    return (
+        image if scale == 1 else np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+    )
+
+
+def _difference(guess: Single, board: Single) -> str:
+    if isinstance(guess, Tags) or isinstance(board, Tags) or type(guess) is not type(board):
+        return ""
+    if (guess.columns, guess.rows) == (board.rows, board.columns):
+        return " (columns and rows exchanged)"
+    if not isinstance(guess, Chessboard) and (guess.columns, guess.rows) == (board.columns, board.rows):
+        other = not isinstance(board, Chessboard) and guess.dictionary != board.dictionary
+        return " (of another dictionary)" if other else " (markers of another size)"
+    return " (lengths taken over, they cannot be seen)"
+
+
+@dataclass(frozen=True, eq=False)
+class _Layout:
+    """A board that would explain markers, how many of them, and how large they are beside what repeats."""
+
+    kind: str
+    columns: int
+    rows: int
+    legacy: bool
+    agree: int
+    part: float
+
+
+def _by_markers(greys: Sequence[NDArray[np.uint8]], board: Board) -> Single | None:
+    """The board that most markers of any dictionary agree on; seen from behind only where nothing else is."""
+    for pictures in (greys, [np.ascontiguousarray(grey[:, ::-1]) for grey in greys]):
+        best: tuple[int, str, _Layout | None, list[int]] | None = None
+        for family, border in ((name, border) for name in _FAMILIES for border in (1, 2)):
+            if border == 2 and "APRILTAG" not in family:
+                continue
+            seen = [markers for markers in (_read(grey, family, border) for grey in pictures) if len(markers.ids)]
+            if not seen:
+                continue
+            largest = int(max(markers.ids.max() for markers in seen))
+            found = [one for one in (_layout(markers, largest) for markers in seen) if one is not None]
+            layout = max(found, key=lambda one: one.agree, default=None)
+            ids = [int(one) for one in np.unique(np.concatenate([markers.ids for markers in seen]))]
+            often = [one for one in ids if 2 * sum(one in markers.ids for markers in seen) >= len(greys)]
+            score = 10 * layout.agree if layout is not None else len(often)
+            if score > (best[0] if best is not None else 0):
+                best = score, family, layout, often
+        if best is not None:
+            return _board_of(best[1], best[2], best[3], board)
+    return None
+
+
+def _read(grey: NDArray[np.uint8], family: str, border: int) -> Markers:
+    """Markers of a whole dictionary in a picture, those that cannot be mistaken for something else."""
+    from cv2 import aruco
+
+    parameters = aruco.DetectorParameters()
+    parameters.markerBorderBits, parameters.detectInvertedMarker = border, True
+    parameters.errorCorrectionRate = 0.0
+    parameters.minMarkerPerimeterRate = 0.05
+    detector = aruco.ArucoDetector(aruco.getPredefinedDictionary(getattr(aruco, family)), parameters)
+    quads, ids, _ = detector.detectMarkers(grey)
+    known = np.zeros(0, np.intp) if ids is None else np.asarray(ids, np.intp).ravel()
+    return Markers(known, np.asarray(quads, np.float64).reshape(-1, 4, 2)[: len(known)], np.zeros(len(known), bool))
+
+
+def _layout(markers: Markers, largest: int) -> _Layout | None:
+    """The smallest board with ids up to `largest` whose markers lie as those seen; None where too few do."""
+    best: _Layout | None = None
+    if len(markers.ids) < _AGREE:
+        return None
+    for kind, columns, first in product(("charuco", "aprilgrid"), range(1, _LARGEST + 1), (0, 1)):
+        made = _places(kind, columns, first, largest)
+        if made is None or made[1] > _LARGEST:
+            continue
+        agree, part = _part(markers.xy, made[0][markers.ids])
+        if agree >= _AGREE and (best is None or agree > best.agree):
+            best = _Layout(kind, columns, made[1], first == 1, agree, part)
+    return best
+
+
+def _places(kind: str, columns: int, first: int, largest: int) -> tuple[Floats, int] | None:
+    """Corners (K, 4, 2) of markers as large as what repeats, which is 1, and the rows that ids up to `largest` need."""
+    if kind == "aprilgrid":
+        if first:
+            return None
+        rows = largest // columns + 1
+        grid = np.stack(np.meshgrid(np.arange(columns), -np.arange(rows)), -1).reshape(-1, 1, 2)
+        return grid + np.array([[1.0, 1], [0, 1], [0, 0], [1, 0]]), rows
+    if columns < 3:
+        return None
+    for rows in range(3, _LARGEST + 1):
+        if first and rows % 2:
+            continue
+        corners = marker_corners(Charuco(columns, rows, 1.0, 0.999999, "DICT_7X7_1000", legacy=first == 1))
+        if len(corners) > largest:
+            return corners, rows
+    return None
+
+
+def _part(xy: Floats, places: Floats) -> tuple[int, float]:
+    """How many markers (M, 4, 2) px lie where their places say, as squares of one size, and that size.
+
+    The homography comes from their middles, so it knows nothing of their size; a wrong layout shears them.
+    """
+    import cv2
+
+    cv2.setRNGSeed(0)
+    side = float(np.linalg.norm(np.diff(xy, axis=1), axis=-1).mean())
+    homography, inlier = cv2.findHomography(places.mean(1), xy.mean(1), cv2.RANSAC, 0.2 * side)
+    if homography is None or inlier.sum() < _AGREE or abs(np.linalg.det(homography)) < 1e-12:
+        return 0, 1.0
+    back = cv2.perspectiveTransform(xy.reshape(-1, 1, 2), np.linalg.inv(homography)).reshape(xy.shape)
+    back = back[inlier.ravel() > 0] - back[inlier.ravel() > 0].mean(1, keepdims=True)
+    square = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
+    best = 0, 1.0
+    for turn in range(4):
+        turned = np.roll(square, turn, axis=0)
+        size = np.median((back * turned).sum((1, 2)) / 2)
+        near = np.abs(back - size * turned).max((1, 2)) < 0.15
+        if 0.25 < size < 0.97 and near.sum() > best[0]:
+            best = int(near.sum()), float(size)
+    return best
+
+
+def _board_of(family: str, layout: _Layout | None, ids: list[int], board: Board) -> Single | None:
+    """The board of a layout with the lengths of the one described."""
+    given = board.boards[0] if isinstance(board, BoardSet) else board
+    tag = given.tag_m if isinstance(given, Tags | AprilGrid) else given.square_m
+    if layout is None:
+        return (
+            None
+            if set(ids) <= set(getattr(given, "ids", ()))
+            else Tags(_smallest(family, max(ids), given), tag, tuple(ids))
+        )
+    count = layout.columns * layout.rows
+    try:
+        if layout.kind == "aprilgrid":
+            name = _smallest(family, count - 1, given)
+            gap = given.gap_m if isinstance(given, AprilGrid) else round(tag * max(1 / layout.part - 1, 0.05), 5)
+            return AprilGrid(layout.columns, layout.rows, tag, gap, name)
+        name = _smallest(family, count // 2 - 1, given)
+        marker = round(tag * min(layout.part, 0.95), 4)
+        if isinstance(given, Charuco) and abs(given.marker_m - marker) < 0.08 * tag:
+            marker = given.marker_m
+        return Charuco(layout.columns, layout.rows, tag, marker, name, layout.legacy)
+    except CalibrationError:  # lengths that do not go together
+        return None
+
+
+def _smallest(family: str, largest: int, given: Single) -> str:
+    """The dictionary of a family that is meant: the described one if it is of it, else the smallest with the ids."""
+    stem = family.removesuffix("_1000")
+    same = [name for name in DICTIONARIES if name.startswith(stem) and DICTIONARIES[name][1] > largest]
+    mine = getattr(given, "dictionary", "")
+    return mine if mine in same else min(same or [family], key=lambda name: DICTIONARIES[name][1])
+
+
+def _as_chessboard(greys: Sequence[NDArray[np.uint8]], board: Board) -> Chessboard | None:
+    """The largest chessboard seen whole."""
+    import cv2
+
+    given = board.boards[0] if isinstance(board, BoardSet) else board
+    side = given.tag_m if isinstance(given, Tags | AprilGrid) else given.square_m
+    flags = cv2.CALIB_CB_NORMALIZE_IMAGE | cv2.CALIB_CB_LARGER
+    sizes: list[tuple[int, int]] = []
+    for grey in greys:
+        found, _, meta = cv2.findChessboardCornersSBWithMeta(grey, (3, 3), flags)
+        if found and meta is not None:
+            rows, columns = np.asarray(meta).shape[:2]
+            sizes.append((max(rows, columns), min(rows, columns)))
+    if not sizes:
+        return None
+    columns, rows = max(set(sizes), key=lambda size: (sizes.count(size), size))
+    if isinstance(given, Chessboard) and (given.rows, given.columns) == (columns, rows):
+        columns, rows = rows, columns
+    return Chessboard(columns, rows, side)

@@ -1,0 +1,44 @@
+"""The verb ``board``: a calibration board to print."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from calib.board_sheets import ruler_check, write_board
+from calib.boards import Chessboard, board_from
+
+
+@dataclass(frozen=True)
+class PrintedBoard:
+    """What was written: files, the text that describes the board to ``calibrate``, and how to print and check it."""
+
+    files: tuple[Path, ...]
+    spec: str
+    size_m: tuple[float, float]
+    check: str
+    warning: str = ""
+    """What may go wrong with this board, if anything."""
+
+
+def board(
+    spec: str | Path, out: str | Path, *, paper: str = "A4", dpi: float = 300.0, force: bool = False
+) -> PrintedBoard:
+    """Write a board at true scale to a .pdf, .svg or .png file, one page a board.
+
+    spec: its text (``charuco:7x5:30mm:22mm:DICT_5X5_100``) or a YAML file; paper: A4 to A0, letter, or own for a page
+    of the board's size; dpi: pixels an inch of a .png; force: write over a file that is there.
+    Raises CalibrationError.
+    """
+    made = board_from(spec)
+    files = write_board(made, out, paper=paper, dpi=dpi, force=force)
+    return PrintedBoard(tuple(files), made.spec, made.size_m, ruler_check(made), _warning(made))
+
+
+def _warning(made: object) -> str:
+    if isinstance(made, Chessboard) and made.symmetric:
+        return (
+            f"a chessboard of {made.columns}x{made.rows} inner corners looks the same after half a turn, so cameras "
+            f"may disagree which corner is first; take {made.columns}x{made.rows - 1}, or a charuco board"
+        )
+    return ""

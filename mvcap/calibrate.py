@@ -1,0 +1,169 @@
+"""The verb ``calibrate``: footage of a board, of measured points or of people becomes a rig and a report on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from calib import Camera, Rig, fit_to_images, load_rig, match_views, save_rig
+from calib.boards import Board, board_from
+from calib.calibration import Calibration, Finding
+from calib.observations import Observations
+from mvcap.calibration_doubts import with_doubts
+from mvcap.calibration_footage import Material, find, find_lens_photos
+from mvcap.errors import InputError
+from mvcap.progress import Progress, silent
+from mvcap.structures.session import Session
+
+_GENERAL = ("videos", "images", "extrinsic", "extrinsics", "calibration")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a calibration goes: a folder, and the session, if any, whose rig it is to be."""
+
+    folder: Path
+    session: Session | None = None
+    force: bool = False
+
+    def check(self) -> None:
+        """Raise InputError where a rig would be written over and nobody said so."""
+        if self.folder.exists() and not self.folder.is_dir():
+            raise InputError(f"{self.folder} is a file; give another folder with --out")
+        if (self.folder / "rig.yaml").exists() and not self.force:
+            raise InputError(
+                f"{self.folder / 'rig.yaml'} is there already; choose another folder with --out, or --force"
+            )
+
+    def of(self, calibration: Calibration) -> Path:
+        """The folder that a calibration goes into: one that nobody should use does not replace another."""
+        return self.folder / "rejected" if calibration.verdict == "do not use" else self.folder
+
+    def write(self, calibration: Calibration) -> None:
+        """Write the report, then the rig, and with `force` the session's rig; what was rejected before goes."""
+        from calib.report_page import write_report
+
+        folder = self.of(calibration)
+        write_report(calibration, folder, title=self.folder.resolve().name, force=True)
+        save_rig(calibration.rig, folder / "rig.yaml")
+        if folder == self.folder:
+            for name in ("rig.yaml", "calibration.html", "calibration.json"):
+                (self.folder / "rejected" / name).unlink(missing_ok=True)
+            if self.session is not None and self.force:
+                save_rig(match_views(calibration.rig, self.session.names), self.session.folder / "rig.yaml")
+
+
+def calibrate(
+    source: str | Path | Session,
+    *,
+    board: str | Path | Board | None = None,
+    rig: str | Path | Rig | None = None,
+    rig_unit: str | None = None,
+    fix_lenses: bool = False,
+    lens_photos: str | Path | None = None,
+    lens_board: str | Path | Board | None = None,
+    scene_points: str | Path | None = None,
+    scene_pixels: str | Path | None = None,
+    people: bool = False,
+    height_m: float | None = None,
+    out: str | Path | None = None,
+    force: bool = False,
+    every_s: float | None = None,
+    frames: int | None = None,
+    progress: Progress = silent,
+) -> Calibration:
+    """Calibrate the cameras that filmed a folder or a session; write rig.yaml and a report into the folder `out`.
+
+    board: what was filmed, as `calib.boards.board_from` takes it; or scene_points: a file of measured points, with
+    scene_pixels where it has no pixels; or people, one of whom is height_m tall. rig: an earlier calibration, whose
+    lenses are known within half a percent, or exactly with fix_lenses. lens_photos: a folder of photos for the lenses,
+    of lens_board where that is another board. every_s, frames: which moments are looked at. What nobody should use goes
+    into `out`/rejected; an `out` that has a rig is left alone without force.
+    Raises InputError or CalibrationError: one line, with the way out.
+    """
+    from mvcap.calibration_observed import Observer
+
+    place = place_of(source, out, force)
+    place.check()
+    if fix_lenses and rig is None:
+        raise InputError("--fix lens keeps the lenses of an earlier calibration; name it with --rig")
+    if people and scene_points is not None:
+        raise InputError("--people and --scene-points are two ways to find the cameras; choose one")
+    material = find(place.session or Path(str(source)), every_s, frames)
+    if lens_photos is not None:
+        material = replace(material, lens=find_lens_photos(Path(lens_photos)))
+    observer, shown = Observer(place.folder, progress), _board(board)
+    photos = observer.lenses(material.lens, shown if lens_board is None else _board(lens_board), frames)
+    old = None if rig is None else _fitted(rig, rig_unit, material)
+    if people:
+        made = _by_people(place, material, old, photos, height_m, progress)
+    elif scene_points is not None:
+        pixels = None if scene_pixels is None else Path(scene_pixels)
+        made = _solved(observer.scene(material, Path(scene_points), pixels), old, fix_lenses, photos, progress)
+    else:
+        made = _solved(observer.board(material, shown), old, fix_lenses, photos, progress)
+        made = made if shown is None else observer.doubted(made, material, shown)
+    made = _noted(made, place.folder.name, material, photos)
+    place.write(made)
+    return made
+
+
+def _by_people(
+    place: Place,
+    material: Material,
+    old: Rig | None,
+    photos: Sequence[Observations],
+    height_m: float | None,
+    progress: Progress,
+) -> Calibration:
+    from mvcap.calibration_people import from_people
+
+    return from_people(place.session or place.folder / "session", material, old, photos, height_m, progress)
+
+
+def _noted(made: Calibration, name: str, material: Material, photos: Sequence[Observations]) -> Calibration:
+    """The calibration with what was to be said about the footage, and with the photos in which nothing was found."""
+    notes = (Finding("note", name, note, "check that it is so") for note in material.notes)
+    refused = (refusal for table in photos for refusal in table.refused)
+    observations = replace(made.observations, refused=(*made.observations.refused, *refused))
+    return replace(made, findings=(*made.findings, *notes), observations=observations)
+
+
+def _solved(
+    seen: Observations, old: Rig | None, fix_lenses: bool, photos: Sequence[Observations], progress: Progress
+) -> Calibration:
+    from calib.calibrate import calibrate as solve
+
+    progress("solve", 0, 1)
+    lenses = None if old is None else {camera.name: camera.lens for camera in old}
+    made = solve(seen, lenses=lenses, fix_lenses=fix_lenses, lens_observations=photos)
+    progress("solve", 1, 1)
+    return with_doubts(made, seen, old)
+
+
+def place_of(source: str | Path | Session, out: str | Path | None = None, force: bool = False) -> Place:
+    """Where the calibration of a folder or a session goes: `out`, else SESSION/calibration, else NAME.calibration."""
+    if not isinstance(source, Session) and (Path(source) / "session.yaml").exists():
+        source = Session.open(source)
+    if isinstance(source, Session):
+        return Place(Path(out or source.folder / "calibration"), source, force)
+    whole = Path(source).resolve()
+    named = next((part for part in (whole, *whole.parents) if part.name.lower() not in _GENERAL), whole)
+    return Place(Path(out or f"{named.name}.calibration"), None, force)
+
+
+def _board(given: str | Path | Board | None) -> Board | None:
+    return board_from(given) if isinstance(given, str | Path) else given
+
+
+def _fitted(rig: str | Path | Rig, unit: str | None, material: Material) -> Rig:
+    """The cameras of an old rig for the views, in their order and by their names."""
+    loaded = rig if isinstance(rig, Rig) else load_rig(Path(rig), unit=unit)
+    chosen = match_views(loaded, material.names, allow_extra=True)
+    cameras = [
+        Camera(replace(camera.lens, name=name), camera.cam_from_world)
+        for name, camera in zip(material.names, chosen, strict=True)
+    ]
+    sizes = {view.name: view.size for view in material.views}
+    return fit_to_images(Rig(tuple(cameras), chosen.source), sizes)[0]

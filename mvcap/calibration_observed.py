@@ -1,0 +1,133 @@
+"""From pictures to observations: what the cameras saw of a board or of measured points, or why that is not enough."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from calib.boards import FORMS, Board, Chessboard
+from calib.calibration import Calibration, Finding
+from calib.observations import Observations
+from calib.observe import looks_like, observations
+from mvcap.calibration_footage import MOST_MOMENTS, Material, Pictures, evenly
+from mvcap.calibration_sightings import Look, look, size_of
+from mvcap.errors import InputError
+from mvcap.progress import Progress
+from mvcap.scene_click_page import write_click_page
+from mvcap.scene_points import read_scene_points, seen_by
+
+_LEAST_POINTS = 4  # of a board in a picture by which a camera knows where it is
+_MOST_LOOKED_AT = 12  # pictures that are searched for a board of any kind
+_NEVER_SEEN, _SELDOM = 0.3, 0.2  # of the board's points, and of the pictures: then it may be another board
+
+
+class Observer:
+    """Finds a board in pictures, and keeps what it found in `folder`/sightings."""
+
+    def __init__(self, folder: Path, progress: Progress) -> None:
+        self.folder = folder
+        self.cache = folder / "sightings"
+        self.progress = progress
+
+    def board(self, material: Material, board: Board | None) -> Observations:
+        """What all views saw of the board, moment by moment; InputError where that cannot make a rig."""
+        if len(material.views) < 2:
+            raise InputError(f"one view only, {material.names[0]!r}; a rig takes two or more cameras that film at once")
+        if not material.moments:
+            raise InputError("the session has no pictures, only detections made elsewhere; calibrate it with --people")
+        if board is None:
+            raise InputError(_which_board(material.views))
+        shown = [column[column >= 0].tolist() for column in material.shown.T]
+        looks = look(board, list(zip(material.views, shown, strict=True)), self.cache, self.progress)
+        sizes = tuple(size_of(view, of_view) for view, of_view in zip(material.views, looks, strict=True))
+        by_number = [{one.number: one.sighting for one in of_view} for of_view in looks]
+        rows = [
+            (view, moment, float(time_s), sightings[number])
+            for moment, numbers, times in zip(material.moments, material.shown.tolist(), material.time_s, strict=True)
+            for view, number, time_s, sightings in zip(material.names, numbers, times, by_number, strict=True)
+            if number >= 0
+        ]
+        seen = observations(board, material.names, sizes, rows)
+        _check_seen(board, seen, material)
+        return seen
+
+    def doubted(self, made: Calibration, material: Material, board: Board) -> Calibration:
+        """A calibration that nobody should use, with the board that the pictures show if it is another one."""
+        other = _other(material.views, board) if made.verdict == "do not use" else None
+        if other is None:
+            return made
+        finding = Finding("refuse", "the board", other, "give the board that was filmed with --board")
+        reason = f"{other}; {made.reason}"
+        return replace(made, findings=(finding, *made.findings), reason=reason, next_action=finding.todo)
+
+    def lenses(self, pictures: Sequence[Pictures], board: Board | None, most: int | None) -> tuple[Observations, ...]:
+        """What single cameras saw of a board: a table for each, for their pictures belong to no common moments."""
+        if not pictures:
+            return ()
+        if board is None:
+            raise InputError(_which_board(pictures))
+        wanted = [evenly(len(one), most or MOST_MOMENTS).tolist() for one in pictures]
+        looks = look(board, list(zip(pictures, wanted, strict=True)), self.cache, self.progress)
+        tables = tuple(_of_lens(board, one, of_view) for one, of_view in zip(pictures, looks, strict=True))
+        if not any(table.seen.any() for table in tables):
+            count = sum(map(len, wanted))
+            raise InputError(f"{board.spec} is in none of the {count} photos for the lenses; {_hint(pictures, board)}")
+        return tables
+
+    def scene(self, material: Material, file: Path, pixels: Path | None) -> Observations:
+        """What the views see of the measured points in a file; without pixels, a page to click them is written."""
+        points = read_scene_points(file, pixels)
+        if not points.pixels:
+            page = self.folder / "click.html"
+            write_click_page(page, list(points.xyz), material.views)
+            raise InputError(
+                f"{file}: says where the points are, not where the views show them; open {page}, click them, and give "
+                "the file that it saves with --scene-pixels"
+            )
+        return seen_by(points, material.names, [view.size for view in material.views])
+
+
+def _of_lens(board: Board, pictures: Pictures, looks: Sequence[Look]) -> Observations:
+    rows = [(pictures.name, one.label, np.nan, one.sighting) for one in looks]
+    return observations(board, [pictures.name], [size_of(pictures, looks)], rows)
+
+
+def _check_seen(board: Board, seen: Observations, material: Material) -> None:
+    """Raise InputError where no two views ever saw the board together, or it is another board."""
+    pictures = int((material.shown >= 0).sum())
+    sees = seen.seen.sum(2) >= _LEAST_POINTS
+    by = [name for name, any_moment in zip(seen.views, sees.any(1), strict=True) if any_moment]
+    if not by:
+        raise InputError(f"{board.spec} is in none of the {pictures} pictures; {_hint(material.views, board)}")
+    if len(by) == 1:
+        others = ", ".join(name for name in seen.views if name != by[0])
+        todo = f"film it where {by[0]} and each of {others} see it at once"
+        raise InputError(f"{board.spec} is seen by {by[0]} alone; {_other(material.views, board) or todo}")
+    if not (sees.sum(0) >= 2).any():
+        todo = "film it where both see it: " + ", ".join(f"{a} and {b}" for a, b in pairwise(by))
+        raise InputError(f"no two cameras ever see {board.spec} at once; {_other(material.views, board) or todo}")
+    never = 1 - seen.seen.any((0, 1)).mean()
+    if (never > _NEVER_SEEN or sees.sum() < _SELDOM * pictures) and (other := _other(material.views, board)):
+        raise InputError(f"{board.spec} is seen in {sees.sum()} of {pictures} pictures, and never whole; {other}")
+
+
+def _which_board(views: Sequence[Pictures]) -> str:
+    shown = _other(views, Chessboard(3, 3, 0.03))
+    told = "" if shown is None else "; " + shown.partition(", not ")[0]
+    return f"say which board was filmed with --board, as in --board {FORMS['chessboard'].split()[0]}{told}"
+
+
+def _hint(views: Sequence[Pictures], board: Board) -> str:
+    return _other(views, board) or "no other board is found in them: look at the pictures, at the light, at the focus"
+
+
+def _other(views: Sequence[Pictures], board: Board) -> str | None:
+    """What some of the pictures show instead of the board, in words."""
+    several = [(view, number) for view in views for number in evenly(len(view), _MOST_LOOKED_AT).tolist()]
+    chosen = (several[index] for index in evenly(len(several), _MOST_LOOKED_AT))
+    pictures = (picture for view, number in chosen for _, picture in view.read([number]))
+    return looks_like([picture for picture in pictures if not isinstance(picture, str)], board)

@@ -1,0 +1,171 @@
+"""Where a board is in the pictures: several views at once, and kept on disk, so no picture is looked at twice."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+
+from calib.boards import Board
+from calib.observe import Finder
+from calib.sightings import Sighting, refused
+from mvcap.calibration_footage import Pictures
+from mvcap.errors import InputError
+from mvcap.progress import Progress
+from mvcap.structures.npz import write_npz
+from mvcap.structures.session import Image
+
+_VERSION = 1  # of what is found; raise it where the same picture would give another sighting
+_KEEP_EVERY_S = 10.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was found in one picture: its number and name, its size (w, h) px, and the sighting.
+
+    size is None where the picture cannot be read; the sighting then holds the reason.
+    """
+
+    number: int
+    label: str
+    size: tuple[int, int] | None
+    sighting: Sighting
+
+
+def look(
+    board: Board, jobs: Sequence[tuple[Pictures, Sequence[int]]], cache: Path, progress: Progress
+) -> list[list[Look]]:
+    """Find a board in the pictures wanted of each view; `cache` is the folder in which that is kept.
+
+    An interrupted search goes on where it stood. Raises InputError where the pictures of a view differ in size, or none
+    of them can be read.
+    """
+    work = _Work(board, cache, progress, sum(len(wanted) for _, wanted in jobs))
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, max(len(jobs), 1))) as pool:
+        running = [pool.submit(work.view, pictures, wanted) for pictures, wanted in jobs]
+        try:
+            return [job.result() for job in running]
+        finally:
+            work.stopped = True  # who interrupts, or has one bad view, does not wait for all the others
+
+
+def size_of(pictures: Pictures, looks: Sequence[Look]) -> tuple[int, int]:
+    """The one size (w, h) px that the pictures of a view have; InputError where it is not one."""
+    sizes = Counter(one.size for one in looks if one.size is not None).most_common(2)
+    if not sizes:
+        why = f": {looks[0].sighting.reason}" if looks else ""
+        raise InputError(f"{pictures.name}: none of its {len(looks)} pictures can be read{why}")
+    usual = sizes[0][0]
+    if len(sizes) > 1:
+        odd = sizes[1][0]
+        label = next(one.label for one in looks if one.size == odd)
+        raise InputError(
+            f"{pictures.name}: {label} is {odd[0]}x{odd[1]} px, most of its pictures are {usual[0]}x{usual[1]} px; one "
+            "camera has one size: move the odd ones out"
+        )
+    return usual
+
+
+class _Work:
+    """A search through the pictures of several views."""
+
+    def __init__(self, board: Board, cache: Path, progress: Progress, total: int) -> None:
+        self.board = board
+        self.stopped = False
+        self._cache = cache
+        self._progress = progress
+        self._total = total
+        self._done = 0
+        self._lock = Lock()
+        progress("detect", 0, total)
+
+    def view(self, pictures: Pictures, wanted: Sequence[int]) -> list[Look]:
+        """Look at the pictures wanted of one view that were not looked at before."""
+        keys = dict(zip(wanted, pictures.keys(wanted), strict=True))
+        file = self._file(pictures)
+        current = set(pictures.keys(range(len(pictures))))
+        kept = {key: seen for key, seen in _load(file, len(self.board.target)).items() if key in current}
+        todo = [number for number in wanted if keys[number] not in kept]
+        self._step(len(wanted) - len(todo))
+        finder, saved_s = Finder(self.board), time.monotonic()
+        try:
+            for number, picture in pictures.read(todo):
+                if self.stopped:
+                    break
+                kept[keys[number]] = _found(finder, picture, len(self.board.target))
+                self._step(1)
+                if time.monotonic() - saved_s > _KEEP_EVERY_S:
+                    _save(file, kept)
+                    saved_s = time.monotonic()
+        finally:
+            if todo:
+                _save(file, kept)
+        there = [number for number in wanted if keys[number] in kept]
+        looks = [Look(number, pictures.label(number), *kept[keys[number]]) for number in there]
+        if not self.stopped:
+            size_of(pictures, looks)
+        return looks
+
+    def _file(self, pictures: Pictures) -> Path:
+        about = f"{_VERSION}:{self.board.spec}:{pictures.place}"
+        name = re.sub(r"[^\w.-]", "_", pictures.name)
+        return self._cache / f"{name}.{hashlib.sha256(about.encode()).hexdigest()[:10]}.npz"
+
+    def _step(self, count: int) -> None:
+        with self._lock:
+            self._done += count
+            self._progress("detect", self._done, self._total)
+
+
+_Seen = tuple[tuple[int, int] | None, Sighting]
+
+
+def _found(finder: Finder, picture: Image | str, points: int) -> _Seen:
+    if isinstance(picture, str):
+        return None, refused(points, picture)
+    return (picture.shape[1], picture.shape[0]), finder.find(picture)
+
+
+def _save(file: Path, kept: dict[str, _Seen]) -> None:
+    seen = list(kept.values())
+    write_npz(
+        file,
+        {
+            "key": np.array(list(kept), np.str_),
+            "size": np.array([size or (0, 0) for size, _ in seen], np.int64).reshape(-1, 2),
+            "xy": np.array([sighting.xy for _, sighting in seen]),
+            "sigma": np.array([sighting.sigma for _, sighting in seen]),
+            "reason": np.array([sighting.reason or "" for _, sighting in seen], np.str_),
+            "mirrored": np.array([sighting.mirrored for _, sighting in seen], np.bool_),
+            "variant": np.array([sighting.variant for _, sighting in seen], np.str_),
+        },
+    )
+
+
+def _load(file: Path, points: int) -> dict[str, _Seen]:
+    """What is kept by the keys of pictures; nothing where the file is not there or cannot be used."""
+    names = ("key", "size", "xy", "sigma", "reason", "mirrored", "variant")
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            columns = [archive[name] for name in names]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return {}
+    if columns[2].shape[1:] != (points, 2):
+        return {}
+    return {
+        str(key): (
+            (int(size[0]), int(size[1])) if size[0] else None,
+            Sighting(xy, sigma, str(reason) or None, bool(mirrored), str(variant)),
+        )
+        for key, size, xy, sigma, reason, mirrored, variant in zip(*columns, strict=True)
+    }

@@ -1,0 +1,68 @@
+"""``mvcap assets ...``: the models and sample footage in the cache."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from mvcap.cli_options import json_option
+
+
+@click.group()
+def assets() -> None:
+    """Models and sample footage: where each comes from, and the cache."""
+
+
+@assets.command("list")
+@json_option
+def assets_list(as_json: bool) -> None:
+    """List what there is: state, size, licence, what needs it and where it comes from."""
+    from mvcap.assets import status
+
+    rows: list[dict[str, Any]] = [
+        {"name": a.name, "state": state, "size": a.size, "sha256": a.sha256, "licence": a.licence,
+         "needed_by": a.needed_by, "source": str(a.source)}
+        for a, state in status()
+    ]  # fmt: skip
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    for row in rows:
+        size = f"{row['size'] / 1e6:.2f} MB"
+        click.echo(f"{row['state']:<8} {row['name']:<30} {size:>9}  {row['licence']:<13} {row['needed_by']}")
+        click.echo(f"{'':<8} {row['source']}  sha256 {row['sha256']}")
+
+
+@assets.command("fetch")
+@click.argument("names", nargs=-1, required=True)
+def assets_fetch(names: tuple[str, ...]) -> None:
+    """Bring models or samples into the cache; a name may be that of a group, such as demo-multiperson."""
+    from mvcap.assets import fetch
+
+    for path in fetch(names):
+        click.echo(path)
+
+
+@assets.command("verify")
+@click.argument("names", nargs=-1)
+def assets_verify(names: tuple[str, ...]) -> None:
+    """Check the files in the cache against their sha256; of the NAMES given, also that they are there."""
+    from mvcap.assets import verify
+
+    verify(names or None)
+    click.echo("whole")
+
+
+@assets.command("remove")
+@click.argument("names", nargs=-1, required=True)
+def assets_remove(names: tuple[str, ...]) -> None:
+    """Remove files from the cache."""
+    from mvcap.assets import remove
+
+    for path in remove(names):
+        click.echo(path)
+
+
+COMMANDS: tuple[click.Command, ...] = (assets,)

@@ -1,0 +1,107 @@
+"""``mvcap board`` and ``mvcap calibrate``: from a board to print to a rig."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mvcap.cli_options import json_option
+from mvcap.cli_progress import bar
+
+_DO_NOT_USE = 2
+
+
+@click.command()
+@click.argument("spec", metavar="SPEC|FILE")
+@click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
+@click.option("--paper", default="A4", show_default=True, help="A4 to A0, letter, or own: a page of the board's size.")
+@click.option("--dpi", type=float, default=300.0, show_default=True, help="Pixels an inch of a .png.")
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
+@json_option
+def board(spec: str, out: Path, as_json: bool, **asked: Any) -> None:
+    """Write a calibration board to print, at true scale, as .pdf, .svg or .png.
+
+    SPEC: charuco:7x5:30mm:22mm:DICT_5X5_100, chessboard:9x6:30mm, aprilgrid:6x6:25mm:7.5mm,
+    tags:DICT_4X4_50:100mm:0,1,5, several joined by +, or a YAML file.
+    """
+    from mvcap.board import board as run
+
+    made = run(spec, out, **asked)
+    if as_json:
+        files = [str(file) for file in made.files]
+        click.echo(json.dumps({"files": files, "board": made.spec, "size_m": made.size_m, "check": made.check,
+                               "warning": made.warning}))  # fmt: skip
+        return
+    click.echo("\n".join(str(file) for file in made.files))
+    click.echo(made.check)
+    if made.warning:
+        click.echo(f"note: {made.warning}", err=True)
+    click.echo(f"film it, then: mvcap calibrate FOLDER --board {made.spec}")
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path), metavar="SESSION|FOLDER")
+@click.option("--board", metavar="SPEC|FILE", help="What was filmed, such as chessboard:9x6:30mm; see mvcap board.")
+@click.option("--rig", type=click.Path(path_type=Path), metavar="OLD", help="Earlier calibration to start from.")
+@click.option("--rig-unit", type=click.Choice(["m", "cm", "mm"]), help="Unit of a calibration that names none.")
+@click.option("--fix", type=click.Choice(["lens"]), help="Keep the lenses of --rig as they are.")
+@click.option(
+    "--lens-photos",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Photos of the board for the lenses, in a folder for each camera or named by camera.",
+)
+@click.option("--lens-board", metavar="SPEC|FILE", help="The board in these photos. [default: --board]")
+@click.option(
+    "--scene-points",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Measured points instead of a board: CSV name,x_m,y_m,z_m, or YAML.",
+)
+@click.option(
+    "--scene-pixels",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where the views show them: CSV view,name,u,v. Without, a page to click them is written.",
+)
+@click.option("--people", is_flag=True, help="Nothing but people who walk about was filmed.")
+@click.option("--height", "height_m", type=float, metavar="M", help="With --people: height of who is seen most, m.")
+@click.option("--every", "every_s", type=float, metavar="S", help="Look at the videos every so many seconds.")
+@click.option("--frames", type=int, metavar="N", help="Look at most at so many moments. [default: 300]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Folder for rig.yaml and the report. [default: NAME.calibration, or SESSION/calibration]",
+)
+@click.option("--force", is_flag=True, help="Replace the rig that is there, in a session its own too.")
+@json_option
+def calibrate(source: Path, fix: str | None, as_json: bool, **asked: Any) -> None:
+    """Calibrate cameras that filmed a board together, and tell how good the rig is.
+
+    FOLDER holds videos side by side, a folder of images for each camera, or images named by camera and moment; photos
+    for the lenses alone may be in its folder `intrinsics`.
+    """
+    from mvcap.calibrate import calibrate as run
+    from mvcap.calibrate import place_of
+
+    with bar(as_json) as progress:
+        made = run(source, fix_lenses=fix == "lens", progress=progress, **asked)
+    folder = place_of(source, asked["out"]).of(made)
+    if as_json:
+        click.echo((folder / "calibration.json").read_text(encoding="utf-8").rstrip())
+    else:
+        click.echo(f"report: {folder.resolve() / 'calibration.html'}")
+        click.echo(f"rig: {folder.resolve() / 'rig.yaml'}")
+    if made.verdict == "do not use":
+        click.echo(f"mvcap: {made.summary()}", err=True)
+        sys.exit(_DO_NOT_USE)
+    if not as_json:
+        click.echo(made.summary())
+
+
+COMMANDS: tuple[click.Command, ...] = (board, calibrate)

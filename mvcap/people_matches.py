@@ -1,0 +1,178 @@
+"""Which person of one view is which of another, and how the two cameras stand, when neither is known.
+
+Every pair of tracks that share frames proposes a relative pose; each proposal is judged by what it makes of all tracks
+of both views, one of a view to one of the other at a time. The evidence for two tracks to be one person is, joint by
+joint, how much likelier the distance from the epipolar line is with noise than with chance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib import CalibrationError, Lens
+from calib.relative_pose import RelativePose, epipolar_residual, in_front, relative_pose
+from mvcap.structures.detections import Detections2D
+from mvcap.view_tracks import ViewTrack
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+LEAST_FRAMES = 8
+"""Frames that two tracks have to share."""
+_FEW, _MANY = 30, 120  # frames to propose by and to judge by
+_MOST_TRACKS = 8  # of a view that propose
+_PROPOSALS = 4  # the best by their own tracks, judged by all
+_CHANCE = 30.0  # standard deviations of noise that chance spreads a joint over: about a body's height
+_WRONG = 0.15  # share of joints that are wrong though the person is right
+_AGREE = 0.5  # nats a joint, on average, from which on two tracks are one person
+
+
+@dataclass(frozen=True, eq=False)
+class Sights:
+    """The rows of a take as directions: bare (M, J, 2) undistorted coordinates, noise (M, J) in the same unit."""
+
+    bare: Floats
+    noise: Floats
+
+    @classmethod
+    def of(cls, rows: Detections2D, lenses: tuple[Lens, ...]) -> Sights:
+        """Sights of rows whose views have these lenses, in order."""
+        bare, noise = np.full(rows.xy.shape, np.nan), np.full(rows.score.shape, np.nan)
+        for view, lens in enumerate(lenses):
+            mine = rows.view == view
+            bare[mine] = lens.undistort(rows.xy[mine].astype(np.float64))
+            noise[mine] = rows.noise_px[mine] / np.sqrt(lens.K[0, 0] * lens.K[1, 1])
+        return cls(bare, np.where(np.isfinite(bare).all(-1), noise, np.nan))
+
+    def points(self, a: Ints, b: Ints) -> tuple[Floats, Floats, Floats, Floats]:
+        """What `relative_pose` takes, of pairs of rows (F,), (F,)."""
+        return (self.bare[a].reshape(-1, 2), self.bare[b].reshape(-1, 2), self.noise[a].ravel(), self.noise[b].ravel())
+
+
+@dataclass(frozen=True, eq=False)
+class PairFit:
+    """Two views that see people in common: the pose of view b from a, the tracks that are one person, the evidence."""
+
+    a: int
+    b: int
+    pose: RelativePose
+    matches: tuple[tuple[int, int], ...]
+    """Indices of tracks."""
+    nats: float
+
+
+def shared_rows(one: ViewTrack, other: ViewTrack, most: int = _MANY) -> tuple[Ints, Ints]:
+    """Rows (F,), (F,) of two tracks at frames that both have, spread over all of them."""
+    _, a, b = np.intersect1d(one.frame, other.frame, assume_unique=True, return_indices=True)
+    some = np.unique(np.linspace(0, len(a) - 1, min(most, len(a))).astype(int)) if len(a) else np.zeros(0, int)
+    return one.row[a[some]], other.row[b[some]]
+
+
+def evidence(sights: Sights, b_from_a: Floats, rows_a: Ints, rows_b: Ints) -> Floats:
+    """Nats (F, J) by which rows of two views are rather the same person than not; 0 where a joint is not seen."""
+    a, b = sights.bare[rows_a], sights.bare[rows_b]
+    off = epipolar_residual(b_from_a, a, b, sights.noise[rows_a], sights.noise[rows_b])
+    seen = np.isfinite(off)
+    fit = np.where(in_front(b_from_a, a, b), np.exp(-0.5 * np.where(seen, off, 0.0) ** 2), 0.0)
+    nats = np.log((1 - _WRONG) * _CHANCE / np.sqrt(2 * np.pi) * fit + _WRONG)
+    return np.asarray(np.where(seen, nats, 0.0))
+
+
+def fit_pair(sights: Sights, tracks: list[ViewTrack], a: int, b: int) -> PairFit | None:
+    """The best relative pose of two views and the people they share; None where no pose makes sense of any."""
+    mine, other = (_of_view(tracks, view) for view in (a, b))
+    proposals: list[tuple[float, Floats]] = []
+    for i, j in product(mine[:_MOST_TRACKS], other[:_MOST_TRACKS]):
+        rows = shared_rows(tracks[i], tracks[j], _FEW)
+        if len(rows[0]) < LEAST_FRAMES:
+            continue
+        try:
+            found = relative_pose(*sights.points(*rows))
+        except CalibrationError:
+            continue
+        proposals.append((float(evidence(sights, found.b_from_a, *rows).sum()), found.b_from_a))
+    best: PairFit | None = None
+    for _, proposal in sorted(proposals, key=lambda one: -one[0])[:_PROPOSALS]:
+        trial = _settled(sights, tracks, a, b, proposal)
+        if trial is not None and (best is None or trial.nats > best.nats):
+            best = trial
+    return best
+
+
+def _of_view(tracks: list[ViewTrack], view: int) -> list[int]:
+    return [index for index, track in enumerate(tracks) if track.view == view]
+
+
+def _settled(sights: Sights, tracks: list[ViewTrack], a: int, b: int, pose: Floats) -> PairFit | None:
+    """A proposal refined by all the tracks that it says are the same, twice."""
+    refined: RelativePose | None = None
+    for _ in range(2):
+        matches = matched(sights, tracks, a, b, pose)
+        if not matches:
+            return None
+        parts = [shared_rows(tracks[i], tracks[j]) for i, j in matches]
+        rows_a, rows_b = (np.concatenate(side) for side in zip(*parts, strict=True))
+        of = np.repeat([i for i, _ in matches], [len(rows) for rows, _ in parts])
+        joint = of[:, None] * sights.noise.shape[1] + np.arange(sights.noise.shape[1])
+        try:
+            refined = relative_pose(*sights.points(rows_a, rows_b), start=pose, group=joint.ravel())
+        except CalibrationError:
+            return None
+        pose = refined.b_from_a
+    matches = matched(sights, tracks, a, b, pose)
+    assert refined is not None
+    return PairFit(a, b, refined, tuple(matches), sum(matches.values())) if matches else None
+
+
+def matched(
+    sights: Sights, tracks: list[ViewTrack], a: int, b: int, b_from_a: Floats, least: float = _AGREE
+) -> dict[tuple[int, int], float]:
+    """Pairs of tracks of views a and b that are one person if b stands so, and the evidence for each, nats.
+
+    A track belongs to one of the other view at a time; `least`: nats a joint from which on tracks agree.
+    """
+    nats: dict[tuple[int, int], float] = {}
+    for i, j in product(_of_view(tracks, a), _of_view(tracks, b)):
+        rows = shared_rows(tracks[i], tracks[j])
+        if len(rows[0]) < LEAST_FRAMES:
+            continue
+        told = evidence(sights, b_from_a, *rows)
+        seen = int(np.count_nonzero(told))
+        if seen and told.sum() > least * seen:
+            nats[i, j] = float(told.sum())
+    return one_to_one(tracks, nats)
+
+
+def one_to_one(tracks: list[ViewTrack], nats: dict[tuple[int, int], float]) -> dict[tuple[int, int], float]:
+    """The pairs of most evidence that do not make one person two of a view at a time."""
+    kept: dict[tuple[int, int], float] = {}
+    for (i, j), told in sorted(nats.items(), key=lambda one: -one[1]):
+        rivals = [left for left, right in kept if right == j and left != i]
+        rivals_of = [right for left, right in kept if left == i and right != j]
+        if not any(_together(tracks[i], tracks[k]) for k in rivals) and not any(
+            _together(tracks[j], tracks[k]) for k in rivals_of
+        ):
+            kept[i, j] = told
+    return kept
+
+
+def _together(one: ViewTrack, other: ViewTrack) -> bool:
+    return bool(np.isin(one.frame, other.frame, assume_unique=True).any())
+
+
+def persons_of(tracks: list[ViewTrack], nats: dict[tuple[int, int], float]) -> Ints:
+    """Person (K,) of each track from pairs that are one, the surest first; -1 = matched with nobody."""
+    group = np.arange(len(tracks))
+    for (i, j), _ in sorted(nats.items(), key=lambda pair: -pair[1]):
+        one, other = np.flatnonzero(group == group[i]), np.flatnonzero(group == group[j])
+        clash = any(
+            tracks[k].view == tracks[m].view and _together(tracks[k], tracks[m]) for k, m in product(one, other)
+        )
+        if group[i] != group[j] and not clash:
+            group[other] = group[i]
+    names, size = np.unique(group, return_counts=True)
+    shared = {int(name): at for at, name in enumerate(names[size > 1])}
+    return np.array([shared.get(int(name), -1) for name in group], np.int64)

@@ -1,0 +1,291 @@
+"""A first rig from people alone: it starts from two views and takes in one view after the other.
+
+A view is placed by the people whose joints the placed ones know in space (perspective-n-point, OpenCV's P3P in random
+samples); after each, all is adjusted together and who is who is asked anew of all pairs of placed views. One start may
+be wrong, as where somebody stands still; several are grown and the rig that explains most is kept. Its unit is a
+person's usual size, its world the first view's camera.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib import Camera, Lens, Rig
+from calib.bundle import adjust
+from calib.bundle_problem import Problem
+from calib.geometry import invert, pose
+from calib.observations import Observations
+from calib.robust import triangulate_robust
+from calib.targets import free_points
+from mvcap.people_matches import LEAST_FRAMES, PairFit, Sights, fit_pair, matched, persons_of
+from mvcap.structures.body import body_scale
+from mvcap.structures.detections import Detections2D
+from mvcap.structures.skeleton import Skeleton
+from mvcap.view_tracks import ViewTrack
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+_SEEDS = 4  # pairs of views to start from
+_CONTENT = 0.9  # of what all pairs of views have told, each on its own: a rig that explains as much is taken
+_OLD = 4.0  # noises that an old rig may be off
+_STILL = 2.5  # standard deviations that a body has to move, in the middle of its joints, to tell anything new
+_FRAMES = 40  # that a growing rig is adjusted to
+_ROUNDS = 2
+_WRONG = 4.0  # times the usual residual of its view, beyond which a sighting is left out
+_LEAST_JOINTS = 30  # sightings in which a view and the points known in space have to agree
+_PNP_POINTS = 500
+
+
+@dataclass(frozen=True, eq=False)
+class People:
+    """Rows of a take as tracks of its views, and what they are as directions."""
+
+    rows: Detections2D
+    lenses: tuple[Lens, ...]
+    tracks: list[ViewTrack]
+    sights: Sights
+
+    def frames_of(self, person: Ints, most: int) -> Ints:
+        """Up to so many frames, evenly spread, at which two or more views have people who are told apart (K,)."""
+        seen: dict[int, set[int]] = {}
+        for track, who in zip(self.tracks, person.tolist(), strict=True):
+            for frame in track.frame.tolist() if who >= 0 else ():
+                seen.setdefault(frame, set()).add(track.view)
+        good = np.array(sorted(frame for frame, views in seen.items() if len(views) > 1), np.int64)
+        return good[np.unique(np.linspace(0, len(good) - 1, min(most, len(good))).astype(int))] if len(good) else good
+
+    def row_at(self, person: Ints, frames: Ints) -> Ints:
+        """Rows (C, T, P) of persons 0..P-1 that the tracks (K,) are; -1 = not seen."""
+        people = int(person.max(initial=-1)) + 1
+        out = np.full((len(self.lenses), len(frames), people), -1, np.int64)
+        for track, who in zip(self.tracks, person.tolist(), strict=True):
+            if who >= 0:
+                _, here, there = np.intersect1d(frames, track.frame, assume_unique=True, return_indices=True)
+                out[track.view, here, who] = track.row[there]
+        return out
+
+    def observations(self, person: Ints, frames: Ints, rate_hz: float) -> Observations:
+        """All joints of the persons as free points, at these frames: N = persons x joints.
+
+        Who has not moved since the last frame is left out: what is wrong about a joint is then wrong again.
+        """
+        row = self.row_at(person, frames)
+        row = np.where(self._moved(row), row, -1)
+        there = row >= 0
+        views, moments, people = row.shape
+        shape = (views, moments, people * len(self.rows.skeleton))
+        xy = np.where(there[..., None, None], self.rows.xy[row].astype(np.float64), np.nan).reshape(*shape, 2)
+        sigma = np.where(there[..., None], self.rows.noise_px[row].astype(np.float64), np.nan).reshape(shape)
+        time_s = np.broadcast_to(frames / rate_hz, (views, moments))
+        names = tuple(lens.name for lens in self.lenses)
+        sizes = tuple(lens.size for lens in self.lenses)
+        moment = tuple(f"{frame / rate_hz:.2f} s" for frame in frames)
+        return Observations(free_points(shape[2]), names, sizes, xy, sigma, time_s, moment)
+
+    def _moved(self, row: Ints) -> Flags:
+        """Which persons (T, P) of rows (C, T, P) have moved in some view since they last had."""
+        _, moments, people = row.shape
+        out = np.zeros((moments, people), np.bool_)
+        for person in range(people):
+            last = np.full(len(row), -1)
+            for moment in range(moments):
+                now = row[:, moment, person]
+                if not (now >= 0).any():
+                    continue
+                both = (now >= 0) & (last >= 0)
+                if both.any():
+                    off = np.linalg.norm(self.rows.xy[now[both]] - self.rows.xy[last[both]], axis=-1)
+                    if np.nanmax(_medians(off / self.rows.noise_px[now[both]]), initial=0.0) < _STILL:
+                        continue
+                out[moment, person], last = True, now
+        return out
+
+
+def _medians(values: Floats) -> Floats:
+    """Median (K,) over (K, J) of what is there; NaN where nothing is."""
+    known = np.isfinite(values).any(1)
+    out = np.full(len(values), np.nan)
+    out[known] = np.nanmedian(values[known], axis=1)
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class Grown:
+    """Poses of the placed views (cam_from_world by view), whose tracks (K,) are who (-1 = nobody), and the evidence."""
+
+    poses: dict[int, Floats]
+    person: Ints
+    nats: float
+
+
+def first_rig(people: People, progress: Callable[[int, int], None] = lambda done, whole: None) -> Grown | None:
+    """The best rig of as many views as people connect; None where no two views can be."""
+    views = len(people.lenses)
+    pairs = list(combinations(range(views), 2))
+    fits: list[PairFit] = []
+    for done, (a, b) in enumerate(pairs):
+        progress(done, len(pairs))
+        fit = fit_pair(people.sights, people.tracks, a, b)
+        fits += [fit] if fit is not None else []
+    best: Grown | None = None
+    most = sum(fit.nats for fit in fits)
+    for seed in sorted(fits, key=lambda fit: -fit.nats)[:_SEEDS]:
+        grown = _grown(people, {seed.a: np.eye(4), seed.b: seed.pose.b_from_a})
+        if grown is not None and (best is None or _better(grown, best)):
+            best = grown
+        if best is not None and best.nats > _CONTENT * most:
+            break
+    return best
+
+
+def from_old(people: People, poses: dict[int, Floats]) -> Grown | None:
+    """The rig of people who are seen by cameras that stood at these poses once; who moved is placed anew."""
+    return _grown(people, poses, _OLD)
+
+
+def _better(one: Grown, other: Grown) -> bool:
+    return (len(one.poses), one.nats) > (len(other.poses), other.nats)
+
+
+def _grown(people: People, poses: dict[int, Floats], widened: float = 1.0) -> Grown | None:
+    """The rig that grows from posed views; None where they lose the people they share."""
+    now = settled(people, poses, widened)
+    while now is not None and len(now.poses) < len(people.lenses):
+        trials = [
+            placed
+            for view in range(len(people.lenses))
+            if view not in now.poses and (placed := _placed(people, now, view)) is not None
+        ]
+        if not trials:
+            break
+        _, view, cam_from_world = max(trials, key=lambda trial: trial[0])
+        grown = settled(people, {**now.poses, view: cam_from_world})
+        if grown is None or len(grown.poses) <= len(now.poses):
+            break
+        now = grown
+    return now
+
+
+def settled(people: People, poses: dict[int, Floats], widened: float = 1.0) -> Grown | None:
+    """Posed views adjusted to the people that they say are the same, twice; None where they share nobody.
+
+    Views that share nobody with another are left out. widened: how much wrong the poses may be at first, in noises.
+    """
+    for factor in (widened, 1.0):
+        nats = all_matches(people, poses, factor)
+        poses = _sharing(people, poses, nats)
+        if not nats:
+            return None
+        poses = _adjusted(people, poses, persons_of(people.tracks, nats), _FRAMES)
+    nats = all_matches(people, poses)
+    poses = _sharing(people, poses, nats)
+    return Grown(poses, persons_of(people.tracks, nats), sum(nats.values())) if nats else None
+
+
+def _sharing(people: People, poses: dict[int, Floats], nats: dict[tuple[int, int], float]) -> dict[int, Floats]:
+    """The posed views that share people with another."""
+    views = {people.tracks[track].view for pair in nats for track in pair}
+    return {view: at for view, at in poses.items() if view in views}
+
+
+def all_matches(people: People, poses: dict[int, Floats], widened: float = 1.0) -> dict[tuple[int, int], float]:
+    """Evidence for tracks of any two posed views to be one person."""
+    nats: dict[tuple[int, int], float] = {}
+    sights = Sights(people.sights.bare, widened * people.sights.noise)
+    for a, b in combinations(sorted(poses), 2):
+        nats |= matched(sights, people.tracks, a, b, poses[b] @ invert(poses[a]))
+    return nats
+
+
+def posed(people: People, poses: dict[int, Floats]) -> Rig:
+    """The rig of the posed views."""
+    return Rig(tuple(Camera(people.lenses[view], poses[view]) for view in sorted(poses)))
+
+
+def _adjusted(people: People, poses: dict[int, Floats], person: Ints, frames: int) -> dict[int, Floats]:
+    rig = posed(people, poses)
+    seen = people.observations(person, people.frames_of(person, frames), 1.0).of(rig.names)
+    fitted, points = adjusted(rig, seen)
+    scale = float(np.nanmedian(body_scale(people.rows.skeleton, joints_of(points, people.rows.skeleton))))
+    fitted = fitted.scaled_world(1 / scale) if np.isfinite(scale) and scale > 0 else fitted
+    return dict(zip(sorted(poses), fitted.cam_from_world, strict=True))
+
+
+def joints_of(points: Floats, kind: Skeleton) -> Floats:
+    """Joints (..., P, J, 3) of free points (..., P J, 3)."""
+    return points.reshape(*points.shape[:-2], -1, len(kind), 3)
+
+
+def adjusted(rig: Rig, seen: Observations, rounds: int = _ROUNDS) -> tuple[Rig, Floats]:
+    """Rig and points (T, N, 3) that explain the sightings best, with its lenses; what is far off is left out."""
+    start = triangulate_robust(rig, seen.xy, seen.sigma)
+    points, used = start.xyz, start.used
+    lenses = tuple(camera.lens for camera in rig)
+    poses_free = np.arange(len(rig)) > 0
+    nothing = np.zeros((len(rig), 16), bool)
+    bodies, piece = np.tile(np.eye(4), (len(seen.moments), 1, 1)), np.eye(4)[None]
+    for _ in range(rounds):
+        problem = Problem(
+            seen, lenses, rig.cam_from_world, bodies, piece, used, nothing, poses_free, free_points=points
+        )
+        solution = adjust(problem, iterations=30, tolerance=1e-6)
+        rig = Rig(tuple(Camera(lens, at) for lens, at in zip(lenses, solution.cam_from_world, strict=True)))
+        again = triangulate_robust(rig, seen.xy, seen.sigma)
+        points, used = again.xyz, again.used & ~_far(again.residual_px / seen.sigma)
+    return rig, points
+
+
+def _far(normal: Floats) -> Flags:
+    """Sightings (C, T, N) whose residual in standard deviations is far beyond what is usual in their view."""
+    usual = np.array([np.nanmedian(view) if np.isfinite(view).any() else 1.0 for view in normal])
+    return np.asarray(normal > _WRONG * usual[:, None, None])
+
+
+def _placed(people: People, now: Grown, view: int) -> tuple[float, int, Floats] | None:
+    """Where a view stands by what the posed ones know: evidence, view and pose; None where it is unclear."""
+    rig = posed(people, now.poses)
+    frames = people.frames_of(now.person, 3 * _FRAMES)
+    seen = people.observations(now.person, frames, 1.0).of(rig.names)
+    bodies = joints_of(triangulate_robust(rig, seen.xy, seen.sigma).xyz, people.rows.skeleton)
+    best: tuple[float, int, Floats] | None = None
+    for track in people.tracks:
+        if track.view != view:
+            continue
+        _, here, there = np.intersect1d(frames, track.frame, assume_unique=True, return_indices=True)
+        for person in range(bodies.shape[1]) if len(here) >= LEAST_FRAMES else ():
+            found = _resected(people.sights, bodies[here, person], track.row[there])
+            if found is None:
+                continue
+            nats = sum(
+                sum(matched(people.sights, people.tracks, other, view, found @ invert(at)).values())
+                for other, at in now.poses.items()
+            )
+            if nats > 0 and (best is None or nats > best[0]):
+                best = nats, view, found
+    return best
+
+
+def _resected(sights: Sights, xyz: Floats, rows: Ints) -> Floats | None:
+    """Pose (4, 4) of a camera that sees joints (F, J, 3) of the world in its rows (F,); None where there is none."""
+    import cv2
+
+    points, flat, noise = xyz.reshape(-1, 3), sights.bare[rows].reshape(-1, 2), sights.noise[rows].ravel()
+    good = np.flatnonzero(np.isfinite(points).all(-1) & np.isfinite(noise))
+    if len(good) < _LEAST_JOINTS:
+        return None
+    good = good[np.unique(np.linspace(0, len(good) - 1, min(_PNP_POINTS, len(good))).astype(int))]
+    width = 3 * float(np.median(noise[good]))
+    done, turn, shift, inside = cv2.solvePnPRansac(
+        points[good], flat[good], np.eye(3), None, iterationsCount=300, reprojectionError=width, flags=cv2.SOLVEPNP_P3P
+    )
+    if not done or inside is None or len(inside) < max(_LEAST_JOINTS, 0.3 * len(good)):
+        return None
+    some = good[inside.ravel()]
+    turn, shift = cv2.solvePnPRefineLM(points[some], flat[some], np.eye(3), None, turn, shift)
+    return pose(cv2.Rodrigues(turn)[0], shift.ravel())

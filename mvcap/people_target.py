@@ -1,0 +1,282 @@
+"""People as the target of a calibration: their joints are points that all views see, wherever they go.
+
+From 2D detections and lenses alone: tracks within views, who is who across them and a first rig
+(`people_rig.first_rig`), left and right put right, and then the same `calib.calibrate` as for boards, with free points.
+Size is a stated height's or, without, usual people's; the floor is under their feet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib import Lens, Rig
+from calib.calibrate import calibrate
+from calib.calibration import Calibration, Finding
+from calib.geometry import invert, similarity
+from calib.observations import Observations
+from mvcap.errors import InputError
+from mvcap.left_right import put_right
+from mvcap.people_clocks import in_step, late_frames, worth_shifting
+from mvcap.people_matches import Sights
+from mvcap.people_rig import Grown, People, first_rig, from_old, joints_of, posed, settled
+from mvcap.people_world import moved, standing
+from mvcap.progress import Progress, silent
+from mvcap.structures.detections import Detections2D
+from mvcap.structures.session import Session
+from mvcap.view_tracks import view_tracks
+
+Floats = NDArray[np.float64]
+_FRAMES = 150  # that the rig is adjusted to: neighbouring ones tell the same
+_STAGE = "people"
+_OFTEN = 10  # moments from which on a joint's residuals in a view tell what repeats
+_UNUSABLE = 0.02  # of the distance
+_WALK_MORE = "film people who walk all about the room, longer, or film a board"
+_FILM_A_BOARD = "film a board where millimetres matter"
+
+
+@dataclass(frozen=True, eq=False)
+class PeopleTarget:
+    """What views see of people who are told apart, and a first rig.
+
+    observations: free points, N = persons x joints, of the views in the rig; person (K,): who each of the tracks is, -1
+    nobody; rows: the detections with persons, left and right put right, in step; late (C,): frames that each view was
+    late; findings: what the user should know.
+    """
+
+    observations: Observations
+    rig: Rig
+    rows: Detections2D
+    person: NDArray[np.int64]
+    late: Floats
+    findings: tuple[Finding, ...]
+
+
+def people_target(
+    rows: Detections2D, lenses: Sequence[Lens], *, rate_hz: float, start: Rig | None = None, progress: Progress = silent
+) -> PeopleTarget:
+    """Find who is who and a first rig in detections of views that have these lenses, in order.
+
+    start: an old rig of some or all of the views. Raises InputError where no two views share a person.
+    """
+    tracks = view_tracks(rows)
+    people = People(rows, tuple(lenses), tracks, Sights.of(rows, tuple(lenses)))
+    if len({track.view for track in tracks}) < 2:
+        raise InputError("fewer than two views have anybody in them for ten frames; film people who walk in all views")
+    grown = None if start is None else from_old(people, _old_poses(people, start))
+    if grown is None:
+        grown = first_rig(people, lambda done, whole: progress(_STAGE, done, whole))
+    if grown is None or len(grown.poses) < 2:
+        raise InputError(
+            "no two views see the same person: film somebody who walks about where all views see them, in step, "
+            "and see whether the lenses are right"
+        )
+    people, late = _in_step(people, grown)
+    grown = settled(people, grown.poses) or grown
+    people = replace(people, rows=_put_right(people, grown))
+    rig = posed(people, grown.poses)
+    frames = people.frames_of(grown.person, _FRAMES)
+    seen = people.observations(grown.person, frames, rate_hz).of(rig.names)
+    return PeopleTarget(seen, rig, people.rows, grown.person, late, _findings(people, grown, late))
+
+
+def calibrate_from_people(
+    source: Session | Detections2D,
+    lenses: Sequence[Lens] | Rig,
+    *,
+    rate_hz: float | None = None,
+    height_m: float | None = None,
+    start: Rig | None = None,
+    fix_lenses: bool = True,
+    progress: Progress = silent,
+) -> Calibration:
+    """Calibrate the views of a session with detections, or of detections, by the people in them.
+
+    lenses in the order of the views (or the rig that has them). height_m: stature of the one who walks about, the mean
+    of several; without it sizes are those of usual people, or `start`'s. start: an old rig, in whose world the new one
+    then stands. The lenses are held unless fix_lenses is off. Raises InputError or CalibrationError.
+    """
+    rows, rate = _rows(source, rate_hz)
+    glass = [camera.lens for camera in lenses] if isinstance(lenses, Rig) else list(lenses)
+    if rows.view.max(initial=0) >= len(glass):
+        raise InputError(f"detections are of {int(rows.view.max()) + 1} views, lenses of {len(glass)}; give one a view")
+    if height_m is not None and not 0.5 < height_m < 2.5:
+        raise InputError(f"a person is not {height_m:g} m tall; give their height in metres, such as 1.75")
+    target = people_target(rows, glass, rate_hz=rate, start=start, progress=progress)
+    made = calibrate(target.observations, rig=target.rig, fix_lenses=fix_lenses)
+    scale, new_from_old = _world(made, target, height_m, start)
+    notes = target.findings if height_m is not None or start is not None else (*target.findings, _UNKNOWN_SIZE)
+    made = with_repeating_errors(in_world(made, scale, new_from_old))
+    return replace(made, findings=(*made.findings, *notes))
+
+
+_UNKNOWN_SIZE = Finding(
+    "limit",
+    "size",
+    "people are taken to be of usual size, so that all lengths may be 7 % off",
+    "state the height of the person who walks about with --height",
+)
+
+
+def _rows(source: Session | Detections2D, rate_hz: float | None) -> tuple[Detections2D, float]:
+    if isinstance(source, Detections2D):
+        return source, 30.0 if rate_hz is None else rate_hz
+    artefact = source.artefact("estimate", Detections2D)
+    start, stop = artefact.ranges()[0][0], artefact.ranges()[-1][1]
+    return artefact.between(start, stop), source.rate_hz
+
+
+def _old_poses(people: People, start: Rig) -> dict[int, Floats]:
+    names = [lens.name for lens in people.lenses]
+    return {view: start[name].cam_from_world for view, name in enumerate(names) if name in start}
+
+
+def _in_step(people: People, grown: Grown) -> tuple[People, Floats]:
+    """The same with views that are late put in step, and the frames (C,) that they were late; told twice."""
+    whole = np.zeros(len(people.lenses))
+    first = people.rows
+    for _ in range(3):
+        late = worth_shifting(*late_frames(people.sights, people.tracks, grown.person, grown.poses, len(people.lenses)))
+        if not late.any():
+            break
+        whole = whole + late
+        rows = in_step(first, people.tracks, whole)
+        people = replace(people, rows=rows, sights=Sights.of(rows, people.lenses))
+        grown = settled(people, grown.poses) or grown
+    return people, whole
+
+
+def _put_right(people: People, grown: Grown) -> Detections2D:
+    """The rows with persons, left and right exchanged where the other views say so."""
+    person = np.full(len(people.rows), -1, np.int32)
+    for track, who in zip(people.tracks, grown.person.tolist(), strict=True):
+        person[track.row] = who if track.view in grown.poses else -1
+    mine = np.flatnonzero(person >= 0)
+    view = np.searchsorted(sorted(grown.poses), people.rows.view[mine])
+    named = people.rows.with_columns(person=person)
+    right = put_right(named[mine].with_columns(view=view), posed(people, grown.poses))
+    columns = named.arrays()
+    for name in ("xy", "score", "noise_px"):
+        columns[name] = columns[name].copy()
+        columns[name][mine] = getattr(right, name)
+    return named.with_columns(**columns)
+
+
+def _findings(people: People, grown: Grown, late: Floats) -> tuple[Finding, ...]:
+    found = [
+        Finding(
+            "limit",
+            people.lenses[view].name,
+            f"it runs {late[view]:+.1f} frames behind the others; its detections were moved in time for calibrating",
+            "synchronise the cameras, or put the footage in step before reconstructing",
+        )
+        for view in np.flatnonzero(late)
+    ]
+    found += [
+        Finding(
+            "limit",
+            lens.name,
+            "it is left out, nobody in it could be told to be somebody of the other views",
+            "film somebody who walks about where this view and another see them",
+        )
+        for view, lens in enumerate(people.lenses)
+        if view not in grown.poses
+    ]
+    return tuple(found)
+
+
+def _world(made: Calibration, target: PeopleTarget, height_m: float | None, start: Rig | None) -> tuple[float, Floats]:
+    """Scale and new_from_old, after it, of the world that people, or the old rig, say."""
+    kind = target.rows.skeleton
+    assert made.free_points is not None
+    bodies = joints_of(made.free_points, kind)
+    ahead = made.rig.cam_from_world[0, 2, :3]
+    scale, new_from_old = standing(kind, bodies, ahead, height_m)
+    shared = [name for name in made.rig.names if start is not None and name in start]
+    if start is None or len(shared) < 2:
+        return scale, new_from_old
+    # In the old rig's world: its cameras stand where they stood, on average.
+    old, new = start.select(shared), made.rig.select(shared)
+    ends = [np.concatenate([rig.positions, rig.positions + rig.cam_from_world[:, 2, :3]]) for rig in (new, old)]
+    if height_m is None:
+        scale = _spread(old.positions) / _spread(new.positions)
+    ends[0][: len(new)] *= scale
+    ends[0][len(new) :] = ends[0][: len(new)] + new.cam_from_world[:, 2, :3]
+    _, R, t = similarity(*ends, scale=False)
+    new_from_old = np.eye(4)
+    new_from_old[:3, :3], new_from_old[:3, 3] = R, t
+    return scale, new_from_old
+
+
+def with_repeating_errors(made: Calibration) -> Calibration:
+    """The calibration of people with what it predicts made as large as errors that repeat make it.
+
+    Views see a joint where they see it again and again: of its residuals, the share that stays the same does not
+    average out over moments (the design effect of cluster samples, Kish 1965). It is good for a limit at best.
+    """
+    factor = np.sqrt(_repeating(made))
+    was = made.accuracy
+    accuracy = replace(was, predicted_m=factor * was.predicted_m)
+    error = float(np.nanmax([accuracy.predicted_rms_m, was.halves_rms_m, 0.0]))
+    made = replace(made, accuracy=accuracy, covariance=factor**2 * made.covariance)
+    if made.verdict == "do not use":
+        return made
+    distance = np.linalg.norm(made.rig.positions[:, None] - was.places[None], axis=-1)
+    far = float(np.median(distance)) if distance.size else float("nan")
+    off = f"points come out about {1000 * error:.0f} mm off at {far:.1f} m, as joints tell it"
+    if error > _UNUSABLE * far:
+        return replace(made, verdict="do not use", reason=off, next_action=_WALK_MORE)
+    return replace(made, verdict="usable with limits", reason=off, next_action=_FILM_A_BOARD)
+
+
+def _repeating(made: Calibration) -> float:
+    """By how much the variance of what is found exceeds that of independent errors, at least 1."""
+    residual = np.where(made.used[..., None], made.residual, np.nan)
+    count = np.isfinite(residual[..., 0]).sum(1)
+    often = count >= _OFTEN
+    if not often.any():
+        return 1.0
+    series = np.moveaxis(residual, 1, -1)[often]  # (K, 2, T)
+    number = count[often][:, None]
+    mean, every = np.nanmean(series, -1), np.nanvar(series, -1, ddof=1)
+    same = np.median(np.maximum(mean**2 - every / number, 0)), np.median(every)
+    share = same[0] / max(same[0] + same[1], 1e-300)
+    return float(max(1.0, 1 + (float(np.mean(number)) - 1) * share))
+
+
+def _spread(positions: Floats) -> float:
+    return float(np.sqrt(((positions - positions.mean(0)) ** 2).sum()))
+
+
+def in_world(made: Calibration, scale: float, new_from_old: Floats) -> Calibration:
+    """The calibration with every length multiplied, and then in another world frame."""
+    back = invert(new_from_old)
+    scaled = made.rig.scaled_world(scale)
+    cameras = tuple(replace(camera, cam_from_world=camera.cam_from_world @ back) for camera in scaled)
+    bodies = np.array(made.world_from_body)
+    bodies[:, :3, 3] *= scale
+    unit = np.ones(len(made.covariance))
+    for columns in made.columns.values():
+        unit[columns.start + 3 : columns.start + 6] = scale
+    was = made.accuracy
+    accuracy = replace(
+        was,
+        places=moved(scale, new_from_old, was.places),
+        predicted_m=scale * was.predicted_m,
+        halves_m=scale * was.halves_m,
+        held_out_m=scale * was.held_out_m,
+        held_out_places=moved(scale, new_from_old, was.held_out_places),
+        held_out_errors_m=scale * was.held_out_errors_m,
+    )
+    return replace(
+        made,
+        rig=replace(made.rig, cameras=cameras),
+        world_from_body=new_from_old @ bodies,
+        free_points=None if made.free_points is None else moved(scale, new_from_old, made.free_points),
+        covariance=made.covariance * unit * unit[:, None],
+        pairs=tuple(replace(pair, error_m=scale * pair.error_m, loop_m=scale * pair.loop_m) for pair in made.pairs),
+        accuracy=accuracy,
+    )

@@ -1,0 +1,150 @@
+"""Where the world of a rig is: by measured points, by a board that lies on the floor, or by the people of a session."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib import Rig, load_rig, save_rig
+from calib.boards import Board, board_from
+from calib.geometry import pose, similarity
+from calib.observations import Observations
+from calib.robust import triangulate_robust
+from calib.world import Alignment, align_to_board, align_to_people, align_to_points
+from mvcap.calibration_footage import find
+from mvcap.calibration_observed import Observer
+from mvcap.errors import InputError
+from mvcap.progress import Progress, silent
+from mvcap.rig_check import fitted, people_seen
+from mvcap.scene_points import read_scene_points, seen_by
+from mvcap.structures.session import Session
+from mvcap.structures.skeleton import Skeleton
+
+Floats = NDArray[np.float64]
+_ABOVE_M = {"ankle": 0.08, "heel": 0.015, "toe": 0.015}  # joints of a foot that stands, above the floor
+_LEAST_POINTS = 4
+
+
+def align(
+    rig: str | Path | Rig,
+    out: str | Path,
+    *,
+    points: str | Path | None = None,
+    pixels: str | Path | None = None,
+    people: str | Path | Session | None = None,
+    board: str | Path | Board | None = None,
+    take: str | Path | None = None,
+    moment: int = 0,
+    origin: Literal["board", "middle"] = "board",
+    scale: bool = True,
+    unit: str | float | None = None,
+    force: bool = False,
+    progress: Progress = silent,
+) -> Alignment:
+    """Give a rig another world, write it to `out`, and say how well it fits; one of points, people, board.
+
+    points: a file of measured points (name, x_m, y_m, z_m), pixels where it has none: a file of where views show them;
+    scale: whether these points may change lengths too. people: a session whose people walk on the floor. board: what
+    lies on the floor in the pictures of `take`, a folder, at one of its moments (counted among those that show it).
+    Raises InputError or CalibrationError: one line, with the way out.
+    """
+    if Path(out).exists() and not force:
+        raise InputError(f"{out} is there already; choose another name or say --force")
+    given = [way for way in (points, people, board) if way is not None]
+    if len(given) != 1:
+        raise InputError("say one of --points, --people and --board: where the new world is")
+    loaded = rig if isinstance(rig, Rig) else load_rig(rig, unit=unit)
+    if points is not None:
+        aligned = _by_points(loaded, Path(points), None if pixels is None else Path(pixels), scale)
+    elif people is not None:
+        session = people if isinstance(people, Session) else Session.open(people)
+        aligned = _by_people(loaded, session, progress)
+    else:
+        if take is None:
+            raise InputError("a board on the floor is looked for in pictures: name their folder with --take")
+        shown = board_from(board) if isinstance(board, str | Path) else board
+        assert shown is not None  # one of the three was given
+        aligned = _by_board(loaded, shown, Path(take), moment, origin, progress)
+    save_rig(aligned.rig, out)
+    return aligned
+
+
+def _by_points(rig: Rig, file: Path, pixels: Path | None, scale: bool) -> Alignment:
+    found = read_scene_points(file, pixels)
+    if not found.pixels:
+        raise InputError(
+            f"{file}: says where the points are, not where the views show them; add `pixels:` or give --pixels FILE"
+        )
+    views = [view for view in rig.names if view in found.pixels]
+    seen = seen_by(found, views, [rig[view].size for view in views])
+    xy = np.full((len(rig), len(found.xyz), 2), np.nan)
+    xy[[rig.names.index(view) for view in views]] = seen.xy[:, 0]
+    return align_to_points(rig, list(found.xyz.values()), xy=xy, names=list(found.xyz), scale=scale)
+
+
+def _by_people(rig: Rig, session: Session, progress: Progress) -> Alignment:
+    """Feet and bodies are those that the rig itself makes of the session's detections."""
+    mine = fitted(rig, find(session))
+    seen, kind = people_seen(session, mine, progress)
+    points = triangulate_robust(mine, seen.xy, seen.sigma).xyz
+    found = align_to_people(mine, *feet_and_bodies(kind, points.reshape(-1, len(kind), 3)))
+    return replace(found, rig=rig.moved(found.new_from_old))
+
+
+def feet_and_bodies(kind: Skeleton, bodies: Floats) -> tuple[Floats, Floats]:
+    """Soles (N, 3) m, and ways (M, 3) from the feet to the head, of bodies (M, J, 3)."""
+    head = _mean(kind, bodies, ("nose", "eye", "ear", "head"))
+    ankles = _mean(kind, bodies, ("ankle",))
+    up = head - ankles
+    with np.errstate(invalid="ignore", divide="ignore"):
+        unit = up / np.linalg.norm(up, axis=-1, keepdims=True)
+    soles = [
+        bodies[:, index] - _ABOVE_M[part] * unit
+        for index, name in enumerate(kind.joints)
+        for part in _ABOVE_M
+        if part in name.split("_")
+    ]
+    if not soles:
+        raise InputError(f"the skeleton {kind.name} has no feet, so people tell no floor; use points or a board")
+    return np.concatenate(soles), up
+
+
+def _mean(kind: Skeleton, bodies: Floats, parts: tuple[str, ...]) -> Floats:
+    """Mean (M, 3) of the joints there are whose names hold one of the parts."""
+    mine = [index for index, name in enumerate(kind.joints) if set(parts) & set(name.split("_"))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a body without any of them has no mean
+        return np.asarray(np.nanmean(bodies[:, mine], axis=1))
+
+
+def _by_board(
+    rig: Rig, board: Board, take: Path, moment: int, origin: Literal["board", "middle"], progress: Progress
+) -> Alignment:
+    material = find(take)
+    mine = fitted(rig, material)
+    seen = Observer(take, progress).board(material, board)
+    found = align_to_board(mine, board.target, board_place(mine, seen, moment), origin=origin)
+    return replace(found, rig=rig.moved(found.new_from_old))
+
+
+def board_place(rig: Rig, seen: Observations, moment: int) -> Floats:
+    """world_from_board (4, 4) at one of the moments (counted from 0) at which two views share a board's corners."""
+    mine = np.flatnonzero(seen.target.of_piece == 0)
+    shared = np.flatnonzero((seen.seen[:, :, mine].sum(0) >= 2).sum(-1) >= _LEAST_POINTS)
+    if not 0 <= moment < len(shared):
+        raise InputError(
+            f"there is no moment {moment}: {len(shared)} moments, counted from 0, show the board to two views at once"
+        )
+    at = shared[moment]
+    points = triangulate_robust(rig, seen.xy[:, at, mine], seen.sigma[:, at, mine]).xyz
+    _, R, t = similarity(seen.target.points[mine], points, scale=False)
+    if not np.isfinite(t).all():
+        raise InputError(
+            f"the views do not agree where the board is at {seen.moments[at]}; check the rig with it first"
+        )
+    return pose(R, t)

@@ -1,0 +1,146 @@
+"""Measured points of a scene, and the pixels at which the cameras see them, from files."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calib.observations import Observations
+from calib.targets import scene_points
+from mvcap.errors import InputError
+
+LENGTHS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+CLICK_PX = 1.0  # what a careful click is off by
+_LEAST = 4  # points by which a camera of a known lens can be placed
+_ROOM_M = 500.0  # no scene of people is so large: then they are not metres
+
+
+@dataclass(frozen=True)
+class ScenePoints:
+    """N measured points of the world, xyz in metres by name; pixels: (u, v) by name, for each view."""
+
+    xyz: Mapping[str, tuple[float, float, float]]
+    pixels: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
+
+
+def read_scene_points(file: Path, pixels: Path | None = None) -> ScenePoints:
+    """Read points from CSV (name, x_m, y_m, z_m) or YAML, and their pixels from CSV (view, name, u, v).
+
+    YAML holds `unit`, `points: {name: [x, y, z]}` and, if it likes, `pixels: {view: {name: [u, v]}}`. Raises
+    InputError: no unit, not numbers, a pixel of a point that there is not.
+    """
+    xyz, seen = _of_yaml(file) if file.suffix.lower() in (".yaml", ".yml") else (_points_of_csv(file), {})
+    if pixels is not None:
+        seen = _pixels_of_csv(pixels)
+    if len(xyz) < _LEAST:
+        raise InputError(f"{file}: holds {len(xyz)} points; it takes {_LEAST} or more that are not on one line")
+    extent = float(np.ptp(np.array(list(xyz.values())), axis=0).max())
+    if extent > _ROOM_M:
+        raise InputError(
+            f"{file}: the points are {extent:.0f} m apart; are they millimetres? name the unit they are in"
+        )
+    strangers = sorted({name for of_view in seen.values() for name in of_view} - set(xyz))
+    if strangers:
+        raise InputError(f"{pixels or file}: has pixels of {strangers[0]!r}, and {file} no such point; name them alike")
+    return ScenePoints(xyz, seen)
+
+
+def seen_by(points: ScenePoints, views: Sequence[str], sizes: Sequence[tuple[int, int]]) -> Observations:
+    """Observations of the points, which stay where they are, at one moment; InputError where views have too few."""
+    strangers = sorted(set(points.pixels) - set(views))
+    if strangers:
+        raise InputError(f"pixels of scene points are given for {strangers[0]!r}; the views are {', '.join(views)}")
+    names = list(points.xyz)
+    xy = np.full((len(views), 1, len(names), 2), np.nan)
+    for row, (view, (width, height)) in enumerate(zip(views, sizes, strict=True)):
+        for name, (u, v) in points.pixels.get(view, {}).items():
+            if not (-0.5 <= u <= width - 0.5 and -0.5 <= v <= height - 0.5):
+                raise InputError(
+                    f"view {view!r}: scene point {name!r} at {u:g}, {v:g} px is outside its {width}x{height} px"
+                )
+            xy[row, 0, names.index(name)] = u, v
+        count = len(points.pixels.get(view, {}))
+        if count < _LEAST:
+            raise InputError(f"view {view!r}: has pixels of {count} scene points; click {_LEAST} or more in every view")
+    sigma = np.where(np.isnan(xy[..., 0]), np.nan, CLICK_PX)
+    target = scene_points(list(points.xyz.values()))
+    return Observations(target, tuple(views), tuple(sizes), xy, sigma, np.zeros((len(views), 1)), ("scene points",))
+
+
+def _points_of_csv(file: Path) -> dict[str, tuple[float, float, float]]:
+    rows, heading = _table(file)
+    units = {match[1] for name in heading if (match := re.fullmatch(r"[xyz][ _]?[\[(]?(m|cm|mm)[\])]?", name))}
+    if len(units) != 1:
+        raise InputError(
+            f"{file}: does not say its unit; name the columns name,x_m,y_m,z_m (or _cm, _mm), not {','.join(heading)}"
+        )
+    factor = LENGTHS[units.pop()]
+    columns = [next((name for name in heading if name.startswith(axis)), "") for axis in "xyz"]
+    return _by_name(file, rows, lambda row: [factor * float(row[column]) for column in columns])
+
+
+def _pixels_of_csv(file: Path) -> dict[str, dict[str, tuple[float, float]]]:
+    rows, heading = _table(file)
+    if not {"view", "name", "u", "v"} <= set(heading):
+        raise InputError(f"{file}: needs the columns view,name,u,v, not {','.join(heading)}")
+    views: dict[str, list[tuple[int, dict[str, str]]]] = {}
+    for number, row in rows:
+        views.setdefault(row["view"], []).append((number, row))
+    return {view: _by_name(file, own, lambda row: [float(row["u"]), float(row["v"])]) for view, own in views.items()}
+
+
+def _by_name(file: Path, rows: Iterable[tuple[int, dict[str, str]]], values: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for number, row in rows:
+        try:
+            numbers = tuple(values(row))
+        except (ValueError, KeyError, TypeError):
+            numbers = (np.nan,)
+        if not np.isfinite(numbers).all() or not row.get("name"):
+            raise InputError(f"{file}: line {number} is not a name and numbers; correct it")
+        if row["name"] in found:
+            raise InputError(f"{file}: line {number} names {row['name']!r} again; give each point once")
+        found[row["name"]] = numbers
+    return found
+
+
+def _table(file: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
+    """Rows with their line numbers, and the heading in small letters."""
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            lines = [[cell.strip() for cell in row] for row in csv.reader(stream)]
+    except (OSError, UnicodeDecodeError, csv.Error) as fault:
+        raise InputError(f"{file}: cannot be read ({' '.join(str(fault).split())}); give a CSV file") from fault
+    heading = [cell.lower() for cell in lines[0]] if lines else []
+    rows = [(number, dict(zip(heading, row, strict=False))) for number, row in enumerate(lines[1:], 2) if any(row)]
+    return rows, heading
+
+
+def _of_yaml(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    import yaml
+
+    try:
+        held = yaml.safe_load(file.read_text(encoding="utf-8"))
+        unit = held.get("unit")
+        if unit not in LENGTHS:
+            raise InputError(f"{file}: does not say its unit; write `unit: m` (or cm, mm)")
+        xyz = {str(name): tuple(LENGTHS[unit] * float(x) for x in at) for name, at in held["points"].items()}
+        pixels = {
+            str(view): {str(name): tuple(float(x) for x in at) for name, at in own.items()}
+            for view, own in (held.get("pixels") or {}).items()
+        }
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as fault:
+        why = " ".join(str(fault).split())
+        raise InputError(f"{file}: is not a YAML file of unit, points and pixels ({why}); correct it") from fault
+    odd = [name for name, at in xyz.items() if len(at) != 3 or not np.isfinite(at).all()]
+    odd += [f"{view} {name}" for view, own in pixels.items() for name, at in own.items()
+            if len(at) != 2 or not np.isfinite(at).all()]  # fmt: skip
+    if odd:
+        raise InputError(f"{file}: {odd[0]!r} takes three numbers as a point, two as a pixel; correct it")
+    return xyz, pixels

@@ -1,0 +1,448 @@
+"""The report of a calibration: plain values, and one page that opens from disk, for good, thin and broken ones."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from functools import cache
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from ring_rigs import look_at, make_rig
+
+from calib import Camera, Lens, Rig, RigFileError
+from calib.calibration import Accuracy, Calibration, Finding, LensFit, ModelTrial, Pair
+from calib.geometry import invert, pose, rotation_from_vector, transform
+from calib.observations import Observations, Refusal
+from calib.report import AGREES, agreement, live_line, millimetres, refused_by_reason, report
+from calib.report_page import page, write_report
+from calib.report_views import evidence
+from calib.targets import Target, free_points, wand
+
+SECTIONS = ("verdict", "findings", "accuracy", "measured", "cameras", "pairs", "moments", "target", "world", "refused")
+NOISE_PX = 0.12
+NAN = float("nan")
+
+
+def board(columns=6, rows=4, square_m=0.12):
+    x, y = np.meshgrid(np.arange(columns), np.arange(rows))
+    return Target("charuco 7x5, 120 mm", square_m * np.stack([x, y, 0 * x], -1).reshape(-1, 3))
+
+
+def accuracy_of(rig, places=(7, 7, 5), error_m=2e-4):
+    """A grid of places whose error grows from the middle outwards, and halves and held-out errors to match."""
+    random = np.random.default_rng(5)
+    axes = [np.linspace(-1, 1, places[0]), np.linspace(-1, 1, places[1]), np.linspace(0.2, 2.0, places[2])]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
+    off = np.linalg.norm(grid - (0, 0, 1), axis=-1)
+    predicted = error_m * (0.6 + 0.7 * off**2)
+    shared = np.isfinite(rig.project(grid)).all(-1).sum(0)
+    held_out = np.abs(random.normal(0, 2.2 * error_m, 400))
+    return Accuracy(
+        grid,
+        shared,
+        predicted,
+        predicted * random.lognormal(0.1, 0.2, len(grid)),
+        NOISE_PX,
+        2.2 * error_m,
+        random.uniform(-1, 1, (400, 3)),
+        held_out,
+    )
+
+
+NOWHERE, NOTHING = np.empty((0, 3)), np.empty(0)
+UNKNOWN = Accuracy(NOWHERE, NOTHING.astype(np.intp), NOTHING, NOTHING, NAN, NAN, NOWHERE, NOTHING)
+
+
+def poses_of(moments, random):
+    """Poses (T, 4, 4) of a board that is carried through the middle and turned all about."""
+    facing = rotation_from_vector(random.normal(0, 0.45, (moments, 3)))
+    upright = look_at((0, -4, 1.2), (0, 0, 1.2))[:3, :3].T  # x right, y down, z away
+    around = rotation_from_vector(
+        np.stack([0 * facing[:, 0, 0], 0 * facing[:, 0, 0], random.uniform(0, 2 * np.pi, moments)], -1)
+    )
+    return pose(around @ upright @ facing, random.uniform((-0.9, -0.9, 0.5), (0.9, 0.9, 1.7), (moments, 3)))
+
+
+def calibration_of(rig, moments=60, target=None, accuracy=None, seed=1, **more):
+    """A calibration of a rig as the solver would have found it: true projections plus noise for residuals."""
+    random = np.random.default_rng(seed)
+    target = target or board()
+    shape = (len(rig), moments, len(target))
+    bodies = poses_of(moments, random)
+    if target.free:
+        points = random.uniform((-1, -1, 0), (1, 1, 1.8), (moments, len(target), 3))
+    else:
+        points = transform(bodies[:, None], target.points)
+    clean = rig.project(points)
+    inside = ((clean > 0) & (clean < np.array([camera.size for camera in rig])[:, None, None])).all(-1)
+    if not target.free:  # only the board's face can be read
+        away = points.mean(1) - rig.positions[:, None]
+        inside &= ((bodies[None, :, :3, 2] * away).sum(-1) > 0.2)[..., None]
+    residual = random.normal(0, NOISE_PX, (*shape, 2))
+    sigma = np.where(inside, NOISE_PX, np.nan)
+    time_s = np.broadcast_to(np.arange(moments) / 5, shape[:2])
+    names = tuple(f"{moment / 5:.2f} s" for moment in range(moments))
+    seen = Observations(target, rig.names, tuple(c.size for c in rig), clean + residual, sigma, time_s, names)
+    used = seen.seen & (random.uniform(size=shape) > 0.01)
+    columns, covariance = covariance_of(rig)
+    values = {
+        "rig": rig,
+        "observations": seen,
+        "used": used,
+        "residual": np.where(seen.seen[..., None], residual, np.nan),
+        "world_from_body": np.full_like(bodies, np.nan) if target.free else bodies,
+        "body_from_piece": np.eye(4)[None].repeat(len(target.pieces), 0),
+        "points": target.points,
+        "free_points": points if target.free else None,
+        "offset_s": np.zeros(len(rig)),
+        "noise_px": np.full(len(rig), NOISE_PX),
+        "columns": columns,
+        "covariance": covariance,
+        "lenses": tuple(lens_fit(camera.lens, moments) for camera in rig),
+        "pairs": pairs_of(rig, used),
+        "unconnected": (),
+        "accuracy": accuracy_of(rig) if accuracy is None else accuracy,
+        "findings": (Finding("note", "the world", "its origin is the first camera", "align the rig"),),
+        "verdict": "good",
+        "reason": "what was predicted and what was measured agree",
+        "next_action": "use it",
+    }
+    return Calibration(**{**values, **more})
+
+
+def covariance_of(rig):
+    columns, at, deviations = {}, 0, []
+    for camera in rig:
+        count = 10 + camera.lens.distortion.size
+        columns[camera.name] = slice(at, at + count)
+        deviations += [1e-4] * 3 + [4e-4] * 3 + [0.4, 0.4, 0.6, 0.6] + [1e-3] * (count - 10)
+        at += count
+    return columns, np.diag(np.square(deviations))
+
+
+def lens_fit(lens, moments):
+    free = ("f", "cx", "cy", "k1", "k2")
+    trials = (ModelTrial("pinhole", ("f",), 0.61, False), ModelTrial("pinhole", free, 0.131, True))
+    count = 4 + lens.distortion.size
+    return LensFit(lens, np.diag(np.full(count, 0.25)), free, 0.11, np.ones(moments, bool), trials)
+
+
+def pairs_of(rig, used):
+    out = []
+    for a in range(len(rig)):
+        for b in range(a + 1, len(rig)):
+            count = int((used[a].any(-1) & used[b].any(-1)).sum())
+            if count:
+                out.append(Pair(rig.names[a], rig.names[b], count, 0.02, 8e-4, b == a + 1, 0.011, 4e-4))
+    return tuple(out)
+
+
+@pytest.fixture(scope="module")
+def good():
+    return made("good")[0]
+
+
+def thin():
+    """A camera without a place, one refused lens, no halves, hundreds of refused images."""
+    whole = calibration_of(make_rig(4), moments=9)
+    lost = whole.observations.views[3]
+    used = np.array(whole.used)
+    used[3] = False
+    refused = (
+        *(Refusal(lost, f"{t / 5:.2f} s", "no board was found") for t in range(300)),
+        *(Refusal("cam_1", f"IMG_{t:04}.jpg", f"a false board: {100 + t}.5 px of error") for t in range(7)),
+        Refusal("cam_2", "<b>1.20 s</b>", "blurred"),
+    )
+    finding = Finding("refuse", lost, "it shares no moment with another camera", f"film the board in {lost} and cam_1")
+    tilt = Finding("limit", "cam_1", "the board was never tilted", "tilt it by 30 to 45 degrees")
+    fit = replace(whole.lenses[0], findings=(tilt,))
+    return replace(
+        whole,
+        rig=whole.rig.select(whole.rig.names[:3]),
+        observations=replace(whole.observations, refused=refused),
+        used=used,
+        residual=np.where(used[..., None], whole.residual, np.nan),
+        columns={name: at for name, at in whole.columns.items() if name != lost},
+        lenses=(fit, whole.lenses[1], None, whole.lenses[3]),
+        pairs=tuple(pair for pair in whole.pairs if lost not in (pair.a, pair.b)),
+        unconnected=(lost,),
+        accuracy=replace(whole.accuracy, halves_m=np.full(len(whole.accuracy.places), NAN), held_out_m=NAN),
+        findings=(finding, *whole.findings),
+        verdict="usable with limits",
+        reason=f"{lost} is not connected",
+        next_action=finding.todo,
+    )
+
+
+def alone():
+    """One camera, no pose that means anything, no accuracy."""
+    lens = make_rig(1)[0].lens
+    rig = Rig((Camera(lens, look_at((0, -3, 1.2))),))
+    return calibration_of(rig, moments=20, accuracy=UNKNOWN, verdict="usable with limits", reason="one camera only")
+
+
+def broken():
+    """Nothing that counts."""
+    whole = calibration_of(make_rig(2), moments=3, accuracy=UNKNOWN)
+    return replace(
+        whole,
+        used=np.zeros_like(whole.used),
+        residual=np.full_like(whole.residual, NAN),
+        world_from_body=np.full_like(whole.world_from_body, NAN),
+        noise_px=np.full(2, NAN),
+        columns={},
+        covariance=np.empty((0, 0)),
+        lenses=(None, None),
+        pairs=(),
+        verdict="do not use",
+        reason="nothing agrees",
+        next_action="say the board's size",
+    )
+
+
+def people():
+    target = free_points(17)
+    cameras = make_rig(3)
+    return calibration_of(cameras, moments=25, target=target, accuracy=UNKNOWN, offset_s=np.array([0.0, 0.021, -0.004]))
+
+
+def pieces():
+    """Two boards at a right angle whose points were found bent."""
+    one = board(4, 3).points
+    target = Target("two boards", np.concatenate([one, one]), np.repeat([0, 1], len(one)), ("front", "side"))
+    placed = np.stack([np.eye(4), pose(rotation_from_vector((0, np.pi / 2, 0)), (0.4, 0, 0))])
+    bent = target.points + 1e-3 * np.sin(np.arange(len(target)))[:, None] * (0.3, 0.1, 1)
+    return calibration_of(make_rig(2), moments=12, target=target, accuracy=UNKNOWN, body_from_piece=placed, points=bent)
+
+
+def with_a_wand():
+    return calibration_of(make_rig(2, "fisheye"), moments=15, target=wand([0, 0.2, 0.5]), accuracy=UNKNOWN)
+
+
+CASES = {
+    "good": lambda: calibration_of(make_rig(4)), "thin": thin, "alone": alone, "broken": broken, "people": people,
+    "pieces": pieces, "wand": with_a_wand,
+}  # fmt: skip
+
+
+class Tags(HTMLParser):
+    """Every tag is closed, and no id comes twice."""
+
+    VOID = ("meta", "link", "img", "br", "!doctype")
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.ids = [], []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.ids += [value for key, value in attrs if key == "id"]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@cache
+def made(name):
+    """A calibration, its values and its page, made once."""
+    calibration = CASES[name]()
+    told = report(calibration)
+    return calibration, told, page(calibration, "walk </title><script>", told)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_calibration_has_a_report_and_a_page(name):
+    calibration, told, html = made(name)
+    again = json.loads(json.dumps(told, allow_nan=False))
+    assert again == told  # plain values only, nothing that JSON would change
+    tags = Tags(html)
+    assert not tags.open and len(set(tags.ids)) == len(tags.ids)
+    wanted = [section for section in SECTIONS if section != "pairs" or len(calibration.rig) > 1]
+    assert set(wanted) <= set(tags.ids)
+    assert "<script" not in html and "http:" not in html and "https:" not in html
+    assert not re.search(r"\bnan\b|None|\binf\b", re.sub(r"base64,[^\"]*", "", html))
+    assert len(html) < 1.5e6
+
+
+def test_the_figures_are_those_of_the_calibration(good):
+    told = report(good)
+    assert told["accuracy"]["predicted_rms_mm"] == pytest.approx(1000 * good.accuracy.predicted_rms_m)
+    assert told["accuracy"]["places"] == sum(row["places"] for row in told["accuracy"]["by_cameras_that_share"])
+    camera = told["cameras"][1]
+    assert camera["name"] == "cam_2" and camera["connected"]
+    assert camera["lens"]["fx_px"] == good.rig[1].lens.K[0, 0]
+    assert camera["lens"]["fx_deviation_px"] == pytest.approx(0.4)
+    assert camera["fit_rms_px"] == pytest.approx(NOISE_PX, rel=0.05)
+    assert camera["sightings_used"] == good.used[1].sum()
+    assert camera["position_m"] == pytest.approx(good.rig[1].position.tolist())
+    assert np.sum(camera["coverage_counts"]) == good.used[1].sum()
+    assert camera["lens"]["fov_across_deg"] == pytest.approx(2 * np.degrees(np.arctan(640 / 901)), abs=12)
+    assert told["world"]["z_is_up"] and told["made_from"]["cameras_connected"] == 4
+
+
+def test_pixels_are_never_given_as_accuracy(good):
+    told = report(good)
+    assert not [key for key in told["accuracy"] if key.endswith("_px") and "fit" not in key]
+    assert " px" not in live_line(good)
+    html = made("good")[2]
+    verdict = html[html.index('id="verdict"') : html.index("<nav")]
+    assert " px" not in verdict and " mm" in verdict
+
+
+def test_distance_and_tilt_are_those_of_the_board():
+    lens = Lens("one", (1000, 800), [[900, 0, 500], [0, 900, 400], [0, 0, 1]], [])
+    rig = Rig((Camera(lens, np.eye(4)),))
+    angles = np.radians([0, 20, 50])
+    flat = board()
+    bodies = pose(rotation_from_vector(np.outer(angles, (0, 1, 0))), np.zeros(3))
+    bodies[:, :3, 3] = [(0, 0, 2), (0, 0, 3), (0, 0, 4)] - (bodies[:, :3, :3] @ flat.points.mean(0))
+    made = calibration_of(rig, moments=3, accuracy=UNKNOWN)
+    seen = replace(made.observations, xy=np.full((1, 3, 24, 2), 400.0), sigma=np.ones((1, 3, 24)))
+    made = replace(made, observations=seen, used=seen.seen, world_from_body=bodies, residual=np.zeros((1, 3, 24, 2)))
+    view = evidence(made, 0)
+    assert view.distance_m == pytest.approx([2, 3, 4])
+    assert view.tilt_deg == pytest.approx([0, 20, 50], abs=1e-4)
+
+
+def test_empty_parts_of_the_image_are_named(good):
+    xy = np.random.default_rng(0).uniform((0, 0), (420, 719), (900, 2))
+    view = replace(evidence(good, 0), xy=xy, residual=np.zeros_like(xy))
+    cover = view.coverage()
+    assert set(cover.thin) == {"top", "middle", "bottom", "top right", "right", "bottom right"}
+    assert cover.counts.sum() == 900 and cover.counts.shape == (6, 10)
+    assert cover.image_share == pytest.approx(0.4) and 0.3 < cover.border_share < 0.5
+    nothing = replace(view, xy=xy[:0], residual=xy[:0]).coverage()
+    assert len(nothing.thin) == 9 and nothing.border_share == 0
+
+
+def test_predicted_and_measured_are_compared_in_words(good):
+    accuracy = good.accuracy
+
+    def said(factor):
+        return agreement(replace(accuracy, halves_m=factor * accuracy.predicted_m))
+
+    assert "can be believed" in said(1.1)
+    assert "count on the larger" in said(AGREES * 1.1)
+    assert "cautious" in said(0.5)
+    assert "nothing measured" in said(NAN)
+    assert "unknown" in agreement(UNKNOWN)
+    assert "Neither is to be believed" in agreement(accuracy, 30.0) and "can be believed" in agreement(accuracy, NAN)
+    assert report(good)["accuracy"]["held_out_fit_by_expected"] == pytest.approx(1)
+
+
+def test_refused_images_are_grouped_by_reason():
+    groups = refused_by_reason(thin().observations.refused)
+    assert [group["count"] for group in groups] == [300, 7, 1]
+    assert groups[1]["reason"].startswith("a false board") and len(groups[1]["images"]) == 7
+    assert groups[0]["images"] == [
+        {"view": "cam_4", "reason": "no board was found", "moments": [f"{t / 5:.2f} s" for t in range(300)]}
+    ]
+    html = made("thin")[2]
+    assert "300 × no board was found" in html and "&lt;b&gt;1.20 s" in html and "IMG_0006.jpg" in html
+
+
+def test_findings_come_by_severity_and_with_what_to_do():
+    _, told, html = made("thin")
+    assert [finding["severity"] for finding in told["findings"]] == ["refuse", "limit", "note"]
+    assert [f["todo"] for f in told["cameras"][0]["findings"]] == ["tilt it by 30 to 45 degrees"]
+    assert told["unconnected"] == ["cam_4"] and told["cameras"][3]["fit_rms_px"] is None
+    assert "Usable with limits" in html and "Next: film the board in cam_4 and cam_1" in html
+    assert "cam_4 (not connected)" in html
+
+
+def test_a_camera_that_was_taken_out_is_still_shown():
+    whole = thin()
+    kept = whole.observations.views[:3]
+    gone = replace(
+        whole,
+        observations=whole.observations.of(kept),
+        used=np.zeros_like(whole.used[:3]),
+        residual=whole.residual[:3],
+        offset_s=whole.offset_s[:3],
+        noise_px=whole.noise_px[:3],
+        lenses=whole.lenses[:3],
+        accuracy=UNKNOWN,
+    )
+    told = report(gone)
+    assert [camera["connected"] for camera in told["cameras"]] == [True, True, True, False]
+    assert set(told["cameras"][3]) == set(told["cameras"][0]) and told["cameras"][3]["findings"]
+    assert told["made_from"]["cameras"] == 4 and "3/4 cameras" in told["live_line"]
+    html = page(gone)
+    assert "cam_4 (not connected)" in html and "Nothing that it saw is used" in html
+
+
+def test_a_live_line_is_one_short_line(good):
+    line = live_line(good)
+    assert line.startswith("good · 4/4 cameras · 60 moments · ") and line.endswith("→ use it")
+    assert "\n" not in line and len(line) < 120
+    assert "3/4 cameras" in live_line(thin()) and "unknown predicted" in live_line(broken())
+
+
+def test_a_world_whose_z_is_not_up_is_levelled_for_the_pictures(good):
+    """The world is the first camera's frame: pictures are levelled, and it is said."""
+    first = invert(good.rig[0].cam_from_world)
+    turned = Rig(tuple(Camera(camera.lens, camera.cam_from_world @ first) for camera in good.rig))
+    calibration = replace(good, rig=turned, lenses=(None,) * 4, accuracy=UNKNOWN, used=np.zeros_like(good.used))
+    assert not report(calibration)["world"]["z_is_up"]
+    assert "levelled by the cameras" in page(calibration)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.2134, "0.21 mm"), (3.14, "3.1 mm"), (123.4, "120 mm"), (NAN, "unknown"), (1.04e4, "10,000 mm")],
+)
+def test_millimetres_have_two_digits(value, text):
+    assert millimetres(value) == text
+
+
+def test_files_are_written_whole_and_not_over_others(tmp_path):
+    broken = made("broken")[0]
+    paths = write_report(broken, tmp_path / "take")
+    assert [path.name for path in paths] == ["calibration.json", "calibration.html"]
+    assert json.loads(paths[0].read_text(encoding="utf-8"))["verdict"]["level"] == "do not use"
+    with pytest.raises(RigFileError, match="would be written over"):
+        write_report(broken, tmp_path / "take")
+    write_report(broken, tmp_path / "take", force=True)
+    assert sorted(path.name for path in (tmp_path / "take").iterdir()) == ["calibration.html", "calibration.json"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium on this machine; apt-get install chromium")
+    with playwright.sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("name", "scheme", "width"), [("good", "light", 1280), ("thin", "dark", 800), ("broken", "light", 390)]
+)
+def test_the_page_opens_from_disk_offline(browser, tmp_path, name, scheme, width):
+    path = tmp_path / "calibration.html"
+    path.write_text(made(name)[2], encoding="utf-8")
+    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900}, offline=True)
+    opened = context.new_page()
+    said, asked = [], []
+    opened.on("console", lambda message: said.append(message.text))
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.goto(path.as_uri())
+    opened.wait_for_function("[...document.images].every(image => image.complete)")
+    assert said == []
+    assert all(url.startswith(("file:", "data:")) for url in asked)
+    assert all(opened.locator(f"#{section}").is_visible() for section in SECTIONS)
+    assert opened.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
+    assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth")  # nothing sticks out sideways
+    dark = opened.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
+    assert dark == (scheme == "dark")
+    context.close()
