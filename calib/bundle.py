@@ -205,6 +205,8 @@ def _shape_cost(setup: _Setup, state: State) -> tuple[float, Floats]:
 
 
 def _cost(setup: _Setup, state: State) -> float:
+    if not (state.lens[:, :2] > 0).all():
+        return float("inf")
     world = state.world_points(setup.piece)
     total = _prior(setup, state)[0] + _shape_cost(setup, state)[0]
     for view, rows in enumerate(setup.rows):

@@ -13,8 +13,9 @@ from calib.bundle_problem import Problem, Solution
 from calib.calibration import POSE, Calibration, Finding
 from calib.camera import Camera, Lens
 from calib.distortion import Bools, Floats
+from calib.doubts import with_doubts
 from calib.errors import CalibrationError
-from calib.extrinsics import Start, closed, connect, place_bodies
+from calib.extrinsics import Start, closed, connect
 from calib.geometry import invert
 from calib.known_lenses import KnownLenses, with_lenses
 from calib.lens_findings import focal_findings
@@ -23,7 +24,6 @@ from calib.observations import Observations, Refusal
 from calib.rig import Rig
 from calib.rounds import refined
 from calib.verdict import judged
-from calib.wand import wand_poses
 
 
 def calibrate(
@@ -39,46 +39,36 @@ def calibrate(
     """Calibrate cameras from what they saw of a target at the same moments.
 
     lenses: known ones by view; held where fix_lenses, else a start that is believed within half a percent.
-    lens_observations: pictures of single cameras that tell about lenses only. rig: cameras to start from (of a wand or
-    of people there has to be one; its lenses count as known). models: lens models to choose from. shape_sigma_m: above
-    0 the target's points may be off by about that much (a bent or misprinted board), and are found.
+    lens_observations: pictures of single cameras that tell about lenses only. rig: an earlier calibration: its lenses
+    count as known, its world is kept, and its poses are the start where the target's points are fixed to nothing.
+    models: lens models to choose from. shape_sigma_m: above 0 the target's points may be off by about that much (a
+    bent or misprinted board), and are found.
     Raises CalibrationError where nothing can be calibrated, in one line with what to film.
     """
     given = dict(lenses or {}) | ({camera.name: camera.lens for camera in rig} if rig is not None else {})
+    seen = observations
     observations, known, early = with_lenses(observations, given, fix_lenses, lens_observations, models)
-    start = _from_rig(observations, known.lenses, rig) if rig is not None else connect(observations, known.lenses)
+    loose = rig is not None and observations.target.free
+    start = _from_rig(observations, rig) if rig is not None and loose else connect(observations, known.lenses)
     observations, known, start, late = _connected(observations, known, start)
     solution, refused, clocks = refined(_problem(observations, known, start, shape_sigma_m))
-    return _finished(solution, known, start, refused, (*early, *late, *clocks))
+    made = _finished(_in_a_world(solution, rig), known, start, refused, (*early, *late, *clocks))
+    return with_doubts(made, seen, rig)
 
 
-def _from_rig(observations: Observations, lenses: Sequence[Lens], rig: Rig) -> Start:
-    """The start that an old rig gives: its cameras, and the target where they see it."""
+def _from_rig(observations: Observations, rig: Rig) -> Start:
+    """The start that a rig gives for points that are fixed to nothing."""
     poses = np.stack([rig[view].cam_from_world for view in observations.views])
-    pieces = np.tile(np.eye(4), (len(observations.target.pieces), 1, 1))
-    target = observations.target
-    if len(target.pieces) > 1:
-        pieces = connect(observations, lenses).body_from_piece
-    if target.free:
-        bodies = np.full((len(observations.moments), 4, 4), np.nan)
-    elif target.still:
-        bodies = np.tile(np.eye(4), (len(observations.moments), 1, 1))
-    elif target.rank() == 1:
-        bodies = wand_poses(rig.select(observations.views), observations)
-    else:
-        bodies = place_bodies(observations, lenses, poses, pieces)
     alone = _alone(observations)
     poses[alone] = np.nan
-    return Start(poses, bodies, pieces, (), tuple(np.array(observations.views)[alone].tolist()))
+    nowhere = np.full((len(observations.moments), 4, 4), np.nan)
+    return Start(poses, nowhere, np.eye(4)[None], (), tuple(np.array(observations.views)[alone].tolist()))
 
 
 def _alone(observations: Observations) -> Bools:
-    """Which views (C,) never saw what another saw too: an old pose of theirs cannot be judged."""
-    target, seen = observations.target, observations.seen
-    if target.still or len(seen) < 2:
-        return np.asarray(~seen.any((1, 2)))
-    shown = seen if target.free else np.asarray(seen.any(-1, keepdims=True))
-    return np.asarray(~(shown & (shown.sum(0) >= 2)).any((1, 2)))
+    """Which views (C,) never saw a point that another saw too: a pose of theirs cannot be judged."""
+    seen = observations.seen
+    return np.asarray(~(seen & (seen.sum(0) >= 2)).any((1, 2)))
 
 
 def _connected(
@@ -168,7 +158,6 @@ def _finished(
     solution: Solution, known: KnownLenses, start: Start, refused: list[Refusal], findings: Sequence[Finding]
 ) -> Calibration:
     """Everything that is known, in the world's frame."""
-    solution = _in_a_world(solution)
     seen = solution.problem.observations
     observations = replace(seen, refused=(*seen.refused, *refused))
     rig = rig_of(solution)
@@ -232,10 +221,14 @@ def _covariance(solution: Solution) -> tuple[dict[str, slice], Floats]:
     return columns, full
 
 
-def _in_a_world(solution: Solution) -> Solution:
-    """The solution turned so that z points up if the cameras are held upright, the origin amid what was seen."""
+def _in_a_world(solution: Solution, old: Rig | None) -> Solution:
+    """The solution in the world of measured points or of an old rig; else with z up if the cameras are held upright."""
     if solution.problem.observations.target.still:
         return solution
+    same = [view for view, lens in enumerate(solution.lenses) if old is not None and lens.name in old]
+    if old is not None and same:
+        kept = np.stack([old[solution.lenses[view].name].cam_from_world for view in same])
+        return moved(solution, _least_motion(invert(kept), invert(solution.cam_from_world[same])))
     up = -np.mean(solution.cam_from_world[:, 1, :3], 0)
     ahead = np.mean(solution.cam_from_world[:, 2, :3], 0)
     z = up / np.linalg.norm(up)
@@ -244,8 +237,19 @@ def _in_a_world(solution: Solution) -> Solution:
     R = np.stack([np.cross(y, z), y, z])
     points = seen_points(solution)
     middle = points.mean(0) if len(points) else np.zeros(3)
-    new_from_old = geometry.pose(R, -R @ middle)
-    return moved(solution, new_from_old)
+    return moved(solution, geometry.pose(R, -R @ middle))
+
+
+def _least_motion(old: Floats, new: Floats) -> Floats:
+    """old_from_new (4, 4) that brings most of the new cameras (C, 4, 4) nearest to the old: a few may have moved."""
+    ideas = old @ invert(new)
+    spread = np.linalg.norm(old[:, :3, 3] - old[:, :3, 3].mean(0), axis=-1).mean() + 1.0
+    landed = ideas[:, None] @ new[None]
+    off = (
+        np.linalg.norm((landed - old)[..., :3, :3], axis=(-2, -1))
+        + np.linalg.norm((landed - old)[..., :3, 3], axis=-1) / spread
+    )
+    return np.asarray(ideas[int(np.argmin(np.median(off, 1)))])
 
 
 def moved(solution: Solution, new_from_old: Floats) -> Solution:

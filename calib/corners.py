@@ -10,14 +10,15 @@ The window is the part of the board around the corner that is known to be plain:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calib.distortion import Bools, Floats
 
-REACH_PX = 10  # of a window: lens distortion bends edges over longer ways, and there is nothing left to gain
+_RADIUS_PX = (9, 18)  # of a window: over longer ways lenses bend edges
+_RADIUS_BLURS = 7.0  # of a window: blurred edges need more of their length
 _MARGIN = (0.4, 1.8)  # px, and of the blur, to what is no longer plain
 _TIP = (0.5, 2.0)  # px, and of the blur: what is left out at the tip of a tag's corner
 _LEAST_PX = 1.2  # of a window
@@ -84,36 +85,36 @@ def _fit(image: NDArray[Any], xy: Floats, axes: Floats, around: Surroundings, ro
     normal = inverse / np.linalg.norm(inverse, axis=-1, keepdims=True)
     angle = np.arctan2(normal[..., 1], normal[..., 0])
     state = np.concatenate([xy, angle, np.full((len(xy), 2), np.log(_BEGIN_PX)), np.zeros((len(xy), 4))], -1)
-    for steps in (rounds, 3):
-        window = _window(image, state[:, :2], np.exp(state[:, 4:6]).max(-1), inverse, around, good)
-        state[:, 6:] = 0.0
-        narrow = _narrow(window)
-        for _ in range(steps):
-            state = _step(state, narrow, around)
-    return _judged(state, window, around, good)
+    window = _window(image, state, inverse, around, good, _RADIUS_PX[0])
+    state = _steps(state, window, around, rounds)
+    blur = float(np.median(np.exp(state[good, 4:6]))) if good.any() else 0.0
+    window = _window(image, state, inverse, around, good, int(np.clip(_RADIUS_BLURS * blur, *_RADIUS_PX)))
+    return _judged(_steps(state, window, around, 3), window, around, good)
 
 
-def _offsets() -> NDArray[np.intp]:
+def _offsets(radius: int) -> NDArray[np.intp]:
     """Pixels (P, 2) of a window about its middle."""
-    span = np.arange(-REACH_PX, REACH_PX + 1)
+    span = np.arange(-radius, radius + 1)
     offsets = np.stack(np.meshgrid(span, span), -1).reshape(-1, 2)
-    return np.asarray(offsets[(offsets**2).sum(-1) <= (REACH_PX + 0.5) ** 2])
+    return np.asarray(offsets[(offsets**2).sum(-1) <= (radius + 0.5) ** 2])
 
 
-def _narrow(window: tuple[Floats, Floats, Floats]) -> tuple[Floats, Floats, Floats]:
-    """The same window without the pixels that count for no corner, those that count first."""
-    at, grey, count = window
-    order = np.argsort(-count, axis=1, kind="stable")[:, : max(int(count.sum(1).max(initial=0)), 1)]
-    take = np.take_along_axis
-    return take(at, order[..., None], 1), take(grey, order, 1), take(count, order, 1)
+class _Window(NamedTuple):
+    """Pixels at (N, P, 2) within a radius, their grey values (N, P), and 1 where they count (N, P; `counts`), else 0."""
+
+    at: Floats
+    grey: Floats
+    counts: Floats
+    radius: int
 
 
 def _window(
-    image: NDArray[Any], xy: Floats, blur: Floats, inverse: Floats, around: Surroundings, good: Bools
-) -> tuple[Floats, Floats, Floats]:
-    """Pixels (N, P, 2), their grey values (N, P) and whether they count (N, P)."""
+    image: NDArray[Any], state: Floats, inverse: Floats, around: Surroundings, good: Bools, radius: int
+) -> _Window:
+    """The pixels around each corner that show nothing but its two edges."""
+    xy, blur = state[:, :2], np.exp(state[:, 4:6]).max(-1)
     height, width = image.shape
-    at = np.rint(xy).astype(np.intp)[:, None] + _offsets()
+    at = np.rint(xy).astype(np.intp)[:, None] + _offsets(radius)
     inside = (at >= 0).all(-1) & (at[..., 0] < width) & (at[..., 1] < height)
     grey = image[np.clip(at[..., 1], 0, height - 1), np.clip(at[..., 0], 0, width - 1)].astype(np.float64)
     scale = np.linalg.norm(inverse, axis=-1)  # metres a pixel across each edge
@@ -129,7 +130,8 @@ def _window(
     # At the very tip of a tag's corner two blurred steps are no product unless they are square to each other.
     tip = np.where(around.tag, _TIP[0] + _TIP[1] * blur, 0.0)[:, None]
     clear &= (np.abs(at - xy[:, None]) ** 2).sum(-1) >= tip**2
-    return at.astype(np.float64), grey, (inside & near & clear & good[:, None]).astype(np.float64)
+    count = (inside & near & clear & good[:, None]).astype(np.float64)
+    return _Window(at.astype(np.float64), grey, count, radius)
 
 
 def _shrunk(distance: Floats, margin: Floats) -> Floats:
@@ -174,9 +176,20 @@ def _model(state: Floats, at: Floats, around: Surroundings) -> tuple[Floats, Flo
     return grey, jacobian
 
 
-def _step(state: Floats, window: tuple[Floats, Floats, Floats], around: Surroundings) -> Floats:
+def _steps(state: Floats, window: _Window, around: Surroundings, steps: int) -> Floats:
+    """Some steps from a state whose grey values are not known yet, without the pixels that count for no corner."""
+    order = np.argsort(-window.counts, axis=1, kind="stable")[:, : max(int(window.counts.sum(1).max(initial=0)), 1)]
+    take = np.take_along_axis
+    at, grey, count = take(window.at, order[..., None], 1), take(window.grey, order, 1), take(window.counts, order, 1)
+    state = state.copy()
+    state[:, 6:] = 0.0
+    for _ in range(steps):
+        state = _step(state, at, grey, count, around)
+    return state
+
+
+def _step(state: Floats, at: Floats, grey: Floats, count: Floats, around: Surroundings) -> Floats:
     """One damped Gauss-Newton step of every corner; steps that leave sense are cut."""
-    at, grey, count = window
     model, jacobian = _model(state, at, around)
     first = not state[:, 9].any()
     pulled = jacobian * count[..., None]
@@ -196,9 +209,9 @@ def _step(state: Floats, window: tuple[Floats, Floats, Floats], around: Surround
     return state
 
 
-def _judged(state: Floats, window: tuple[Floats, Floats, Floats], around: Surroundings, good: Bools) -> Corners:
+def _judged(state: Floats, window: _Window, around: Surroundings, good: Bools) -> Corners:
     """What was found, with its expected error from the residual and the normal matrix."""
-    at, grey, count = window
+    at, grey, count, radius = window
     model, jacobian = _model(state, at, around)
     pulled = jacobian * count[..., None]
     matrix = np.swapaxes(pulled, -1, -2) @ pulled
@@ -209,7 +222,7 @@ def _judged(state: Floats, window: tuple[Floats, Floats, Floats], around: Surrou
     left = (off**2).sum(-1)
     mean = (grey * count).sum(-1) / np.maximum(number, 1)
     spread = ((grey - mean[:, None]) ** 2 * count).sum(-1)
-    variance = np.maximum(left / np.maximum(number - _FREE, 1), 1 / 12) * _clumped(off, count)
+    variance = np.maximum(left / np.maximum(number - _FREE, 1), 1 / 12) * _clumped(off, count, radius)
     covariance = np.linalg.inv(matrix)[:, :2, :2]
     sigma = np.sqrt(variance * np.trace(covariance, axis1=1, axis2=2) / 2)
     nan = np.where(good & (number > 3 * _FREE), 1.0, np.nan)
@@ -218,15 +231,15 @@ def _judged(state: Floats, window: tuple[Floats, Floats, Floats], around: Surrou
     return Corners(state[:, :2] * nan[:, None], sigma * nan, contrast * nan, np.exp(state[:, 4:6]), match * nan)
 
 
-def _clumped(off: Floats, count: Floats) -> Floats:
+def _clumped(off: Floats, count: Floats, radius: int) -> Floats:
     """How much larger (N,) the variance of sums is than that of white noise, by what neighbours have in common.
 
     Compression and what the model does not know leave residuals (N, P) that are alike over some pixels; as of an
     autoregression of first order along both axes.
     """
     factor = np.ones(len(off))
-    width = 2 * REACH_PX + 1
-    cells = _offsets() + REACH_PX
+    width = 2 * radius + 1
+    cells = _offsets(radius) + radius
     flat = np.zeros((2, len(off), width, width))
     flat[:, :, cells[:, 1], cells[:, 0]] = off, count
     for first, second in ((flat[..., 1:], flat[..., :-1]), (flat[..., 1:, :], flat[..., :-1, :])):

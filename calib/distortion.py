@@ -136,7 +136,9 @@ def distort_by_coefficients(normalised: ArrayLike, coefficients: ArrayLike, mode
     columns |= {2: (2 * x * y, u + 2 * y * y), 3: (u + 2 * x * x, 2 * x * y)}
     columns |= {8: (u, nothing), 9: (u**2, nothing), 10: (nothing, u), 11: (nothing, u**2)}
     wanted = np.shape(coefficients)[-1]
-    both = [np.stack([np.stack([nothing + columns[order][axis] for order in range(wanted)], -1)], -2) for axis in (0, 1)]
+    both = [
+        np.stack([np.stack([nothing + columns[order][axis] for order in range(wanted)], -1)], -2) for axis in (0, 1)
+    ]
     return np.asarray(np.concatenate(both, -2))
 
 

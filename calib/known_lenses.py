@@ -106,4 +106,6 @@ def _fitted_prior(fit: LensFit) -> tuple[Floats, Floats]:
     mean, information = lens_numbers(fit.lens), np.zeros((LENS, LENS))
     known = np.flatnonzero(np.diagonal(fit.covariance) > 0)
     information[np.ix_(known, known)] = np.linalg.pinv(fit.covariance[np.ix_(known, known)], hermitian=True)
+    others = np.setdiff1d(np.arange(LENS), known)
+    information[others, others] = np.diagonal(common_sense(fit.lens)[1])[others]
     return mean, information

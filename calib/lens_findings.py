@@ -34,9 +34,9 @@ def focal_findings(view: str, unsure: float, poses: Floats) -> list[Finding]:
     """What to say of a focal length whose standard deviation is `unsure` of itself, from boards at poses (T, 4, 4)."""
     if unsure <= _UNSURE:
         return []
-    severity: Severity = "refuse" if unsure > _UNKNOWN else "limit"
     tilt = float(np.percentile(tilts_deg(poses), 90)) if len(poses) else 0.0
-    if tilt < _TILT_DEG:
+    severity: Severity = "refuse" if unsure > _UNKNOWN or tilt < _TILT_DEG else "limit"
+    if tilt < _TILT_DEG:  # a small error of the print would be a large one of the lens
         what = (
             f"the board nearly always faces the camera (tilted by {tilt:.0f} degrees at most), so its focal length "
             "and its distance cannot be told apart"

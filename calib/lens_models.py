@@ -17,6 +17,7 @@ NAMES: dict[Model, tuple[str, ...]] = {
 }
 _SQUARE = 0.002  # standard deviation of fx / fy: pixels of cameras are square
 _CENTRE = 0.03  # of the larger side: how far off its middle a picture's principal point is
+_FOCAL = 0.9  # of the larger side, give or take all of it: what cameras have if pictures tell nothing
 _TANGENTIAL = 0.01
 _RADIAL = 0.4  # coefficients of ordinary lenses are within that
 
@@ -70,8 +71,7 @@ def common_sense(lens: Lens) -> tuple[Floats, Floats]:
     if lens.model != "fisheye":
         sigma[[6, 7, *range(12, LENS)]] = _TANGENTIAL
     information = np.diag(1 / sigma**2)
-    focal = float(np.sqrt(mean[0] * mean[1]))
-    pull = 1 / (_SQUARE * focal) ** 2
-    mean[:2] = focal
-    information[:2, :2] += pull * np.array([[1, -1], [-1, 1]])
+    pull = 1 / (_SQUARE * float(np.sqrt(mean[0] * mean[1]))) ** 2
+    mean[:2] = _FOCAL * max(lens.size)
+    information[:2, :2] += pull * np.array([[1, -1], [-1, 1]]) + np.eye(2) / max(lens.size) ** 2
     return mean, information

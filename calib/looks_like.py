@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from calib.board_kinds import DICTIONARIES, AprilGrid, Board, BoardSet, Charuco, Chessboard, Single, Tags
 from calib.detectors.charuco import marker_corners
-from calib.detectors.markers import Markers, grey_of
+from calib.detectors.markers import Markers, grey_of, on_edges
 from calib.distortion import Floats
 from calib.errors import CalibrationError
 
@@ -72,27 +72,41 @@ class _Layout:
     part: float
 
 
+@dataclass(frozen=True, eq=False)
+class _Guess:
+    """Markers of a family of dictionaries: how they lie, and the ids that are seen often."""
+
+    family: str
+    layout: _Layout | None
+    ids: list[int]
+
+
 def _by_markers(greys: Sequence[NDArray[np.uint8]], board: Board) -> Single | None:
-    """The board that most markers of any dictionary agree on; seen from behind only where nothing else is."""
-    for pictures in (greys, [np.ascontiguousarray(grey[:, ::-1]) for grey in greys]):
-        best: tuple[int, str, _Layout | None, list[int]] | None = None
-        for family, border in ((name, border) for name in _FAMILIES for border in (1, 2)):
-            if border == 2 and "APRILTAG" not in family:
-                continue
-            seen = [markers for markers in (_read(grey, family, border) for grey in pictures) if len(markers.ids)]
-            if not seen:
-                continue
-            largest = int(max(markers.ids.max() for markers in seen))
-            found = [one for one in (_layout(markers, largest) for markers in seen) if one is not None]
-            layout = max(found, key=lambda one: one.agree, default=None)
-            ids = [int(one) for one in np.unique(np.concatenate([markers.ids for markers in seen]))]
-            often = [one for one in ids if 2 * sum(one in markers.ids for markers in seen) >= len(greys)]
-            score = 10 * layout.agree if layout is not None else len(often)
-            if score > (best[0] if best is not None else 0):
-                best = score, family, layout, often
-        if best is not None:
-            return _board_of(best[1], best[2], best[3], board)
-    return None
+    """The board that most markers of any dictionary agree on; seen from behind only where none is seen so."""
+    best = _most_agreed(greys)
+    if best is None or best.layout is None:
+        behind = _most_agreed([np.ascontiguousarray(grey[:, ::-1]) for grey in greys])
+        best = behind if behind is not None and behind.layout is not None else best
+    return None if best is None else _board_of(best, board)
+
+
+def _most_agreed(greys: Sequence[NDArray[np.uint8]]) -> _Guess | None:
+    best, score = None, 0
+    for family, border in ((name, border) for name in _FAMILIES for border in (1, 2)):
+        if border == 2 and "APRILTAG" not in family:
+            continue
+        seen = [markers for markers in (_read(grey, family, border) for grey in greys) if len(markers.ids)]
+        if not seen:
+            continue
+        largest = int(max(markers.ids.max() for markers in seen))
+        layouts = [one for one in (_layout(markers, largest) for markers in seen) if one is not None]
+        layout = max(layouts, key=lambda one: one.agree, default=None)
+        ids = [int(one) for one in np.unique(np.concatenate([markers.ids for markers in seen]))]
+        often = [one for one in ids if 2 * sum(one in markers.ids for markers in seen) >= len(greys)]
+        worth = 10 * layout.agree if layout is not None else len(often)
+        if worth > score:
+            best, score = _Guess(family, layout, often), worth
+    return best
 
 
 def _read(grey: NDArray[np.uint8], family: str, border: int) -> Markers:
@@ -106,7 +120,8 @@ def _read(grey: NDArray[np.uint8], family: str, border: int) -> Markers:
     detector = aruco.ArucoDetector(aruco.getPredefinedDictionary(getattr(aruco, family)), parameters)
     quads, ids, _ = detector.detectMarkers(grey)
     known = np.zeros(0, np.intp) if ids is None else np.asarray(ids, np.intp).ravel()
-    return Markers(known, np.asarray(quads, np.float64).reshape(-1, 4, 2)[: len(known)], np.zeros(len(known), bool))
+    xy = np.asarray(quads, np.float64).reshape(-1, 4, 2)[: len(known)]
+    return Markers(known, on_edges(grey, xy, DICTIONARIES[family][0] + 2 * border), np.zeros(len(known), bool))
 
 
 def _layout(markers: Markers, largest: int) -> _Layout | None:
@@ -168,8 +183,9 @@ def _part(xy: Floats, places: Floats) -> tuple[int, float]:
     return best
 
 
-def _board_of(family: str, layout: _Layout | None, ids: list[int], board: Board) -> Single | None:
+def _board_of(guess: _Guess, board: Board) -> Single | None:
     """The board of a layout with the lengths of the one described."""
+    family, layout, ids = guess.family, guess.layout, guess.ids
     given = board.boards[0] if isinstance(board, BoardSet) else board
     tag = given.tag_m if isinstance(given, Tags | AprilGrid) else given.square_m
     if layout is None:
@@ -213,7 +229,8 @@ def _as_chessboard(greys: Sequence[NDArray[np.uint8]], board: Board) -> Chessboa
         found, _, meta = cv2.findChessboardCornersSBWithMeta(grey, (3, 3), flags)
         if found and meta is not None:
             rows, columns = np.asarray(meta).shape[:2]
-            sizes.append((max(rows, columns), min(rows, columns)))
+            if rows * columns > 9:  # three by three is soon found in anything
+                sizes.append((max(rows, columns), min(rows, columns)))
     if not sizes:
         return None
     columns, rows = max(set(sizes), key=lambda size: (sizes.count(size), size))

@@ -42,10 +42,16 @@ def refined(problem: Problem) -> tuple[Solution, list[Refusal], list[Finding]]:
 
 
 def _unexplained(solution: Solution, wanted: Bools, noise: Floats) -> tuple[Bools, Bools]:
-    """Sightings (C, T, N) farther off than noise explains, and views' moments (C, T) of which most are."""
-    distance = np.linalg.norm(solution.residual, axis=-1)
+    """Sightings (C, T, N) farther off than noise explains, and views' moments (C, T) of which most are.
+
+    Of a moment only the worst view is strange, and no sighting of the others far: it has drawn the target away from
+    where they see it. They are judged in the next round, without it.
+    """
+    times = np.linalg.norm(solution.residual, axis=-1) / (solution.problem.observations.sigma * noise[:, None, None])
     with np.errstate(invalid="ignore"):
-        far = distance > _OUTLIER * solution.problem.observations.sigma * noise[:, None, None]
-    known = np.isfinite(distance)
-    strange = (far & wanted & known).sum(-1) > _FALSE * np.maximum(wanted.sum(-1), 1)
-    return np.asarray(far & known), np.asarray(strange)
+        far = np.asarray((times > _OUTLIER) & wanted)
+    strange = np.asarray(far.sum(-1) > _FALSE * np.maximum(wanted.sum(-1), 1))
+    usual = np.where(strange, np.nansum(np.where(wanted, times, 0), -1) / np.maximum(wanted.sum(-1), 1), -1.0)
+    strange = np.asarray(strange & (usual >= usual.max(0)))
+    clouded = np.asarray(strange.any(0))[None, :, None]
+    return np.asarray(far & ~clouded), strange

@@ -23,7 +23,12 @@ def judged(
 ) -> tuple[Verdict, str, str, tuple[Finding, ...]]:
     """Verdict, reason, next action, and what was found on the way."""
     distance = _distance(rig, accuracy)
-    more = [*_about_units(rig, distance), *_about_misfits(rig, solution), *_about_noise(solution, accuracy)]
+    more = [
+        *_about_units(rig, distance),
+        *_about_misfits(rig, solution),
+        *_about_noise(solution, accuracy),
+        *_about_scenes(solution),
+    ]
     every = [*findings, *more]
     error = np.nanmax([accuracy.predicted_rms_m, accuracy.halves_rms_m, 0.0])
     worst = [finding for finding in every if finding.severity == "refuse"]
@@ -84,6 +89,15 @@ def _about_misfits(rig: Rig, solution: Solution) -> list[Finding]:
         todo = "look whether its pictures are of the same moments, are mirrored, or are of another lens"
         findings.append(Finding("refuse", rig[int(bad)].name, what, todo))
     return findings
+
+
+def _about_scenes(solution: Solution) -> list[Finding]:
+    """Measured points are few, and all of them make the rig: nothing is left to judge it by."""
+    target = solution.problem.observations.target
+    if not target.still:
+        return []
+    what = f"all {len(target)} measured points make the rig, so nothing but their own fit says how good it is"
+    return [Finding("limit", "the rig", what, "film a board or people too, and run mvcap rig check on it")]
 
 
 def _about_noise(solution: Solution, accuracy: Accuracy) -> list[Finding]:

@@ -10,7 +10,6 @@ from calib import Camera, Rig, fit_to_images, load_rig, match_views, save_rig
 from calib.boards import Board, board_from
 from calib.calibration import Calibration, Finding
 from calib.observations import Observations
-from mvcap.calibration_doubts import with_doubts
 from mvcap.calibration_footage import Material, find, find_lens_photos
 from mvcap.errors import InputError
 from mvcap.progress import Progress, silent
@@ -136,10 +135,9 @@ def _solved(
     from calib.calibrate import calibrate as solve
 
     progress("solve", 0, 1)
-    lenses = None if old is None else {camera.name: camera.lens for camera in old}
-    made = solve(seen, lenses=lenses, fix_lenses=fix_lenses, lens_observations=photos)
+    made = solve(seen, rig=old, fix_lenses=fix_lenses, lens_observations=photos)
     progress("solve", 1, 1)
-    return with_doubts(made, seen, old)
+    return made
 
 
 def place_of(source: str | Path | Session, out: str | Path | None = None, force: bool = False) -> Place:

@@ -105,7 +105,7 @@ class Reader:
         if rows is None or not len(rows):
             return Markers(np.zeros(0, np.intp), np.zeros((0, 4, 2)), np.zeros(0, bool))
         index, xy = np.asarray(rows).ravel(), np.asarray(quads, np.float64).reshape(-1, 4, 2)
-        xy = _on_edges(image, xy, DICTIONARIES[self.dictionary][0] + 2 * self.border)
+        xy = on_edges(image, xy, DICTIONARIES[self.dictionary][0] + 2 * self.border)
         mirrored = index >= len(self.ids)
         xy = np.where(mirrored[:, None, None], xy[:, _TURNED], xy)
         return Markers(np.asarray(self.ids, np.intp)[index % len(self.ids)], xy, mirrored)
@@ -125,7 +125,7 @@ def _correctable(bits: NDArray[Any]) -> int:
     return min((least - 1) // 2, flat.shape[1] // 8)
 
 
-def _on_edges(image: NDArray[np.uint8], quads: Floats, bits: int) -> Floats:
+def on_edges(image: NDArray[np.uint8], quads: Floats, bits: int) -> Floats:
     """Quads (M, 4, 2) px whose sides are moved outwards to the next edge of the picture.
 
     OpenCV's threshold is local: of a large marker it may return the inner rim of the border, half a window inside.

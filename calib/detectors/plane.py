@@ -120,18 +120,18 @@ def corners_in_plane(xy: Floats, places: Floats, tolerance: float, least: int = 
     """
     import cv2
 
-    none = np.zeros(len(places), bool)
+    none: Bools = np.zeros(len(places), bool)
     if len(places) < least:
         return none
     side = float(np.linalg.norm(np.diff(xy, axis=1), axis=-1).mean())
     cv2.setRNGSeed(0)
-    homography, inlier = cv2.findHomography(
+    _, inlier = cv2.findHomography(
         places.reshape(-1, 2), xy.reshape(-1, 2), cv2.RANSAC, max(2.0, tolerance * side), maxIters=200
     )
-    if homography is None:
+    if inlier is None or not inlier.any():
         return none
-    good = inlier.reshape(-1, 4).sum(1) >= 3
-    return np.asarray(good if good.sum() >= least else none)
+    good = np.asarray(inlier).reshape(-1, 4).sum(1) >= 3
+    return good if good.sum() >= least else none
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +183,8 @@ def _fitted(
     """Corners fitted from where the map expects them, which of them are such, and the print's polarity."""
     expected, axes = way.pixels(points), way.axes(points, 0.2 * side_m)
     height, width = image.shape
-    inside = (expected >= _RIM_PX).all(-1) & (expected <= np.array([width, height]) - 1 - _RIM_PX).all(-1)
+    inside: Bools = np.all(expected >= _RIM_PX, axis=-1)
+    inside &= (expected <= np.array([width, height]) - 1 - _RIM_PX).all(-1)
     fitted = corners.fit(image, np.where(inside[:, None], expected, np.nan), axes, around)
     side = side_m * np.linalg.norm(axes, axis=1).min(-1)
     signed = fitted.contrast * around.sign
@@ -219,6 +220,7 @@ def _on_map(
     points: Floats, fitted: Corners, good: Bools, side_m: float, shape: tuple[int, ...], near: PlaneMap
 ) -> Bools:
     """Good corners that also lie where the others say; the map is fitted again without the worst."""
+    bad: Bools = np.zeros_like(good)
     for _ in range(3):
         if good.sum() <= LEAST:
             return good
@@ -237,4 +239,4 @@ def _on_map(
             return good
         # The worst may have pulled others off: only those near its size go now.
         good = good & ~(bad & (off / side > 0.5 * np.nanmax(np.where(bad, off / side, 0))))
-    return good & ~bad
+    return np.asarray(good & ~bad)

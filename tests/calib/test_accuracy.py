@@ -26,10 +26,6 @@ from calib.lens_models import PINHOLE, common_sense
 
 AXES = [np.linspace(-0.7, 0.7, 5) for _ in range(3)]
 GRID = np.stack(np.meshgrid(*AXES, indexing="ij"), -1).reshape(-1, 3) + np.array([0, 0, 1.1])
-    0,
-    0,
-    1.1,
-]
 
 
 def columns_of(rig):

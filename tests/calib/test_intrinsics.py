@@ -218,13 +218,13 @@ def test_the_model_of_a_lens_is_that_of_its_coefficients():
 
 
 @pytest.mark.parametrize("true", [ONE, WIDE, FISH], ids=["pinhole", "rational", "fisheye"])
-def test_common_sense_knows_square_pixels_and_a_centre_but_no_focal_length(true):
+def test_common_sense_knows_square_pixels_and_a_centre_and_hardly_a_focal_length(true):
     mean, information = common_sense(true)
     assert mean.shape == (LENS,)
     assert np.linalg.eigvalsh(information).min() >= -1e-9
     both = np.zeros(LENS)
     both[:2] = 1.0
-    assert both @ information @ both == pytest.approx(0, abs=1e-9)
+    assert both @ information @ both <= 2.001 / max(true.size) ** 2  # known to the width of the picture, no better
     apart = np.array([1.0, -1.0, *[0.0] * 14])
     assert apart @ information @ apart > 0.1
 

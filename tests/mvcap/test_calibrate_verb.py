@@ -16,9 +16,9 @@ from synthetic_take import make_session, recordings, save_rig
 import mvcap
 from calib import Rig, load_rig
 from calib.boards import board_from
+from calib.doubts import with_doubts
 from calib.observe import looks_like
 from mvcap import calibration_sightings, cli
-from mvcap.calibration_doubts import with_doubts
 from mvcap.scene_points import read_scene_points
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.session import Session

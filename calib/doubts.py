@@ -8,10 +8,10 @@ from itertools import combinations
 
 import numpy as np
 
-from calib import Rig
 from calib.calibration import Calibration, Finding, Verdict
 from calib.distortion import Floats
 from calib.observations import Observations
+from calib.rig import Rig
 
 _LEAST_POINTS = 4
 _FITTING = 0.8  # share of the sightings at common moments that fit, where there is one rig and it stands still
@@ -24,7 +24,7 @@ def with_doubts(made: Calibration, seen: Observations, old: Rig | None) -> Calib
 
     seen: what it was made from; old: an earlier rig of some of the cameras, if any.
     """
-    doubts = [*_of_one_left(made), *_of_several_rigs(made, seen)]
+    doubts = [*_of_one_left(made), *(() if seen.target.free else _of_several_rigs(made, seen))]
     doubts += _of_another_size(made.rig, old) if old is not None else ()
     made = replace(made, findings=(*made.findings, *doubts))
     bad = next((doubt for doubt in doubts if doubt.severity == "refuse"), None)
@@ -53,6 +53,7 @@ def _of_several_rigs(made: Calibration, seen: Observations) -> Iterator[Finding]
     sees = (seen.seen.sum(2) >= _LEAST_POINTS)[np.ix_(views, moments)]
     sees &= sees.sum(0) >= 2
     fits = sees & (made.used.sum(2) >= _LEAST_POINTS)
+    fits &= fits.sum(0) >= 2  # one view alone at a moment agrees with nobody
     if not sees.any() or fits.sum() >= _FITTING * sees.sum():
         return
     lost = np.flatnonzero((sees & ~fits).any(0))
