@@ -303,10 +303,12 @@ def _solution(setup: _Setup, state: State, normal: _Normal, iterations: int, con
         _, across, _ = _eliminate(normal, 0.0)
         S -= across.T @ across
     full = np.full((*problem.observations.sigma.shape, 2), np.nan)
+    fitted = np.zeros(problem.observations.sigma.shape, bool)
     world = state.world_points(setup.piece)
     seen = problem.observations
     for view in range(len(seen.views)):
         row = setup.rows[view]
+        fitted[view, row.moment, row.point] = True
         moment, point = np.nonzero(seen.seen[view])
         xy, ones = seen.xy[view, moment, point], np.ones(len(moment))
         every = replace(row, moment=moment, point=point, xy=xy, over=ones, block=moment, along=None)
@@ -324,6 +326,7 @@ def _solution(setup: _Setup, state: State, normal: _Normal, iterations: int, con
         state.free,
         state.offset_s,
         full,
+        fitted,
         layout.columns,
         layout.free,
         S,

@@ -51,9 +51,10 @@ class Problem:
 class Solution:
     """The best fit: the problem's shapes; columns[c] are a camera's places among the D unknowns, free[c] their kind.
 
-    free[c]: indices among rotation (3), translation (3), fx fy cx cy, 12 coefficients, offset. information (D, D)
-    after the moving blocks are eliminated, priors included; scores (T, D): each moment's pull, whose scatter says what
-    the moments really tell. cost: half the sum of squared sigmas, robust, priors included.
+    fitted (C, T, N): sightings that took part. free[c]: indices among rotation (3), translation (3), fx fy cx cy, 12
+    coefficients, offset. information (D, D) after the moving blocks are eliminated, priors included; scores (T, D):
+    each moment's pull, whose scatter says what the moments really tell. cost: half the sum of squared sigmas, robust,
+    priors included.
     """
 
     problem: Problem
@@ -65,6 +66,7 @@ class Solution:
     free_points: Floats | None
     offset_s: Floats
     residual: Floats
+    fitted: Bools
     columns: tuple[slice, ...]
     free: tuple[NDArray[np.intp], ...]
     information: Floats

@@ -19,6 +19,7 @@ _LEAST_MOVING = 20  # moments with neighbours in time, below which clocks are no
 _GAP_S = 0.5
 _JITTERS_S = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032)
 _TURNS = 3
+_FAR_STEPS = 0.5  # of the time from one moment to the next: an offset beyond is allowed for only roughly
 _FAR = 3.0  # standard deviations, beyond which a picture's lateness is something else
 _TELLING = 20.0  # nats by which a jitter has to explain the pictures' times better than none
 
@@ -47,13 +48,15 @@ def with_clocks(solution: Solution) -> tuple[Solution, list[Finding]]:
         return solution, []
     free = np.ones(len(views), bool)
     free[0] = False
-    trial, jitter_s = solution, _JITTERS_S[-2]
+    loose = problem.free_points is not None  # of such points a picture's lateness cannot be told from their places
+    trial, jitter_s = solution, 0.0 if loose else _JITTERS_S[-2]
     for _ in range(_TURNS):
         noisy = replace(continued(trial), offsets_free=free, jitter_s=jitter_s, noise=noise_of(trial))
         trial = bundle.adjust(noisy, iterations=15, tolerance=1e-5)
         if not np.isfinite(trial.cost):
             return solution, []
-        jitter_s = _jitter(*bundle.lateness(replace(continued(trial), jitter_s=max(jitter_s, _JITTERS_S[0]))))
+        if not loose:
+            jitter_s = _jitter(*bundle.lateness(replace(continued(trial), jitter_s=max(jitter_s, _JITTERS_S[0]))))
     spread = np.sqrt(np.maximum(np.diagonal(trusted_covariance(trial)), 0))
     unsure = np.array([spread[at.stop - 1] if free[view] else 0.0 for view, at in enumerate(trial.columns)])
     sure = np.abs(trial.offset_s) > _SURE * np.maximum(unsure, 1e-5)
@@ -63,7 +66,7 @@ def with_clocks(solution: Solution) -> tuple[Solution, list[Finding]]:
     if not sure.any():
         settled = replace(settled, offsets_free=None, offset_s=None)
     return bundle.adjust(settled, tolerance=1e-4), [
-        *_about_offsets(views, trial.offset_s, unsure if sure.any() else np.full(len(views), np.inf)),
+        *_about_offsets(views, trial.offset_s, unsure if sure.any() else np.full(len(views), np.inf), step),
         *_about_jitter(jitter_s),
     ]
 
@@ -86,7 +89,7 @@ def _jitter(late: Floats, doubt: Floats) -> float:
     return float(_JITTERS_S[best - 1]) if best and told[best] - told[0] > _TELLING else 0.0
 
 
-def _about_offsets(views: tuple[str, ...], offset_s: Floats, unsure: Floats) -> list[Finding]:
+def _about_offsets(views: tuple[str, ...], offset_s: Floats, unsure: Floats, step: Floats) -> list[Finding]:
     middle, findings = float(np.median(offset_s)), []
     for name, offset, doubt in zip(views, offset_s - middle, unsure, strict=True):
         if abs(offset) > _SURE * max(doubt, float(unsure.max())):
@@ -96,7 +99,8 @@ def _about_offsets(views: tuple[str, ...], offset_s: Floats, unsure: Floats) -> 
                 "that is allowed for here"
             )
             todo = "start the cameras in step, or shift its time by as much before reconstructing"
-            findings.append(Finding("note", name, what, todo))
+            far = abs(offset) > _FAR_STEPS * float(np.median(step[step > 0]))
+            findings.append(Finding("limit" if far else "note", name, what, todo))
     return findings
 
 

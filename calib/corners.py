@@ -20,7 +20,7 @@ from calib.distortion import Bools, Floats
 _RADIUS_PX = (9, 18)  # of a window: over longer ways lenses bend edges
 _RADIUS_BLURS = 7.0  # of a window: blurred edges need more of their length
 _MARGIN = (0.4, 1.8)  # px, and of the blur, to what is no longer plain
-_TIP = (0.5, 2.0)  # px, and of the blur: what is left out at the tip of a tag's corner
+_TIP = (0.5, 2.0, 1.5)  # px and blurs that are left out at the tip of a tag's corner, blurs at a crossing
 _LEAST_PX = 1.2  # of a window
 _BLUR = (0.35, 6.0)  # px, standard deviation of an edge's blur that is believed
 _CHUNK = 48  # corners whose windows fit the processor's cache
@@ -100,7 +100,7 @@ def _offsets(radius: int) -> NDArray[np.intp]:
 
 
 class _Window(NamedTuple):
-    """Pixels at (N, P, 2) within a radius, their grey values (N, P), and 1 where they count (N, P; `counts`), else 0."""
+    """Pixels at (N, P, 2) within a radius, their grey values (N, P), and counts (N, P), 1 for those that are used."""
 
     at: Floats
     grey: Floats
@@ -127,8 +127,8 @@ def _window(
     near = (np.abs(away) <= limit).all(-1)
     quadrant = np.take_along_axis(plain, upper[..., 0].astype(np.intp) * 2 + upper[..., 1], axis=1)
     clear = np.abs(away).min(-1) <= quadrant
-    # At the very tip of a tag's corner two blurred steps are no product unless they are square to each other.
-    tip = np.where(around.tag, _TIP[0] + _TIP[1] * blur, 0.0)[:, None]
+    # At the very tip two blurred steps are no product unless they are square to each other.
+    tip = (np.where(around.tag, _TIP[0], 0.0) + np.where(around.tag, _TIP[1], _TIP[2]) * blur)[:, None]
     clear &= (np.abs(at - xy[:, None]) ** 2).sum(-1) >= tip**2
     count = (inside & near & clear & good[:, None]).astype(np.float64)
     return _Window(at.astype(np.float64), grey, count, radius)

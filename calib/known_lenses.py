@@ -50,13 +50,12 @@ def with_lenses(
             priors.append(_given_prior(lens))
         else:
             _same_size(view, pictures.sizes[pictures.views.index(view)], size)
-            try:
-                fit = fit_lens(pictures, view, models=models)
-            except CalibrationError as fault:
-                findings.append(Finding("limit", view, "it is left out, its lens cannot be told", str(fault)))
+            fit, fault = _fitted(view, [pictures, observations] if photos else [observations], models)
+            if fit is None:
+                findings.append(Finding("limit", view, "it is left out, its lens cannot be told", fault))
                 continue
             lens = fit.lens
-            priors.append(_fitted_prior(fit) if photos else common_sense(lens))
+            priors.append(_fitted_prior(fit) if photos and not fault else common_sense(lens))
             findings += fit.findings
         views.append(view)
         lenses.append(lens)
@@ -91,6 +90,19 @@ def _free(lens: Lens, fit: LensFit | None, fixed: bool) -> Bools:
     model = model_of(lens) if fit is None else LensModel(lens.model, fit.free[4:])
     # Together the cameras tell more of their lenses than each alone, and what they cannot tell the priors do.
     return model.mask() | (_RIG_LENS.mask() if model.model == "pinhole" else model.mask())
+
+
+def _fitted(
+    view: str, tables: Sequence[Observations], models: Sequence[LensModel] | None
+) -> tuple[LensFit | None, str]:
+    """The lens by the first pictures that tell it, and why those before did not."""
+    fault = ""
+    for table in tables:
+        try:
+            return fit_lens(table, view, models=models), fault
+        except CalibrationError as error:
+            fault = fault or str(error)
+    return None, fault
 
 
 def _given_prior(lens: Lens) -> tuple[Floats, Floats]:

@@ -14,7 +14,7 @@ from calib.distortion import Bools, Floats
 from calib.observations import Refusal
 
 _OUTLIER = 4.5  # sigmas of a sighting's distance: one of 25 000 good ones is as far
-_ROUNDS = 4
+_ROUNDS = 6
 _FALSE = 0.5  # of a view's points at a moment: if more are outliers the whole sighting is false
 
 
@@ -25,9 +25,8 @@ def refined(problem: Problem) -> tuple[Solution, list[Refusal], list[Finding]]:
     false = np.zeros(problem.used.shape[:2], bool)
     for turn in range(_ROUNDS):
         noise = noise_of(solution)
-        far, strange = _unexplained(solution, problem.used, noise)
-        false |= strange
-        used = problem.used & ~(far | strange[..., None])
+        far, false = _unexplained(solution, problem.used, false, noise)
+        used = problem.used & ~(far | false[..., None])
         final = turn == _ROUNDS - 1 or (turn > 0 and np.array_equal(used, solution.problem.used))
         again = replace(continued(solution), used=used, noise=noise)
         solution = bundle.adjust(again, tolerance=1e-8 if final else 1e-5)
@@ -36,22 +35,25 @@ def refined(problem: Problem) -> tuple[Solution, list[Refusal], list[Finding]]:
     seen = problem.observations
     refused = [
         Refusal(seen.views[view], seen.moments[moment], "the other cameras see the target elsewhere")
-        for view, moment in zip(*np.nonzero(false & ~solution.problem.used.any(-1)), strict=True)
+        for view, moment in zip(*np.nonzero(false), strict=True)
     ]
-    return solution, refused, findings
+    return replace(solution, problem=replace(solution.problem, used=solution.fitted)), refused, findings
 
 
-def _unexplained(solution: Solution, wanted: Bools, noise: Floats) -> tuple[Bools, Bools]:
+def _unexplained(solution: Solution, wanted: Bools, false: Bools, noise: Floats) -> tuple[Bools, Bools]:
     """Sightings (C, T, N) farther off than noise explains, and views' moments (C, T) of which most are.
 
-    Of a moment only the worst view is strange, and no sighting of the others far: it has drawn the target away from
-    where they see it. They are judged in the next round, without it.
+    Of a moment only the worst view becomes false in one round, and no sighting of the others far: it has drawn the
+    target away from where they see it. They are judged in the next round, without it. false (C, T) are those of the
+    rounds before, which count again where they fit now.
     """
     times = np.linalg.norm(solution.residual, axis=-1) / (solution.problem.observations.sigma * noise[:, None, None])
     with np.errstate(invalid="ignore"):
         far = np.asarray((times > _OUTLIER) & wanted)
-    strange = np.asarray(far.sum(-1) > _FALSE * np.maximum(wanted.sum(-1), 1))
-    usual = np.where(strange, np.nansum(np.where(wanted, times, 0), -1) / np.maximum(wanted.sum(-1), 1), -1.0)
-    strange = np.asarray(strange & (usual >= usual.max(0)))
-    clouded = np.asarray(strange.any(0))[None, :, None]
-    return np.asarray(far & ~clouded), strange
+    count = np.maximum(wanted.sum(-1), 1)
+    mostly = np.asarray(far.sum(-1) > _FALSE * count)
+    new = np.asarray(mostly & ~false)
+    usual = np.where(new, np.nansum(np.where(wanted, times, 0), -1) / count, -1.0)
+    new = np.asarray(new & (usual >= usual.max(0)))
+    clouded = np.asarray(new.any(0))[None, :, None]
+    return np.asarray(far & ~clouded), np.asarray((false & mostly) | new)
