@@ -12,7 +12,7 @@ from calib import corners
 from calib.corners import Corners, Surroundings
 from calib.distortion import Bools, Floats
 
-LEAST = 4  # corners that make a sighting
+_LEAST = 6  # corners that make a sighting, or all of a tag: fewer could be anything
 _BENDS = np.array([-0.8, -0.5, -0.3, -0.18, -0.1, -0.05, -0.02, 0.0, 0.03, 0.08, 0.16])  # at half the diagonal
 _BEND_FROM = 12  # points from which on a bend can be told
 _OFF = 0.2  # of a square's side that a corner may lie off the map: boards are not quite flat
@@ -23,6 +23,7 @@ _WEAK = 0.3  # of the usual contrast of the board, below which a corner is cover
 _WORST = 6.0  # times the usual unexplained part of the variance
 _MOVED = 0.3  # of a side from where the map expects a corner
 _ROUGH_PX = 0.25  # of expected error, that no corner is dropped for
+_VAGUE, _VAGUE_PX = 0.07, 1.0  # of a side, and of a crossing px, of expected error that tells nothing any more
 _RIM_PX = 2.5
 _FLOOR_PX = 0.005  # no corner is better: bent edges, uneven light, a lens that is not sharp alike everywhere
 _SWOLLEN = 0.04  # px a px of blur: white spreads over black, which shifts a tag's corner but no crossing
@@ -156,20 +157,21 @@ def corners_on(
     of what else repeats: the measure of what is near.
     """
     nothing = Found(np.full((len(points), 2), np.nan), np.full(len(points), np.nan))
+    least = min(_LEAST, len(points))
     way = plane_map(known, known_xy, image.shape)
     if way is None:
         return replace(nothing, reason="what looks like the board does not lie in a plane")
     fitted, good, polarity = _fitted(image, points, around, side_m, way)
-    if good.sum() >= LEAST:
-        finer = plane_map(points[good], fitted.xy[good], image.shape, way) if good.sum() >= 2 * LEAST else None
+    if good.sum() >= least:
+        finer = plane_map(points[good], fitted.xy[good], image.shape, way) if good.sum() >= 8 else None
         if finer is not None and not good.all():
             again, more, polarity = _fitted(image, points, around, side_m, finer)
             take = more & ~good
             fitted = _mixed(fitted, again, take)
             good = good | take
     good = _on_map(points, fitted, good, side_m, image.shape, way)
-    if good.sum() < LEAST:
-        return replace(nothing, reason=f"only {int(good.sum())} corners are sharp and uncovered; {LEAST} are needed")
+    if good.sum() < least:
+        return replace(nothing, reason=f"only {int(good.sum())} corners are sharp and uncovered; {least} are needed")
     blur = fitted.blur.max(-1)
     moving = _OVER_BLUR * np.maximum(blur - 1.0, 0)
     swollen = np.where(around.tag, _SWOLLEN * blur, 0.0)
@@ -188,9 +190,10 @@ def _fitted(
     fitted = corners.fit(image, np.where(inside[:, None], expected, np.nan), axes, around)
     side = side_m * np.linalg.norm(axes, axis=1).min(-1)
     signed = fitted.contrast * around.sign
+    vague = np.where(around.tag, _VAGUE * side, np.minimum(_VAGUE * side, _VAGUE_PX))
     with np.errstate(all="ignore"):
         moved = np.linalg.norm(fitted.xy - expected, axis=-1)
-        good = (fitted.match > _MATCH) & (moved < _MOVED * side + 0.5) & (fitted.sigma < 0.1 * side)
+        good = (fitted.match > _MATCH) & (moved < _MOVED * side + 0.5) & (fitted.sigma < vague)
     if not good.any():
         return fitted, good, 1
     polarity = 1 if np.median(np.sign(signed[good])) >= 0 else -1
@@ -222,7 +225,7 @@ def _on_map(
     """Good corners that also lie where the others say; the map is fitted again without the worst."""
     bad: Bools = np.zeros_like(good)
     for _ in range(3):
-        if good.sum() <= LEAST:
+        if good.sum() <= 4:  # any four points lie on a map
             return good
         way = plane_map(points[good], fitted.xy[good], shape, near)
         if way is None:
