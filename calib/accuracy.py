@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from calib import bundle, geometry
-from calib.bundle_equations import CAMERA, LENS, Layout, Rows, State, lens_numbers, linearise
-from calib.bundle_problem import Problem, Solution
+from calib.bundle.equations import CAMERA, LENS, Layout, Rows, State, lens_numbers, linearise
+from calib.bundle.problem import Problem, Solution
 from calib.calibration import POSE, Accuracy
 from calib.camera import Camera
 from calib.distortion import Bools, Floats

@@ -9,7 +9,7 @@ import numpy as np
 
 from calib import geometry
 from calib.accuracy import judge, rig_of, seen_points, trusted_covariance
-from calib.bundle_problem import Problem, Solution
+from calib.bundle.problem import Problem, Solution
 from calib.calibration import POSE, Calibration, Finding
 from calib.camera import Camera, Lens
 from calib.distortion import Bools, Floats

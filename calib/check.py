@@ -13,9 +13,9 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from calib.camera_events import Event, in_volume, moved
-from calib.camera_evidence import CHANGE, columns
-from calib.camera_search import Search, Trust, search
+from calib.changes.events import Event, in_volume, moved
+from calib.changes.evidence import CHANGE, columns
+from calib.changes.search import Search, Trust, search
 from calib.distortion import Bools, Floats
 from calib.errors import CalibrationError
 from calib.observations import Observations

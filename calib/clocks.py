@@ -9,7 +9,7 @@ import numpy as np
 from calib import bundle
 from calib.accuracy import trusted_covariance
 from calib.bundle import common_time
-from calib.bundle_problem import Problem, Solution
+from calib.bundle.problem import Problem, Solution
 from calib.calibration import Finding
 from calib.distortion import Floats
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from calib import bundle
 from calib.board_pose import board_poses, homographies
-from calib.bundle_equations import LENS
-from calib.bundle_problem import Problem, Solution
+from calib.bundle.equations import LENS
+from calib.bundle.problem import Problem, Solution
 from calib.calibration import POSE, LensFit, ModelTrial
 from calib.camera import Lens
 from calib.distortion import Bools, Floats

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from calib.bundle_equations import LENS, lens_numbers
+from calib.bundle.equations import LENS, lens_numbers
 from calib.calibration import Finding, LensFit
 from calib.camera import Lens
 from calib.distortion import Bools, Floats

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calib.bundle_equations import LENS, lens_numbers
+from calib.bundle.equations import LENS, lens_numbers
 from calib.camera import Lens
 from calib.distortion import Bools, Floats, Model
 

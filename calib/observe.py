@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from calib.board_kinds import Board, BoardSet, Chessboard, Single, Tags
+from calib.boards.kinds import Board, BoardSet, Chessboard, Single, Tags
 from calib.detectors.aprilgrid import AprilGridDetector
 from calib.detectors.charuco import CharucoDetector
 from calib.detectors.chessboard import ChessboardDetector

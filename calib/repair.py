@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from calib.camera_changes import wandering
-from calib.camera_events import Event, Take, moved, standing
-from calib.camera_evidence import CHANGE, sightings
-from calib.camera_search import Trust
+from calib.changes.events import Event, Take, moved, standing
+from calib.changes.evidence import CHANGE, sightings
+from calib.changes.search import Trust
+from calib.changes.steps import wandering
 from calib.check import Change, Check, given_zero, of_views
 from calib.distortion import Floats
 from calib.errors import CalibrationError

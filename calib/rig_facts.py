@@ -8,7 +8,7 @@ import numpy as np
 from calib.camera import Camera
 from calib.compare import shared_middle
 from calib.geometry import Floats
-from calib.report_plots import BLUE, INK, drawn, new_figure, styled
+from calib.report.plots import BLUE, INK, drawn, new_figure, styled
 from calib.rig import Rig
 
 if TYPE_CHECKING:

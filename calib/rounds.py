@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from calib import bundle
-from calib.bundle_problem import Problem, Solution
+from calib.bundle.problem import Problem, Solution
 from calib.calibration import Finding
 from calib.clocks import continued, noise_of, with_clocks
 from calib.distortion import Bools, Floats

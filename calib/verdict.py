@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from calib.bundle_problem import Solution
+from calib.bundle.problem import Solution
 from calib.calibration import Accuracy, Finding, Verdict
 from calib.rig import Rig
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from calib.board_sheets import ruler_check, write_board
 from calib.boards import Chessboard, board_from
+from calib.boards.sheets import ruler_check, write_board
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class Place:
 
     def write(self, calibration: Calibration) -> None:
         """Write the report, then the rig, and with `force` the session's rig; what was rejected before goes."""
-        from calib.report_page import write_report
+        from calib.report.page import write_report
 
         folder = self.of(calibration)
         write_report(calibration, folder, title=self.folder.resolve().name, force=True)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from calib import Camera, Lens, Rig
 from calib.bundle import adjust
-from calib.bundle_problem import Problem
+from calib.bundle.problem import Problem
 from calib.geometry import invert, pose
 from calib.observations import Observations
 from calib.robust import triangulate_robust

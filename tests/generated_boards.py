@@ -13,8 +13,8 @@ import numpy as np
 from board_footage import Look, footage, pictures  # noqa: F401  what takes are filmed with
 
 from calib import Camera, Lens, Rig
-from calib.board_pictures import drawings
 from calib.boards import board_from
+from calib.boards.pictures import drawings
 from calib.geometry import invert, pose, rotation_from_vector, similarity, transform
 from calib.observations import Observations
 

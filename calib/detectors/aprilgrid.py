@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calib.board_kinds import DICTIONARIES, AprilGrid
-from calib.corners import Surroundings
+from calib.boards.kinds import DICTIONARIES, AprilGrid
+from calib.detectors.corners import Surroundings
 from calib.detectors.markers import Markers
 from calib.detectors.plane import corners_in_plane, corners_on
 from calib.distortion import Floats

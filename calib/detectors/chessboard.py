@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calib.board_kinds import Chessboard
-from calib.corners import Surroundings
+from calib.boards.kinds import Chessboard
+from calib.detectors.corners import Surroundings
 from calib.detectors.plane import corners_on, plane_map
 from calib.distortion import Floats
 from calib.sightings import Sighting, refused

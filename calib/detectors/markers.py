@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calib.board_kinds import DICTIONARIES
+from calib.boards.kinds import DICTIONARIES
 from calib.distortion import Bools, Floats
 from calib.errors import CalibrationError
 from calib.targets import Ints

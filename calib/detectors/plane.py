@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calib import corners
-from calib.corners import Corners, Surroundings
+from calib.detectors import corners
+from calib.detectors.corners import Corners, Surroundings
 from calib.distortion import Bools, Floats
 
 _LEAST = 6  # corners that make a sighting, or all of a tag: fewer could be anything

@@ -8,7 +8,7 @@ from generated_boards import MIDDLE, Take, arc_rig, board_observations, standing
 from calib import Camera, Rig
 from calib.boards import board_from
 from calib.bundle import Problem
-from calib.bundle_equations import LENS, small_motion
+from calib.bundle.equations import LENS, small_motion
 from calib.geometry import pose, rotation_from_vector, transform
 from calib.lens_models import PINHOLE
 from calib.observations import Observations

@@ -19,7 +19,7 @@ from seen_boards import (
 
 from calib import bundle, geometry
 from calib.accuracy import judge, predicted_error, rig_of, seen_points, trusted_covariance, volume
-from calib.bundle_equations import small_motion
+from calib.bundle.equations import small_motion
 from calib.calibrate import calibrate
 from calib.calibration import POSE
 from calib.lens_models import PINHOLE, common_sense

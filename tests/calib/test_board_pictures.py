@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calib.board_files import as_pdf, as_png, as_svg
-from calib.board_pictures import drawings, drawn
-from calib.board_sheets import BAR_MM, PAPERS, ruler_check, sheets
 from calib.boards import BoardSet, board_from
+from calib.boards.files import as_pdf, as_png, as_svg
+from calib.boards.pictures import drawings, drawn
+from calib.boards.sheets import BAR_MM, PAPERS, ruler_check, sheets
 from calib.errors import CalibrationError
 
 SPECS = {

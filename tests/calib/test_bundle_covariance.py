@@ -7,7 +7,7 @@ import pytest
 from seen_boards import SMALL, arc_rig, in_place, problem_of, scattered, sightings, small_problem
 
 from calib import bundle, geometry
-from calib.bundle_equations import LENS, lens_numbers
+from calib.bundle.equations import LENS, lens_numbers
 
 
 def drawn_again(count, noise, spoil=None, **options):

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from seen_boards import arc_rig, scattered, with_lenses
 
 from calib import Lens, geometry
-from calib.bundle_equations import CAMERA, Layout, Rows, State, lens_numbers, linearise, moved, residuals
-from calib.bundle_equations import small_motion as motion
+from calib.bundle.equations import CAMERA, Layout, Rows, State, lens_numbers, linearise, moved, residuals
+from calib.bundle.equations import small_motion as motion
 
 COEFFICIENTS = {
     ("pinhole", 0): [],

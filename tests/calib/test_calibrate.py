@@ -24,7 +24,7 @@ from seen_boards import (
 )
 
 from calib import CalibrationError, geometry
-from calib.bundle_equations import small_motion
+from calib.bundle.equations import small_motion
 from calib.calibrate import calibrate
 from calib.lens_models import FISHEYE, PINHOLE, LensModel
 from calib.targets import Target, free_points, scene_points, wand

@@ -7,7 +7,7 @@ import pytest
 from ring_rigs import look_at
 
 from calib import CalibrationError, Camera, Lens, Rig
-from calib.camera_search import Trust
+from calib.changes.search import Trust
 from calib.check import check
 from calib.geometry import pose, rotation_from_vector, vector_from_rotation
 from calib.observations import Observations

@@ -19,7 +19,7 @@ from seen_boards import (
 )
 
 from calib import geometry
-from calib.bundle_equations import small_motion
+from calib.bundle.equations import small_motion
 from calib.extrinsics import connect, place_bodies
 from calib.relations import agreed
 from calib.targets import Target, scene_points

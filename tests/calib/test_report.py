@@ -15,9 +15,9 @@ from calib import Camera, Lens, Rig, RigFileError
 from calib.calibration import Accuracy, Calibration, Finding, LensFit, ModelTrial, Pair
 from calib.geometry import invert, pose, rotation_from_vector, transform
 from calib.observations import Observations, Refusal
-from calib.report import AGREES, agreement, live_line, millimetres, refused_by_reason, report
-from calib.report_page import page, write_report
-from calib.report_views import evidence
+from calib.report.facts import AGREES, agreement, live_line, millimetres, refused_by_reason, report
+from calib.report.page import page, write_report
+from calib.report.views import evidence
 from calib.targets import Target, free_points, wand
 
 SECTIONS = ("verdict", "findings", "accuracy", "measured", "cameras", "pairs", "moments", "target", "world", "refused")

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from calib.board_sheets import write_board
 from calib.boards import board_from
+from calib.boards.sheets import write_board
 from calib.errors import CalibrationError
 from mvcap.board import board
 

@@ -57,7 +57,7 @@ def brief(monkeypatch):
         (folder / "calibration.json").write_text(json.dumps({"verdict": {"level": calibration.verdict}}))
         (folder / "calibration.html").write_text(title)
 
-    monkeypatch.setattr("calib.report_page.write_report", write_report)
+    monkeypatch.setattr("calib.report.page.write_report", write_report)
 
 
 @pytest.fixture

@@ -103,7 +103,7 @@ def scattered(cameras: int, count: int = POINTS, seed: int = 0) -> Free:
 def ours(problem: Free) -> Free:
     """By calib.bundle."""
     from calib import bundle
-    from calib.bundle_equations import LENS
+    from calib.bundle.equations import LENS
     from calib.observations import Observations
     from calib.targets import free_points
 
@@ -206,7 +206,7 @@ def boards(cameras: int, frames: int) -> Row:
     from generated_boards import Take, arc_rig, board_observations, carried
 
     from calib import bundle
-    from calib.bundle_equations import LENS
+    from calib.bundle.equations import LENS
     from calib.geometry import pose, rotation_from_vector
 
     rng = np.random.default_rng(1)

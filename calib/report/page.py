@@ -8,14 +8,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from calib import report_maps as maps
-from calib import report_plots as plots
 from calib.calibration import Calibration
 from calib.errors import RigFileError
 from calib.formats.parts import write_text
-from calib.report import SEVERITIES, every_camera, millimetres, report
-from calib.report_view_plots import view_picture
-from calib.report_views import evidence
+from calib.report import maps, plots
+from calib.report.facts import SEVERITIES, every_camera, millimetres, report
+from calib.report.view_plots import view_picture
+from calib.report.views import evidence
 
 NAMES = ("calibration.json", "calibration.html")
 _VERDICTS = {
@@ -52,7 +51,7 @@ def page(calibration: Calibration, title: str = "Calibration", summary: dict[str
     environment.filters.update(
         degrees=_degrees, number=_number, percent=_percent, mm=_mm, deviation=_deviation, sentence=_sentence
     )
-    template = environment.from_string((files("calib") / "report.html").read_text(encoding="utf-8"))
+    template = environment.from_string((files("calib.report") / "page.html").read_text(encoding="utf-8"))
     s = summary or report(calibration)
     return template.render(
         title=title,

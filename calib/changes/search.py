@@ -12,9 +12,9 @@ from itertools import combinations
 
 import numpy as np
 
-from calib.camera_changes import Fit, chance, gains, wandering
-from calib.camera_events import Event, Take, find_changes, gain_of, standing, whole_cost
-from calib.camera_evidence import CAMERA, CHANGE, Evidence, columns, sightings
+from calib.changes.events import Event, Take, find_changes, gain_of, standing, whole_cost
+from calib.changes.evidence import CAMERA, CHANGE, Evidence, columns, sightings
+from calib.changes.steps import Fit, chance, gains, wandering
 from calib.distortion import Floats
 from calib.observations import Observations
 from calib.rig import Rig

@@ -14,7 +14,7 @@ from calib import geometry
 from calib.calibration import POSE, Accuracy, Calibration, Finding, ModelTrial, Pair
 from calib.distortion import Floats
 from calib.observations import Refusal
-from calib.report_views import ViewEvidence, evidence, target_points
+from calib.report.views import ViewEvidence, evidence, target_points
 
 FORMAT, VERSION = "calib-report", 1
 SEVERITIES = ("refuse", "limit", "note")

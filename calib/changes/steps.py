@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from calib.camera_evidence import CAMERA, CHANGE, Evidence, columns
+from calib.changes.evidence import CAMERA, CHANGE, Evidence, columns
 from calib.distortion import Floats
 
 _WIDE = np.array([0.5, 0.5, 0.5, 1.0, 1.0, 1.0, 0.5])  # standard deviations before anything is seen: rad, m, 1

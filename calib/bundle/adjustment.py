@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from calib.bundle_equations import (
+from calib.bundle.equations import (
     LENS,
     OFFSET,
     Layout,
@@ -27,7 +27,7 @@ from calib.bundle_equations import (
     moved,
     residuals,
 )
-from calib.bundle_problem import Problem, Solution
+from calib.bundle.problem import Problem, Solution
 from calib.calibration import POSE
 from calib.distortion import Bools, Floats
 from calib.targets import Ints

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from calib.calibration import Calibration
 from calib.distortion import Floats
-from calib.report import plot_from_world
-from calib.report_plots import INK, WIDTH, drawn, new_figure, styled
+from calib.report.facts import plot_from_world
+from calib.report.plots import INK, WIDTH, drawn, new_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,6 +1,6 @@
 """Boards that are filmed to calibrate, and the text, file or mapping that describes one.
 
-The kinds themselves are in `calib.board_kinds`. Lengths in text name their unit: mm, cm, m or in.
+The kinds themselves are in `calib.boards.kinds`. Lengths in text name their unit: mm, cm, m or in.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from calib.board_kinds import DICTIONARIES, AprilGrid, Board, BoardSet, Charuco, Chessboard, Single, Tags
+from calib.boards.kinds import DICTIONARIES, AprilGrid, Board, BoardSet, Charuco, Chessboard, Single, Tags
 from calib.errors import CalibrationError
 
 __all__ = [

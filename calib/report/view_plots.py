@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from calib.distortion import Floats
-from calib.report_plots import BLUE, INK, RED, drawn, new_figure, styled
-from calib.report_views import ViewEvidence
+from calib.report.plots import BLUE, INK, RED, drawn, new_figure, styled
+from calib.report.views import ViewEvidence
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib.camera import Camera
-from calib.camera_changes import Fit, Step, fitted, next_step, wandering
-from calib.camera_evidence import CAMERA, CHANGE, Evidence, Sightings, evidence, moment_costs
+from calib.changes.evidence import CAMERA, CHANGE, Evidence, Sightings, evidence, moment_costs
+from calib.changes.steps import Fit, Step, fitted, next_step, wandering
 from calib.distortion import Floats
 from calib.geometry import pose, rotation_from_vector
 from calib.rig import Rig

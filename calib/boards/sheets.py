@@ -11,9 +11,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from calib.board_files import LETTER, Sheet, Text, as_pdf, as_png, as_svg
-from calib.board_pictures import Drawing, drawings
-from calib.boards import AprilGrid, Board, BoardSet, Charuco, Chessboard, Tags
+from calib.boards.files import LETTER, Sheet, Text, as_pdf, as_png, as_svg
+from calib.boards.pictures import Drawing, drawings
+from calib.boards.spec import AprilGrid, Board, BoardSet, Charuco, Chessboard, Tags
 from calib.distortion import Floats
 from calib.errors import CalibrationError
 

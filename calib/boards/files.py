@@ -11,7 +11,7 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from calib.board_pictures import drawn
+from calib.boards.pictures import drawn
 from calib.distortion import Floats
 from calib.errors import CalibrationError
 

@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from calib.boards import AprilGrid, Board, BoardSet, Charuco, Chessboard, Tags
+from calib.boards.spec import AprilGrid, Board, BoardSet, Charuco, Chessboard, Tags
 from calib.distortion import Bools, Floats
 
 _SAME_M = 1e-9  # edges closer than this are one

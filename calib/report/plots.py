@@ -11,7 +11,7 @@ import numpy as np
 
 from calib.calibration import Calibration
 from calib.distortion import Floats
-from calib.report import AGREES, every_camera, plot_from_world, shape_estimated
+from calib.report.facts import AGREES, every_camera, plot_from_world, shape_estimated
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,0 +1,6 @@
+"""The report on a calibration: its facts for machines, and a page to look at."""
+
+from calib.report.facts import live_line, report
+from calib.report.page import write_report
+
+__all__ = ["live_line", "report", "write_report"]
