@@ -172,24 +172,14 @@ def _seen_in_picture(rig: Rig, places: Floats) -> Floats:
 
 def _only(solution: Solution, moments: Bools) -> Problem:
     """The solution's problem again, with some moments only, from where it stands."""
-    return replace(
-        solution.problem,
-        lenses=solution.lenses,
-        cam_from_world=solution.cam_from_world,
-        world_from_body=solution.world_from_body,
-        body_from_piece=solution.body_from_piece,
-        points=solution.points,
-        free_points=solution.free_points,
-        offset_s=solution.offset_s,
-        used=solution.problem.used & moments[None, :, None],
-    )
+    return replace(solution.continued(), used=solution.problem.used & moments[None, :, None])
 
 
 def _judged(solution: Solution, used: Bools) -> Problem:
     """Only the target's places at other sightings are free: what a finished rig makes of them."""
     cameras = len(solution.lenses)
     return replace(
-        _only(solution, np.zeros(used.shape[1], bool)),
+        solution.continued(),
         used=used,
         lens_free=np.zeros((cameras, LENS), bool),
         poses_free=np.zeros(cameras, bool),

@@ -9,7 +9,7 @@ import numpy as np
 from calib import bundle
 from calib.accuracy import trusted_covariance
 from calib.bundle import common_time
-from calib.bundle.problem import Problem, Solution
+from calib.bundle.problem import Solution
 from calib.calibration import Finding
 from calib.distortion import Floats
 
@@ -22,20 +22,6 @@ _TURNS = 3
 _FAR_STEPS = 0.5  # of the time from one moment to the next: an offset beyond is allowed for only roughly
 _FAR = 3.0  # standard deviations, beyond which a picture's lateness is something else
 _TELLING = 20.0  # nats by which a jitter has to explain the pictures' times better than none
-
-
-def continued(solution: Solution) -> Problem:
-    """The problem again, from where its solution stands."""
-    return replace(
-        solution.problem,
-        lenses=solution.lenses,
-        cam_from_world=solution.cam_from_world,
-        world_from_body=solution.world_from_body,
-        body_from_piece=solution.body_from_piece,
-        points=solution.points,
-        free_points=solution.free_points,
-        offset_s=solution.offset_s,
-    )
 
 
 def with_clocks(solution: Solution) -> tuple[Solution, list[Finding]]:
@@ -51,18 +37,18 @@ def with_clocks(solution: Solution) -> tuple[Solution, list[Finding]]:
     loose = problem.free_points is not None  # of such points a picture's lateness cannot be told from their places
     trial, jitter_s = solution, 0.0 if loose else _JITTERS_S[-2]
     for _ in range(_TURNS):
-        noisy = replace(continued(trial), offsets_free=free, jitter_s=jitter_s, noise=noise_of(trial))
+        noisy = replace(trial.continued(), offsets_free=free, jitter_s=jitter_s, noise=noise_of(trial))
         trial = bundle.adjust(noisy, iterations=15, tolerance=1e-5)
         if not np.isfinite(trial.cost):
             return solution, []
         if not loose:
-            jitter_s = _jitter(*bundle.lateness(replace(continued(trial), jitter_s=max(jitter_s, _JITTERS_S[0]))))
+            jitter_s = _jitter(*bundle.lateness(replace(trial.continued(), jitter_s=max(jitter_s, _JITTERS_S[0]))))
     spread = np.sqrt(np.maximum(np.diagonal(trusted_covariance(trial)), 0))
     unsure = np.array([spread[at.stop - 1] if free[view] else 0.0 for view, at in enumerate(trial.columns)])
     sure = np.abs(trial.offset_s) > _SURE * np.maximum(unsure, 1e-5)
     if not sure.any() and jitter_s == 0:
         return solution, []
-    settled = replace(continued(trial), jitter_s=jitter_s)
+    settled = replace(trial.continued(), jitter_s=jitter_s)
     if not sure.any():
         settled = replace(settled, offsets_free=None, offset_s=None)
     return bundle.adjust(settled, tolerance=1e-4), [
@@ -73,7 +59,7 @@ def with_clocks(solution: Solution) -> tuple[Solution, list[Finding]]:
 
 def _out_of_step(solution: Solution) -> bool:
     """Whether any camera's pictures, or single ones, look late or early at all, before anything is fitted."""
-    noisy = replace(continued(solution), jitter_s=_JITTERS_S[-2], noise=noise_of(solution))
+    noisy = replace(solution.continued(), jitter_s=_JITTERS_S[-2], noise=noise_of(solution))
     late, doubt = bundle.lateness(noisy)
     weight = np.where(np.isfinite(late) & (doubt < 1.0), 1 / doubt**2, 0.0)
     mean = (weight * np.nan_to_num(late)).sum(1) / np.maximum(weight.sum(1), 1e-300)

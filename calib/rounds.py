@@ -9,7 +9,7 @@ import numpy as np
 from calib import bundle
 from calib.bundle.problem import Problem, Solution
 from calib.calibration import Finding
-from calib.clocks import continued, noise_of, with_clocks
+from calib.clocks import noise_of, with_clocks
 from calib.distortion import Bools, Floats
 from calib.observations import Refusal
 
@@ -28,7 +28,7 @@ def refined(problem: Problem) -> tuple[Solution, list[Refusal], list[Finding]]:
         far, false = _unexplained(solution, problem.used, false, noise)
         used = problem.used & ~(far | false[..., None])
         final = turn == _ROUNDS - 1 or (turn > 0 and np.array_equal(used, solution.problem.used))
-        again = replace(continued(solution), used=used, noise=noise)
+        again = replace(solution.continued(), used=used, noise=noise)
         solution = bundle.adjust(again, tolerance=1e-8 if final else 1e-5)
         if final:
             break

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +74,19 @@ class Solution:
     cost: float
     iterations: int
     converged: bool
+
+    def continued(self) -> Problem:
+        """The problem again, from where its solution stands."""
+        return replace(
+            self.problem,
+            lenses=self.lenses,
+            cam_from_world=self.cam_from_world,
+            world_from_body=self.world_from_body,
+            body_from_piece=self.body_from_piece,
+            points=self.points,
+            free_points=self.free_points,
+            offset_s=self.offset_s,
+        )
 
     def covariance(self, *, scatter: bool = True) -> Floats:
         """Covariance (D, D) of the shared unknowns; scatter: as the moments' own scatter has it.

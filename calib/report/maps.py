@@ -173,8 +173,8 @@ def _cameras(axes: Axes, calibration: Calibration, turn: Floats, use: tuple[int,
     span = max(float(np.ptp(around, axis=0).max()), 1.0)
     reach = 0.045 * span
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.65, "pad": 0.6}
-    taken: list[tuple[float, float, float]] = []
     line, letter = (0.045, 0.0145) if use[1] == 1 else (0.085, 0.026)  # of the span; panels from the side are smaller
+    taken = [(float(x), float(y), reach) for x, y in places]
     named = use[1] == 1 or len(rig) <= _NAMED
     for name, place, look in zip(rig.names, places, looks, strict=True):
         across = np.array([-look[1], look[0]]) / max(float(np.linalg.norm(look)), 1e-9)

@@ -57,6 +57,7 @@ def page(calibration: Calibration, title: str = "Calibration", summary: dict[str
         title=title,
         s=s,
         verdict=_VERDICTS[s["verdict"]["level"]],
+        reason=_reason(s),
         pictures=_pictures(calibration),
         view_pictures=_view_pictures(calibration),
         findings=[(key, _SEVERITIES[key], _by_todo(s["findings"], key)) for key in SEVERITIES],
@@ -119,6 +120,13 @@ def _deviation(value: float | None) -> str:
 def _sentence(text: str) -> str:
     """The text with a full stop behind; its first word stays as it is, for it may be a camera's name."""
     return text if not text or text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _reason(s: dict[str, Any]) -> str:
+    """Why the verdict is what it is, as a sentence; a camera's name at its start stays as it is."""
+    text = _sentence(s["verdict"]["reason"])
+    named = any(text.startswith(camera["name"]) for camera in s["cameras"])
+    return text if named else text[:1].upper() + text[1:]
 
 
 def _degrees(value: float | None) -> str:
