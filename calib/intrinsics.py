@@ -261,7 +261,7 @@ def _chosen_model(
     total = np.array([np.nanmean(error) for error in errors])
     best = int(np.argmin(total))
     good = best
-    for index in np.argsort([len(model.free) + 10 * (model.model != "pinhole") for model in tried], kind="stable"):
+    for index in np.argsort([len(model.free) + 0.5 * (model.model != "pinhole") for model in tried], kind="stable"):
         worse = errors[index] - errors[best]
         doubt = np.nanstd(worse) / np.sqrt(max(np.isfinite(worse).sum() - 1, 1))
         if total[index] - total[best] <= max(doubt, 1e-3 * total[best]):

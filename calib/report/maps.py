@@ -165,7 +165,10 @@ def _steps(name: str, count: int) -> Any:
 
 
 def _cameras(axes: Axes, calibration: Calibration, turn: Floats, use: tuple[int, int]) -> None:
-    """Each camera as a triangle that opens where it looks, with its name; names make way for each other."""
+    """Each camera as a triangle that opens where it looks, with its name; names make way for each other.
+
+    In the small panels from the side a name that would cover another camera or its name is left out.
+    """
     rig = calibration.rig
     places = (rig.positions @ turn.T)[:, use]
     looks = (rig.cam_from_world[:, 2, :3] @ turn.T)[:, use]
@@ -174,7 +177,7 @@ def _cameras(axes: Axes, calibration: Calibration, turn: Floats, use: tuple[int,
     reach = 0.045 * span
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.65, "pad": 0.6}
     line, letter = (0.045, 0.0145) if use[1] == 1 else (0.085, 0.026)  # of the span; panels from the side are smaller
-    taken = [(float(x), float(y), reach) for x, y in places]
+    taken: list[tuple[float, float, float]] = []
     named = use[1] == 1 or len(rig) <= _NAMED
     for name, place, look in zip(rig.names, places, looks, strict=True):
         across = np.array([-look[1], look[0]]) / max(float(np.linalg.norm(look)), 1e-9)
@@ -185,10 +188,18 @@ def _cameras(axes: Axes, calibration: Calibration, turn: Floats, use: tuple[int,
             continue
         away = -1.6 * line * span * look if use[1] == 1 else np.array([0, 0.9 * line * span])
         x, y, half = float(place[0] + away[0]), float(place[1] + away[1]), 0.5 * letter * span * (len(name) + 1)
-        while any(abs(x - other[0]) < half + other[2] and abs(y - other[1]) < line * span for other in taken):
+        others = [(float(a), float(b), 0.5 * reach) for a, b in places if (a, b) != tuple(place)]
+        if use[1] == 2 and any(_near((x, y, half), other, 0.8 * line * span) for other in [*taken, *others]):
+            continue
+        while any(_near((x, y, half), other, line * span) for other in taken):
             y += 0.5 * line * span
         taken.append((x, y, half))
         axes.text(x, y, name, ha="center", va="center", fontsize=8 if len(rig) <= 8 else 7, bbox=box, zorder=5)
+
+
+def _near(one: tuple[float, float, float], other: tuple[float, float, float], height: float) -> bool:
+    """Whether two labels (x, y, half their width) of a height cover each other."""
+    return abs(one[0] - other[0]) < one[2] + other[2] and abs(one[1] - other[1]) < height
 
 
 @styled

@@ -1,9 +1,10 @@
-"""The README's pictures: the demo's result, a crossing, a repaired exchange of left and right, a merged fragment.
+"""The README's pictures: the demo's result, a crossing, a repaired exchange of left and right, a merged fragment; a
+board as it is printed and found, and the report on a calibration.
 
   .venv/bin/python tools/readme/pictures.py [NAME ...] [--out FOLDER] [--work FOLDER]
 
 The result and the exchange are of the demo's footage, which takes minutes the first time; the others are of generated
-people.
+people and boards. The report is a picture of its page, which takes chromium.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ THREE_D = ("estimate", "associate", "triangulate", "track", "refine")
 TRAIL_S = 0.8
 RESULT_FRAME, RESULT_PX = 50, 640
 DEMO_VIEW, DEMO_OTHER, DEMO_FRAME = 1, 3, 74
+BOARDS, BOARD_VIEW, BOARD_FRAME, BOARD_NOISE_PX = "6 cameras, 250 frames", 0, 182, 0.05
+PRINTED, PRINTED_DPI, PAGE_PX = "charuco:7x5:33mm:24mm:DICT_5X5_100", 90, 1100
 
 
 def main() -> None:
@@ -175,6 +178,56 @@ def fragment(work: Path, out: Path) -> Path:
     apart.set_title(f"{camera.name}: {len(rows)} detections, of which {first} and {second} are one person")
     together.set_title(f"after association: {len(np.unique(found.person))} people")
     return saved(figure, out / "fragment.png")
+
+
+def board(work: Path, out: Path) -> Path:
+    """The sheet that `mvcap board` prints, and a board that is found in a generated picture."""
+    import generated_boards as boards
+    from PIL import Image
+
+    from calib.boards import board_from
+    from calib.boards.sheets import write_board
+    from calib.observe import Finder
+
+    take = boards.peers_take(BOARDS)
+    [image] = boards.pictures(take, BOARD_VIEW, frames=[BOARD_FRAME])
+    found = Finder(take.board).find(image)
+    [sheet] = write_board(board_from(PRINTED), work / "board" / "sheet.png", dpi=PRINTED_DPI, force=True)
+    figure = blank(12, 3.7)
+    printed, filmed = figure.subplots(1, 2, width_ratios=(1, 1.5))
+    printed.imshow(Image.open(sheet), cmap="gray")
+    filmed.imshow(image, cmap="gray", vmin=0, vmax=255)
+    filmed.plot(*found.xy.T, "+", color="#ff7a00", ms=11, mew=2.2)
+    framed(filmed, found.xy, 40, take.rig[BOARD_VIEW].size, 2.1)
+    found_in = f"{found.seen.sum()} of {len(found.seen)} corners found at the rim of a picture"
+    for axes, words in ((printed, "as it is printed"), (filmed, found_in)):
+        axes.set(xticks=[], yticks=[], title=words)
+    return fewer_colours(saved(figure, out / "board.png"), 96)
+
+
+def calibration(work: Path, out: Path) -> Path:
+    """The top of the report on six generated cameras: verdict, figures, and the error by place."""
+    import shutil
+
+    import generated_boards as boards
+    from playwright.sync_api import sync_playwright
+
+    from calib.calibrate import calibrate
+    from calib.report import write_report
+
+    seen = boards.board_observations(boards.peers_take(BOARDS), BOARD_NOISE_PX, outliers=0.002)
+    page = write_report(calibrate(seen), work / "calibration", title="take0", force=True)[1]
+    path = out / "calibration.png"
+    with sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        shown = browser.new_page(viewport={"width": PAGE_PX, "height": 600}, color_scheme="light")
+        shown.goto(page.resolve().as_uri())
+        unwanted = "nav, #findings, #accuracy > h2, #accuracy > p, #accuracy figure ~ *, #accuracy ~ *"
+        closer = "#accuracy { margin: 1rem 0 0 } body { padding-bottom: 0 }"
+        shown.add_style_tag(content=f"{unwanted} {{ display: none }} {closer}")
+        shown.locator("body").screenshot(path=path)
+        browser.close()
+    return fewer_colours(path, 200)
 
 
 # --- what they show --------------------------------------------------------------------------------------------------
@@ -329,11 +382,21 @@ def saved(figure: Figure, path: Path) -> Path:
     return path
 
 
+def fewer_colours(path: Path, count: int) -> Path:
+    """Write a picture again with so many colours."""
+    from PIL import Image
+
+    Image.open(path).convert("RGB").quantize(count).save(path, optimize=True)
+    return path
+
+
 DRAWN: dict[str, Callable[[Path, Path], Path]] = {
     "result": result,
     "crossing": crossing,
     "exchange": exchange,
     "fragment": fragment,
+    "board": board,
+    "calibration": calibration,
 }
 
 if __name__ == "__main__":
