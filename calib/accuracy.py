@@ -76,7 +76,8 @@ def trusted_covariance(solution: Solution) -> Floats:
 def predicted_error(rig: Rig, covariance: Floats, columns: Mapping[str, slice], places: ArrayLike) -> Floats:
     """One standard deviation (G,) m of where places (G, 3) come out, without the rigid motion of all together.
 
-    covariance (D, D) and columns by camera as in `Calibration`. NaN where fewer than two cameras see a place.
+    covariance (D, D) and columns by camera as in `Calibration`. NaN where fewer than two cameras see a place. The
+    places have to spread over the volume that is asked about: what all of them share counts as that rigid motion.
     """
     places = np.asarray(places, np.float64).reshape(-1, 3)
     xy = _seen_in_picture(rig, places)
@@ -139,7 +140,7 @@ def _left_out(solution: Solution, rig: Rig, places: Floats) -> tuple[Floats, flo
     if len(active) < _LEAST or len(rig) < 2 or problem.observations.target.still:
         return nothing
     half = np.zeros(len(problem.observations.moments), np.intp)
-    stretches = min(_BLOCKS, len(active) // 3)
+    stretches = min(_BLOCKS, len(active) // (_LONG if _out_of_step(problem) else 3))
     half[active] = (np.arange(len(active)) * stretches // len(active)) % 2
     found, squares, counts, where, off = [], 0.0, 0, [], []
     for part in (0, 1):
@@ -149,8 +150,8 @@ def _left_out(solution: Solution, rig: Rig, places: Floats) -> tuple[Floats, flo
         own = rig_of(fitted)
         found.append(own.triangulate(_seen_in_picture(rig, places)) if len(places) else places)
         kept: Bools = np.asarray(problem.used & problem.observations.seen & (half != part)[None, :, None])
-        judged = bundle.adjust(_judged(fitted, kept), iterations=10, tolerance=1e-5)
-        residual = judged.residual[kept & np.isfinite(judged.residual).all(-1)]
+        judged = bundle.adjust(_judged(fitted, solution, kept), iterations=10, tolerance=1e-5)
+        residual = judged.residual[judged.fitted & np.isfinite(judged.residual).all(-1)]
         squares, counts = squares + float((residual**2).sum()), counts + residual.size
         if problem.free_points is None:
             places_here, errors = _board_errors(own, judged, half != part)
@@ -170,8 +171,15 @@ def _seen_in_picture(rig: Rig, places: Floats) -> Floats:
     return np.where(inside[..., None], xy, np.nan)
 
 
+def _out_of_step(problem: Problem) -> bool:
+    return problem.jitter_s > 0 or (problem.offset_s is not None and bool(np.any(problem.offset_s)))
+
+
 def _only(solution: Solution, moments: Bools) -> Problem:
-    """The solution's problem again, with some moments only, from where it stands."""
+    """The solution's problem again, with some moments only, from where it stands.
+
+    Poses at other moments are unknown: the target's motion must not be told from what another rig made of them.
+    """
     return replace(solution.continued(), used=solution.problem.used & moments[None, :, None])
 
 

@@ -23,7 +23,7 @@ from calib.lens_models import LensModel
 from calib.observations import Observations, Refusal
 from calib.rig import Rig
 from calib.rounds import refined
-from calib.verdict import judged
+from calib.verdict import LEFT_OUT, judged
 
 
 def calibrate(
@@ -92,7 +92,7 @@ def _connected(
             Finding(
                 "limit",
                 name,
-                "it is left out, it never saw the target together with another camera of the rig",
+                f"{LEFT_OUT}, it never saw the target together with another camera of the rig",
                 f"film the target where {name!r} and {other!r} both see it",
             )
         )

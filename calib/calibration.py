@@ -153,5 +153,7 @@ class Calibration:
         """One line: verdict, accuracy, and what to do."""
         count = f"{len(self.rig)} camera{'s' if len(self.rig) > 1 else ''}"
         error = self.accuracy.predicted_rms_m
-        where = f"{1000 * error:.2g} mm in the shared volume" if np.isfinite(error) else "accuracy unknown"
-        return f"{self.verdict}: {count}, {where}; {self.reason}; next: {self.next_action}"
+        where = f", {1000 * error:.2g} mm in the shared volume" if np.isfinite(error) else ", accuracy unknown"
+        if self.verdict == "do not use":  # what contradicts itself has no accuracy
+            where = ""
+        return f"{self.verdict}: {count}{where}; {self.reason}; next: {self.next_action}"

@@ -81,7 +81,7 @@ def _about_offsets(views: tuple[str, ...], offset_s: Floats, unsure: Floats, ste
         if abs(offset) > _SURE * max(doubt, float(unsure.max())):
             side = "later" if offset > 0 else "earlier"
             what = (
-                f"its pictures are {1000 * abs(offset):.1f} ms {side} than its clock says, against the other cameras; "
+                f"its pictures seem {1000 * abs(offset):.1f} ms {side} than its clock says, against the other cameras; "
                 "that is allowed for here"
             )
             todo = "start the cameras in step, or shift its time by as much before reconstructing"

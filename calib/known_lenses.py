@@ -15,6 +15,7 @@ from calib.errors import CalibrationError
 from calib.intrinsics import fit_lens, strange_moments
 from calib.lens_models import PINHOLE, LensModel, common_sense, model_of
 from calib.observations import Observations
+from calib.verdict import LEFT_OUT
 
 _GIVEN_FOCAL = 0.005  # of a lens that is given but not fixed: its focal length's standard deviation, of itself
 _GIVEN_COEFFICIENT = 0.02
@@ -52,7 +53,7 @@ def with_lenses(
             _same_size(view, pictures.sizes[pictures.views.index(view)], size)
             fit, fault = _fitted(view, [pictures, observations] if photos else [observations], models)
             if fit is None:
-                findings.append(Finding("limit", view, "it is left out, its lens cannot be told", fault))
+                findings.append(Finding("limit", view, f"{LEFT_OUT}, its lens cannot be told", fault))
                 continue
             lens = fit.lens
             priors.append(_fitted_prior(fit) if photos and not fault else common_sense(lens))

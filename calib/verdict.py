@@ -15,6 +15,7 @@ _GOOD, _USABLE = 0.001, 0.005
 _STRANGE, _WRONG = 5.0, 15.0  # times what detection expects: sightings at moments left out contradict the rig
 _UNLIKE = 10.0  # times: one camera's misfit against what is usual in the rig
 _NEAR_M, _FAR_M = 0.02, 500.0  # no camera films a target from so near or so far: a unit is wrong
+LEFT_OUT = "it is left out"  # how a finding about a camera begins that is no part of the rig
 _FAR_APART = 2.5  # times: what halves of the moments say against what was predicted
 
 
@@ -31,8 +32,10 @@ def judged(
     ]
     every = [*findings, *more]
     error = np.nanmax([accuracy.predicted_rms_m, accuracy.halves_rms_m, 0.0])
+    known = (*rig.names, "the rig")
     worst = [finding for finding in every if finding.severity == "refuse"]
-    limits = [finding for finding in every if finding.severity == "limit"]
+    limits = [one for one in every if one.severity == "limit" and (one.about in known or one.what.startswith(LEFT_OUT))]
+    limits.sort(key=lambda one: not one.what.startswith(LEFT_OUT))
     if worst:
         return "do not use", f"{worst[0].about}: {worst[0].what}", worst[0].todo, tuple(more)
     if not np.isfinite(accuracy.predicted_rms_m):
@@ -86,7 +89,10 @@ def _about_misfits(rig: Rig, solution: Solution) -> list[Finding]:
     for bad in np.flatnonzero(times > np.maximum(_STRANGE, _UNLIKE * np.nanmin(times, initial=np.inf))):
         off = float(np.sqrt(np.nanmean(square[bad]) / 2))
         what = f"what it saw does not fit what the others saw: it is {off:.1f} px off"
-        todo = "look whether its pictures are of the same moments, are mirrored, or are of another lens"
+        todo = (
+            "look whether it was moved during the take (mvcap rig check), or its pictures are of other moments, "
+            "mirrored, or of another lens"
+        )
         findings.append(Finding("refuse", rig[int(bad)].name, what, todo))
     return findings
 

@@ -61,8 +61,9 @@ def live_line(calibration: Calibration) -> str:
     connected = sum(name in calibration.rig for name in names)
     moments = int(calibration.used.any((0, 2)).sum())
     parts = [calibration.verdict, f"{connected}/{len(names)} cameras", f"{moments} moments"]
-    parts.append(f"{millimetres(1000 * accuracy.predicted_rms_m)} predicted")
-    if np.isfinite(accuracy.halves_rms_m):
+    if calibration.verdict != "do not use":
+        parts.append(f"{millimetres(1000 * accuracy.predicted_rms_m)} predicted")
+    if calibration.verdict != "do not use" and np.isfinite(accuracy.halves_rms_m):
         parts[-1] += f", {millimetres(1000 * accuracy.halves_rms_m)} measured"
     return " · ".join(parts) + f" → {calibration.next_action}"
 
