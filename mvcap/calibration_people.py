@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calib import Camera, Lens, Rig
+from calib import Camera, Lens, Rig, match_views
 from calib.calibration import Calibration
 from calib.intrinsics import fit_lens
 from calib.observations import Observations
@@ -33,6 +33,8 @@ def from_people(
     Lenses are those of the old rig, in whose world the new one then stands; else those of photos; else the session's.
     """
     if old is not None:
+        names = [view.name for view in source.views] if isinstance(source, Session) else list(material.names)
+        old = match_views(old, names, allow_extra=True)
         lenses = tuple(camera.lens for camera in old)
     elif photos:
         lenses = _from_photos(material, photos)
