@@ -18,6 +18,7 @@ from calib.rig import Rig
 
 _GRID = 8  # places along each side of the volume
 _BLOCKS = 20  # stretches of moments that are dealt to two halves: neighbours in time share their errors
+_LONG = 8  # moments in a stretch at least where clocks differ: at its ends the target's motion is unknown
 _LEAST = 12  # moments below which halves tell nothing
 
 
@@ -180,15 +181,24 @@ def _only(solution: Solution, moments: Bools) -> Problem:
 
     Poses at other moments are unknown: the target's motion must not be told from what another rig made of them.
     """
-    return replace(solution.continued(), used=solution.problem.used & moments[None, :, None])
+    return _at(solution, solution.world_from_body, solution.free_points, solution.problem.used, moments)
 
 
-def _judged(solution: Solution, used: Bools) -> Problem:
-    """Only the target's places at other sightings are free: what a finished rig makes of them."""
-    cameras = len(solution.lenses)
+def _at(solution: Solution, bodies: Floats, points: Floats | None, used: Bools, moments: Bools) -> Problem:
+    """A solution's problem again with the target's poses and sightings of some moments, and none of the others."""
     return replace(
         solution.continued(),
-        used=used,
+        world_from_body=np.where(moments[:, None, None], bodies, np.nan),
+        free_points=None if points is None else np.where(moments[:, None, None], points, np.nan),
+        used=used & moments[None, :, None],
+    )
+
+
+def _judged(solution: Solution, start: Solution, used: Bools) -> Problem:
+    """Only the target's places at other sightings, as `start` has them, are free: what a finished rig makes of them."""
+    cameras = len(solution.lenses)
+    return replace(
+        _at(solution, start.world_from_body, start.free_points, used, np.asarray(used.any((0, 2)))),
         lens_free=np.zeros((cameras, LENS), bool),
         poses_free=np.zeros(cameras, bool),
         pieces_free=False,

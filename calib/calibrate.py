@@ -9,6 +9,7 @@ import numpy as np
 
 from calib import geometry
 from calib.accuracy import judge, rig_of, seen_points, trusted_covariance
+from calib.board_shape import shape_findings
 from calib.bundle.problem import Problem, Solution
 from calib.calibration import POSE, Calibration, Finding
 from calib.camera import Camera, Lens
@@ -52,7 +53,8 @@ def calibrate(
     start = _from_rig(observations, rig) if rig is not None and loose else connect(observations, known.lenses)
     observations, known, start, late = _connected(observations, known, start)
     solution, refused, clocks = refined(_problem(observations, known, start, shape_sigma_m))
-    made = _finished(_in_a_world(solution, rig), known, start, refused, (*early, *late, *clocks))
+    told = (*early, *late, *clocks, *shape_findings(solution))
+    made = _finished(_in_a_world(solution, rig), known, start, refused, told)
     return with_doubts(made, seen, rig)
 
 

@@ -9,12 +9,14 @@ from itertools import combinations
 import numpy as np
 
 from calib.calibration import Calibration, Finding, Verdict
-from calib.distortion import Floats
+from calib.distortion import Bools, Floats
 from calib.observations import Observations
 from calib.rig import Rig
 
 _LEAST_POINTS = 4
 _FITTING = 0.8  # share of the sightings at common moments that fit, where there is one rig and it stands still
+_STRETCH, _PART = 5, 0.05  # sightings at an end of a take, and their share of all, that tell of a moved camera
+_NEARLY_ALL = 0.8
 _SAME_DEG = 1.0  # cameras that nobody has turned
 _SAME_SCALE = 0.03  # better than a ruler measures a square; worse than a rig drifts
 
@@ -24,7 +26,9 @@ def with_doubts(made: Calibration, seen: Observations, old: Rig | None) -> Calib
 
     seen: what it was made from; old: an earlier rig of some of the cameras, if any.
     """
-    doubts = [*_of_one_left(made), *(() if seen.target.free else _of_several_rigs(made, seen))]
+    doubts = [*_of_one_left(made)]
+    if not seen.target.free:
+        doubts += [*_of_several_rigs(made, seen)] or [*_of_one_moved(made, seen)]
     doubts += _of_another_size(made.rig, old) if old is not None else ()
     made = replace(made, findings=(*made.findings, *doubts))
     bad = next((doubt for doubt in doubts if doubt.severity == "refuse"), None)
@@ -48,11 +52,7 @@ def _of_one_left(made: Calibration) -> Iterator[Finding]:
 def _of_several_rigs(made: Calibration, seen: Observations) -> Iterator[Finding]:
     """Sightings at moments that cameras share, of which too many had to be left out."""
     used = made.observations
-    views = [seen.views.index(view) for view in used.views]
-    moments = [seen.moments.index(moment) for moment in used.moments]
-    sees = (seen.seen.sum(2) >= _LEAST_POINTS)[np.ix_(views, moments)]
-    sees &= sees.sum(0) >= 2
-    fits = sees & (made.used.sum(2) >= _LEAST_POINTS)
+    sees, fits = _sees_and_fits(made, seen)
     fits &= fits.sum(0) >= 2  # one view alone at a moment agrees with nobody
     if not sees.any() or fits.sum() >= _FITTING * sees.sum():
         return
@@ -64,6 +64,37 @@ def _of_several_rigs(made: Calibration, seen: Observations) -> Iterator[Finding]
         f"{used.moments[lost[0]]} to {used.moments[lost[-1]]}",
         "look for pictures of another rig among them, a camera that was moved, or views out of step",
     )
+
+
+def _sees_and_fits(made: Calibration, seen: Observations) -> tuple[Bools, Bools]:
+    """Which views (C, T) see the target at a moment when another sees it too, and where what they see fits the rig."""
+    views = [seen.views.index(view) for view in made.observations.views]
+    moments = [seen.moments.index(moment) for moment in made.observations.moments]
+    sees = (seen.seen.sum(2) >= _LEAST_POINTS)[np.ix_(views, moments)]
+    sees &= sees.sum(0) >= 2
+    return sees, np.asarray(sees & (made.used.sum(2) >= _LEAST_POINTS))
+
+
+def _of_one_moved(made: Calibration, seen: Observations) -> Iterator[Finding]:
+    """The camera that fits the rig for a part of the take only: it stood elsewhere before or after.
+
+    Of two views that disagree either may have been left out, so every moment counts at which any was.
+    """
+    sees, fits = _sees_and_fits(made, seen)
+    lost = np.asarray((sees & ~fits).any(0))
+    for side, way in (("until", 1), ("from", -1)):
+        best, most, last = 0, 0, 0
+        for view in range(len(sees)):
+            at = np.flatnonzero(sees[view])[::way]
+            mostly = np.flatnonzero(np.cumsum(lost[at]) >= _NEARLY_ALL * np.arange(1, len(at) + 1))
+            count = int(mostly[-1]) + 1 if mostly.size else 0
+            own = int((~fits[view, at[:count]]).sum())
+            if own > most and count >= max(_STRETCH, _PART * len(at)):
+                best, most, last = view, own, int(at[count - 1])
+        if most:
+            what = f"{side} {made.observations.moments[last]} what it saw does not fit the rig, which is of the rest"
+            todo = "if it was moved then, calibrate from the footage of one side and use the rig for that alone"
+            yield Finding("limit", made.rig[best].name, what, todo)
 
 
 def _of_another_size(rig: Rig, old: Rig) -> Iterator[Finding]:

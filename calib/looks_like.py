@@ -217,6 +217,12 @@ def _smallest(family: str, largest: int, given: Single) -> str:
     return mine if mine in same else min(same or [family], key=lambda name: DICTIONARIES[name][1])
 
 
+def _within(columns: int, rows: int, given: Charuco | AprilGrid) -> bool:
+    """Whether the corners of a chessboard may be those between the markers of the board that was described."""
+    most = sorted((given.columns + 1, given.rows + 1))
+    return rows <= most[0] and columns <= most[1]
+
+
 def _as_chessboard(greys: Sequence[NDArray[np.uint8]], board: Board) -> Chessboard | None:
     """The largest chessboard seen whole."""
     import cv2
@@ -233,7 +239,9 @@ def _as_chessboard(greys: Sequence[NDArray[np.uint8]], board: Board) -> Chessboa
                 sizes.append((max(rows, columns), min(rows, columns)))
     if not sizes:
         return None
-    columns, rows = max(set(sizes), key=lambda size: (sizes.count(size), size))
+    columns, rows = max(sizes, key=lambda size: size[0] * size[1])  # where part of it is hidden less is seen
+    if isinstance(given, Charuco | AprilGrid) and _within(columns, rows, given):
+        return None
     if isinstance(given, Chessboard) and (given.rows, given.columns) == (columns, rows):
         columns, rows = rows, columns
     return Chessboard(columns, rows, side)

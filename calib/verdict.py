@@ -17,6 +17,7 @@ _UNLIKE = 10.0  # times: one camera's misfit against what is usual in the rig
 _NEAR_M, _FAR_M = 0.02, 500.0  # no camera films a target from so near or so far: a unit is wrong
 LEFT_OUT = "it is left out"  # how a finding about a camera begins that is no part of the rig
 _FAR_APART = 2.5  # times: what halves of the moments say against what was predicted
+_SLIGHT = 0.0001  # of the distance between cameras and target: halves of few moments differ by as much
 
 
 def judged(
@@ -27,13 +28,13 @@ def judged(
     more = [
         *_about_units(rig, distance),
         *_about_misfits(rig, solution),
-        *_about_noise(solution, accuracy),
+        *_about_noise(solution, accuracy, distance),
         *_about_scenes(solution),
     ]
     every = [*findings, *more]
     error = np.nanmax([accuracy.predicted_rms_m, accuracy.halves_rms_m, 0.0])
-    known = (*rig.names, "the rig")
-    worst = [finding for finding in every if finding.severity == "refuse"]
+    known = (*rig.names, "the rig", "the board")
+    worst = sorted((one for one in every if one.severity == "refuse"), key=lambda one: one.about != "the rig")
     limits = [one for one in every if one.severity == "limit" and (one.about in known or one.what.startswith(LEFT_OUT))]
     limits.sort(key=lambda one: not one.what.startswith(LEFT_OUT))
     if worst:
@@ -106,7 +107,7 @@ def _about_scenes(solution: Solution) -> list[Finding]:
     return [Finding("limit", "the rig", what, "film a board or people too, and run mvcap rig check on it")]
 
 
-def _about_noise(solution: Solution, accuracy: Accuracy) -> list[Finding]:
+def _about_noise(solution: Solution, accuracy: Accuracy, distance: float) -> list[Finding]:
     findings = []
     sigma = solution.problem.observations.sigma[solution.problem.used]
     times = accuracy.held_out_px / float(np.sqrt((sigma**2).mean())) if sigma.size else float("nan")
@@ -119,13 +120,13 @@ def _about_noise(solution: Solution, accuracy: Accuracy) -> list[Finding]:
                 "look for a camera that moved during the take, views out of step, or a board that is not flat",
             )
         )
-    if accuracy.halves_rms_m > _FAR_APART * accuracy.predicted_rms_m:
+    if accuracy.halves_rms_m > max(_FAR_APART * accuracy.predicted_rms_m, _SLIGHT * distance):
         findings.append(
             Finding(
                 "limit",
                 "the rig",
-                f"two halves of the take differ by {1000 * accuracy.halves_rms_m:.1f} mm where noise alone would give "
-                f"{1000 * accuracy.predicted_rms_m:.1f} mm",
+                f"two halves of the take differ by {1000 * accuracy.halves_rms_m:.2g} mm where noise alone would give "
+                f"{1000 * accuracy.predicted_rms_m:.2g} mm",
                 "look for a camera that moved, views out of step, or a board that is not flat",
             )
         )

@@ -4,7 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from generated_boards import carried
+from generated_boards import Bump, carried
+from generated_boards import Take as GeneratedTake
+from generated_boards import arc_rig as generated_rig
+from generated_boards import board_observations as generated_observations
 from seen_boards import (
     BOARD,
     SMALL,
@@ -474,3 +477,30 @@ def test_the_world_of_an_old_rig_is_kept_though_a_camera_of_it_has_moved(seen):
     steps = small_motion(np.array([[0.0] * 6, [0, 0.05, 0, 0.1, 0, 0], [0.0] * 6]))
     found = calibrate(seen, rig=with_poses(RIG, steps @ RIG.cam_from_world), fix_lenses=True)
     np.testing.assert_allclose(found.rig.positions, RIG.positions, atol=4e-3)
+
+
+# --- what speaks against a rig that fits -----------------------------------------------------------------------------
+
+
+def take_of(**rest):
+    """A board carried about before three cameras, and what they see of it."""
+    true = GeneratedTake(generated_rig(3, 1), carried(BOARD, 1), BOARD, frames=40, rate_hz=2.0, **rest)
+    return true, generated_observations(true)
+
+
+@pytest.mark.parametrize("rest", [{"bend_m": 0.008}, {"stretch": (1.01, 1.0)}])
+def test_a_board_that_is_not_as_described_is_said(rest):
+    made = calibrate(take_of(**rest)[1])
+    said = [finding for finding in severe(made) if finding.about == "the board"]
+    assert made.verdict != "good" and len(said) == 1
+    assert ("1.0 % wider" in said[0].what) == ("stretch" in rest)
+
+
+def test_a_camera_that_stood_elsewhere_for_a_part_of_the_take_is_named():
+    made = calibrate(take_of(bumps=(Bump("cam03", 34, (0.0, 4.0, 0.0)),))[1])
+    assert made.verdict == "usable with limits" and made.reason.startswith("cam03: from 1")
+
+
+def test_a_late_camera_is_not_held_against_the_ends_of_the_halves():
+    made = calibrate(generated_observations(replace(take_of(offset_s=(0, 0, 0.05))[0], frames=80, rate_hz=10.0)))
+    assert made.verdict == "good" and made.accuracy.held_out_px < 0.2
