@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from calib import Camera, Rig, fit_to_images, load_rig, match_views, save_rig
+from calib import Rig, load_rig, match_views, save_rig
 from calib.boards import Board, board_from
 from calib.calibration import Calibration, Finding
 from calib.observations import Observations
-from mvcap.calibration_footage import Material, find, find_lens_photos
+from mvcap.calibration_footage import Material, find, find_lens_photos, fitted
 from mvcap.errors import InputError
 from mvcap.progress import Progress, silent
 from mvcap.structures.session import Session
@@ -94,7 +94,7 @@ def calibrate(
         material = replace(material, lens=find_lens_photos(Path(lens_photos)))
     observer, shown = Observer(place.folder, progress), _board(board)
     photos = observer.lenses(material.lens, shown if lens_board is None else _board(lens_board), frames)
-    old = None if rig is None else _fitted(rig, rig_unit, material)
+    old = None if rig is None else fitted(rig if isinstance(rig, Rig) else load_rig(Path(rig), unit=rig_unit), material)
     if people:
         made = _by_people(place, material, old, photos, height_m, progress)
     elif scene_points is not None:
@@ -153,15 +153,3 @@ def place_of(source: str | Path | Session, out: str | Path | None = None, force:
 
 def _board(given: str | Path | Board | None) -> Board | None:
     return board_from(given) if isinstance(given, str | Path) else given
-
-
-def _fitted(rig: str | Path | Rig, unit: str | None, material: Material) -> Rig:
-    """The cameras of an old rig for the views, in their order and by their names."""
-    loaded = rig if isinstance(rig, Rig) else load_rig(Path(rig), unit=unit)
-    chosen = match_views(loaded, material.names, allow_extra=True)
-    cameras = [
-        Camera(replace(camera.lens, name=name), camera.cam_from_world)
-        for name, camera in zip(material.names, chosen, strict=True)
-    ]
-    sizes = {view.name: view.size for view in material.views}
-    return fit_to_images(Rig(tuple(cameras), chosen.source), sizes)[0]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from calib import Camera, Rig, fit_to_images, match_views
 from mvcap.errors import InputError
 from mvcap.init import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from mvcap.structures.footage import Footage
@@ -400,3 +401,13 @@ def _of_session(session: Session, every_s: float | None, most: int | None) -> Ma
     moments = _clocked(chosen / session.rate_hz)
     shown = np.asarray(session.frame_of, np.int64)[chosen]
     return Material(views, shown, time_s[chosen], moments, notes=tuple(session.notes))
+
+
+def fitted(rig: Rig, material: Material) -> Rig:
+    """The cameras of the views, in their order, under their names, for pictures of their size."""
+    chosen = match_views(rig, material.names, allow_extra=True)
+    named = (
+        Camera(replace(camera.lens, name=name), camera.cam_from_world)
+        for name, camera in zip(material.names, chosen, strict=True)
+    )
+    return fit_to_images(replace(chosen, cameras=tuple(named)), {view.name: view.size for view in material.views})[0]

@@ -56,12 +56,15 @@ def render(
     """
     from jinja2 import Environment, StrictUndefined
 
+    from calib.report.page import style
+
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(number=_number, percent=_percent, seconds=_seconds, colour=hexadecimal)
     page = environment.from_string((files("mvcap") / "report.html").read_text(encoding="utf-8"))
 
     return page.render(
         title=title,
+        style=style(),
         s=summary,
         verdict=_VERDICTS[summary["verdict"]["level"]],
         joint_errors=_joint_errors(summary),

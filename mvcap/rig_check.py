@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from calib import Camera, Rig, fit_to_images, load_rig, match_views, save_rig
+from calib import Rig, load_rig, save_rig
 from calib.boards import Board, board_from
 from calib.check import Check
 from calib.check import check as checked
@@ -17,7 +17,7 @@ from calib.repair import repair as repaired
 from calib.targets import free_points
 from mvcap import stages
 from mvcap.calibrate import place_of
-from mvcap.calibration_footage import Material, find
+from mvcap.calibration_footage import Material, find, fitted
 from mvcap.errors import InputError
 from mvcap.progress import Progress, silent
 from mvcap.structures.artefact import Artefact
@@ -75,16 +75,6 @@ def check(
         mended = repaired(mine, seen, found)
         save_rig(mended.rig, repair_to)
     return Checked(mine, found, mended)
-
-
-def fitted(rig: Rig, material: Material) -> Rig:
-    """The cameras of the views, in their order, under their names, for pictures of their size."""
-    chosen = match_views(rig, material.names, allow_extra=True)
-    named = (
-        Camera(replace(camera.lens, name=name), camera.cam_from_world)
-        for name, camera in zip(material.names, chosen, strict=True)
-    )
-    return fit_to_images(replace(chosen, cameras=tuple(named)), {view.name: view.size for view in material.views})[0]
 
 
 def _board(material: Material, board: Board, folder: Path, progress: Progress) -> Observations:

@@ -22,6 +22,13 @@ def load(path: Path) -> ElementTree.Element:
         raise damaged(path, error) from None
 
 
+def cameras(path: Path, name: str, pose: str) -> tuple[list[ElementTree.Element], list[str]]:
+    """The <Camera> elements of a file that hold a pose, and the names (an attribute) of those that hold none."""
+    elements = list(load(path).iter("Camera"))
+    placed = [element for element in elements if element.find(pose) is not None]
+    return placed, [element.get(name, "") for element in elements if element not in placed]
+
+
 def child(element: ElementTree.Element, tag: str, name: str) -> Mapping[str, str]:
     """The attributes of an element's child; CalibrationError which names the camera where there is none."""
     found = element.find(tag)

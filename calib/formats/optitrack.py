@@ -35,9 +35,7 @@ def sniff(path: Path) -> bool:
 
 def read(path: Path, size: Sizes = None) -> Rig:
     """The rig of the posed cameras in metres with z up, named by serial; the file holds the image sizes."""
-    elements = list(markup.load(path).iter("Camera"))
-    placed = [element for element in elements if element.find("Extrinsic") is not None]
-    unplaced = [element.get("Serial", "") for element in elements if element not in placed]
+    placed, unplaced = markup.cameras(path, "Serial", "Extrinsic")
     return rig_of(path, _cameras(placed), unplaced)
 
 

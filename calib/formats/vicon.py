@@ -37,9 +37,7 @@ def sniff(path: Path) -> bool:
 
 def read(path: Path, size: Sizes = None) -> Rig:
     """The rig of the calibrated cameras in metres, named by DEVICEID; the file holds the image sizes."""
-    elements = list(markup.load(path).iter("Camera"))
-    placed = [element for element in elements if element.find("KeyFrames/KeyFrame") is not None]
-    unplaced = [element.get("DEVICEID", "") for element in elements if element not in placed]
+    placed, unplaced = markup.cameras(path, "DEVICEID", "KeyFrames/KeyFrame")
     return rig_of(path, _cameras(placed), unplaced)
 
 

@@ -43,6 +43,11 @@ def write_report(calibration: Calibration, folder: str | Path, *, title: str = "
     return paths
 
 
+def style() -> str:
+    """The look that all reports share, as CSS."""
+    return (files("calib.report") / "style.css").read_text(encoding="utf-8").rstrip()
+
+
 def page(calibration: Calibration, title: str = "Calibration", summary: dict[str, Any] | None = None) -> str:
     """The page; `summary` is what `report` gives of the same calibration, where it is at hand already."""
     from jinja2 import Environment, StrictUndefined
@@ -55,6 +60,7 @@ def page(calibration: Calibration, title: str = "Calibration", summary: dict[str
     s = summary or report(calibration)
     return template.render(
         title=title,
+        style=style(),
         s=s,
         verdict=_VERDICTS[s["verdict"]["level"]],
         reason=_reason(s),
