@@ -25,7 +25,10 @@ HELP_S = 0.5
 
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 NOUNS = ("structures",)
-PLUGINS = ("estimators", "associators", "refiners", "exporters", "pictures", "metrics", "benchmarks")
+PLUGINS = (
+    "estimators", "associators", "refiners", "exporters", "pictures", "metrics", "benchmarks", "datasets", "lessons",
+)  # fmt: skip
+NETWORKS = "nn"
 
 
 def module_of(path: Path) -> str:
@@ -166,7 +169,21 @@ def test_plug_ins_know_no_verb():
 
 def test_every_folder_has_its_floor():
     folders = {path.name for path in (ROOT / "mvcap").iterdir() if (path / "__init__.py").exists()}
-    assert folders == {*NOUNS, *PLUGINS}
+    assert folders == {*NOUNS, *PLUGINS, NETWORKS}
+
+
+def test_networks_know_torch_and_nothing_of_the_house():
+    for module in MODULES:
+        if room_of(module) == NETWORKS:
+            named = {name.split(".")[0] for name in imports(module)} - {
+                "torch",
+                "__future__",
+                "typing",
+                "collections",
+                "math",
+            }
+            within = {name for name in imports(module) if name.startswith("mvcap")}
+            assert named <= {"mvcap"} and all(room_of(name) == NETWORKS for name in within), module
 
 
 def test_the_command_line_is_on_top():
@@ -185,7 +202,10 @@ def test_packages_do_not_import_their_own_public_face():
 
 def test_heavy_libraries_are_imported_where_they_are_used():
     for module in MODULES:
-        loaded = {name.split(".")[0] for name in imports(module, inside_functions=False)} & HEAVY
+        if room_of(module) == NETWORKS:
+            continue
+        names = imports(module, inside_functions=False)
+        loaded = {name.split(".")[0] for name in names} & HEAVY | {name for name in names if room_of(name) == NETWORKS}
         assert not loaded, f"{module} imports {loaded} at module level"
 
 

@@ -1,0 +1,1 @@
+"""What each network of the learned graph is taught: one file a network."""

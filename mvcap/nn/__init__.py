@@ -1,0 +1,1 @@
+"""Networks, plain torch: no files, no settings."""
