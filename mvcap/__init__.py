@@ -23,6 +23,7 @@ from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.session import Session
 from mvcap.track import track
+from mvcap.train import train
 from mvcap.triangulate import triangulate
 
 __version__ = "0.1.0"
@@ -45,5 +46,6 @@ __all__ = [
     "refine",
     "report",
     "track",
+    "train",
     "triangulate",
 ]

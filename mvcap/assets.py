@@ -81,6 +81,12 @@ def _sample(take: str, member: str, size: int, sha256: str) -> Asset:
     return Asset(name, name, source, size, sha256, "BSD-3-Clause", "the demo and the tests", "sample")
 
 
+def _motion(clip: str, size: int, sha256: str) -> Asset:
+    member = f"humanoid3d_{clip}.txt"
+    source = WheelSource("pybullet", "3.2.7", f"pybullet_data/data/motions/{member}", "manylinux2014_x86_64")
+    return Asset(f"motions/{clip}", f"motions/{member}", source, size, sha256, "MIT", "mvcap train", "sample")
+
+
 _M, _S, _CALIB = "demo-multiperson", "demo-singleperson", "calibration/Calib.qca.txt"
 _TABLE = (
     _blazepose("detector", "pose_detection/pose_detection.tflite", 2959046,
@@ -97,6 +103,21 @@ _TABLE = (
     _sample(_S, "videos/cam03.mp4", 1709101, "b8b329f832f178f27ecb78d024d5026b96c6adb36c387bfe2c0af85eab8a11ca"),
     _sample(_S, "videos/cam04.mp4", 1772999, "b5c0e7863fd70d008e7178d3c556b045b0ea5f78fcd61ca548a0b2e807e641f7"),
     _sample(_S, _CALIB, 4843, "fd90e4bbae3278ef1dc0cdd42a34ee06bf88286f628a02c00a29407aa39e34c5"),
+    _motion("backflip", 13536, "ffc5e117f69364e239eeedc86d6a30ab854500a375a1c137a405f1b7652905e6"),
+    _motion("cartwheel", 75101, "17453459a40ec4ea08346072748ae3c7c384b49e619753e9779637fa8a9f7c49"),
+    _motion("crawl", 80707, "104a3b675131a43e7a214e24c0ed631c6a0d814b85c8b66b71ce63b23a5731ae"),
+    _motion("dance_a", 90879, "15ef3731f594edc9ed078170f1075815cc164acaca9e35a46db12a31ac64b717"),
+    _motion("dance_b", 141863, "b5a9d7a3f2304f6242776d7ff6d19d1f6bcb98d78d68622761c3843b614a92b5"),
+    _motion("getup_facedown", 169673, "1bd1a96e9175f65eb66e10f225473b4467bd70c68e283f4006b2ab090e337c0b"),
+    _motion("getup_faceup", 210461, "5936c32d51dad9b0cd5e61df681079d160436cdce845c312f200d7a347c4040d"),
+    _motion("jump", 99221, "a433557e94b193d8a95530572a0e32f387eb6d9996987b4216efb65444c3c641"),
+    _motion("kick", 43601, "177cfb399466309ba7f4a8a987c3b6f6edde1cbe8b2d476e53dc6061ec5d4bac"),
+    _motion("punch", 60287, "1ab4b654cecdb4ff3b2a4bf4086e50397bef28435bb59ab3aedd6a6bdc926fde"),
+    _motion("roll", 55136, "50d75c2243b2859f8dcae4ad8fa14b59054dd9ee529b4fb52ec14470cd982c55"),
+    _motion("run", 23284, "2cbe488023b243e5769299158ce7c78875ec4b701a2ffe6c0beeaf83d16ca87b"),
+    _motion("spin", 49517, "9614f10b92e7a8b123990ad5bcfafc65aa4d8fa8ac7f10ade3c3591122d34425"),
+    _motion("spinkick", 35643, "60ec9c200d96e0cd71693061f24db0bd8da9eb295daf487f6f60f8dfb324075a"),
+    _motion("walk", 36185, "32d082c3599bc40aac50b1afa196ff1e2cf3842bb40f0541ab088845f6328a41"),
 )  # fmt: skip
 ASSETS: Mapping[str, Asset] = {asset.name: asset for asset in _TABLE}
 

@@ -34,6 +34,7 @@ def associate(
         rows, state = associator.associate(before.between(start, stop), rig, session.rate_hz, state)
         return put_right(rows, rig), state
 
+    settings = {**settings, **plugins.weights(associator, rig)}
     origin = stages.origin_of("associate", _VERSION, settings, before, session)
     place = session.artefact("associate", Detections2D)
     return stages.run(session, place, origin, before.skeleton_name, make, progress, _CHUNK_FRAMES)

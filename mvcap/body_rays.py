@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
+from mvcap.structures.body import body_scale, scale_noise
 from mvcap.structures.detections import Detections2D
+from mvcap.structures.skeleton import Skeleton
 
 Floats = NDArray[np.float64]
 ELSEWHERE_M = 2.0
@@ -24,6 +26,8 @@ WRONG = 0.08
 ALIKE = 0.3
 """Correlation of the errors of a body's joints in one view: thirteen joints count as much as three of their own."""
 _LEAST_RAD = 1e-5  # of an ordinary lens a hundredth of a pixel: nothing is known better
+_SCALE_SIGMA = 0.2  # of the logarithm of a body's size, measured and true
+_SCALE_RANGE = 2.0  # wrong pairs make bodies from a third to three times a human's size
 EXCHANGE_NATS = 2.0
 """What left and right exchanged must gain to be believed: it is rare."""
 
@@ -132,6 +136,16 @@ def total(evidence: Floats) -> Floats:
     count = known.sum(-1)
     alike = np.maximum(1 + (count - 1) * ALIKE, 1)
     return np.asarray(np.where(known, evidence, 0).sum(-1) / alike)
+
+
+def size_evidence(met: Gaps, skeleton: Skeleton) -> Floats:
+    """Evidence (P,) from the size of the bodies that pairs of rows make: a human's, or any."""
+    scale = body_scale(skeleton, np.where(np.isnan(met.variance)[..., None], np.nan, met.middle))
+    sigma = np.hypot(_SCALE_SIGMA, scale_noise(skeleton, met.variance / met.sine2))
+    off = np.log(np.where(scale > 0, scale, 1e-9)) / sigma
+    density = np.exp(-0.5 * off**2) * _SCALE_RANGE / (np.sqrt(2 * np.pi) * sigma)
+    evidence = np.log(0.95 * density + 0.05)
+    return np.asarray(np.where(np.isfinite(scale), np.where(sigma > _SCALE_RANGE / 2, 0, evidence), 0))
 
 
 def body_evidence(rays: BodyRays, xyz: Floats, cov: Floats, known: NDArray[np.bool_]) -> Floats:

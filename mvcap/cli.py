@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from mvcap import cli_assets, cli_calibrate, cli_rig, config, stages
+from mvcap import cli_assets, cli_calibrate, cli_rig, cli_train, config, stages
 from mvcap.cli_options import (
     benchmark_and_files,
     benchmark_options,
@@ -331,7 +331,7 @@ def doctor(as_json: bool) -> None:
 
 
 # Groups and verbs that have a file of their own: a module `cli_*` with its `COMMANDS`.
-_MODULES = (cli_assets, cli_calibrate, cli_rig)
+_MODULES = (cli_assets, cli_calibrate, cli_rig, cli_train)
 for _command in [command for module in _MODULES for command in module.COMMANDS]:
     cli.add_command(_command)
 

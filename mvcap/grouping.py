@@ -49,11 +49,13 @@ def pairs_within(group: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[n
     return np.concatenate(one), np.concatenate(other)
 
 
-def assigned(score: Floats, view: NDArray[np.integer], seen: NDArray[np.bool_]) -> NDArray[np.int64]:
+def assigned(
+    score: Floats, view: NDArray[np.integer], seen: NDArray[np.bool_], alike: NDArray[np.bool_] | None = None
+) -> NDArray[np.int64]:
     """Group (N,) of each row, -1 = none, from scores (N, G) nats: of a view a group has each joint once.
 
     The best one-to-one assignment view by view (Hungarian method); rows left over then join the group that they fit
-    best if they share no joint of ``seen`` (N, J) with its rows of their view.
+    best if they share no joint of ``seen`` (N, J) with its rows of their view, or are ``alike`` (N, N).
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -68,7 +70,9 @@ def assigned(score: Floats, view: NDArray[np.integer], seen: NDArray[np.bool_]) 
             for group in np.argsort(-score[row], kind="stable"):
                 if not score[row, group] > 0:
                     break
-                if not (seen[mine[out[mine] == group]] & seen[row]).any():
+                there = mine[out[mine] == group]
+                shares = (seen[there] & seen[row]).any(1)
+                if not (shares if alike is None else shares & ~alike[row, there]).any():
                     out[row] = group
                     break
     return out

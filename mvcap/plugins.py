@@ -11,7 +11,7 @@ import difflib
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,6 +111,15 @@ class Refiner(Protocol):
         ...
 
 
+@runtime_checkable
+class Learned(Protocol):
+    """A plug-in whose result depends on learned weights, beside its settings."""
+
+    def identity(self, rig: Rig) -> str:
+        """Which weights serve a rig; results made with others are stale."""
+        ...
+
+
 TABLE: Mapping[str, Mapping[str, str]] = {
     "estimator": {
         "blazepose": "mvcap.estimators.blazepose:BlazePose",
@@ -124,9 +133,11 @@ TABLE: Mapping[str, Mapping[str, str]] = {
     },
     "associator": {
         "geometry": "mvcap.associators.geometry:Geometry",
+        "graph": "mvcap.associators.graph:Graph",
     },
     "refiner": {
         "bones": "mvcap.refiners.bones:Bones",
+        "graph": "mvcap.refiners.graph:Graph",
         "butterworth": "mvcap.refiners.butterworth:Butterworth",
         "one_euro": "mvcap.refiners.one_euro:OneEuro",
         "hampel": "mvcap.refiners.hampel:Hampel",
@@ -149,6 +160,11 @@ def load(kind: str, overrides: Overrides) -> tuple[Any, dict[str, Any]]:
     section = (overrides.get(f"{kind}s") or {}).get(name) or {}
     config = build(found.Config, section, f"{kind}s.{name}")
     return found(config), {kind: name, **plain(config)}
+
+
+def weights(plugin: Any, rig: Rig) -> dict[str, str]:
+    """What the result of a plug-in depends on beside its settings: its learned weights, if it has any."""
+    return {"networks": plugin.identity(rig)} if isinstance(plugin, Learned) else {}
 
 
 def plugin_class(kind: str, name: str) -> type[Any]:

@@ -21,7 +21,7 @@ from mvcap.structures.artefact import Artefact
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.session import Session
-from mvcap.triangulate import TriangulateConfig
+from mvcap.triangulation import TriangulateConfig
 
 _VERSION = 3
 _CHUNK_FRAMES = 500
@@ -48,7 +48,8 @@ def refine(session: str | Path | Session, *, redo: bool = False, progress: Progr
     if redo:
         stages.discard(session, "refine")
     place = session.artefact("refine", Poses3D)
-    origin = stages.origin_of("refine", _VERSION, {**settings, **plain(config)}, before, session)
+    settings = {**settings, **plugins.weights(refiner, session.rig), **plain(config)}
+    origin = stages.origin_of("refine", _VERSION, settings, before, session)
     place.begin(origin, before.skeleton_name, session.frames, _CHUNK_FRAMES)
     if place.complete:
         return place

@@ -123,8 +123,9 @@ def _association(session: Session, found: Artefact[Detections2D]) -> dict[str, A
     """What the associator learned on the way, where it tells: pixels that each calibration is off, rows left out."""
     last = found.ranges()[-1][0]
     off = learned_px(found, last, session.rig).tolist()
-    left_out = int(found.state(last).get("left_out", 0))
-    return {"calibration_px": {n: round(px, 2) for n, px in zip(session.names, off, strict=True)}, "left_out": left_out}
+    state = found.state(last)
+    counts: dict[str, Any] = {name: int(state[name]) for name in ("left_out", "asked", "declined") if name in state}
+    return {"calibration_px": {n: round(px, 2) for n, px in zip(session.names, off, strict=True)}, **counts}
 
 
 def _doubts(association: dict[str, Any]) -> list[str]:
@@ -134,7 +135,12 @@ def _doubts(association: dict[str, Any]) -> list[str]:
     if wrong:
         what = f"cameras do not fit each other: {said} beyond the noise of the detections"
         out.append(f"{what}: calibrate anew, or synchronise the videos")
-    if association["left_out"]:
+    if association.get("declined"):
+        out.append(
+            f"the learned graph left {association['declined']} of {association['asked']} frames to geometry: they are "
+            "unlike what it was trained on"
+        )
+    if association.get("left_out"):
         out.append(
             f"{association['left_out']} detections were not looked at, because a frame had too many of them: look at "
             "the detections, or raise associators.geometry.most_pairs"

@@ -14,7 +14,7 @@ from mvcap.export import ExportConfig
 from mvcap.refine import RefineConfig
 from mvcap.report import ReportConfig
 from mvcap.tracklets import TrackConfig
-from mvcap.triangulate import TriangulateConfig
+from mvcap.triangulation import TriangulateConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,25 +7,25 @@ Nodes are the rows of the frame and the bodies followed so far; edges are eviden
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
-from mvcap.body_rays import EXCHANGE_NATS, BodyRays, Gaps, body_evidence, gaps, total
+from mvcap.body_rays import EXCHANGE_NATS, BodyRays, body_evidence, gaps, size_evidence, total
 from mvcap.calm_frames import SURE, lone, settled
 from mvcap.followed_bodies import LEARN_EVERY, Bodies, Followed, bodies_of
 from mvcap.grouping import assigned, contracted, exchanged
 from mvcap.joint_claims import Moves, moves
-from mvcap.structures.body import TORSO_DEPTH_M, body_scale, plausible_size, scale_noise
+from mvcap.structures.body import TORSO_DEPTH_M, plausible_size
 from mvcap.structures.skeleton import Skeleton
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-_SCALE_SIGMA = 0.2  # of the logarithm of a body's size, measured and true
+_SURE_ODDS = 2.0  # of a judge: a row in seven of those so sure may be wrong
 _ANGLES = (0.0, 0.002, 0.004, 0.008, 0.016, 0.032)
 """What calibrations may be off by, rad: of an ordinary lens, 0 to 35 pixels."""
-_SCALE_RANGE = 2.0  # wrong pairs make bodies from a third to three times a human's size
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,52 @@ class GraphConfig:
     """Pairs of people of two views that are looked at in a frame; beyond that the surest of each view count."""
 
 
+@dataclass(frozen=True)
+class Opinion:
+    """What a judge makes of a graph, in nats."""
+
+    rows: Floats
+    """(M, M) that two rows are of one person; -inf where they cannot be."""
+    bodies: Floats
+    """(M, G) that a row is of a body."""
+
+    @property
+    def decided(self) -> bool:
+        """Whether every row is surely of one body, or surely of none and of no other row."""
+        best = np.sort(self.bodies, axis=1)[:, ::-1]
+        first = best[:, 0] if best.shape[1] else np.full(len(best), -np.inf)
+        second = best[:, 1] if best.shape[1] > 1 else np.full(len(best), -np.inf)
+        others = np.where(np.eye(len(self.rows), dtype=np.bool_), -np.inf, self.rows)
+        alone = (first < -_SURE_ODDS) & (others.max(1) < 0)
+        return bool((((first > _SURE_ODDS) & (second < -_SURE_ODDS)) | alone).all())
+
+
+class Judge(Protocol):
+    """Somebody who has seen many frames, and is asked where geometry alone leaves doubt."""
+
+    def of_frame(
+        self, rays: BodyRays, bodies: Bodies, evidence: Floats, people: Followed, settled: Ints, skeleton: Skeleton
+    ) -> Opinion | None:
+        """Opinion on one frame's rows and bodies (G), the followed first, with evidence (M, G, J); None: ask geometry.
+
+        settled (M,): the group of each row so far, -1 = none.
+        """
+        ...
+
+    def of_births(
+        self, rays: BodyRays, bodies: Bodies, evidence: Floats, group: Ints, new: int, people: Followed,
+        skeleton: Skeleton,
+    ) -> float | None:  # fmt: skip
+        """Evidence nats that the group ``new`` is a person; None: ask geometry."""
+        ...
+
+
 def solve(
-    rays: BodyRays, people: Followed, rig: Rig, skeleton: Skeleton, config: GraphConfig
+    rays: BodyRays, people: Followed, rig: Rig, skeleton: Skeleton, config: GraphConfig, judge: Judge | None = None
 ) -> tuple[Ints, Moves, Followed]:
     """Numbers (M,) of the people that one frame's rows are, -1 = nobody, joints that move, and who is followed on.
 
-    ``people`` are as predicted for this frame.
+    ``people`` are as predicted for this frame. ``judge``: whose opinion counts for that of geometry.
     """
     if not len(rays.view):
         unseen = np.zeros(len(people), np.int64)
@@ -65,16 +105,20 @@ def solve(
     if (group >= 0).all():
         bodies = bodies_of(rays, group, prior, without=learn)
     else:
-        pairs, flips = _pair_evidence(rays, skeleton, group < 0)
-        group, flip = _cut(rays, people, group, score, pairs, flips, skeleton)
+        opinion = judge.of_frame(rays, prior, evidence, people, group, skeleton) if judge else None
+        pairs, flips = (opinion.rows, None) if opinion else _pair_evidence(rays, skeleton, group < 0)
+        group, flip = _cut(rays, people, group, score, pairs, flips, skeleton, opinion)
         bare, rays = bare.exchanged(flip, skeleton.mirror), rays.exchanged(flip, skeleton.mirror)
-        group, bodies, evidence = _tested(rays, group, people, pairs)
-        group = _born(group, bodies, pairs, rays, people, rig, skeleton, config)
+        if opinion and opinion.decided and group.max() < len(people):
+            bodies, evidence = held_against(rays, group, prior)
+        else:
+            group, bodies, evidence = _tested(rays, group, people, pairs, skeleton, judge)
+        group = _born(group, bodies, evidence, pairs, rays, people, rig, skeleton, config, judge)
         there = np.isin(np.arange(len(bodies.xyz)), group)
         evidence = np.where(there[:, None], evidence, np.nan)
         evidence[flip] = np.nan  # a row whose sides are exchanged is put right as a whole before its joints move
     if len(same := _one_twice(rays, group, people, skeleton)):
-        return solve(seen, people.without(same), rig, skeleton, config)
+        return solve(seen, people.without(same), rig, skeleton, config, judge)
     if learn:
         people = people.recalibrated(bare, group, bodies)
     made = moves(evidence, group, rays.view)
@@ -95,7 +139,7 @@ def _one_twice(rays: BodyRays, group: Ints, people: Followed, skeleton: Skeleton
     if not len(first):
         return np.zeros(0, np.int64)
     met = gaps(rays, first, second)
-    evidence = total(met.evidence()) + _size_evidence(met, skeleton)
+    evidence = total(met.evidence()) + size_evidence(met, skeleton)
     best = int(evidence.argmax())
     return group[[first[best], second[best]]] if evidence[best] > SURE else np.zeros(0, np.int64)
 
@@ -127,7 +171,7 @@ def _pair_evidence(rays: BodyRays, skeleton: Skeleton, wanted: NDArray[np.bool_]
     look = (rays.view[:, None] != rays.view[None]) & (wanted[:, None] | wanted[None])
     first, second = np.nonzero(np.triu(look, 1))
     met = gaps(rays, first, second)
-    same = total(met.evidence()) + _size_evidence(met, skeleton)
+    same = total(met.evidence()) + size_evidence(met, skeleton)
     evidence, flips = np.zeros((count, count)), np.zeros((count, count), bool)
     evidence[first, second] = evidence[second, first] = same
     partner = np.zeros((count, int(rays.view.max()) + 1), bool)
@@ -147,19 +191,9 @@ def _pair_evidence(rays: BodyRays, skeleton: Skeleton, wanted: NDArray[np.bool_]
     return evidence, flips
 
 
-def _size_evidence(met: Gaps, skeleton: Skeleton) -> Floats:
-    """Evidence (P,) from the size of the bodies that pairs of rows make: a human's, or any."""
-    scale = body_scale(skeleton, np.where(np.isnan(met.variance)[..., None], np.nan, met.middle))
-    sigma = np.hypot(_SCALE_SIGMA, scale_noise(skeleton, met.variance / met.sine2))
-    off = np.log(np.where(scale > 0, scale, 1e-9)) / sigma
-    density = np.exp(-0.5 * off**2) * _SCALE_RANGE / (np.sqrt(2 * np.pi) * sigma)
-    evidence = np.log(0.95 * density + 0.05)
-    return np.asarray(np.where(np.isfinite(scale), np.where(sigma > _SCALE_RANGE / 2, 0, evidence), 0))
-
-
 def _cut(
-    rays: BodyRays, people: Followed, settled: Ints, score: Floats, pairs: Floats, flips: NDArray[np.bool_],
-    skeleton: Skeleton,
+    rays: BodyRays, people: Followed, settled: Ints, score: Floats, pairs: Floats,
+    flips: NDArray[np.bool_] | None, skeleton: Skeleton, opinion: Opinion | None,
 ) -> tuple[Ints, NDArray[np.bool_]]:  # fmt: skip
     """Group (M,) of each row, the followed people's first, -1 = alone, and which rows have left and right exchanged.
 
@@ -176,7 +210,8 @@ def _cut(
     says = pairs[open_]
     evidence = np.full((rows + known, rows + known), -np.inf)
     evidence[:rows, :rows] = says[:, open_]
-    evidence[:rows, rows:] = np.maximum(same, crossed) + np.where(np.isfinite(says), says, 0) @ belongs
+    told = opinion.bodies[open_] if opinion else np.maximum(same, crossed)
+    evidence[:rows, rows:] = told + np.where(np.isfinite(says), says, 0) @ belongs
     evidence[:rows, rows:][(np.isneginf(says) @ belongs) > 0] = -np.inf
     evidence[rows:, :rows] = evidence[:rows, rows:].T
     label = contracted(evidence)
@@ -191,30 +226,38 @@ def _cut(
             flip[mine] = crossed[at, person[0]] > same[at, person[0]]
         elif len(mine) > 1 and len(np.unique(rays.view[mine])) > 1:
             group[mine] = new
-            flip[mine] = exchanged(np.where(flips[np.ix_(mine, mine)], -1.0, 1.0))
+            some = np.ones(len(mine), np.bool_)
+            among = _pair_evidence(rays[mine], skeleton, some)[1] if flips is None else flips[np.ix_(mine, mine)]
+            flip[mine] = exchanged(np.where(among, -1.0, 1.0))
             new += 1
     return group, flip
 
 
-def _tested(rays: BodyRays, group: Ints, people: Followed, pairs: Floats) -> tuple[Ints, Bodies, Floats]:
+def _tested(
+    rays: BodyRays, group: Ints, people: Followed, pairs: Floats, skeleton: Skeleton, judge: Judge | None
+) -> tuple[Ints, Bodies, Floats]:
     """Groups after every row was held against every body, its own as the other rows make it; bodies, and the evidence.
 
     Evidence (M, G, J) of every row's joints for the bodies. Two rows of a new person make no body without each other:
     what they say of each other (M, M) counts.
     """
     prior = people.as_prior(max(0, int(group.max(initial=-1)) + 1 - len(people)))
-    bodies, evidence = _held_against(rays, group, prior)
-    score = total(evidence)
-    for row in np.flatnonzero((group >= len(people)) & ~bodies.without[2].any((1, 2))):
-        others = np.flatnonzero((group == group[row]) & np.isfinite(pairs[row]))
-        score[row, group[row]] = pairs[row, others].sum()
-    better = assigned(score, rays.view, rays.seen)
+    bodies, evidence = held_against(rays, group, prior)
+    opinion = judge.of_frame(rays, bodies, evidence, people, group, skeleton) if judge else None
+    if opinion:
+        better = assigned(opinion.bodies, rays.view, rays.seen, opinion.rows > 0)
+    else:
+        score = total(evidence)
+        for row in np.flatnonzero((group >= len(people)) & ~bodies.without[2].any((1, 2))):
+            others = np.flatnonzero((group == group[row]) & np.isfinite(pairs[row]))
+            score[row, group[row]] = pairs[row, others].sum()
+        better = assigned(score, rays.view, rays.seen)
     if np.array_equal(better, group):
         return group, bodies, evidence
-    return better, *_held_against(rays, better, prior)
+    return better, *held_against(rays, better, prior)
 
 
-def _held_against(rays: BodyRays, group: Ints, prior: Bodies) -> tuple[Bodies, Floats]:
+def held_against(rays: BodyRays, group: Ints, prior: Bodies) -> tuple[Bodies, Floats]:
     """Bodies of the groups, and the evidence (M, G, J) of rows for them; for its own as it is without the row."""
     bodies = bodies_of(rays, group, prior)
     evidence = body_evidence(rays, bodies.xyz, bodies.cov, bodies.known)
@@ -227,12 +270,14 @@ def _held_against(rays: BodyRays, group: Ints, prior: Bodies) -> tuple[Bodies, F
 def _born(
     group: Ints,
     bodies: Bodies,
+    evidence: Floats,
     pairs: Floats,
     rays: BodyRays,
     people: Followed,
     rig: Rig,
     skeleton: Skeleton,
     config: GraphConfig,
+    judge: Judge | None,
 ) -> Ints:
     """Groups without the new ones that are nobody: too little evidence, no human, or where somebody is already."""
     group = group.copy()
@@ -245,14 +290,16 @@ def _born(
         inside = _sees(rig, bodies.xyz[new], bodies.known[new])
         missed = inside.sum() - len(np.unique(rays.view[mine]))
         agreed = pairs[np.ix_(mine, mine)]
-        evidence = agreed[np.isfinite(agreed)].sum() / 2 - config.miss_nats * missed
+        believed = judge.of_births(rays, bodies, evidence, group, new, people, skeleton) if judge else None
+        worth = agreed[np.isfinite(agreed)].sum() / 2 - config.miss_nats * missed if believed is None else believed
         apart = np.linalg.norm(torso[settled] - torso[new], axis=-1)
         both = np.isfinite(apart)
         taken = (np.where(both, apart, 0).sum(1) < TORSO_DEPTH_M * both.sum(1)).any()
         known = bodies.known[new]
         xyz = np.where(known[:, None], bodies.xyz[new], np.nan)
         human = plausible_size(skeleton, xyz, np.where(known, bodies.variance[new], np.nan))
-        if len(np.unique(rays.view[mine])) < 2 or evidence < config.start_nats or taken or not human:
+        least = config.start_nats if believed is None else 0.0
+        if len(np.unique(rays.view[mine])) < 2 or worth < least or taken or not human:
             group[mine] = -1
         else:
             settled.append(new)

@@ -18,8 +18,8 @@ from mvcap import assets, cli, stages
 from mvcap.plugins import Estimate
 from mvcap.structures.detections import Detections2D
 
-VERBS = ("board", "calibrate", "init", "reconstruct", *stages.STAGES, "export", "report", "evaluate", "assets", "rig",
-         "doctor")  # fmt: skip
+VERBS = ("board", "calibrate", "init", "reconstruct", *stages.STAGES, "export", "report", "evaluate", "train", "assets",
+         "rig", "doctor")  # fmt: skip
 SMALL = (64, 48)
 FRAMES = 12
 

@@ -22,7 +22,7 @@ from mvcap.followed_bodies import Followed
 from mvcap.grouping import pairs_within
 from mvcap.joint_claims import Moves, moved
 from mvcap.plugins import State
-from mvcap.space_time_graph import GraphConfig, first_calibration, solve
+from mvcap.space_time_graph import GraphConfig, Judge, first_calibration, solve
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import Skeleton
 
@@ -72,10 +72,15 @@ class Geometry:
                 mine = order[bounds[at] : bounds[at + 1]]
                 people = self._waited(people, float(times_s[at]) - 1 / rate_hz, rays[:0], rig, body.skeleton)
                 expected = people.predicted(float(times_s[at]), torso)
-                person[mine], made, people = solve(rays[mine], expected, rig, body.skeleton, self.config)
+                judge = self._judge(body[mine], rig)
+                person[mine], made, people = solve(rays[mine], expected, rig, body.skeleton, self.config, judge)
                 parts.append(made.of_rows(mine))
                 at += 1
         return moved(rows, Moves.all(parts), person[original]), people.state()
+
+    def _judge(self, rows: Detections2D, rig: Rig) -> Judge | None:
+        """Who is asked about one frame's rows beside geometry."""
+        return None
 
     def _first_guess(self, body: Detections2D, rays: BodyRays, rig: Rig) -> NDArray[np.float64]:
         """What the calibration (C,) rad^2 may be worth before anybody was seen by two views."""

@@ -35,59 +35,93 @@ _NEAREST_M = 0.1
 
 
 def hidden(camera: Camera, skeleton: Skeleton, xyz: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Whether each joint (P, J) of people xyz (P, J, 3) m is behind a body in the camera's picture.
+    """Whether each joint (..., P, J) of people xyz (..., P, J, 3) m is behind a body in the camera's picture.
 
     A joint is behind another person where its ray comes closer to the axis of one of their capsules than the radius
     and the axis is nearer to the camera there; elbows, wrists, knees and ankles also where they are behind the far side
-    of their own trunk. Joints and capsules whose place is not known neither hide nor are hidden.
+    of their own trunk. Joints and capsules whose place is not known neither hide nor are hidden. The axes before P are
+    moments: people hide each other in their own only.
     """
     ends, radius, limbs = _capsules(skeleton)
     pose = camera.cam_from_world
-    seen = np.asarray(xyz, np.float64) @ pose[:3, :3].T + pose[:3, 3]
-    axes = seen[:, ends].mean(-2)  # (P, S, 2 ends, 3)
-    axes = np.where((axes[..., 2] > _NEAREST_M).all(-1)[..., None, None], axes, np.nan)
-    behind, front = _pairs(seen, axes, radius)
-    out = np.zeros(seen.shape[:2], bool)
-    np.logical_or.at(out, behind, _covered(seen[behind], axes[front], radius, 0.0))
-    out[:, limbs] |= _covered(seen[:, limbs], axes[:, :1], radius[:1], radius[0])
-    return out
-
-
-def _pairs(seen: Floats, axes: Floats, radius: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Persons, and who may hide some of them: those whose rectangles in the picture overlap and who are not behind."""
-    depth = np.where(seen[..., 2] > _NEAREST_M, seen[..., 2], np.nan)
-    joints = np.nan_to_num(seen[..., :2] / depth[..., None], nan=np.inf)
-    ends = (axes[..., :2] / axes[..., 2:]).reshape(len(axes), 2 * len(radius), 2)
-    reach = np.repeat(radius / axes[..., 2].min(-1), 2, axis=-1)[..., None]
-    low, high = joints.min(1), np.where(np.isinf(joints), -np.inf, joints).max(1)
-    capsule_low = np.where(np.isnan(ends), np.inf, ends - reach).min(1)
-    capsule_high = np.where(np.isnan(ends), -np.inf, ends + reach).max(1)
-    overlap = ((low[:, None] < capsule_high) & (capsule_low < high[:, None])).all(-1)
-    farthest = np.where(np.isnan(depth), -np.inf, depth).max(1)
-    nearest = np.where(np.isnan(axes[..., 2]), np.inf, axes[..., 2]).min((1, 2))
-    overlap &= nearest < farthest[:, None]
-    np.fill_diagonal(overlap, False)
-    behind, front = np.nonzero(overlap)
-    return behind, front
-
-
-def _covered(joints: Floats, axes: Floats, radius: Floats, behind_m: float) -> NDArray[np.bool_]:
-    """Whether one of K bodies' capsules, its axis more than ``behind_m`` nearer, covers joints (K, J, 3) -> (K, J).
-
-    axes (K, S, 2, 3) in camera coordinates, radius (S,) m. The distance is taken in the plane of the picture, at the
-    depth of the axis there.
-    """
+    shape = np.shape(xyz)[:-1]
+    people = np.asarray(xyz, np.float64).reshape(-1, *shape[-1:], 3) @ pose[:3, :3].T + pose[:3, 3]
+    axes = people[:, ends].mean(-2)  # (N, S, 2 ends, 3)
+    axes[~(axes[..., 2] > _NEAREST_M).all(-1)] = np.nan
+    bodies = _Capsules(axes, radius)
     with np.errstate(invalid="ignore", divide="ignore"):
-        x, y = (joints[:, :, None, axis] / joints[:, :, None, 2] for axis in (0, 1))
-        near, inverse = axes[..., :2] / axes[..., 2:], 1 / axes[:, None, ..., 2]
-        start_x, start_y, stop_x, stop_y = near.reshape(len(near), 1, len(radius), 4).transpose(3, 0, 1, 2)
-        way_x, way_y, off_x, off_y = stop_x - start_x, stop_y - start_y, x - start_x, y - start_y
-        along = (off_x * way_x + off_y * way_y) / np.maximum(way_x**2 + way_y**2, 1e-12)
-        along = np.clip(along, 0, 1)
-        nearness = inverse[..., 0] + along * (inverse[..., 1] - inverse[..., 0])
-        square = (off_x - along * way_x) ** 2 + (off_y - along * way_y) ** 2
-        inside = square < (radius * nearness) ** 2
-        return np.asarray((inside & (1 / nearness + behind_m < joints[:, :, None, 2])).any(-1))
+        flat = people[..., :2] / people[..., 2:]
+    out, depth = np.zeros(people.shape[:2], bool), people[..., 2]
+    _cover(out, flat, depth, bodies, _meetings(flat, depth, bodies, shape[-2]))
+    own, limb = (side.ravel() for side in np.meshgrid(np.arange(len(people)), limbs, indexing="ij"))
+    _cover(out, flat, depth, bodies, (own, own, limb), 1, radius[0])
+    return out.reshape(shape)
+
+
+class _Capsules:
+    """Bodies of capsules as a camera sees them: axes (N, S, 2 ends, 3) m in its frame, radius (S,) m."""
+
+    def __init__(self, axes: Floats, radius: Floats) -> None:
+        self.start, stop = axes[:, :, 0, :2] / axes[:, :, 0, 2:], axes[:, :, 1, :2] / axes[:, :, 1, 2:]
+        self.way, self.radius = stop - self.start, radius
+        self.length = np.maximum((self.way**2).sum(-1), 1e-12)
+        self.nearness, far = 1 / axes[:, :, 0, 2], 1 / axes[:, :, 1, 2]
+        self.drop = far - self.nearness
+        # On the axis nothing is nearer than its nearer end, so nothing reaches further than its radius does there.
+        reach = (radius * np.maximum(self.nearness, far))[..., None]
+        self.low, self.high = np.minimum(self.start, stop) - reach, np.maximum(self.start, stop) + reach
+        self.depth = axes[..., 2].min(-1)
+
+
+Which = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]
+
+
+def _meetings(flat: Floats, depth: Floats, bodies: _Capsules, people: int) -> Which:
+    """Who (n,) may be hidden by whom, and with which joint: in the rectangle of another body of the same moment."""
+    low = np.where(np.isnan(bodies.low), np.inf, bodies.low).min(1)
+    high = np.where(np.isnan(bodies.high), -np.inf, bodies.high).max(1)
+    nearest = np.where(np.isnan(bodies.depth), np.inf, bodies.depth).min(1)
+    found = []
+    for step in range(1, people):
+        me = np.arange(len(flat))
+        other = me - me % people + (me + step) % people
+        with np.errstate(invalid="ignore"):
+            inside = ((low[other, None] < flat) & (flat < high[other, None])).all(-1)
+            inside &= (depth > nearest[other, None]) & (depth > _NEAREST_M)
+        one, joint = np.nonzero(inside)
+        found.append((one, other[one], joint))
+    found.append((np.zeros(0, np.intp),) * 3)
+    one, other, joint = (np.concatenate(side) for side in zip(*found, strict=True))
+    return one, other, joint
+
+
+def _cover(
+    out: NDArray[np.bool_],
+    flat: Floats,
+    depth: Floats,
+    bodies: _Capsules,
+    which: Which,
+    first: int = 0,
+    behind_m: float = 0.0,
+) -> None:
+    """Mark in ``out`` (N, J) the joints that one of the other body's capsules covers, its axis ``behind_m`` nearer.
+
+    which: body, covering body and joint (n,) each; of the capsules only the ``first`` few count, 0 = all. The distance
+    is taken in the plane of the picture, at the depth of the axis there.
+    """
+    one, other, joint = which
+    point, parts = flat[one, joint][:, None], slice(first or None)
+    with np.errstate(invalid="ignore"):
+        inside = ((bodies.low[other, parts] < point) & (point < bodies.high[other, parts])).all(-1)
+    at, part = np.nonzero(inside)
+    one, joint, body = one[at], joint[at], (other[at], part)
+    off_x, off_y = (flat[one, joint] - bodies.start[body]).T
+    way_x, way_y = bodies.way[body].T
+    along = np.clip((off_x * way_x + off_y * way_y) / bodies.length[body], 0, 1)
+    nearness = bodies.nearness[body] + along * bodies.drop[body]
+    square = (off_x - along * way_x) ** 2 + (off_y - along * way_y) ** 2
+    covered = (square < (bodies.radius[part] * nearness) ** 2) & (1 / nearness + behind_m < depth[one, joint])
+    out[one[covered], joint[covered]] = True
 
 
 @cache

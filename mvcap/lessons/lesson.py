@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.datasets.take import Take
@@ -14,7 +13,7 @@ from mvcap.datasets.take import Take
 if TYPE_CHECKING:
     import torch
 
-Sample = Mapping[str, NDArray[np.generic]]
+Sample = Mapping[str, NDArray[Any]]
 """One frame, or one person's window, as arrays of its own sizes: features, masks, targets."""
 
 
@@ -42,7 +41,7 @@ class Lesson(Protocol):
         """Return fresh weights; ``forward`` takes the arrays of ``sizes.inputs``, batched, in order."""
         ...
 
-    def batch(self, samples: Sequence[Sample]) -> dict[str, NDArray[np.generic]]:
+    def batch(self, samples: Sequence[Sample]) -> dict[str, NDArray[Any]]:
         """Samples as one batch (B, ...), padded where their sizes differ, masks telling what is there."""
         ...
 

@@ -11,7 +11,7 @@ from mvcap.refiners.sights import Sights
 from mvcap.structures.body import limb_lengths
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D, Provenance, full_covariance
-from mvcap.triangulate import TriangulateConfig, triangulate_rows
+from mvcap.triangulation import TriangulateConfig, triangulate_rows
 from tests.synthetic_take import COCO, body, recordings, ring_rig
 
 RATE_HZ = 50.0

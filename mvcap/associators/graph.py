@@ -1,0 +1,59 @@
+"""Who is who across views and time, by a learned graph (MMG) on the evidence of geometry.
+
+The same graph of rows and followed people as the associator ``geometry`` makes, cut into people the same way. Where a
+frame leaves doubt, a network that has seen many such frames gives the odds of each pair instead of the evidence of
+that pair alone: what speaks for it elsewhere in the graph, fragments and copies of a body in one view, rows that are
+nobody. After S. Wu et al., "Graph-Based 3D Multi-Person Pose Estimation Using Multi-View Images", ICCV 2021, whose
+nodes are pictures' features; here they are residuals in units of noise, so that the weights serve any room.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from calib import Rig
+from mvcap import networks
+from mvcap.associators.geometry import Geometry
+from mvcap.frame_judge import FrameJudge, JudgeConfig
+from mvcap.networks import Network
+from mvcap.plugins import State
+from mvcap.space_time_graph import Judge
+from mvcap.structures.detections import Detections2D
+
+_COUNTS = ("asked", "declined")
+
+
+class Graph(Geometry):
+    """Associator ``graph``."""
+
+    Config = JudgeConfig
+
+    def __init__(self, config: JudgeConfig) -> None:
+        super().__init__(config)
+        self.judged = config
+        self._judges: list[FrameJudge] = []
+        self._networks: tuple[Network, Network] | None = None
+
+    def identity(self, rig: Rig) -> str:
+        """Which networks a rig's takes are judged by."""
+        return " ".join(network.identity for network in _networks(rig))
+
+    def associate(self, rows: Detections2D, rig: Rig, rate_hz: float, memory: State) -> tuple[Detections2D, State]:
+        """Return the rows with the numbers of the people they are, and who is followed at the last frame.
+
+        Beside that the memory counts the frames that the networks were asked about, ``asked``, and those they left to
+        geometry, ``declined``.
+        """
+        self._judges, self._networks = [], _networks(rig)
+        rows, state = super().associate(rows, rig, rate_hz, {k: v for k, v in memory.items() if k not in _COUNTS})
+        now = len(self._judges), sum(judge.declined for judge in self._judges)
+        counts = {name: np.asarray(int(memory.get(name, 0)) + more) for name, more in zip(_COUNTS, now, strict=True)}
+        return rows, {**state, **counts}
+
+    def _judge(self, rows: Detections2D, rig: Rig) -> Judge | None:
+        self._judges.append(FrameJudge(rows, rig, self.judged, self._networks or _networks(rig)))
+        return self._judges[-1]
+
+
+def _networks(rig: Rig) -> tuple[Network, Network]:
+    return networks.load("mmg", rig), networks.load("crg", rig)

@@ -1,0 +1,164 @@
+"""Places that might be the middle of somebody, and what every view says about each: what CRG is asked.
+
+A group of rows gives a robust centre of its torso; 27 places in a small grid round it are the queries, as wide as the
+centre is unsure. Each view that sees the place says whether the group has a row there, how far that row's torso is from
+the place in standard deviations, how its size goes with the distance, and what else would explain a missing sight:
+somebody in front, the picture's border. No feature knows the room.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib import Rig
+from mvcap.body_rays import BodyRays, gaps, total
+from mvcap.followed_bodies import Bodies, Followed
+from mvcap.frame_graph import Seen
+from mvcap.structures.body import body_scale
+from mvcap.structures.skeleton import Skeleton
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Singles = NDArray[np.float32]
+
+VIEW_NAMES: tuple[str, ...] = (
+    "has_row", "off", "evidence", "score", "joints", "cut_off", "size", "another", "hidden", "border", "depth",
+)  # fmt: skip
+PAIR_NAMES: tuple[str, ...] = ("angle", "both", "evidence")
+SPOT_NAMES: tuple[str, ...] = ("away", "above", "spread", "nearest", "views", "scale", "measured", "known")
+GRID: Floats = np.stack(np.meshgrid(*[np.arange(-1.0, 2.0)] * 3, indexing="ij"), -1).reshape(-1, 3)
+_STEP_M = (0.05, 0.3)
+_BODY_M = 0.9  # the size of a body: the root of the area of its box
+_WIDE_M = 0.3  # half a body
+_OUTSIDE_M = 0.3  # a place as far outside the picture is not seen
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Q places round one group's centre."""
+
+    xyz: Floats
+    """(Q, 3) m"""
+    view: Singles
+    """(Q, C, F)"""
+    pair: Singles
+    """(C, C, E)"""
+    spot: Singles
+    """(Q, S)"""
+    there: NDArray[np.bool_]
+    """(C,) views that see the place"""
+
+
+def centre_of(bodies: Bodies, one: int, skeleton: Skeleton) -> tuple[Floats, float]:
+    """Middle (3,) of a body's torso, else of what is known of it, and its standard deviation, m; NaN if unknown."""
+    known = bodies.known[one].copy()
+    torso = np.zeros(len(known), np.bool_)
+    torso[skeleton.torso] = True
+    use = known & torso if (known & torso).any() else known
+    if not use.any():
+        return np.full(3, np.nan), np.inf
+    weight = 1 / np.maximum(bodies.variance[one, use], 1e-6)
+    middle = np.median(bodies.xyz[one, use], axis=0) if use.sum() > 2 else bodies.xyz[one, use].mean(0)
+    return np.asarray(middle), float(np.sqrt(use.sum() / weight.sum()))
+
+
+def queries(
+    rays: BodyRays,
+    seen: Seen,
+    rig: Rig,
+    bodies: Bodies,
+    evidence: Floats,
+    group: Ints,
+    one: int,
+    people: Followed,
+    skeleton: Skeleton,
+) -> Queries | None:
+    """Queries round the body ``one`` of ``bodies`` (G), made of the rows of that ``group`` (M,); None without a place.
+
+    evidence (M, G, J) nats; ``people``: the followed, of which the body itself is left out.
+    """
+    middle, spread = centre_of(bodies, one, skeleton)
+    if not np.isfinite(middle).all():
+        return None
+    step = float(np.clip(1.5 * spread, *_STEP_M))
+    xyz = middle + step * GRID
+    others = np.array([k for k in range(len(people)) if k != one], np.int64)
+    torso = people.xyz[others][:, skeleton.torso].mean(1) if len(others) else np.zeros((0, 3))
+    mine = np.flatnonzero(group == one)
+    row_of = np.full(len(rig), -1)
+    for row in mine[np.argsort(rays.seen[mine].sum(1), kind="stable")]:
+        row_of[rays.view[row]] = row
+    view, there = _views(rays, seen, rig, xyz, row_of, evidence[:, one], torso, mine)
+    near = np.linalg.norm(torso - middle, axis=-1).min(initial=2.0)
+    scale = body_scale(skeleton, np.where(bodies.known[one][:, None], bodies.xyz[one], np.nan))
+    spot = np.zeros((len(xyz), len(SPOT_NAMES)), np.float32)
+    spot[:, 0], spot[:, 1] = np.linalg.norm(xyz - middle, axis=-1) / 0.3, (xyz - middle)[:, 2] / 0.3
+    spot[:, 2:] = (
+        np.log10(np.clip(spread, 1e-3, 3)) + 1, min(near, 2.0), np.log1p((row_of >= 0).sum()),
+        0 if np.isnan(scale) else np.clip(np.log(np.maximum(scale, 0.05)), -2, 2), np.isfinite(scale),
+        bodies.known[one].mean(),
+    )  # fmt: skip
+    return Queries(xyz, view, _pairs(rays, rig, middle, row_of), spot, there)
+
+
+def _views(
+    rays: BodyRays, seen: Seen, rig: Rig, xyz: Floats, row_of: Ints, evidence: Floats, torso: Floats, mine: Ints
+) -> tuple[Singles, NDArray[np.bool_]]:
+    """Features (Q, C, F) of each place in each view, and which views (C,) see the middle one."""
+    out = np.zeros((len(xyz), len(rig), len(VIEW_NAMES)), np.float32)
+    away = xyz[:, None] - rig.positions
+    reach = np.linalg.norm(away, axis=-1)
+    look = away / np.maximum(reach, 1e-6)[..., None]
+    xy = np.asarray(rig.project(xyz)).swapaxes(0, 1)
+    size = np.array([camera.lens.size for camera in rig], np.float64)
+    inside = np.minimum(xy, size - 1 - xy).min(-1) / rig.focal * reach
+    inside = np.where(np.isfinite(inside), inside, -9.0)
+    there = inside[len(xyz) // 2] > -_OUTSIDE_M
+    heading = rays.direction.sum(1)
+    heading = heading / np.maximum(np.linalg.norm(heading, axis=-1, keepdims=True), 1e-9)
+    for view in range(len(rig)):
+        row = row_of[view]
+        if row >= 0:
+            noise = rays.variance[row].sum() / max(int(rays.seen[row].sum()), 1) + (0.1 / reach[:, view]) ** 2
+            apart = 2 - 2 * look[:, view] @ heading[row]
+            out[:, view, 1] = np.log1p(np.maximum(apart, 0) / noise) / 4
+            shared = rays.seen[row].sum()
+            out[:, view, 0] = 1
+            out[:, view, 2:6] = (
+                np.clip(total(evidence[row][None])[0], -8, 8) / 8, seen.score[row].sum() / max(int(shared), 1),
+                shared / rays.seen.shape[1], seen.cut[row],
+            )  # fmt: skip
+            ratio = np.clip(np.nan_to_num(seen.angle[row], nan=0.1), 1e-2, 3) * reach[:, view] / _BODY_M
+            out[:, view, 6] = np.log(ratio)
+        rest = np.setdiff1d(np.flatnonzero(rays.view == view), mine)
+        out[:, view, 7] = _nearby(look[:, view] @ heading[rest].T, reach[:, view])
+        front = torso - rig.positions[view]
+        far = np.linalg.norm(front, axis=-1)
+        cosine = look[:, view] @ (front / np.maximum(far, 1e-6)[:, None]).T
+        out[:, view, 8] = _nearby(np.where(far < reach[:, view, None] - 0.2, cosine, -1), reach[:, view])
+    out[..., 9], out[..., 10] = np.clip(inside, -1, 2), np.log(np.maximum(reach, 0.1)) / 2
+    return out, there
+
+
+def _nearby(cosine: Floats, reach: Floats) -> Floats:
+    """1 where one of some directions (Q, K) goes to the place (Q,), 0 far from all."""
+    apart = np.maximum(2 - 2 * cosine, 0).min(1, initial=4.0) * reach**2
+    return np.asarray(np.exp(-0.5 * apart / _WIDE_M**2))
+
+
+def _pairs(rays: BodyRays, rig: Rig, middle: Floats, row_of: Ints) -> Singles:
+    """Features (C, C, E) of pairs of views."""
+    look = middle - rig.positions
+    look = look / np.maximum(np.linalg.norm(look, axis=-1, keepdims=True), 1e-6)
+    out = np.zeros((len(rig), len(rig), len(PAIR_NAMES)), np.float32)
+    out[..., 0] = np.sqrt(np.maximum(1 - (look @ look.T) ** 2, 0))
+    has = np.flatnonzero(row_of >= 0)
+    first, second = (has[side] for side in np.triu_indices(len(has), 1))
+    if len(first):
+        evidence = np.clip(total(gaps(rays, row_of[first], row_of[second]).evidence()), -8, 8) / 8
+        out[first, second, 1] = out[second, first, 1] = 1
+        out[first, second, 2] = out[second, first, 2] = evidence
+    return out

@@ -1,0 +1,123 @@
+"""``mvcap train``: teach a network on generated takes, or teach it further for a rig."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mvcap import config
+from mvcap.cli_options import json_option
+from mvcap.progress import Progress, silent
+from mvcap.training_loop import Told
+
+_SHOWN = 4  # figures beside the bar
+
+
+@click.command("train")
+@click.argument("lesson", metavar="mmg|crg|prg")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run and of its result.")
+@click.option("--rig", type=click.Path(path_type=Path), help="Fine-tune for this calibration; kept only if better.")
+@click.option("--from", "start", type=click.Path(path_type=Path), metavar="FILE.onnx", help="Network to start from.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed, another network.")
+@click.option("--steps", type=int, metavar="N", help="Batches to learn from. [default: the network's own]")
+@click.option("--takes", type=int, metavar="N", help="Generated takes to learn from. [default: the network's own]")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+              help="Where to learn.")  # fmt: skip
+@click.option("--set", "assigned", multiple=True, metavar="KEY=VALUE", help="Change another setting of training.")
+@click.option("--redo", is_flag=True, help="Drop what an earlier run left in the folder.")
+@json_option
+def train(
+    lesson: str, out: Path, steps: int | None, takes: int | None, assigned: tuple[str, ...], redo: bool, as_json: bool,
+    **asked: Any,
+) -> None:  # fmt: skip
+    """Teach a network on generated takes; interrupted, the same command goes on.
+
+    mmg tells who is who across views, crg whether somebody is there, prg how a body stands.
+    """
+    from mvcap.train import table
+    from mvcap.train import train as run
+
+    counts = {key: value for key, value in (("steps", steps), ("takes", takes)) if value is not None}
+    overrides = config.merged(config.assignments(assigned), counts)
+    words = shlex.join(["mvcap", "train", *_said(lesson, out, counts, assigned, asked)])
+    with _live(as_json) as (progress, told):
+        made = run(
+            lesson, out, overrides=overrides, resume=not redo, progress=progress, told=told, command=words, **asked
+        )
+    if as_json:
+        click.echo(json.dumps({key: str(v) if isinstance(v, Path) else v for key, v in vars(made).items()}))
+        return
+    click.echo(table(made))
+    click.echo(f"network: {made.file}")
+    if made.kept is not None:
+        click.echo(f"kept for this rig: {made.kept}; {made.reason}")
+    elif made.reason:
+        click.echo(f"not kept, the rig goes on with the network that it had: {made.reason}")
+
+
+def _said(
+    lesson: str, out: Path, counts: Mapping[str, int], assigned: tuple[str, ...], asked: Mapping[str, Any]
+) -> Iterator[str]:
+    """Words of the command line that make the same network again, anywhere."""
+    yield from (lesson, "--out", out.name, "--seed", str(asked["seed"]))
+    for option, path in (("--rig", asked["rig"]), ("--from", asked["start"])):
+        yield from (option, path.name) if path is not None else ()
+    for key, value in counts.items():
+        yield from (f"--{key}", str(value))
+    for text in assigned:
+        yield from ("--set", text)
+
+
+@contextmanager
+def _live(quiet: bool) -> Iterator[tuple[Progress, Told]]:
+    """Draw progress with the last figures beside it, or print a line of figures each where nobody looks."""
+    if quiet or not sys.stderr.isatty():
+        yield silent, _nothing if quiet else _line
+        return
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description:<9}"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:>6} /s"), TimeRemainingColumn(),
+    )  # fmt: skip
+    bar = Bar(*columns)
+    tasks: dict[str, Any] = {}
+    with Live(bar, console=Console(stderr=True)) as live:
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total, rate="")
+            speed = bar.tasks[tasks[stage]].speed
+            bar.update(tasks[stage], completed=done, rate=f"{speed:.1f}" if speed else "")
+
+        def tell(line: Mapping[str, Any]) -> None:
+            live.update(Group(bar, f"{'':<10}{_figures(line)}"))
+
+        yield show, tell
+
+
+def _nothing(line: Mapping[str, Any]) -> None:
+    """Say nothing."""
+
+
+def _line(line: Mapping[str, Any]) -> None:
+    click.echo(f"step {line['step']:>6}  {line['seconds']:>7.1f} s  {_figures(line)}", err=True)
+
+
+def _figures(line: Mapping[str, Any]) -> str:
+    """The loss and the first held-out figures, short."""
+    held = [f"{name} {value:.4g}" for name, value in list(line["held_out"].items())[:_SHOWN]]
+    return f"loss {line['loss']:.4g}  held out: {', '.join(held)}"
+
+
+COMMANDS: tuple[click.Command, ...] = (train,)

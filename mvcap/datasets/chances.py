@@ -1,0 +1,30 @@
+"""Random numbers that last: what is wrong in one frame is mostly wrong in the next."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def lasting(rng: np.random.Generator, shape: tuple[int, ...], memory: float) -> Floats:
+    """Standard normal numbers (T, ...) that change slowly along T: neighbours correlate by ``memory``, 0..1."""
+    out = rng.standard_normal(shape)
+    fresh = np.sqrt(1 - memory**2)
+    out[1:] *= fresh
+    for at in range(1, shape[0]):
+        out[at] += memory * out[at - 1]
+    return out
+
+
+def chance(field: Floats, share: Floats | float) -> NDArray[np.bool_]:
+    """Events of these shares, 0..1: where standard normal numbers are low."""
+    from scipy.special import ndtri
+
+    return np.asarray(field < ndtri(np.clip(share, 0.0, 1.0)))
+
+
+def expit(logit: Floats) -> Floats:
+    """Shares 0..1 of logits."""
+    return np.asarray(1 / (1 + np.exp(-logit)))

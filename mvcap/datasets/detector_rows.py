@@ -1,0 +1,221 @@
+"""Which joints an estimator takes for one person: exchanged sides, merged, split, repeated and false people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib import Rig
+from mvcap.datasets.chances import chance, expit, lasting
+from mvcap.structures.detections import body_size, joint_box
+from mvcap.structures.skeleton import Skeleton
+
+if TYPE_CHECKING:
+    from mvcap.datasets.detector import DetectorModel
+    from mvcap.datasets.detector_points import Points
+
+Floats = NDArray[np.float64]
+
+_ARM, _LEG = ("elbow", "wrist", "pinky", "index", "thumb"), ("knee", "ankle", "heel", "toe")
+_HEAD = ("nose", "eye", "ear", "mouth", "head")
+_NOBODY = -1
+
+
+@dataclass
+class SeenRows:
+    """People as an estimator gives them, a row each; joints missing where xy is NaN."""
+
+    frame: NDArray[Any]
+    view: NDArray[Any]
+    xy: Floats
+    """(M, J, 2) px."""
+    score: Floats
+    """(M, J)."""
+    whose: NDArray[Any]
+    """(M, J) index of the person, -1 = nobody."""
+    size: Floats
+    """(M,) px: size of the body that the row is of."""
+    lone: NDArray[np.bool_]
+    """(M,) given however few joints it has."""
+
+    def __getitem__(self, rows: NDArray[Any]) -> SeenRows:
+        return SeenRows(*(getattr(self, spec.name)[rows] for spec in fields(self)))
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> SeenRows:
+        """Return the rows of all parts in order."""
+        return SeenRows(*(np.concatenate([getattr(part, spec.name) for part in parts]) for spec in fields(cls)))
+
+    def only(self, joints: NDArray[np.bool_]) -> SeenRows:
+        """Return the rows with these joints (M, J) alone."""
+        xy, score = np.where(joints[..., None], self.xy, np.nan), np.where(joints, self.score, 0.0)
+        return SeenRows(self.frame, self.view, xy, score, self.whose, self.size, self.lone)
+
+
+@cache
+def parts_of(kind: Skeleton) -> NDArray[np.bool_]:
+    """Joints (G, J) that are torn off or taken together: arms, legs, their ends, the head, both legs, halves."""
+
+    def have(words: tuple[str, ...], side: str = "") -> list[bool]:
+        return [joint.startswith(side) and any(word in joint.split("_") for word in words) for joint in kind.joints]
+
+    limbs = [have(words, side) for words in (_ARM, _LEG) for side in ("left_", "right_")]
+    shoulder = [a | b for a, b in zip(have(("shoulder",), "left_"), limbs[0], strict=True)]
+    halves = [have((*_LEG, "hip", "pelvis")), have((*_HEAD, *_ARM, "shoulder", "neck", "thorax"))]
+    ends = [have(words, side) for words in (_ARM[1:], _LEG[1:]) for side in ("left_", "right_")]
+    found = np.array([*limbs, *ends, have(_HEAD), have(_LEG), shoulder, *halves])
+    return found[found.any(1) & ~found.all(1)]
+
+
+def swapped(model: DetectorModel, kind: Skeleton, points: Points, rng: np.random.Generator) -> None:
+    """Exchange left and right of whole rows, of legs and of arms."""
+    shape, J = points.size.shape, len(kind)
+    source = np.broadcast_to(np.arange(J), (*shape, J)).copy()
+    for words, share in ((_LEG, model.leg_swaps), (_ARM, model.arm_swaps), ((), model.body_swaps)):
+        mine = np.array([not words or any(word in joint.split("_") for word in words) for joint in kind.joints])
+        rows = _events(points, share, rng)
+        source[rows] = np.where(mine, kind.mirror[source[rows]], source[rows])
+    points.xy = np.take_along_axis(points.xy, source[..., None], 3)
+    points.score = np.take_along_axis(points.score, source, 3)
+
+
+def merged(model: DetectorModel, kind: Skeleton, points: Points, rng: np.random.Generator) -> None:
+    """Let rows take a limb of a neighbour whose box overlaps theirs, or exchange one with them."""
+    T, C, P = points.size.shape
+    box = joint_box(points.xy.reshape(-1, len(kind), 2)).reshape(T, C, P, 4)
+    limb = rng.integers(0, len(parts_of(kind)), (C, P))
+    how, liking = rng.random((C, P)), rng.random((C, P, P))
+    for t, c, p in zip(*np.nonzero(_events(points, model.merges, rng)), strict=True):
+        with np.errstate(invalid="ignore"):
+            near = np.asarray(((box[t, c, p, :2] < box[t, c, :, 2:]) & (box[t, c, :, :2] < box[t, c, p, 2:])).all(-1))
+        near[p] = False
+        if not near.any():
+            continue
+        other = int(np.where(near, liking[c, p], -1).argmax())
+        joints = np.flatnonzero(parts_of(kind)[limb[c, p]])
+        mine, theirs = (t, c, p, joints), (t, c, other, joints)
+        for held in (points.xy, points.score, points.whose):
+            taken = held[theirs].copy()
+            if how[c, p] < 0.4:
+                held[theirs] = held[mine]
+            held[mine] = taken
+        if how[c, p] > 0.6:
+            points.xy[theirs], points.score[theirs] = np.nan, 0.0
+
+
+def split(model: DetectorModel, kind: Skeleton, points: Points, rng: np.random.Generator) -> list[SeenRows]:
+    """Tear parts off rows, and single joints; what is torn off is returned as rows of its own."""
+    out, parts = [], parts_of(kind)
+    for often in (model.splits, model.splits / 3):
+        logit = np.log(max(often, 1e-9) / (1 - often)) + model.splits_hidden * points.hidden.mean(-1)
+        share = expit(logit) if often else np.zeros_like(logit)
+        cut = _events(points, share, rng)
+        part = parts[rng.integers(0, len(parts), points.size.shape[1:])][None] & cut[..., None]
+        out.append(points.picked(cut).only(part[cut]))
+        points.xy[part], points.score[part] = np.nan, 0.0
+    alone = np.isfinite(points.xy[..., 0]) & (rng.random(points.score.shape) < model.lone_joints)
+    row, joint = np.nonzero(alone[alone.any(-1)])
+    rows = points.picked(np.asarray(alone.any(-1)))[row].only(joint[:, None] == np.arange(len(kind)))
+    rows.lone[:] = True
+    points.xy[alone], points.score[alone] = np.nan, 0.0
+    return [*(rows for rows in out if len(rows)), rows]
+
+
+def duplicated(model: DetectorModel, kind: Skeleton, points: Points, rng: np.random.Generator) -> list[SeenRows]:
+    """Return rows that show people a second time: all of them, or a part, a little different and less sure."""
+    again = _events(points, model.duplicates, rng)
+    rows = points.picked(again)
+    parts = np.concatenate([parts_of(kind), np.ones((3, len(kind)), bool)])
+    part = parts[rng.integers(0, len(parts), points.size.shape[1:])]
+    rows = rows.only(part[rows.view, np.nonzero(again)[2]] & (rng.random(rows.score.shape) > 0.1))
+    off = 1.5 * points.stated[again][..., None] * rng.standard_normal(rows.xy.shape)
+    rows.xy, rows.score = rows.xy + off, rows.score * rng.uniform(0.4, 1.0, (len(rows), 1))
+    return [rows]
+
+
+def copied(model: DetectorModel, rows: SeenRows, rng: np.random.Generator) -> SeenRows:
+    """Return the rows, some of them twice or more often."""
+    if not model.copies:
+        return rows
+    times = np.where(rng.random(len(rows)) < model.copies, 1 + rng.geometric(0.7, len(rows)), 1)
+    return rows[np.repeat(np.arange(len(rows)), times)]
+
+
+def furnished(
+    model: DetectorModel, kind: Skeleton, points: Points, rig: Rig, rng: np.random.Generator
+) -> list[SeenRows]:
+    """Return rows of people who are not there: things of the room, at the same place all the time, and others."""
+    T, C, _ = points.size.shape
+    xyz = points.xyz[np.isfinite(points.xyz[..., 0, 0])]
+    if not len(xyz):
+        return []
+    owner = rng.integers(0, C, rng.poisson(model.furniture * C))
+    xy = rig.project(_placed(xyz, owner, points, rig, rng))  # (C, K, J, 2)
+    likely = rng.beta(1.0, 1.0, (C, len(owner)))
+    likely[(rng.random(likely.shape) < 0.8) & (np.arange(C)[:, None] != owner)] = 0.0
+    frame, view, thing = np.nonzero(chance(lasting(rng, (T, *likely.shape), points.memory), likely))
+    least = model.phantom_joints
+    fixed = rng.random((C, len(owner), len(kind))) < rng.uniform(least, 1.0, (C, len(owner), 1))
+    often = fixed[view, thing] & (rng.random((len(frame), len(kind))) < rng.uniform(least, 1.0, (len(frame), 1)))
+    still = _false(model, kind, frame, view, xy[view, thing], often, points, rng)
+    count = rng.poisson(model.phantoms, (T, C))
+    frame, view = (np.repeat(side.ravel(), count.ravel()) for side in np.indices((T, C)))
+    xy = rig.project(_placed(xyz, view, points, rig, rng))[view, np.arange(len(frame))]
+    often = rng.random((len(frame), len(kind))) < rng.uniform(least, 1.0, (len(frame), 1))
+    return [still, _false(model, kind, frame, view, xy, often, points, rng)]
+
+
+def _placed(xyz: Floats, views: NDArray[np.integer], points: Points, rig: Rig, rng: np.random.Generator) -> Floats:
+    """Bodies (K, J, 3) like those of people xyz (N, J, 3), turned about the vertical, in the pictures of views (K,)."""
+    body = xyz[rng.integers(0, len(xyz), len(views))]
+    angle = rng.uniform(0, 2 * np.pi, len(body))
+    cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
+    off = body - body.mean(1, keepdims=True)
+    turned = np.stack([cos * off[..., 0] - sin * off[..., 1], sin * off[..., 0] + cos * off[..., 1], off[..., 2]], -1)
+    people = xyz.mean((0, 1))
+    far = np.linalg.norm(rig.positions[views] - people, axis=-1) * rng.uniform(0.4, 1.6, len(views))
+    pixel = rng.uniform(0, 1, (len(views), 2)) * points.last[views]
+    place = np.empty((len(views), 3))
+    for view in np.unique(views).tolist():
+        mine = views == view
+        place[mine] = rig.positions[view] + rig[view].rays(pixel[mine])[1] * far[mine, None]
+    return np.asarray(turned * rng.uniform(0.5, 1.1, (len(body), 1, 1)) + place[:, None])
+
+
+def _false(
+    model: DetectorModel,
+    kind: Skeleton,
+    frame: NDArray[np.integer],
+    view: NDArray[np.integer],
+    xy: Floats,
+    often: NDArray[np.bool_],
+    points: Points,
+    rng: np.random.Generator,
+) -> SeenRows:
+    """Rows (M,) of nobody at places xy (M, J, 2) px, with the joints ``often`` that lie in the picture."""
+    size = body_size(joint_box(xy))
+    xy = xy + 0.03 * np.nan_to_num(size)[:, None, None] * rng.standard_normal(xy.shape)
+    last = points.last[view][:, None]
+    with np.errstate(invalid="ignore"):
+        inside = ((xy >= -0.5) & (xy <= last + 0.5)).all(-1)
+    often = often & (inside | ((rng.random(often.shape) < model.outside) & np.isfinite(xy[..., 0])))
+    score = 0.6 * rng.standard_normal((len(xy), 1)) + (0.4 + model.score_spread) * rng.standard_normal(often.shape)
+    score += model.phantom_score
+    score = np.clip(1 / (1 + np.exp(-score)), 0.03, 0.99)
+    nobody = np.full(often.shape, _NOBODY)
+    rows = SeenRows(frame, view, xy, score, nobody, np.nan_to_num(size, nan=1.0), np.zeros(len(xy), bool))
+    return rows.only(often)
+
+
+def _events(points: Points, share: Floats | float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Rows (T, C, P) to which something of this share happens, for some time."""
+    happens = chance(lasting(rng, points.size.shape, points.memory), share)
+    return happens & np.isfinite(points.xy[..., 0]).any(-1)

@@ -1,0 +1,250 @@
+"""People in a room, in motion: who there is, where they start, what they do next, and their joints over time."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvcap.datasets import meetings, plans, postures
+from mvcap.datasets.bodies import HALPE, assembled, blended, lowest, mirrored, random_build
+from mvcap.datasets.gait import steps
+from mvcap.datasets.meetings import GROUPS, Spot
+from mvcap.datasets.motions import Library, library
+from mvcap.datasets.plans import APART_M, Act, Floor, Plan
+from mvcap.datasets.procedural import posed
+from mvcap.structures.poses import Poses3D
+
+ROOM_M = (3.0, 8.0)
+_LEAD_S = 3.0  # at most this long ago people began
+_DOOR_M = 0.8  # who is not in the room is so far from it
+_TRIES = 30
+ACTS = {  # what people do where they stand
+    "train": (postures.bending, postures.squatting),
+    "held_out": (postures.bending, postures.kneeling),
+}
+
+
+def scene(
+    rng: np.random.Generator, people: int, seconds: float, rate_hz: float, split: str = "train",
+    clips: Library | None = None,
+) -> Poses3D:  # fmt: skip
+    """People 1.. who stand, walk, sit, lie, talk, meet, cross, hug, come and go in a room 3 to 8 m wide.
+
+    ``halpe26``, m, z up, floor z = 0, the middle of the room the origin; frames 0.. at ``rate_hz``. Who is not in the
+    room has no row. Pelvis, middle of the trunk and neck of two people are at least 0.3 m apart, of two who hug 0.2 m.
+    The same state of ``rng`` gives the same scene. clips: what people may do as real people did; those of the split.
+    """
+    clips = library(split) if clips is None else clips
+    time_s = np.arange(max(round(seconds * rate_hz), 1)) / rate_hz
+    lead = rng.uniform(0, _LEAD_S)
+    half = rng.uniform(*ROOM_M, 2) / 2
+    half = np.clip(half, 0.65 * np.sqrt(people), ROOM_M[1] / 2)
+    floor = Floor(-lead, seconds, half)
+    _gather(floor, people, rng)
+    while (plan := min(floor.plans, key=lambda plan: plan.busy)).busy < seconds:
+        _go_on(floor, plan, clips, rng, split)
+    xyz = np.stack([_joints(floor, plan, time_s) for plan in floor.plans], axis=1)
+    if rng.random() < 0.5:
+        xyz = mirrored(xyz.reshape(-1, len(HALPE), 3)).reshape(xyz.shape)
+    there = np.abs(xyz[..., HALPE.index("pelvis"), :2]) < half + 0.3
+    return _table(xyz, np.all(there, axis=-1, out=np.empty(there.shape[:-1], dtype=np.bool_)))
+
+
+# Who is there
+
+
+def _gather(floor: Floor, people: int, rng: np.random.Generator) -> None:
+    """Put everybody somewhere, in groups."""
+    while (left := people - len(floor.plans)) > 0:
+        if floor.plans and rng.random() < 0.07:
+            _come(floor, rng)
+            continue
+        may = [group for group in GROUPS.values() if group[1] <= left]
+        chance = np.array([group[3] for group in may])
+        group, least, most, _ = may[int(np.searchsorted(np.cumsum(chance) / chance.sum(), rng.random()))]
+        size = int(rng.integers(least, min(most, left) + 1))
+        _settle(floor, group(rng, size), rng)
+
+
+def _person(floor: Floor, spot: Spot, rng: np.random.Generator) -> Plan:
+    """Somebody as they are at first, not yet at a place of the room."""
+    stand = postures.standing(rng)
+    rest = {"sit": postures.seated, "table": postures.at_table}.get(spot.role, lambda rng, stand: stand)(rng, stand)
+    if spot.role == "lie":
+        rest = postures.lying(rng, stand, spot.level_m)
+    size = len(floor.time_s)
+    feet = (rng.random(), rng.uniform(0.06, 0.11), rng.normal(0.12, 0.06))
+    return Plan(random_build(rng), rest, stand, np.zeros((size, 2)), np.zeros(size), np.zeros((size, 3, 3)),
+                [(floor.begin, 0.0, rest)], postures.wavering(rng), feet, floor.opens, rng.uniform(0.5, 1.6),
+                spot.role == "lie")  # fmt: skip
+
+
+def _settle(floor: Floor, spots: list[Spot], rng: np.random.Generator) -> None:
+    """Find room for a group; whoever finds none with it stands alone where there is most."""
+    members = [_person(floor, spot, rng) for spot in spots]
+    local = np.array([spot.place for spot in spots])
+    for _ in range(_TRIES):
+        angle = rng.uniform(0, 2 * np.pi)
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        places = local @ turn.T + floor.half * rng.uniform(-1, 1, 2)
+        if not floor.inside(places):
+            continue
+        for member, spot, place in zip(members, spots, places, strict=True):
+            _put(floor, member, place, spot.heading + angle)
+        torsos = [member.torso[:1] for member in members]
+        if all(floor.clear(torso, 0) for torso in torsos) and _among(torsos) >= APART_M:
+            break
+    else:
+        members = [_alone(floor, rng) for _ in members[:1]]
+        spots = [Spot((0.0, 0.0), 0.0)]
+    floor.plans += members
+    _intend(floor, members, spots, rng)
+
+
+def _intend(floor: Floor, members: list[Plan], spots: list[Spot], rng: np.random.Generator) -> None:
+    """What a group came for."""
+    middle = np.mean([member.place[0] for member in members], axis=0)
+    ahead = rng.uniform(1.0, 3.0)
+    for member, spot in zip(members, spots, strict=True):
+        here, heading = member.place[0], member.heading[0]
+        if spot.role == "cross":
+            member.goals.append(np.clip(here + (middle - here) * rng.uniform(1.7, 2.4), -floor.half, floor.half))
+        elif spot.role == "walk":
+            goal = here + ahead * np.array([np.cos(heading), np.sin(heading)])
+            member.goals.append(np.clip(goal, -floor.half, floor.half))
+            member.pace = members[0].pace
+    if spots[0].role == "hug" and (acts := meetings.hug(floor, members[0], members[1], rng)):
+        for member, act in zip(members, acts, strict=True):
+            floor.take(member, act)
+
+
+def _put(floor: Floor, plan: Plan, place: NDArray[np.float64], heading: float) -> None:
+    plan.place[:], plan.heading[:] = place, heading
+    plan.torso[:] = floor.still(plan.build, place, heading, plan.rest)
+
+
+def _among(torsos: list[NDArray[np.float64]]) -> float:
+    """Least distance m between torsos (1, 3, 3) of a group."""
+    points = np.concatenate(torsos)
+    apart = np.linalg.norm(points[:, None, :, None] - points[None, :, None], axis=-1).min((-1, -2))
+    return float((apart + np.diag(np.full(len(points), np.inf))).min())
+
+
+def _alone(floor: Floor, rng: np.random.Generator) -> Plan:
+    """Somebody who stands where there is most room."""
+    plan = _person(floor, Spot((0.0, 0.0), 0.0), rng)
+    best = (-1.0, np.zeros(2))
+    for _ in range(4 * _TRIES):
+        place = floor.half * rng.uniform(-1, 1, 2)
+        best = max(best, (floor.apart(floor.still(plan.build, place, 0.0, plan.rest), 0), place), key=lambda it: it[0])
+    _put(floor, plan, best[1], rng.uniform(0, 2 * np.pi))
+    return plan
+
+
+def _come(floor: Floor, rng: np.random.Generator) -> None:
+    """Somebody outside who means to come in."""
+    plan = _person(floor, Spot((0.0, 0.0), 0.0), rng)
+    place = _outside(floor, rng)
+    _put(floor, plan, place, float(np.arctan2(-place[1], -place[0])))
+    if floor.clear(plan.torso[:1], 0):
+        plan.goals.append(floor.half * rng.uniform(-0.8, 0.8, 2))
+        floor.plans.append(plan)
+
+
+def _outside(floor: Floor, rng: np.random.Generator) -> NDArray[np.float64]:
+    place = floor.half * rng.uniform(-1, 1, 2)
+    axis = int(rng.integers(2))
+    place[axis] = np.sign(place[axis]) * (floor.half[axis] + _DOOR_M)
+    return place
+
+
+# What they do next
+
+
+def _go_on(floor: Floor, plan: Plan, clips: Library, rng: np.random.Generator, split: str) -> None:
+    """Let somebody do something that can be done where they are."""
+    others = [other for other in floor.plans if other is not plan]
+    if plan.goals:
+        goal = plan.goals.pop()
+        for _ in range(3):
+            act = plans.walk(floor, plan, goal, rng)
+            if floor.clear(act.torso, floor.index(plan.busy), (plan,)):
+                return floor.take(plan, act)
+    near = [other for other in others if _free_to_hug(floor, plan, other)]
+    if near and not plan.bound and rng.random() < 0.08 and (acts := meetings.hug(floor, plan, near[0], rng)):
+        floor.take(plan, acts[0])
+        return floor.take(near[0], acts[1])
+    for _ in range(4):
+        act, margin = _idea(floor, plan, others, clips, rng, split)
+        if floor.inside(act.place, margin) and floor.clear(act.torso, floor.index(plan.busy), (plan,)):
+            return floor.take(plan, act)
+    return floor.take(plan, plans.wait(floor, plan, rng))
+
+
+def _idea(
+    floor: Floor, plan: Plan, others: list[Plan], clips: Library, rng: np.random.Generator, split: str
+) -> tuple[Act, float]:
+    """Something somebody might do, and how far out of the room it may go, m."""
+    draw = rng.random()
+    if plan.bound:
+        return plans.stay(floor, plan, postures.stirring(rng, plan.rest), rng, 1.5), np.inf
+    if plan.low and draw > 0.15:
+        return plans.stay(floor, plan, postures.gesture(rng, plan.rest), rng), np.inf
+    if plan.low or draw < 0.4:
+        goal, margin = floor.half * rng.uniform(-1, 1, 2), 0.1
+        if rng.random() < 0.08:
+            goal, margin = _outside(floor, rng), np.inf
+            plan.goals = [floor.half * rng.uniform(-0.8, 0.8, 2)]
+        return plans.walk(floor, plan, goal, rng), margin
+    if draw < 0.56 and clips.complete:
+        motion = clips.motions[int(rng.integers(len(clips.motions)))]
+        return plans.perform(floor, plan, motion, rng), _DOOR_M
+    if draw < 0.66 and others:
+        gap = others[int(rng.integers(len(others)))].place[floor.index(plan.busy)] - plan.place[floor.index(plan.busy)]
+        return plans.turn(floor, plan, float(np.arctan2(gap[1], gap[0])), rng), np.inf
+    if draw < 0.78:
+        kinds = ACTS[split]
+        return plans.stay(floor, plan, kinds[int(rng.integers(len(kinds)))](rng, plan.stand), rng), np.inf
+    if draw < 0.84:
+        sat = postures.seated(rng, plan.stand)
+        return plans.stay(floor, plan, postures.sitting_down(rng, plan.stand, sat), rng, rest=sat), np.inf
+    return plans.stay(floor, plan, postures.gesture(rng, plan.rest), rng), np.inf
+
+
+def _free_to_hug(floor: Floor, one: Plan, other: Plan) -> bool:
+    gap = np.linalg.norm(one.place[floor.index(one.busy)] - other.place[floor.index(other.busy)])
+    ready = abs(one.busy - other.busy) < 0.7 and not (other.bound or other.low or one.low or other.goals)
+    return bool(ready and 0.4 < gap < 2.0)
+
+
+# How they look
+
+
+def _joints(floor: Floor, plan: Plan, time_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Joints (T, 26, 3) m of a person at times (T,)."""
+    acting = [(clip, clip.weight(time_s)) for clip in plan.clips]
+    acting = [(clip, weight) for clip, weight in acting if weight.any()]
+    whole = [clip for clip, weight in acting if weight.min() == 1]
+    if whole:
+        return assembled(*whole[0].of(plan.build, time_s))
+    curves = postures.Curves(tuple(plan.keys), plan.waver)
+    grid = floor.time_s
+    place = np.stack([np.interp(time_s, grid, plan.place[:, axis]) for axis in (0, 1)], -1)
+    feet = steps(plans.way(floor, plan), time_s, *plan.feet)
+    root, vectors = posed(plan.build, place, np.interp(time_s, grid, plan.heading), feet, curves.at(time_s))
+    for clip, weight in acting:
+        real = clip.of(plan.build, time_s)
+        low = [lowest(plan.build, assembled(*one)) for one in ((root, vectors), real)]
+        root = root + weight[:, None] * (real[0] - root)
+        vectors = blended(plan.build, vectors, real[1], weight)
+        root[:, 2] += low[0] + weight * (low[1] - low[0]) - lowest(plan.build, assembled(root, vectors))
+    return assembled(root, vectors)
+
+
+def _table(xyz: NDArray[np.float64], there: NDArray[np.bool_]) -> Poses3D:
+    """Rows of joints (T, P, 26, 3), of those (T, P) that are in the room."""
+    frame, who = np.nonzero(there)
+    rows = xyz[frame, who]
+    ones = np.ones(rows.shape[:2])
+    zero = np.zeros(rows.shape[:2])
+    return Poses3D(HALPE, frame, who + 1, who + 1, rows, ones, zero, zero, np.zeros((*zero.shape, 6)), ones)

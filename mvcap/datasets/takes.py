@@ -1,0 +1,93 @@
+"""Generated takes: people in motion, a rig that sees them, its calibration, and what an estimator makes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib import Rig
+from mvcap.datasets.detector import OPENPOSE, OPENPOSE_WEAK, TOPDOWN, DetectorModel, seen
+from mvcap.datasets.rigs import calibration_error, camera_count, decalibrated, random_rig, shared_volume
+from mvcap.datasets.scenes import scene
+from mvcap.datasets.take import Take
+from mvcap.structures.detections import Detections2D
+from mvcap.structures.poses import Poses3D
+
+_PEOPLE_SHARE = np.array([7, 13, 19, 20, 15, 9, 6, 5, 3.5, 2.5])
+"""How often there are 1, 2 ... 10 people: four on average."""
+_KINDS, _KIND_SHARES = (OPENPOSE, OPENPOSE_WEAK, TOPDOWN), (0.5, 0.2, 0.3)
+"""Estimators, and how often one like them is drawn."""
+_GAPPY = 0.15
+"""Share of the views that lose some frames."""
+
+
+@dataclass(frozen=True)
+class TakeConfig:
+    """What takes are like."""
+
+    split: Literal["train", "held_out"] = "train"
+    """Which motion: ``train`` or ``held_out``."""
+    people: tuple[int, int] = (1, 10)
+    """Fewest and most people."""
+    cameras: tuple[int, int] = (2, 16)
+    """Fewest and most cameras of a rig drawn at random."""
+    frames: int = 24
+    """Frames of a take."""
+    rate_hz: tuple[float, float] = (10.0, 60.0)
+    """Lowest and highest rate."""
+    rig: Rig | None = None
+    """The rig of every take; None: one drawn for each."""
+    detector: DetectorModel | None = None
+    """The estimator of every take, as it is; None: one drawn for each."""
+
+
+def make_take(seed: int, config: TakeConfig) -> Take:
+    """Return the take of this seed: the same one every time."""
+    rng = np.random.default_rng([seed, 20])
+    rate_hz = float(np.exp(rng.uniform(*np.log(config.rate_hz))))
+    people = _people_count(rng, *config.people)
+    truth = scene(rng, people, config.frames / rate_hz, rate_hz, config.split)
+    truth = truth[truth.frame < config.frames]
+    known = config.rig or random_rig(rng, camera_count(rng, *config.cameras))
+    truth = _placed(truth, known, rng) if len(truth) else truth
+    actual = decalibrated(rng, known, *calibration_error(rng))
+    model = config.detector or _KINDS[int(rng.choice(len(_KINDS), p=_KIND_SHARES))].randomised(rng)
+    rows, whose = seen(model, truth, actual, rng, rate_hz)
+    rows, whose = _gappy(rows, whose, len(known), config.frames, rng)
+    return Take(truth, actual, known, rate_hz, rows, whose)
+
+
+def _people_count(rng: np.random.Generator, least: int, most: int) -> int:
+    number = np.arange(least, most + 1)
+    share = _PEOPLE_SHARE[np.minimum(number, len(_PEOPLE_SHARE)) - 1]
+    return int(rng.choice(number, p=share / share.sum()))
+
+
+def _placed(truth: Poses3D, rig: Rig, rng: np.random.Generator) -> Poses3D:
+    """The people in the middle of what the rig sees, give or take a third of its radius, turned at random."""
+    centre, radius = shared_volume(rig)
+    xyz = truth.xyz.astype(np.float64)
+    middle = np.median(xyz[..., :2].reshape(-1, 2), 0)
+    angle = rng.uniform(0, 2 * np.pi)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    goal = centre + rng.uniform(-1, 1, 2) * min(radius, 3.0) / 3
+    xyz[..., :2] = (xyz[..., :2] - middle) @ turn.T + goal
+    return truth.with_columns(xyz=xyz)
+
+
+def _gappy(
+    rows: Detections2D, whose: NDArray[np.int32], views: int, frames: int, rng: np.random.Generator
+) -> tuple[Detections2D, NDArray[np.int32]]:
+    """The rows without those of frames that views lost: a stretch of them, or some here and there."""
+    lost = np.zeros((views, frames), bool)
+    for view in np.flatnonzero(rng.random(views) < _GAPPY):
+        if rng.random() < 0.5:
+            start, length = rng.integers(0, frames), rng.integers(1, max(frames // 2, 2))
+            lost[view, start : start + length] = True
+        else:
+            lost[view] = rng.random(frames) < rng.uniform(0, 0.4)
+    keep = ~lost[rows.view, rows.frame]
+    return rows[keep], whose[keep]

@@ -1,0 +1,290 @@
+"""One frame's graph for the learned matcher: who is seen and who was there, and how they fit, in units of noise.
+
+Nodes are the rows of a frame, in any view, and bodies in the world: people followed so far as predicted, or groups of
+rows as they are. Every feature is a ratio to its expected noise, evidence in nats, an angle, or a human measure: none
+knows the room, the number of cameras, the pixels of a picture or one estimator's joints. Joints are read by name into
+thirteen slots.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvcap.body_rays import BodyRays, Gaps, body_evidence, gaps, size_evidence, total
+from mvcap.followed_bodies import Bodies
+from mvcap.structures.body import TORSO_DEPTH_M
+from mvcap.structures.detections import Detections2D, body_size
+from mvcap.structures.skeleton import Skeleton
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Singles = NDArray[np.float32]
+
+_SIDED = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+SLOTS: tuple[str, ...] = ("head", *(f"{side}_{joint}" for side in ("left", "right") for joint in _SIDED))
+_HEAD = ("nose", "left_ear", "right_ear", "head_top", "head")
+
+NODE_NAMES: tuple[str, ...] = (
+    "is_body", "is_new", *(f"score_{slot}" for slot in SLOTS), *(f"seen_{slot}" for slot in SLOTS),
+    "joints", "noise", "size", "cut_off", "unseen_s", "views",
+)  # fmt: skip
+EDGE_NAMES: tuple[str, ...] = (
+    "across", "within", "row_body", "bodies", "evidence", "size", "exchanged", "shared", "near", "far", "middle",
+    "wide", "angle", "behind", "copies", "apart", "overlap", "ratio", "lead_low", "lead_high",
+    *(f"nats_{slot}" for slot in SLOTS), *(f"both_{slot}" for slot in SLOTS),
+)  # fmt: skip
+_AT = {name: at for at, name in enumerate(EDGE_NAMES)}
+_NATS = slice(_AT["nats_head"], _AT["nats_head"] + len(SLOTS))
+_BOTH = slice(_AT["both_head"], _AT["both_head"] + len(SLOTS))
+_EVIDENCE_RANGE = 30.0
+_EDGE_SHARE = 0.01  # of the picture's width: a box as close to the border is cut off
+
+
+@dataclass(frozen=True)
+class FrameGraph:
+    """N nodes, rows before bodies, and what is known of each pair."""
+
+    node: Singles
+    """(N, F)"""
+    edge: Singles
+    """(N, N, E)"""
+    prior: Singles
+    """(N, N) evidence nats by geometry alone"""
+    rows: int
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What rows say beside their rays: scores, sizes, whether the picture cuts them off."""
+
+    score: Floats
+    """(M, J)"""
+    angle: Floats
+    """(M,) rad, size of the body in the picture"""
+    cut: Bools
+    """(M,)"""
+    focal: Floats
+    """(M,) px"""
+    xy: Floats
+    """(M, J, 2) px"""
+    box: Floats
+    """(M, 4) px"""
+
+    @classmethod
+    def of(cls, rows: Detections2D, focal: Floats, size: Floats) -> Seen:
+        """Of rows whose views have focal lengths (C,) px and picture sizes (C, 2) px."""
+        box = rows.box.astype(np.float64)
+        wh = size[rows.view]
+        margin = _EDGE_SHARE * wh[:, :1]
+        cut = (box[:, :2] < margin).any(1) | (box[:, 2:] > wh - 1 - margin).any(1)
+        mine = focal[rows.view]
+        score, xy = rows.score.astype(np.float64), rows.xy.astype(np.float64)
+        return cls(score, body_size(box) / mine, cut, mine, xy, box)
+
+
+@cache
+def _slots(joints: tuple[str, ...]) -> NDArray[np.int64]:
+    """Slot (J,) of each joint."""
+    return np.array([0 if name in _HEAD else SLOTS.index(name) for name in joints], np.int64)
+
+
+def _pooled(values: Floats, slot: NDArray[np.int64]) -> tuple[Singles, Singles]:
+    """Mean values (..., 13) of joints (..., J) by slot and whether there are any; NaN is none, and becomes 0."""
+    known = np.isfinite(values)
+    pick = np.zeros((len(slot), len(SLOTS)))
+    pick[np.arange(len(slot)), slot] = 1
+    count = known @ pick
+    mean = np.where(known, values, 0) @ pick / np.maximum(count, 1)
+    return mean.astype(np.float32), (count > 0).astype(np.float32)
+
+
+def frame_graph(
+    rays: BodyRays,
+    seen: Seen,
+    bodies: Bodies,
+    evidence: Floats,
+    unseen_s: Floats,
+    views: Floats,
+    skeleton: Skeleton,
+) -> FrameGraph:
+    """Graph of rows and bodies (G) with evidence (M, G, J) of the rows' joints for them.
+
+    unseen_s, views (G,): how long ago each body was seen, NaN for one that is new, and by how many views it is made.
+    """
+    rows, count, slot = len(rays.view), len(bodies.xyz), _slots(skeleton.joints)
+    nodes = rows + count
+    edge = np.zeros((nodes, nodes, len(EDGE_NAMES)), np.float32)
+    prior = np.zeros((nodes, nodes), np.float32)
+    first, second = np.triu_indices(rows, 1)
+    pair = _row_edges(rays, seen, first, second, slot, skeleton)
+    edge[first, second] = edge[second, first] = pair
+    prior[first, second] = prior[second, first] = (pair[:, _AT["evidence"]] + pair[:, _AT["size"]]) * 8
+    edge[:rows, rows:], held = _body_edges(rays, bodies, evidence, slot, skeleton)
+    edge[rows:, :rows] = edge[:rows, rows:].swapaxes(0, 1)
+    prior[:rows, rows:], prior[rows:, :rows] = held, held.T
+    edge[rows:, rows:] = _between_bodies(bodies, skeleton)
+    _fill_leads(edge, prior, np.concatenate([rays.view, np.full(count, -1)]))
+    return FrameGraph(_nodes(rays, seen, bodies, unseen_s, views, slot), edge, prior, rows)
+
+
+def _fill_leads(edge: Singles, prior: Singles, place: NDArray[np.integer]) -> None:
+    """By how much (N, N) each pair leads over each end's best other choice in the place (N,) of the other end."""
+    nodes = np.arange(len(place))
+    lead = np.zeros_like(prior)
+    for one in np.unique(place):
+        mine = nodes[place == one]
+        worth = np.maximum(prior[:, mine], 0)
+        order = np.sort(worth, axis=1)
+        best = order[:, -1:]
+        second = order[:, -2:-1] if len(mine) > 1 else np.zeros_like(best)
+        rival = np.where(worth == best, second, best)
+        lead[:, mine] = prior[:, mine] - rival
+    lead = (np.clip(lead, -_EVIDENCE_RANGE, _EVIDENCE_RANGE) / 8).astype(np.float32)
+    edge[..., _AT["lead_low"]], edge[..., _AT["lead_high"]] = np.minimum(lead, lead.T), np.maximum(lead, lead.T)
+
+
+def _nodes(
+    rays: BodyRays, seen: Seen, bodies: Bodies, unseen_s: Floats, views: Floats, slot: NDArray[np.int64]
+) -> Singles:
+    rows, count = len(rays.view), len(bodies.xyz)
+    out = np.zeros((rows + count, len(NODE_NAMES)), np.float32)
+    score, has = _pooled(np.where(rays.seen, seen.score, np.nan), slot)
+    joints = rays.seen.sum(1)
+    noise = np.where(rays.seen, rays.variance, 0).sum(1) / np.maximum(joints, 1)
+    last = 2 + 2 * len(SLOTS)
+    out[:rows, 2 : 2 + len(SLOTS)], out[:rows, 2 + len(SLOTS) : last] = score, has
+    out[:rows, last] = joints / len(slot)
+    out[:rows, last + 1] = np.log10(np.maximum(noise, 1e-10)) / 2 + 2
+    out[:rows, last + 2] = np.log(np.clip(np.nan_to_num(seen.angle, nan=0.1), 1e-2, 3)) + 1.5
+    out[:rows, last + 3] = seen.cut
+    spread = np.log10(np.sqrt(np.maximum(bodies.variance, 1e-6))) + 1
+    sure, known = _pooled(np.where(bodies.known, np.clip(spread, -1.5, 1.5), np.nan), slot)
+    out[rows:, 0] = 1
+    out[rows:, 1] = ~np.isfinite(unseen_s)
+    out[rows:, 2 : 2 + len(SLOTS)], out[rows:, 2 + len(SLOTS) : last] = sure, known
+    out[rows:, last] = bodies.known.mean(1) if count else 0
+    out[rows:, last + 4] = np.minimum(np.nan_to_num(unseen_s, posinf=0, nan=0), 2)
+    out[rows:, last + 5] = np.log1p(views)
+    return out
+
+
+def _row_edges(
+    rays: BodyRays, seen: Seen, first: NDArray[np.int64], second: NDArray[np.int64], slot: NDArray[np.int64],
+    skeleton: Skeleton,
+) -> Singles:  # fmt: skip
+    """Edges (P, E) between rows: across views by their rays, within a view by the picture."""
+    out = np.zeros((len(first), len(EDGE_NAMES)), np.float32)
+    across = rays.view[first] != rays.view[second]
+    shared = (rays.seen[first] & rays.seen[second]).sum(1)
+    out[:, _AT["shared"]] = shared / len(slot)
+    out[:, _AT["ratio"]] = np.where(across, 0, np.abs(np.log(_ratio(seen.angle, first, second))))
+    out[across, _AT["across"]], out[~across, _AT["within"]] = 1, 1
+    if len(some := np.flatnonzero(across)):
+        met = gaps(rays, first[some], second[some])
+        _fill_across(out, some, met, size_evidence(met, skeleton), slot)
+    if len(some := np.flatnonzero(~across)):
+        _fill_within(out, some, seen, rays, first, second)
+    return out
+
+
+def _ratio(angle: Floats, first: NDArray[np.int64], second: NDArray[np.int64]) -> Floats:
+    safe = np.clip(np.nan_to_num(angle, nan=0.1), 1e-2, 3)
+    return np.asarray(safe[first] / safe[second])
+
+
+def _fill_across(out: Singles, some: NDArray[np.int64], met: Gaps, size: Floats, slot: NDArray[np.int64]) -> None:
+    nats = met.evidence()
+    out[some, _AT["evidence"]] = np.clip(total(nats), -_EVIDENCE_RANGE, _EVIDENCE_RANGE) / 8
+    out[some, _AT["size"]] = np.clip(size, -4, 4) / 8
+    behind = np.isinf(met.variance)
+    known = np.isfinite(met.variance)
+    z = np.where(known, np.log1p(met.square / np.where(known, met.variance, 1)), np.nan)
+    _fill_spread(out, some, z)
+    count = np.maximum(known.sum(1), 1)
+    wide = np.where(known, np.log10(np.where(known, met.variance, 1)) / 2, 0).sum(1) / count
+    out[some, _AT["wide"]] = np.clip(wide + 1.5, -2, 2)
+    both = known | behind
+    angle = np.where(both, np.sqrt(met.sine2), 0).sum(1) / np.maximum(both.sum(1), 1)
+    out[some, _AT["angle"]] = angle
+    out[some, _AT["behind"]] = behind.sum(1) / np.maximum(both.sum(1), 1)
+    mean, there = _pooled(nats, slot)
+    out[some, _NATS], out[some, _BOTH] = mean / 4, there
+
+
+def _fill_spread(out: Singles, some: NDArray[np.int64], z: Floats) -> None:
+    """Least, greatest and middle of what is known of z (P, J), a logarithm of squared standard deviations."""
+    out[some[:, None], [_AT["near"], _AT["far"], _AT["middle"]]] = _spread(z)
+
+
+def _spread(values: Floats) -> Singles:
+    """Least, greatest and middle (..., 3) of what is known of values (..., J), a quarter of each; 0 for nothing."""
+    ordered = np.sort(values, axis=-1)  # NaN come last
+    count = (~np.isnan(ordered)).sum(-1)
+    last = np.maximum(count - 1, 0)
+    picked = np.stack([np.zeros_like(last), last, last // 2], -1)
+    return np.where(count[..., None] > 0, np.take_along_axis(ordered, picked, axis=-1) / 4, 0).astype(np.float32)
+
+
+def _fill_within(
+    out: Singles, some: NDArray[np.int64], seen: Seen, rays: BodyRays, first: NDArray[np.int64],
+    second: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """Two rows of a view: how alike the joints are that both have, how far apart the others, in sizes of the larger."""
+    a, b = first[some], second[some]
+    size = np.maximum(seen.angle[a], seen.angle[b]) * seen.focal[a]
+    size = np.where(np.isfinite(size) & (size > 1), size, 1)
+    has: Bools = np.asarray(np.isfinite(seen.xy).all(-1))
+    both = has[a] & has[b]
+    apart = np.linalg.norm(seen.xy[a] - seen.xy[b], axis=-1) / size[:, None]
+    count = np.maximum(both.sum(1), 1)
+    sigma = np.sqrt(rays.variance[a] + rays.variance[b]) * seen.focal[a, None] / size[:, None]
+    close = np.where(both, np.exp(-0.5 * (apart / np.maximum(sigma, 1e-6)) ** 2), 0).sum(1) / count
+    out[some, _AT["copies"]] = close
+    out[some, _AT["far"]] = np.minimum(np.where(both, apart, 0).sum(1) / count, 3)
+    between = np.linalg.norm(seen.xy[a][:, :, None] - seen.xy[b][:, None], axis=-1)
+    pairs = has[a][:, :, None] & has[b][:, None]
+    nearest = np.where(pairs, between, np.inf).min((1, 2)) / size
+    out[some, _AT["apart"]] = np.minimum(nearest, 3)
+    low, high = np.maximum(seen.box[a, :2], seen.box[b, :2]), np.minimum(seen.box[a, 2:], seen.box[b, 2:])
+    inner = np.maximum(np.nan_to_num(high - low), 0).prod(1)
+    area = np.nan_to_num(np.minimum(*((seen.box[i, 2:] - seen.box[i, :2]).prod(1) for i in (a, b))))
+    out[some, _AT["overlap"]] = inner / np.maximum(area, 1)
+
+
+def _body_edges(
+    rays: BodyRays, bodies: Bodies, evidence: Floats, slot: NDArray[np.int64], skeleton: Skeleton
+) -> tuple[Singles, Singles]:
+    """Edges (M, G, E) of rows and bodies, and the evidence (M, G) in them."""
+    out = np.zeros((len(rays.view), len(bodies.xyz), len(EDGE_NAMES)), np.float32)
+    same = np.clip(total(evidence), -_EVIDENCE_RANGE, _EVIDENCE_RANGE)
+    out[..., _AT["row_body"]] = 1
+    out[..., _AT["evidence"]] = same / 8
+    known = np.isfinite(evidence)
+    out[..., _AT["shared"]] = known.sum(-1) / len(slot)
+    if known.size:
+        mirror = skeleton.mirror
+        crossed = total(body_evidence(rays, bodies.xyz[:, mirror], bodies.cov[:, mirror], bodies.known[:, mirror]))
+        out[..., _AT["exchanged"]] = np.clip(crossed - same, -8, 8) / 8
+        out[..., [_AT["near"], _AT["far"], _AT["middle"]]] = _spread(-evidence) * np.float32(-1)
+    wide = np.where(bodies.known, np.log10(np.sqrt(np.maximum(bodies.variance, 1e-6))), 0).sum(1)
+    out[..., _AT["wide"]] = np.clip(wide / np.maximum(bodies.known.sum(1), 1) + 1.5, -2, 2)
+    mean, there = _pooled(evidence, slot)
+    out[..., _NATS], out[..., _BOTH] = mean / 4, there
+    return out, same.astype(np.float32)
+
+
+def _between_bodies(bodies: Bodies, skeleton: Skeleton) -> Singles:
+    """Edges (G, G, E) of bodies: how far apart their torsos are."""
+    count = len(bodies.xyz)
+    out = np.zeros((count, count, len(EDGE_NAMES)), np.float32)
+    torso = np.where(bodies.known[..., None], bodies.xyz, np.nan)[:, skeleton.torso]
+    apart = np.linalg.norm(torso[:, None] - torso[None], axis=-1)
+    both = np.isfinite(apart)
+    mean = np.where(both, apart, 0).sum(-1) / np.maximum(both.sum(-1), 1)
+    out[..., _AT["bodies"]] = 1
+    out[..., _AT["apart"]] = np.where(both.any(-1), np.minimum(mean / (4 * TORSO_DEPTH_M), 3), 3)
+    return out

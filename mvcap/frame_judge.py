@@ -1,0 +1,126 @@
+"""The learned judge of one frame: builds its graph, asks the network, and knows when not to be believed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib import Rig
+from mvcap.body_rays import BodyRays
+from mvcap.centre_queries import Queries, queries
+from mvcap.followed_bodies import Bodies, Followed
+from mvcap.frame_graph import FrameGraph, Seen, frame_graph
+from mvcap.networks import Network
+from mvcap.space_time_graph import GraphConfig, Opinion
+from mvcap.structures.detections import Detections2D
+from mvcap.structures.skeleton import Skeleton
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+_ROOM, _LEAST_ROOM = 0.25, 0.1
+_DOUBT, _MOST_DOUBTED = 0.4, 0.6  # log-odds that say nothing; share of the rows that may be so
+
+
+@dataclass(frozen=True)
+class JudgeConfig(GraphConfig):
+    """Settings of the associator ``graph``."""
+
+    most_nodes: int = 120
+    """Rows and people of a frame that the network is asked about; geometry settles frames with more."""
+    strange_share: float = 0.25
+    """Share of nodes, or of edges, outside what the network was trained on, from which on geometry settles a frame."""
+
+
+class FrameRows:
+    """The rows of one frame as networks want to see them."""
+
+    def __init__(self, rows: Detections2D, rig: Rig) -> None:
+        sizes = np.array([camera.lens.size for camera in rig], np.float64)
+        self.rig = rig
+        self.seen = Seen.of(rows, np.asarray(rig.focal, np.float64), sizes)
+
+    def graph(
+        self, rays: BodyRays, bodies: Bodies, evidence: Floats, people: Followed, group: Ints, skeleton: Skeleton
+    ) -> FrameGraph:
+        """Graph of rows and bodies (G), those of ``people`` first, with evidence (M, G, J) and groups (M,) so far."""
+        count, known = len(bodies.xyz), len(people)
+        unseen_s = np.full(count, np.nan)
+        unseen_s[:known] = people.time_s - people.seen_s
+        views = np.array([len(np.unique(rays.view[group == one])) for one in range(count)], np.float64)
+        return frame_graph(rays, self.seen, bodies, evidence, unseen_s, views, skeleton)
+
+    def queries(
+        self, rays: BodyRays, bodies: Bodies, evidence: Floats, group: Ints, one: int, people: Followed,
+        skeleton: Skeleton,
+    ) -> Queries | None:  # fmt: skip
+        """What CRG is asked about the body ``one``."""
+        return queries(rays, self.seen, self.rig, bodies, evidence, group, one, people, skeleton)
+
+
+class FrameJudge:
+    """Judge that asks the matching network."""
+
+    def __init__(self, rows: Detections2D, rig: Rig, config: JudgeConfig, networks: tuple[Network, Network]) -> None:
+        self.seen, self.config = FrameRows(rows, rig), config
+        self.matching, self.centres = networks
+        self.declined = False
+        """Whether it had no opinion: too large a graph, or one unlike any that it was trained on."""
+
+    def of_frame(
+        self, rays: BodyRays, bodies: Bodies, evidence: Floats, people: Followed, settled: Ints, skeleton: Skeleton
+    ) -> Opinion | None:
+        """See ``Judge``."""
+        if len(rays.view) + len(bodies.xyz) > self.config.most_nodes:
+            self.declined = True
+            return None
+        graph = self.seen.graph(rays, bodies, evidence, people, settled, skeleton)
+        there = np.ones((1, len(graph.node)), np.bool_)
+        (found,) = self.matching(graph.node[None], graph.edge[None], graph.prior[None], there)
+        odds = found[0].astype(np.float64)
+        if self._strange(graph) or _undecided(odds, graph.rows):
+            self.declined = True
+            return None
+        rows = graph.rows
+        pairs = odds[:rows, :rows].copy()
+        claims = rays.seen.astype(np.int64)
+        apart = (rays.view[:, None] == rays.view[None]) & ((claims @ claims.T) > 0) & (pairs <= 0)
+        pairs[apart] = -np.inf
+        np.fill_diagonal(pairs, 0)
+        return Opinion(pairs, odds[:rows, rows:])
+
+    def _strange(self, graph: FrameGraph) -> bool:
+        """Whether much of a graph lies outside what the network was trained on."""
+        limits = self.matching.limits
+        return any(
+            _outside(values.reshape(-1, values.shape[-1]), limits, name) > self.config.strange_share
+            for name, values in (("node", graph.node), ("edge", graph.edge))
+        )
+
+    def of_births(
+        self, rays: BodyRays, bodies: Bodies, evidence: Floats, group: Ints, new: int, people: Followed,
+        skeleton: Skeleton,
+    ) -> float | None:  # fmt: skip
+        """See ``Judge``."""
+        asked = self.seen.queries(rays, bodies, evidence, group, new, people, skeleton)
+        if asked is None:
+            return None
+        odds, _ = self.centres(asked.view[None], asked.pair[None], asked.spot[None], asked.there[None])
+        return float(odds.max())
+
+
+def _outside(values: NDArray[np.float32], limits: Mapping[str, Floats], name: str) -> float:
+    """Share of rows (N, F) that have a feature outside its limits by more than a quarter of their distance."""
+    low, high = limits.get(f"{name}_low"), limits.get(f"{name}_high")
+    if low is None or high is None or not len(values):
+        return 0.0
+    room = _ROOM * (high - low) + _LEAST_ROOM
+    return float(((values < low - room) | (values > high + room)).any(-1).mean())
+
+
+def _undecided(odds: Floats, rows: int) -> bool:
+    """Whether the network is in doubt about most rows: their best pair is neither likely nor unlikely."""
+    best = np.where(np.eye(len(odds), dtype=np.bool_), -np.inf, odds)[:rows].max(1)
+    return bool((np.abs(best) < _DOUBT).mean() > _MOST_DOUBTED)

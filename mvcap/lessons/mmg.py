@@ -1,0 +1,133 @@
+"""What MMG learns: which rows and bodies of a frame are one person, on frames that leave geometry in doubt.
+
+The frames are those that the associator meets: it runs on generated takes, and where it would ask, its graph is
+written down with the truth. So bodies followed are predicted as well, and groups are as wrong, as they are in use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvcap.datasets.take import Take
+from mvcap.frame_graph import EDGE_NAMES, NODE_NAMES
+from mvcap.lessons.lesson import Sample, Sizes
+from mvcap.lessons.watched_frames import Watched, watch
+
+if TYPE_CHECKING:
+    import torch
+
+_MOST = 10  # graphs of a take
+_MOST_NODES = 90
+_RARE = 0.0005
+
+
+class Matching:
+    """Lesson ``mmg``."""
+
+    name = "mmg"
+    sizes = Sizes(
+        inputs={
+            "node": {0: "frames", 1: "nodes"},
+            "edge": {0: "frames", 1: "nodes", 2: "nodes"},
+            "prior": {0: "frames", 1: "nodes", 2: "nodes"},
+            "there": {0: "frames", 1: "nodes"},
+        },
+        outputs={"odds": {0: "frames", 1: "nodes", 2: "nodes"}},
+    )
+    batch_size = 16
+    defaults: Mapping[str, object] = {"steps": 3000, "takes": 1000, "held_out_takes": 80, "rate": 3e-3}
+    tuning: Mapping[str, object] = {"steps": 600, "takes": 150, "rate": 5e-4}
+    better: Mapping[str, str] = {"f1": "higher"}
+    about = "MMG, the matching graph: which rows of the views and which people followed are one person."
+    limitations = (
+        "Frames whose features lie outside what it was trained on are left to geometry, which is counted in the report."
+    )
+
+    def samples(self, take: Take, seed: int) -> list[Sample]:
+        """Graphs of some of the frames that left geometry in doubt, with the person that each node is."""
+        found = [one for one in watch(take, seed) if 1 < len(one.row_is) + len(one.body_is) <= _MOST_NODES]
+        picked = np.random.default_rng(seed).permutation(len(found))[:_MOST]
+        return [_sample(found[at]) for at in picked]
+
+    def limits(self, samples: Iterable[Sample]) -> dict[str, NDArray[np.float64]]:
+        """Least and greatest of each feature, but for one in a thousand."""
+        held = list(samples)
+        out = {}
+        for name in ("node", "edge"):
+            values = np.concatenate([one[name] for one in held]).astype(np.float64)
+            out[f"{name}_low"], out[f"{name}_high"] = np.quantile(values, (_RARE, 1 - _RARE), axis=0)
+        return out
+
+    def network(self) -> torch.nn.Module:
+        """Fresh weights."""
+        from mvcap.nn.matching import MatchingGraph
+
+        return MatchingGraph(len(NODE_NAMES), len(EDGE_NAMES))
+
+    def batch(self, samples: Sequence[Sample]) -> dict[str, NDArray[Any]]:
+        """Padded to the largest frame."""
+        most, count = max(len(one["node"]) for one in samples), len(samples)
+        out: dict[str, NDArray[Any]] = {
+            "node": np.zeros((count, most, len(NODE_NAMES)), np.float32),
+            "edge": np.zeros((count, most, most, len(EDGE_NAMES)), np.float32),
+            "there": np.zeros((count, most), np.bool_),
+        }
+        for name in ("prior", "same", "weight"):
+            out[name] = np.zeros((count, most, most), np.float32)
+        for at, one in enumerate(samples):
+            nodes, rows, who = len(one["node"]), int(one["rows"]), one["who"]
+            first, second = np.triu_indices(nodes, 1)
+            out["node"][at, :nodes], out["there"][at, :nodes] = one["node"], True
+            for name in ("edge", "prior"):
+                out[name][at, first, second] = out[name][at, second, first] = one[name]
+            asked = ~np.eye(nodes, dtype=np.bool_)
+            asked[rows:, rows:] = False
+            out["same"][at, :nodes, :nodes] = (who[:, None] == who[None]) & (who >= 0)[:, None]
+            out["weight"][at, :nodes, :nodes] = asked / nodes
+        return out
+
+    def loss(self, network: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Binary cross-entropy of the pairs, each frame by the number of its nodes."""
+        return _entropy(network(*(batch[name] for name in self.sizes.inputs)), batch)
+
+    def metrics(self, network: torch.nn.Module, samples: Iterable[Sample]) -> dict[str, float]:
+        """Loss, and F1 of pairs that are told to be one person, beside that of geometry's own evidence."""
+        import torch
+
+        held, loss, count = list(samples), 0.0, 0
+        hits = np.zeros((2, 3))
+        with torch.no_grad():
+            for start in range(0, len(held), self.batch_size):
+                arrays = self.batch(held[start : start + self.batch_size])
+                device = next(network.parameters()).device
+                batch = {name: torch.from_numpy(value).to(device) for name, value in arrays.items()}
+                odds = network(*(batch[name] for name in self.sizes.inputs))
+                loss, count = loss + float(_entropy(odds, batch)) * len(odds), count + len(odds)
+                asked, same = arrays["weight"] > 0, arrays["same"] > 0
+                for way, told in enumerate((odds.cpu().numpy() > 0, arrays["prior"] > 0)):
+                    hits[way] += (told & same & asked).sum(), (told & asked).sum(), (same & asked).sum()
+        f1 = 2 * hits[:, 0] / np.maximum(hits[:, 1] + hits[:, 2], 1)
+        return {"loss": loss / max(count, 1), "f1": float(f1[0]), "f1_geometry": float(f1[1])}
+
+
+def _entropy(odds: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    from torch.nn.functional import binary_cross_entropy_with_logits
+
+    total = binary_cross_entropy_with_logits(odds, batch["same"], weight=batch["weight"], reduction="sum")
+    return total / len(odds)
+
+
+def _sample(one: Watched) -> Sample:
+    graph = one.seen.graph(one.rays, one.bodies, one.evidence, one.people, one.group, one.skeleton)
+    first, second = np.triu_indices(len(graph.node), 1)
+    return {
+        "node": graph.node.astype(np.float16),
+        "edge": graph.edge[first, second].astype(np.float16),
+        "prior": graph.prior[first, second].astype(np.float16),
+        "who": np.concatenate([one.row_is, one.body_is]),
+        "rows": np.array(graph.rows),
+    }

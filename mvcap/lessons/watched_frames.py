@@ -1,0 +1,143 @@
+"""Frames that the associator meets on a generated take, with the truth: what MMG and CRG learn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib import Rig
+from mvcap.associators.geometry import Geometry
+from mvcap.body_rays import BodyRays
+from mvcap.datasets.take import Take
+from mvcap.followed_bodies import Bodies, Followed
+from mvcap.frame_judge import FrameRows
+from mvcap.space_time_graph import GraphConfig, Judge, Opinion
+from mvcap.structures.detections import Detections2D
+from mvcap.structures.skeleton import Skeleton
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+_STRIDES, _STRIDE_SHARES = (1, 2, 6, 0), (0.6, 0.1, 0.1, 0.2)  # 0: every frame for itself
+_NEAR_M = 0.4  # a body further than this from everybody is nobody
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What a judge is asked about one frame, and the truth."""
+
+    seen: FrameRows
+    rays: BodyRays
+    bodies: Bodies
+    evidence: Floats
+    """(M, G, J) nats of rows' joints for bodies"""
+    people: Followed
+    """The first of the bodies."""
+    group: Ints
+    """(M,) body that each row is of so far, -1 = none"""
+    skeleton: Skeleton
+    grouped: bool
+    """Whether the bodies are made of this frame's rows; else they are predicted."""
+    row_is: Ints
+    """(M,) true person of each row, -1 = nobody"""
+    body_is: Ints
+    """(G,) true person of each body, -1 = nobody"""
+    truth: Floats
+    """(P, J, 3) m of the people there, ``halpe26``"""
+    truth_is: Ints
+    """(P,) who they are"""
+
+
+def watch(take: Take, seed: int) -> list[Watched]:
+    """Run the geometric associator on a take; return every question that a judge would be asked, in order.
+
+    Some takes are watched at every few frames only, or at moments that have nothing to do with each other.
+    """
+    rng, notes = np.random.default_rng(seed), _Notes(take)
+    stride = int(rng.choice(_STRIDES, p=_STRIDE_SHARES))
+    rows = take.rows.with_columns(carried=np.arange(len(take.rows)))
+    rows = rows[rows.frame % max(stride, 1) == 0]
+    if stride:
+        _Watching(notes).associate(rows, take.rig, take.rate_hz, {})
+        return notes.found
+    for frame in np.unique(rows.frame):
+        _Watching(notes).associate(rows[rows.frame == frame], take.rig, take.rate_hz, {})
+    return notes.found
+
+
+class _Watching(Geometry):
+    """Geometry with somebody who watches."""
+
+    def __init__(self, notes: _Notes) -> None:
+        super().__init__(GraphConfig())
+        self.notes = notes
+
+    def _judge(self, rows: Detections2D, rig: Rig) -> Judge | None:
+        return _Watcher(self.notes, rows, rig)
+
+
+class _Notes:
+    """A take's truth, and what was seen so far."""
+
+    def __init__(self, take: Take) -> None:
+        self.person, self.truth = take.person, take.truth[np.argsort(take.truth.frame, kind="stable")]
+        self.start = np.searchsorted(self.truth.frame, np.arange(int(self.truth.frame.max(initial=0)) + 2))
+        self.found: list[Watched] = []
+
+    def there(self, frame: int) -> tuple[Floats, Ints]:
+        """People (P, J, 3) of a frame and who they are."""
+        mine = slice(self.start[frame], self.start[frame + 1]) if frame + 1 < len(self.start) else slice(0, 0)
+        return self.truth.xyz[mine].astype(np.float64), self.truth.person[mine].astype(np.int64)
+
+    def who(self, bodies: Bodies, skeleton: Skeleton, xyz: Floats, who: Ints) -> Ints:
+        """True person (G,) that each body is; -1 = nobody."""
+        out = np.full(len(bodies.xyz), -1, np.int64)
+        if not len(who) or not len(out):
+            return out
+        kind = self.truth.skeleton
+        shared = [(at, kind.index(name)) for at, name in enumerate(skeleton.joints) if name in kind.joints]
+        ours, theirs = (np.array(side) for side in zip(*shared, strict=True))
+        apart = np.linalg.norm(bodies.xyz[:, None, ours] - xyz[None][:, :, theirs], axis=-1)
+        known = np.broadcast_to(bodies.known[:, None, ours], apart.shape) & np.isfinite(apart)
+        mean = np.where(known, np.minimum(apart, 1), 0).sum(-1) / np.maximum(known.sum(-1), 1)
+        mean = np.where(known.any(-1), mean, np.inf)
+        best = mean.argmin(1)
+        near = mean[np.arange(len(out)), best] < _NEAR_M
+        out[near] = who[best[near]]
+        return out
+
+
+class _Watcher:
+    """Judge without an opinion that writes down what it is asked."""
+
+    def __init__(self, notes: _Notes, rows: Detections2D, rig: Rig) -> None:
+        self.notes, self.rows, self.seen, self.asked = notes, rows, FrameRows(rows, rig), 0
+
+    def of_frame(
+        self, rays: BodyRays, bodies: Bodies, evidence: Floats, people: Followed, group: Ints, skeleton: Skeleton
+    ) -> Opinion | None:
+        """Write it down."""
+        xyz, who = self.notes.there(int(self.rows.frame[0]))
+        body_is = self.notes.who(bodies, skeleton, xyz, who)
+        self.asked += 1
+        self.notes.found.append(
+            Watched(
+                self.seen, rays, bodies, evidence, people, group, skeleton, self.asked == 2,
+                self.notes.person[self.rows.carried], body_is, xyz, who,
+            )
+        )  # fmt: skip
+        return None
+
+    def of_births(
+        self,
+        rays: BodyRays,
+        bodies: Bodies,
+        evidence: Floats,
+        group: Ints,
+        new: int,
+        people: Followed,
+        skeleton: Skeleton,
+    ) -> float | None:
+        """Have no opinion."""
+        return None

@@ -1,0 +1,181 @@
+"""Learned networks: where their weights are, what is known of them, and how they run.
+
+A network is two files that stand together: ``<name>.onnx`` and ``<name>.card.yaml``, which says what it was trained on,
+by which command, how good it is and what its file's sha256 is. Those of the package serve any rig; ``mvcap train
+--rig`` may have put better ones for one rig into the cache. onnxruntime runs them; torch is needed to train only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from calib import Rig
+from calib.camera import Camera
+from mvcap.assets import cache_dir
+from mvcap.errors import AssetError, ConfigError
+
+SHIPPED = Path(__file__).parent / "weights"
+"""Folder of the weights that come with the package."""
+
+_KEYS = ("name", "command", "seed", "version", "data", "metrics", "limitations", "sha256")
+_POSE_STEP, _PIXEL_STEP, _LENS_STEP = 1e-3, 1e-2, 1e-3
+"""Rigs that differ by less are the same: m and entries of a rotation; px; coefficients of the distortion."""
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A network that runs on one thread; what it takes and gives is in ``inputs`` and ``outputs``."""
+
+    path: Path
+    card: Mapping[str, Any]
+
+    @property
+    def identity(self) -> str:
+        """What tells these weights from any others, short: name and the first letters of the file's sha256."""
+        return f"{self.card['name']}-{str(self.card['sha256'])[:12]}"
+
+    @cached_property
+    def limits(self) -> Mapping[str, NDArray[np.float64]]:
+        """Figures of the data that it was trained on, such as the range of each feature; empty where none were kept."""
+        return {name: np.asarray(values, np.float64) for name, values in (self.card.get("limits") or {}).items()}
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs, in order."""
+        return tuple(one.name for one in self._session.get_inputs())
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs, in order."""
+        return tuple(one.name for one in self._session.get_outputs())
+
+    @property
+    def _session(self) -> Any:
+        return _session(self.path, str(self.card["sha256"]))
+
+    def __call__(self, *arrays: ArrayLike) -> tuple[NDArray[Any], ...]:
+        """Outputs for the inputs, each turned into the number type that the network takes."""
+        wanted = self._session.get_inputs()
+        if len(arrays) != len(wanted):
+            raise ValueError(f"network {self.card['name']} takes {', '.join(self.inputs)}, not {len(arrays)} arrays")
+        fed = {one.name: np.asarray(array, _TYPES[one.type]) for one, array in zip(wanted, arrays, strict=True)}
+        return tuple(self._session.run(None, fed))
+
+
+_TYPES: Mapping[str, type[np.generic]] = {
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(bool)": np.bool_,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+}
+
+
+@lru_cache(maxsize=8)
+def _session(path: Path, sha256: str) -> Any:
+    """Session of the file, shared by all who run it; ``sha256`` makes a file that was replaced another one."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except _faults() as fault:
+        reason = " ".join(str(fault).split())[:200]
+        raise AssetError(f"{path}: not a network that onnxruntime can load ({reason}); {_remedy(path)}") from fault
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    """What onnxruntime raises: classes of its own, which share no parent but Exception."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    own = [value for value in vars(state).values() if isinstance(value, type) and issubclass(value, Exception)]
+    return (RuntimeError, ValueError, *own)
+
+
+def load(name: str, rig: Rig | None = None) -> Network:
+    """Return the network of that name: the rig's own where it was fine-tuned for this rig, else the package's.
+
+    Raises AssetError where a file is missing or damaged, ConfigError where its card is.
+    """
+    if rig is not None and card_path(own := rig_folder(rig) / f"{name}.onnx").is_file():
+        return read(own)
+    return read(SHIPPED / f"{name}.onnx")
+
+
+def read(path: Path) -> Network:
+    """Return the network of an ONNX file whose card stands beside it; the same errors as ``load``."""
+    card = _card(path)
+    try:
+        content = path.read_bytes()
+    except OSError as fault:
+        raise AssetError(f"{path}: the network cannot be read ({fault.strerror}); {_remedy(path)}") from fault
+    found = hashlib.sha256(content).hexdigest()
+    if found != card["sha256"]:
+        raise AssetError(f"{path}: damaged: its sha256 is {found}, its card says {card['sha256']}; {_remedy(path)}")
+    return Network(path, card)
+
+
+def card_path(path: Path) -> Path:
+    """Path of the card that belongs to an ONNX file."""
+    return path.with_name(f"{path.stem}.card.yaml")
+
+
+def rig_folder(rig: Rig) -> Path:
+    """Folder in the cache of what was fine-tuned for the rig."""
+    return cache_dir() / "networks" / rig_fingerprint(rig)
+
+
+def rig_fingerprint(rig: Rig) -> str:
+    """Sixteen letters that stand for the cameras' places and lenses, whatever their names and their order.
+
+    Values are rounded to what no network can see, so that a file of fewer digits is the same rig. A rig in another
+    world is another rig.
+    """
+    cameras = sorted(_digest(camera) for camera in rig)
+    return hashlib.sha256("".join(cameras).encode()).hexdigest()[:16]
+
+
+def _digest(camera: Camera) -> str:
+    lens = camera.lens
+    pose = np.rint(camera.cam_from_world[:3] / _POSE_STEP).astype(np.int64)
+    focal = np.rint(lens.K[:2] / _PIXEL_STEP).astype(np.int64)
+    bent = np.trim_zeros(np.rint(lens.distortion / _LENS_STEP).astype(np.int64), "b")
+    parts = (lens.size, lens.model == "fisheye", pose.tolist(), focal.tolist(), bent.tolist())
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _card(path: Path) -> dict[str, Any]:
+    import yaml
+
+    place = card_path(path)
+    try:
+        held = yaml.safe_load(place.read_text(encoding="utf-8"))
+    except FileNotFoundError as fault:
+        what = "its card is not there" if path.exists() else "there is no such network"
+        raise AssetError(f"{place if path.exists() else path}: {what}; {_remedy(path)}") from fault
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
+        reason = " ".join(str(fault).split())
+        raise ConfigError(f"{place}: cannot be read as a card ({reason}); {_remedy(path)}") from fault
+    lacking = [key for key in _KEYS if not isinstance(held, dict) or key not in held]
+    if lacking:
+        raise ConfigError(f"{place}: not a whole card, it lacks {', '.join(lacking)}; {_remedy(path)}")
+    return dict(held)
+
+
+def _remedy(path: Path) -> str:
+    if path.parent == SHIPPED:
+        return f"install mvcap anew, or make it with `mvcap train {path.stem}`"
+    if path.parent.parent == cache_dir() / "networks":
+        return f"remove the folder {path.parent} or fine-tune again with `mvcap train {path.stem} --rig`"
+    return f"make it with `mvcap train {path.stem}`"

@@ -1,0 +1,316 @@
+"""The verb ``train``: a learned network from generated takes, with nothing filmed and nothing labelled.
+
+The folder that it trains into holds the samples, the checkpoint, ``metrics.jsonl``, ``curves.png`` and at the end the
+network with its card. A run that was interrupted goes on where it stood. With a rig, the network that there is learns
+further on takes of that rig, and is put into the cache for it only if it is better there.
+
+A lesson may say more than its contract asks: ``defaults`` and ``tuning`` (settings of ``TrainConfig`` from nothing and
+in fine-tuning), ``better`` (figure -> ``higher`` or ``lower``), ``limits(samples)`` (small arrays for the card, by
+name), ``about`` and ``limitations`` (texts for the card).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from calib import Rig, load_rig
+from mvcap import assets, networks
+from mvcap.config import Overrides, build, merged
+from mvcap.errors import ConfigError, InputError, PluginError
+from mvcap.progress import Progress, silent
+from mvcap.structures.npz import write_text, written_whole
+from mvcap.training_loop import Learner, Told, TrainConfig, forget_after, lines, measure, seeded
+from mvcap.training_samples import Samples, Source, load_lesson, prepare
+
+if TYPE_CHECKING:
+    import torch
+
+    from mvcap.lessons.lesson import Lesson
+
+LESSONS: Mapping[str, str] = {
+    "mmg": "mvcap.lessons.mmg:Matching",
+    "crg": "mvcap.lessons.crg:Centres",
+    "prg": "mvcap.lessons.prg:Pose",
+}
+DATA = (
+    {"name": "DeepMimic motions, of the wheel pybullet", "licence": "MIT"},
+    {"name": "procedural motions and bodies of mvcap", "licence": "Apache-2.0"},
+    {"name": "generated rigs and 2D detections of mvcap; no pictures, no labels of any room", "licence": "Apache-2.0"},
+)
+_TUNING = {"steps": 800, "takes": 80, "rate": 5e-4}
+"""What fine-tuning has instead of the defaults, unless the lesson says otherwise."""
+_CLEARLY_WORSE = 0.01
+"""Share of a figure by which fine-tuning may harm it."""
+_WORKERS_AT_MOST = 8
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training made."""
+
+    name: str
+    file: Path
+    """The ONNX file; its card stands beside it."""
+    metrics: Mapping[str, float]
+    """On held-out takes."""
+    before: Mapping[str, float] | None = None
+    """The same of the network that it started from; None where it started from nothing."""
+    kept: Path | None = None
+    """Where fine-tuned weights were put for their rig; None where there is no rig, or they are no better."""
+    reason: str = ""
+    """Why fine-tuned weights were kept or not."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """All that the result depends on."""
+
+    name: str
+    target: str
+    seed: int
+    config: TrainConfig
+    rig: Rig | None
+    start: networks.Network | None
+
+    @property
+    def sources(self) -> list[Source]:
+        config = self.config
+        takes = {"train": config.takes, "held_out": config.held_out_takes}
+        return [Source(self.target, split, n, self.seed, config.take, self.rig) for split, n in takes.items()]
+
+    @property
+    def fingerprint(self) -> str:
+        held = {
+            "lesson": self.target,
+            "seed": self.seed,
+            "config": self.config.of_the_result(),
+            "sources": [source.plain() for source in self.sources],
+            "start": self.start and self.start.card["sha256"],
+        }
+        return hashlib.sha256(json.dumps(held, sort_keys=True, default=list).encode()).hexdigest()
+
+
+def train(
+    lesson: str,
+    out: str | Path,
+    *,
+    seed: int = 0,
+    rig: Rig | str | Path | None = None,
+    start: str | Path | None = None,
+    overrides: Overrides | None = None,
+    device: str = "auto",
+    resume: bool = True,
+    progress: Progress = silent,
+    told: Told | None = None,
+    command: str = "",
+) -> Trained:
+    """Teach the network of a lesson (``mmg``, ``crg``, ``prg``, or ``"package.module:Class"``) on generated takes.
+
+    ``overrides`` change fields of ``TrainConfig``. With ``rig``, or ``start`` (an ONNX file with its card), it does not
+    start from nothing. ``resume=False`` drops what an earlier run left in ``out``. ``told`` hears the figures on the
+    way. Samples are made by other processes: a script calls this below ``if __name__ == "__main__":``.
+
+    Raises InputError where torch is not there or something cannot be used, ConfigError for a wrong setting, StaleError
+    where ``out`` holds a run with other settings, AssetError where the motions cannot be had.
+    """
+    _needs_torch()
+    folder = Path(out)
+    plan = _plan(lesson, seed, rig, start, overrides or {})
+    taught = load_lesson(plan.target)
+    assets.path("motions")  # without them the takes would be others, and each process would fetch them
+    workers = plan.config.workers or min(os.cpu_count() or 1, _WORKERS_AT_MOST)
+    samples, held_out = prepare(plan.sources, folder / "samples", workers, progress, redo=not resume)
+    with seeded(plan.seed, plan.config.threads):
+        learner = _learner(taught, plan, _device(device))
+        before = None if plan.start is None else measure(taught, learner.network, held_out)
+        _resume(learner, folder, plan.fingerprint, resume)
+        learner.learn(samples, held_out, folder, plan.fingerprint, progress, told or _nobody)
+        metrics = measure(taught, learner.average, held_out)
+        _draw(folder, plan.name)
+        file = _written(taught, learner.average, held_out, folder / f"{plan.name}.onnx")
+    facts = {"command": command or _command(plan), "metrics": metrics, "samples": len(samples), "before": before}
+    seconds = round(learner.seconds, 1)
+    write_text(networks.card_path(file), _card(plan, taught, file, samples, {**facts, "seconds": seconds}))
+    return _placed(plan, taught, file, metrics, before)
+
+
+def _needs_torch() -> None:
+    lacking = [name for name in ("torch", "onnx") if importlib.util.find_spec(name) is None]
+    if lacking:
+        raise InputError(f"training needs {' and '.join(lacking)}: pip install 'mvcap[learn]'")
+    # Torch's threads wait for each other in turns that never end where others use the processors too: ten times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+def _nobody(line: Mapping[str, Any]) -> None:
+    """Tell the figures to nobody."""
+
+
+def _plan(
+    lesson: str, seed: int, rig: Rig | str | Path | None, start: str | Path | None, overrides: Overrides
+) -> _Plan:
+    target = LESSONS.get(lesson, lesson)
+    if ":" not in target:
+        raise PluginError(f"no lesson {lesson!r}; there are: {', '.join(LESSONS)}, or 'package.module:Class'")
+    if not 0 <= seed < 2**31:
+        raise ConfigError(f"the seed is a number from 0 to {2**31 - 1}, not {seed}")
+    taught = load_lesson(target)
+    of_rig = load_rig(rig) if isinstance(rig, str | Path) else rig
+    given = merged(getattr(taught, "defaults", {}), {})
+    old = None
+    if start is not None or of_rig is not None:
+        old = networks.read(Path(start)) if start is not None else networks.load(taught.name)
+        given = merged(merged(given, _TUNING), getattr(taught, "tuning", {}))
+    return _Plan(taught.name, target, seed, build(TrainConfig, merged(given, overrides), "train"), of_rig, old)
+
+
+def _device(asked: str) -> str:
+    import torch
+
+    if asked == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if asked not in ("cpu", "cuda"):
+        raise ConfigError(f"the device is auto, cpu or cuda, not {asked!r}")
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise InputError("torch finds no CUDA device here; say device cpu")
+    return asked
+
+
+def _learner(taught: Lesson, plan: _Plan, device: str) -> Learner:
+    network = taught.network()
+    if plan.start is not None:
+        from mvcap.training_export import weights_of
+
+        network.load_state_dict(weights_of(plan.start.path, network))
+    return Learner(taught, network, plan.config, plan.seed, device)
+
+
+def _resume(learner: Learner, folder: Path, fingerprint: str, resume: bool) -> None:
+    checkpoint = folder / "checkpoint.pt"
+    if not resume:
+        checkpoint.unlink(missing_ok=True)
+    if checkpoint.exists():
+        learner.resume(checkpoint, fingerprint)
+    forget_after(folder, learner.step)
+
+
+def _draw(folder: Path, name: str) -> None:
+    from mvcap.pictures.learning_curves import learning_curves
+
+    with written_whole(folder / "curves.png") as temporary:
+        temporary.write_bytes(learning_curves(lines(folder), f"{name}: learning on generated takes"))
+
+
+def _written(taught: Lesson, network: torch.nn.Module, held_out: Samples, file: Path) -> Path:
+    """The ONNX file, proven to give what torch gives."""
+    from mvcap.training_export import check_parity, export
+
+    networks.card_path(file).unlink(missing_ok=True)
+    export(taught, network, held_out[: taught.batch_size], file)
+    check_parity(taught, network, held_out, file)
+    return file
+
+
+def _command(plan: _Plan) -> str:
+    name = next((short for short, target in LESSONS.items() if target == plan.target), plan.target)
+    changed = build(TrainConfig, getattr(load_lesson(plan.target), "defaults", {}))
+    words = ["mvcap", "train", name, "--out", name, "--seed", str(plan.seed)]
+    if plan.rig is not None:
+        words += ["--rig", "RIG"]
+    for key, value in plan.config.of_the_result().items():
+        if plan.start is None and value != getattr(changed, key):
+            words += ["--set", f"{key}={json.dumps(value)}"]
+    return " ".join(words)
+
+
+def _card(plan: _Plan, taught: Lesson, file: Path, samples: Samples, facts: Mapping[str, Any]) -> str:
+    import yaml
+
+    limits = taught.limits(samples) if hasattr(taught, "limits") else {}
+    card = {
+        "name": plan.name,
+        "about": " ".join((getattr(taught, "about", None) or type(taught).__doc__ or "").split()),
+        "command": facts["command"],
+        "seed": plan.seed,
+        "version": importlib.metadata.version("mvcap"),
+        "torch": importlib.metadata.version("torch"),
+        "data": [dict(one) for one in DATA],
+        "takes": plan.config.takes,
+        "samples": facts["samples"],
+        "steps": plan.config.steps,
+        "seconds": facts["seconds"],
+        "config": plan.config.of_the_result(),
+        "started_from": plan.start and plan.start.identity,
+        "rig": plan.rig and networks.rig_fingerprint(plan.rig),
+        "inputs": {name: dict(axes) for name, axes in taught.sizes.inputs.items()},
+        "outputs": {name: dict(axes) for name, axes in taught.sizes.outputs.items()},
+        "metrics": {name: _short(value) for name, value in facts["metrics"].items()},
+        "metrics_are": f"on {plan.config.held_out_takes} generated takes of motions and rigs held out",
+        "metrics_before": facts["before"] and {name: _short(value) for name, value in facts["before"].items()},
+        "limitations": list(getattr(taught, "limitations", ())),
+        "bytes": file.stat().st_size,
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "limits": {name: [_short(one) for one in values] for name, values in limits.items()},
+    }
+    plain = json.loads(json.dumps({key: value for key, value in card.items() if value is not None}, default=list))
+    text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=118, default_flow_style=None)
+    return text
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def _placed(
+    plan: _Plan, taught: Lesson, file: Path, metrics: Mapping[str, float], before: Mapping[str, float] | None
+) -> Trained:
+    """The result, with fine-tuned weights put where the rig's are looked for, if they are better."""
+    made = Trained(plan.name, file, metrics, before)
+    if plan.rig is None or before is None:
+        return made
+    better, reason = verdict(before, metrics, getattr(taught, "better", {}))
+    if not better:
+        return dataclasses.replace(made, reason=reason)
+    place = networks.rig_folder(plan.rig) / file.name
+    networks.card_path(place).unlink(missing_ok=True)  # an interruption leaves a network without a card: not there
+    with written_whole(place) as temporary:
+        temporary.write_bytes(file.read_bytes())
+    write_text(networks.card_path(place), networks.card_path(file).read_text(encoding="utf-8"))
+    return dataclasses.replace(made, kept=place, reason=reason)
+
+
+def verdict(before: Mapping[str, float], after: Mapping[str, float], better: Mapping[str, str]) -> tuple[bool, str]:
+    """Whether weights are to be kept: the loss is lower, and no figure is worse by more than a hundredth of it.
+
+    ``better`` says of a figure whether ``higher`` or ``lower`` is better; others do not count. Also returns why.
+    """
+    if not after["loss"] < before["loss"]:
+        return False, f"the loss is not lower ({before['loss']:.4g} before, {after['loss']:.4g} after)"
+    for name, way in better.items():
+        change = (after[name] - before[name]) * (1 if way == "higher" else -1)
+        if change < -_CLEARLY_WORSE * abs(before[name]):
+            return False, f"{name} is worse ({before[name]:.4g} before, {after[name]:.4g} after)"
+    return True, f"the loss is lower ({before['loss']:.4g} before, {after['loss']:.4g} after) and no figure is worse"
+
+
+def table(made: Trained) -> str:
+    """The figures on held-out takes, one line each, before and after where there was something before."""
+    head = ["held out", "before", "after"] if made.before is not None else ["held out", made.name]
+    rows = [head]
+    for name, value in made.metrics.items():
+        old = [f"{made.before[name]:.4f}"] if made.before is not None else []
+        rows.append([name, *old, f"{value:.4f}"])
+    width = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    return "\n".join(
+        "  ".join([row[0].ljust(width[0]), *(cell.rjust(size) for cell, size in zip(row[1:], width[1:], strict=True))])
+        for row in rows
+    )

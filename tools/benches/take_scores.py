@@ -1,0 +1,86 @@
+"""How well an associator tells people apart on generated takes, whose truth is known row by row."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from mvcap.datasets.take import Take
+from mvcap.metrics.association import pairs
+from mvcap.structures.detections import Detections2D
+
+
+@dataclass
+class TakeScores:
+    """Counts over takes."""
+
+    true: int = 0
+    told: int = 0
+    right: int = 0
+    switches: int = 0
+    frames: int = 0
+    false_people: int = 0
+    seen_people: int = 0
+    found_people: int = 0
+    seconds: float = 0.0
+
+    def row(self) -> dict[str, float]:
+        """Figures, as a line of a table."""
+        return {
+            "f1": 2 * self.right / max(self.true + self.told, 1),
+            "precision": self.right / max(self.told, 1),
+            "recall": self.right / max(self.true, 1),
+            "switches": self.switches,
+            "false_people_per_frame": self.false_people / max(self.frames, 1),
+            "found_percent": 100 * self.found_people / max(self.seen_people, 1),
+            "ms_per_frame": 1000 * self.seconds / max(self.frames, 1),
+        }
+
+
+def scores(associator: Any, takes: Sequence[Take]) -> TakeScores:
+    """Run an associator on takes and count.
+
+    A person is seen at a frame where two views have a row of theirs, found where rows of two views have one number and
+    most of them are theirs; every other number with rows of two views is a false person. A switch is a change of the
+    number that a true person has from one frame to the next at which they are found.
+    """
+    out = TakeScores()
+    for take in takes:
+        rows = take.rows.with_columns(carried=np.arange(len(take.rows)))
+        begun = time.process_time()
+        with threadpool_limits(1):
+            found, _ = associator.associate(rows, take.rig, take.rate_hz, {})
+        out.seconds += time.process_time() - begun
+        _count(out, found, take.person[found.carried], take)
+    return out
+
+
+def _count(out: TakeScores, found: Detections2D, who: NDArray[np.int64], take: Take) -> None:
+    counted = pairs(found, who)
+    out.true, out.told, out.right = out.true + counted.true, out.told + counted.told, out.right + counted.right
+    last: dict[int, int] = {}
+    out.frames += int(take.truth.frame.max(initial=-1)) + 1
+    for frame in np.unique(found.frame):
+        mine = found.frame == frame
+        person, view, true = found.person[mine], found.view[mine], who[mine]
+        out.seen_people += sum(len(set(view[true == one])) > 1 for one in np.unique(true[true >= 0]))
+        here: dict[int, int] = {}
+        for number in np.unique(person[person >= 0]):
+            of = person == number
+            if len(set(view[of])) < 2:
+                continue
+            one, count = Counter(true[of].tolist()).most_common(1)[0]
+            if one < 0 or 2 * count <= of.sum() or one in here:
+                out.false_people += 1
+            else:
+                here[one] = int(number)
+        out.found_people += len(here)
+        out.switches += sum(one in last and last[one] != number for one, number in here.items())
+        last.update(here)
