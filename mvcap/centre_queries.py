@@ -33,6 +33,10 @@ GRID: Floats = np.stack(np.meshgrid(*[np.arange(-1.0, 2.0)] * 3, indexing="ij"),
 _STEP_M = (0.05, 0.3)
 _BODY_M = 0.9  # the size of a body: the root of the area of its box
 _WIDE_M = 0.3  # half a body
+_SIZES, _SCALES = (-0.9, 0.35), (-0.5, 0.35)
+"""Logarithms of what bodies are in the picture over ``_BODY_M``, and in the world over ``STATURE_M``: an upper body, a
+child, somebody tall with the arms out; joints differ by what estimators mean by them. Within them nobody is less of a
+person."""
 _OUTSIDE_M = 0.3  # a place as far outside the picture is not seen
 
 
@@ -98,7 +102,7 @@ def queries(
     spot[:, 0], spot[:, 1] = np.linalg.norm(xyz - middle, axis=-1) / 0.3, (xyz - middle)[:, 2] / 0.3
     spot[:, 2:] = (
         np.log10(np.clip(spread, 1e-3, 3)) + 1, min(near, 2.0), np.log1p((row_of >= 0).sum()),
-        0 if np.isnan(scale) else np.clip(np.log(np.maximum(scale, 0.05)), -2, 2), np.isfinite(scale),
+        0 if np.isnan(scale) else _beyond(np.log(np.clip(scale, 0.1, 10)), *_SCALES), np.isfinite(scale),
         bodies.known[one].mean(),
     )  # fmt: skip
     return Queries(xyz, view, _pairs(rays, rig, middle, row_of), spot, there)
@@ -132,7 +136,7 @@ def _views(
                 shared / rays.seen.shape[1], seen.cut[row],
             )  # fmt: skip
             ratio = np.clip(np.nan_to_num(seen.angle[row], nan=0.1), 1e-2, 3) * reach[:, view] / _BODY_M
-            out[:, view, 6] = np.log(ratio)
+            out[:, view, 6] = _beyond(np.log(ratio), *_SIZES)
         rest = np.setdiff1d(np.flatnonzero(rays.view == view), mine)
         out[:, view, 7] = _nearby(look[:, view] @ heading[rest].T, reach[:, view])
         front = torso - rig.positions[view]
@@ -141,6 +145,11 @@ def _views(
         out[:, view, 8] = _nearby(np.where(far < reach[:, view, None] - 0.2, cosine, -1), reach[:, view])
     out[..., 9], out[..., 10] = np.clip(inside, -1, 2), np.log(np.maximum(reach, 0.1)) / 2
     return out, there
+
+
+def _beyond(value: Floats, low: float, high: float) -> Floats:
+    """How far values are outside of what humans are, whatever the estimator means by its joints."""
+    return np.asarray(np.minimum(value - low, 0) + np.maximum(value - high, 0))
 
 
 def _nearby(cosine: Floats, reach: Floats) -> Floats:

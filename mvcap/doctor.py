@@ -22,7 +22,7 @@ _PACKAGES: dict[str, str] = {
     "pyarrow": "parquet files",
     "matplotlib": "plots of the report",
     "jinja2": "report.html",
-    "torch": "learned stages (extra 'learn'; not needed yet)",
+    "torch": "mvcap train (extra 'learn')",
     "open3d-cpu": "point clouds (extra 'cloud'; not needed yet)",
 }
 _OPTIONAL = {"torch", "open3d-cpu"}

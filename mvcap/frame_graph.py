@@ -34,7 +34,7 @@ NODE_NAMES: tuple[str, ...] = (
 )  # fmt: skip
 EDGE_NAMES: tuple[str, ...] = (
     "across", "within", "row_body", "bodies", "evidence", "size", "exchanged", "shared", "near", "far", "middle",
-    "wide", "angle", "behind", "copies", "apart", "overlap", "ratio", "lead_low", "lead_high",
+    "wide", "angle", "behind", "copies", "apart", "overlap", "ratio", "lead_low", "lead_high", "together",
     *(f"nats_{slot}" for slot in SLOTS), *(f"both_{slot}" for slot in SLOTS),
 )  # fmt: skip
 _AT = {name: at for at, name in enumerate(EDGE_NAMES)}
@@ -108,12 +108,13 @@ def frame_graph(
     bodies: Bodies,
     evidence: Floats,
     unseen_s: Floats,
-    views: Floats,
+    group: NDArray[np.int64],
     skeleton: Skeleton,
 ) -> FrameGraph:
     """Graph of rows and bodies (G) with evidence (M, G, J) of the rows' joints for them.
 
-    unseen_s, views (G,): how long ago each body was seen, NaN for one that is new, and by how many views it is made.
+    unseen_s (G,): how long ago each body was seen, NaN for one that is new. group (M,): how geometry groups the rows,
+    the bodies first, -1 = alone: what it makes of the whole is told to the network beside what it makes of each pair.
     """
     rows, count, slot = len(rays.view), len(bodies.xyz), _slots(skeleton.joints)
     nodes = rows + count
@@ -128,6 +129,10 @@ def frame_graph(
     prior[:rows, rows:], prior[rows:, :rows] = held, held.T
     edge[rows:, rows:] = _between_bodies(bodies, skeleton)
     _fill_leads(edge, prior, np.concatenate([rays.view, np.full(count, -1)]))
+    whole = np.concatenate([group, np.arange(count)])
+    grouped = (whole[:, None] >= 0) & (whole[None] >= 0)
+    edge[..., _AT["together"]] = np.where(whole[:, None] == whole[None], 1, -1) * grouped
+    views = np.array([len(np.unique(rays.view[group == one])) for one in range(count)], np.float64)
     return FrameGraph(_nodes(rays, seen, bodies, unseen_s, views, slot), edge, prior, rows)
 
 

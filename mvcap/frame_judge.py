@@ -28,7 +28,7 @@ _DOUBT, _MOST_DOUBTED = 0.4, 0.6  # log-odds that say nothing; share of the rows
 class JudgeConfig(GraphConfig):
     """Settings of the associator ``graph``."""
 
-    most_nodes: int = 120
+    most_nodes: int = 200
     """Rows and people of a frame that the network is asked about; geometry settles frames with more."""
     strange_share: float = 0.25
     """Share of nodes, or of edges, outside what the network was trained on, from which on geometry settles a frame."""
@@ -49,8 +49,7 @@ class FrameRows:
         count, known = len(bodies.xyz), len(people)
         unseen_s = np.full(count, np.nan)
         unseen_s[:known] = people.time_s - people.seen_s
-        views = np.array([len(np.unique(rays.view[group == one])) for one in range(count)], np.float64)
-        return frame_graph(rays, self.seen, bodies, evidence, unseen_s, views, skeleton)
+        return frame_graph(rays, self.seen, bodies, evidence, unseen_s, group, skeleton)
 
     def queries(
         self, rays: BodyRays, bodies: Bodies, evidence: Floats, group: Ints, one: int, people: Followed,
@@ -66,17 +65,18 @@ class FrameJudge:
     def __init__(self, rows: Detections2D, rig: Rig, config: JudgeConfig, networks: tuple[Network, Network]) -> None:
         self.seen, self.config = FrameRows(rows, rig), config
         self.matching, self.centres = networks
-        self.declined = False
-        """Whether it had no opinion: too large a graph, or one unlike any that it was trained on."""
+        self.asked = self.declined = False
+        """Whether it was asked, and had no opinion: too large a graph, or one unlike any that it was trained on."""
 
     def of_frame(
-        self, rays: BodyRays, bodies: Bodies, evidence: Floats, people: Followed, settled: Ints, skeleton: Skeleton
+        self, rays: BodyRays, bodies: Bodies, evidence: Floats, people: Followed, group: Ints, skeleton: Skeleton
     ) -> Opinion | None:
         """See ``Judge``."""
+        self.asked = True
         if len(rays.view) + len(bodies.xyz) > self.config.most_nodes:
             self.declined = True
             return None
-        graph = self.seen.graph(rays, bodies, evidence, people, settled, skeleton)
+        graph = self.seen.graph(rays, bodies, evidence, people, group, skeleton)
         there = np.ones((1, len(graph.node)), np.bool_)
         (found,) = self.matching(graph.node[None], graph.edge[None], graph.prior[None], there)
         odds = found[0].astype(np.float64)

@@ -68,11 +68,11 @@ class Judge(Protocol):
     """Somebody who has seen many frames, and is asked where geometry alone leaves doubt."""
 
     def of_frame(
-        self, rays: BodyRays, bodies: Bodies, evidence: Floats, people: Followed, settled: Ints, skeleton: Skeleton
+        self, rays: BodyRays, bodies: Bodies, evidence: Floats, people: Followed, group: Ints, skeleton: Skeleton
     ) -> Opinion | None:
-        """Opinion on one frame's rows and bodies (G), the followed first, with evidence (M, G, J); None: ask geometry.
+        """Opinion on one frame's rows and bodies (G), the followed first, with evidence (M, G, J); None: none.
 
-        settled (M,): the group of each row so far, -1 = none.
+        group (M,): how geometry would group the rows, the bodies' numbers first, -1 = alone.
         """
         ...
 
@@ -105,9 +105,13 @@ def solve(
     if (group >= 0).all():
         bodies = bodies_of(rays, group, prior, without=learn)
     else:
-        opinion = judge.of_frame(rays, prior, evidence, people, group, skeleton) if judge else None
-        pairs, flips = (opinion.rows, None) if opinion else _pair_evidence(rays, skeleton, group < 0)
-        group, flip = _cut(rays, people, group, score, pairs, flips, skeleton, opinion)
+        pairs, flips = _pair_evidence(rays, skeleton, group < 0)
+        cut, flip = _cut(rays, people, group, score, pairs, flips, skeleton, None)
+        opinion = judge.of_frame(rays, prior, evidence, people, cut, skeleton) if judge else None
+        if opinion:
+            pairs = opinion.rows
+            cut, flip = _cut(rays, people, group, score, pairs, flips, skeleton, opinion)
+        group = cut
         bare, rays = bare.exchanged(flip, skeleton.mirror), rays.exchanged(flip, skeleton.mirror)
         if opinion and opinion.decided and group.max() < len(people):
             bodies, evidence = held_against(rays, group, prior)
@@ -193,7 +197,7 @@ def _pair_evidence(rays: BodyRays, skeleton: Skeleton, wanted: NDArray[np.bool_]
 
 def _cut(
     rays: BodyRays, people: Followed, settled: Ints, score: Floats, pairs: Floats,
-    flips: NDArray[np.bool_] | None, skeleton: Skeleton, opinion: Opinion | None,
+    flips: NDArray[np.bool_], skeleton: Skeleton, opinion: Opinion | None,
 ) -> tuple[Ints, NDArray[np.bool_]]:  # fmt: skip
     """Group (M,) of each row, the followed people's first, -1 = alone, and which rows have left and right exchanged.
 
@@ -226,9 +230,7 @@ def _cut(
             flip[mine] = crossed[at, person[0]] > same[at, person[0]]
         elif len(mine) > 1 and len(np.unique(rays.view[mine])) > 1:
             group[mine] = new
-            some = np.ones(len(mine), np.bool_)
-            among = _pair_evidence(rays[mine], skeleton, some)[1] if flips is None else flips[np.ix_(mine, mine)]
-            flip[mine] = exchanged(np.where(among, -1.0, 1.0))
+            flip[mine] = exchanged(np.where(flips[np.ix_(mine, mine)], -1.0, 1.0))
             new += 1
     return group, flip
 
@@ -243,15 +245,14 @@ def _tested(
     """
     prior = people.as_prior(max(0, int(group.max(initial=-1)) + 1 - len(people)))
     bodies, evidence = held_against(rays, group, prior)
-    opinion = judge.of_frame(rays, bodies, evidence, people, group, skeleton) if judge else None
+    score = total(evidence)
+    for row in np.flatnonzero((group >= len(people)) & ~bodies.without[2].any((1, 2))):
+        others = np.flatnonzero((group == group[row]) & np.isfinite(pairs[row]))
+        score[row, group[row]] = pairs[row, others].sum()
+    better = assigned(score, rays.view, rays.seen)
+    opinion = judge.of_frame(rays, bodies, evidence, people, better, skeleton) if judge else None
     if opinion:
         better = assigned(opinion.bodies, rays.view, rays.seen, opinion.rows > 0)
-    else:
-        score = total(evidence)
-        for row in np.flatnonzero((group >= len(people)) & ~bodies.without[2].any((1, 2))):
-            others = np.flatnonzero((group == group[row]) & np.isfinite(pairs[row]))
-            score[row, group[row]] = pairs[row, others].sum()
-        better = assigned(score, rays.view, rays.seen)
     if np.array_equal(better, group):
         return group, bodies, evidence
     return better, *held_against(rays, better, prior)

@@ -46,7 +46,7 @@ class Graph(Geometry):
         """
         self._judges, self._networks = [], _networks(rig)
         rows, state = super().associate(rows, rig, rate_hz, {k: v for k, v in memory.items() if k not in _COUNTS})
-        now = len(self._judges), sum(judge.declined for judge in self._judges)
+        now = sum(judge.asked for judge in self._judges), sum(judge.declined for judge in self._judges)
         counts = {name: np.asarray(int(memory.get(name, 0)) + more) for name, more in zip(_COUNTS, now, strict=True)}
         return rows, {**state, **counts}
 

@@ -20,9 +20,10 @@ from mvcap.lessons.watched_frames import Watched, watch
 if TYPE_CHECKING:
     import torch
 
-_MOST = 10  # graphs of a take
+_MOST = 8  # graphs of a take
 _MOST_NODES = 90
 _RARE = 0.0005
+_TOGETHER = EDGE_NAMES.index("together")
 
 
 class Matching:
@@ -39,12 +40,13 @@ class Matching:
         outputs={"odds": {0: "frames", 1: "nodes", 2: "nodes"}},
     )
     batch_size = 16
-    defaults: Mapping[str, object] = {"steps": 3000, "takes": 1000, "held_out_takes": 80, "rate": 3e-3}
+    defaults: Mapping[str, object] = {"steps": 3500, "takes": 1000, "held_out_takes": 60, "rate": 5e-3, "threads": 1}
     tuning: Mapping[str, object] = {"steps": 600, "takes": 150, "rate": 5e-4}
     better: Mapping[str, str] = {"f1": "higher"}
     about = "MMG, the matching graph: which rows of the views and which people followed are one person."
-    limitations = (
-        "Frames whose features lie outside what it was trained on are left to geometry, which is counted in the report."
+    limitations: Sequence[str] = (
+        "Frames with features outside what it was trained on are left to geometry, which is counted in the report.",
+        "Crowds of more than ten people and more than sixteen cameras were not in the training data.",
     )
 
     def samples(self, take: Take, seed: int) -> list[Sample]:
@@ -95,7 +97,7 @@ class Matching:
         return _entropy(network(*(batch[name] for name in self.sizes.inputs)), batch)
 
     def metrics(self, network: torch.nn.Module, samples: Iterable[Sample]) -> dict[str, float]:
-        """Loss, and F1 of pairs that are told to be one person, beside that of geometry's own evidence."""
+        """Loss, and F1 of pairs that are told to be one person, beside that of geometry's own groups."""
         import torch
 
         held, loss, count = list(samples), 0.0, 0
@@ -108,7 +110,7 @@ class Matching:
                 odds = network(*(batch[name] for name in self.sizes.inputs))
                 loss, count = loss + float(_entropy(odds, batch)) * len(odds), count + len(odds)
                 asked, same = arrays["weight"] > 0, arrays["same"] > 0
-                for way, told in enumerate((odds.cpu().numpy() > 0, arrays["prior"] > 0)):
+                for way, told in enumerate((odds.cpu().numpy() > 0, arrays["edge"][..., _TOGETHER] > 0)):
                     hits[way] += (told & same & asked).sum(), (told & asked).sum(), (same & asked).sum()
         f1 = 2 * hits[:, 0] / np.maximum(hits[:, 1] + hits[:, 2], 1)
         return {"loss": loss / max(count, 1), "f1": float(f1[0]), "f1_geometry": float(f1[1])}

@@ -20,6 +20,7 @@ from mvcap.structures.skeleton import Skeleton
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 _STRIDES, _STRIDE_SHARES = (1, 2, 6, 0), (0.6, 0.1, 0.1, 0.2)  # 0: every frame for itself
+_FEWER = 0.4  # share of the takes that are seen by a few of their cameras only
 _NEAR_M = 0.4  # a body further than this from everybody is nobody
 
 
@@ -35,7 +36,7 @@ class Watched:
     people: Followed
     """The first of the bodies."""
     group: Ints
-    """(M,) body that each row is of so far, -1 = none"""
+    """(M,) body that geometry would have each row be of, -1 = none"""
     skeleton: Skeleton
     grouped: bool
     """Whether the bodies are made of this frame's rows; else they are predicted."""
@@ -52,18 +53,31 @@ class Watched:
 def watch(take: Take, seed: int) -> list[Watched]:
     """Run the geometric associator on a take; return every question that a judge would be asked, in order.
 
-    Some takes are watched at every few frames only, or at moments that have nothing to do with each other.
+    Some takes are watched at every few frames only, or at moments that have nothing to do with each other; some by a
+    few of their cameras.
     """
     rng, notes = np.random.default_rng(seed), _Notes(take)
     stride = int(rng.choice(_STRIDES, p=_STRIDE_SHARES))
     rows = take.rows.with_columns(carried=np.arange(len(take.rows)))
-    rows = rows[rows.frame % max(stride, 1) == 0]
+    rows, rig = _fewer(rows[rows.frame % max(stride, 1) == 0], take.rig, rng)
     if stride:
-        _Watching(notes).associate(rows, take.rig, take.rate_hz, {})
+        _Watching(notes).associate(rows, rig, take.rate_hz, {})
         return notes.found
     for frame in np.unique(rows.frame):
-        _Watching(notes).associate(rows[rows.frame == frame], take.rig, take.rate_hz, {})
+        _Watching(notes).associate(rows[rows.frame == frame], rig, take.rate_hz, {})
     return notes.found
+
+
+def _fewer(rows: Detections2D, rig: Rig, rng: np.random.Generator) -> tuple[Detections2D, Rig]:
+    """The rows and cameras, or those of a few views, two more often than three."""
+    if len(rig) <= 2 or rng.random() >= _FEWER:
+        return rows, rig
+    count = min(len(rig) - 1, 2 + int(rng.geometric(0.45)) - 1)
+    views = np.sort(rng.permutation(len(rig))[:count])
+    place = np.full(len(rig), -1)
+    place[views] = np.arange(count)
+    rows = rows[np.isin(rows.view, views)]
+    return rows.with_columns(view=place[rows.view]), rig.select([rig.names[view] for view in views])
 
 
 class _Watching(Geometry):

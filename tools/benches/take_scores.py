@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,12 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from mvcap.datasets.take import Take
+from mvcap.followed_bodies import Followed
 from mvcap.metrics.association import pairs
 from mvcap.structures.detections import Detections2D
+
+COUNTED = ("asked", "declined")
+"""What the memory of a learned associator counts: frames that the networks were asked about, and left to geometry."""
 
 
 @dataclass
@@ -30,11 +34,26 @@ class TakeScores:
     seen_people: int = 0
     found_people: int = 0
     seconds: float = 0.0
+    asked: int = 0
+    """Frames that a network was asked about."""
+    declined: int = 0
+    """Frames of those that it left to geometry."""
+
+    @property
+    def f1(self) -> float:
+        """F1 of pairs of rows."""
+        return 2 * self.right / max(self.true + self.told, 1)
+
+    @classmethod
+    def sum(cls, parts: Iterable[TakeScores]) -> TakeScores:
+        """Counts of all parts together."""
+        held = list(parts)
+        return cls(*(sum(getattr(part, field.name) for part in held) for field in fields(cls)))
 
     def row(self) -> dict[str, float]:
         """Figures, as a line of a table."""
         return {
-            "f1": 2 * self.right / max(self.true + self.told, 1),
+            "f1": self.f1,
             "precision": self.right / max(self.told, 1),
             "recall": self.right / max(self.true, 1),
             "switches": self.switches,
@@ -44,22 +63,43 @@ class TakeScores:
         }
 
 
-def scores(associator: Any, takes: Sequence[Take]) -> TakeScores:
+def scores(associator: Any, takes: Sequence[Take], forget: bool = False) -> TakeScores:
     """Run an associator on takes and count.
 
     A person is seen at a frame where two views have a row of theirs, found where rows of two views have one number and
     most of them are theirs; every other number with rows of two views is a false person. A switch is a change of the
-    number that a true person has from one frame to the next at which they are found.
+    number that a true person has from one frame to the next at which they are found. ``forget``: nobody is followed,
+    every frame is for itself (what the calibration is worth is learned all the same); numbers mean nothing then.
     """
     out = TakeScores()
     for take in takes:
         rows = take.rows.with_columns(carried=np.arange(len(take.rows)))
         begun = time.process_time()
         with threadpool_limits(1):
-            found, _ = associator.associate(rows, take.rig, take.rate_hz, {})
+            run = _forgetting if forget else _following
+            found, memory = run(associator, rows, take)
         out.seconds += time.process_time() - begun
+        out.asked, out.declined = (had + int(memory.get(name, 0)) for had, name in
+                                   zip((out.asked, out.declined), COUNTED, strict=True))  # fmt: skip
         _count(out, found, take.person[found.carried], take)
     return out
+
+
+def _following(associator: Any, rows: Detections2D, take: Take) -> tuple[Detections2D, Mapping[str, Any]]:
+    found, memory = associator.associate(rows, take.rig, take.rate_hz, {})
+    return found, memory
+
+
+def _forgetting(associator: Any, rows: Detections2D, take: Take) -> tuple[Detections2D, Mapping[str, Any]]:
+    """Frame by frame, everybody forgotten in between."""
+    parts, memory = [rows[:0]], dict[str, Any]()
+    for frame in np.unique(rows.frame):
+        part, told = associator.associate(rows[rows.frame == frame], take.rig, take.rate_hz, memory)
+        parts.append(part)
+        counts = {name: told[name] for name in COUNTED if name in told}
+        people = Followed.of_state({name: value for name, value in told.items() if name not in counts})
+        memory = {**people.without(np.arange(len(people))).state(), **counts}
+    return Detections2D.concatenate(parts, rows.skeleton), memory
 
 
 def _count(out: TakeScores, found: Detections2D, who: NDArray[np.int64], take: Take) -> None:
