@@ -25,7 +25,7 @@ Ints = NDArray[np.int64]
 Singles = NDArray[np.float32]
 
 VIEW_NAMES: tuple[str, ...] = (
-    "has_row", "off", "evidence", "score", "joints", "cut_off", "size", "another", "hidden", "border", "depth",
+    "has_row", "off", "evidence", "joints", "cut_off", "size", "another", "hidden", "border", "depth",
 )  # fmt: skip
 PAIR_NAMES: tuple[str, ...] = ("angle", "both", "evidence")
 SPOT_NAMES: tuple[str, ...] = ("away", "above", "spread", "nearest", "views", "scale", "measured", "known")
@@ -131,19 +131,17 @@ def _views(
             out[:, view, 1] = np.log1p(np.maximum(apart, 0) / noise) / 4
             shared = rays.seen[row].sum()
             out[:, view, 0] = 1
-            out[:, view, 2:6] = (
-                np.clip(total(evidence[row][None])[0], -8, 8) / 8, seen.score[row].sum() / max(int(shared), 1),
-                shared / rays.seen.shape[1], seen.cut[row],
-            )  # fmt: skip
+            own = np.clip(total(evidence[row][None])[0], -8, 8) / 8
+            out[:, view, 2:5] = own, shared / rays.seen.shape[1], seen.cut[row]
             ratio = np.clip(np.nan_to_num(seen.angle[row], nan=0.1), 1e-2, 3) * reach[:, view] / _BODY_M
-            out[:, view, 6] = _beyond(np.log(ratio), *_SIZES)
+            out[:, view, 5] = _beyond(np.log(ratio), *_SIZES)
         rest = np.setdiff1d(np.flatnonzero(rays.view == view), mine)
-        out[:, view, 7] = _nearby(look[:, view] @ heading[rest].T, reach[:, view])
+        out[:, view, 6] = _nearby(look[:, view] @ heading[rest].T, reach[:, view])
         front = torso - rig.positions[view]
         far = np.linalg.norm(front, axis=-1)
         cosine = look[:, view] @ (front / np.maximum(far, 1e-6)[:, None]).T
-        out[:, view, 8] = _nearby(np.where(far < reach[:, view, None] - 0.2, cosine, -1), reach[:, view])
-    out[..., 9], out[..., 10] = np.clip(inside, -1, 2), np.log(np.maximum(reach, 0.1)) / 2
+        out[:, view, 7] = _nearby(np.where(far < reach[:, view, None] - 0.2, cosine, -1), reach[:, view])
+    out[..., 8], out[..., 9] = np.clip(inside, -1, 2), np.log(np.maximum(reach, 0.1)) / 2
     return out, there
 
 

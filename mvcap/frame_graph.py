@@ -29,7 +29,7 @@ SLOTS: tuple[str, ...] = ("head", *(f"{side}_{joint}" for side in ("left", "righ
 _HEAD = ("nose", "left_ear", "right_ear", "head_top", "head")
 
 NODE_NAMES: tuple[str, ...] = (
-    "is_body", "is_new", *(f"score_{slot}" for slot in SLOTS), *(f"seen_{slot}" for slot in SLOTS),
+    "is_body", "is_new", *(f"surer_{slot}" for slot in SLOTS), *(f"seen_{slot}" for slot in SLOTS),
     "joints", "noise", "size", "cut_off", "unseen_s", "views",
 )  # fmt: skip
 EDGE_NAMES: tuple[str, ...] = (
@@ -157,7 +157,9 @@ def _nodes(
 ) -> Singles:
     rows, count = len(rays.view), len(bodies.xyz)
     out = np.zeros((rows + count, len(NODE_NAMES)), np.float32)
-    score, has = _pooled(np.where(rays.seen, seen.score, np.nan), slot)
+    # How sure a row is as a whole is a matter of the estimator; which of its joints are the weak ones is not.
+    mean = np.where(rays.seen, seen.score, 0).sum(1) / np.maximum(rays.seen.sum(1), 1)
+    score, has = _pooled(np.where(rays.seen, seen.score / np.maximum(mean, 1e-3)[:, None] - 1, np.nan), slot)
     joints = rays.seen.sum(1)
     noise = np.where(rays.seen, rays.variance, 0).sum(1) / np.maximum(joints, 1)
     last = 2 + 2 * len(SLOTS)

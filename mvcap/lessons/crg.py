@@ -153,7 +153,9 @@ def _wrong(one: Watched) -> list[NDArray[np.int64]]:
     """The pairs of rows of different people, or of nobody, that look most like one."""
     first, second = np.triu_indices(len(one.row_is), 1)
     same = (one.row_is[first] == one.row_is[second]) & (one.row_is[first] >= 0)
-    asked = (one.rays.view[first] != one.rays.view[second]) & ~same
+    # What is nobody in both views may be one thing that looks as people do: nothing to learn from.
+    somebody = (one.row_is[first] >= 0) | (one.row_is[second] >= 0)
+    asked = (one.rays.view[first] != one.rays.view[second]) & ~same & somebody
     first, second = first[asked], second[asked]
     if not len(first):
         return []

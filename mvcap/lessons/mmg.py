@@ -40,7 +40,7 @@ class Matching:
         outputs={"odds": {0: "frames", 1: "nodes", 2: "nodes"}},
     )
     batch_size = 16
-    defaults: Mapping[str, object] = {"steps": 3500, "takes": 1000, "held_out_takes": 60, "rate": 5e-3, "threads": 1}
+    defaults: Mapping[str, object] = {"steps": 3500, "takes": 900, "held_out_takes": 60, "rate": 5e-3, "threads": 1}
     tuning: Mapping[str, object] = {"steps": 600, "takes": 150, "rate": 5e-4}
     better: Mapping[str, str] = {"f1": "higher"}
     about = "MMG, the matching graph: which rows of the views and which people followed are one person."
@@ -88,6 +88,8 @@ class Matching:
                 out[name][at, first, second] = out[name][at, second, first] = one[name]
             asked = ~np.eye(nodes, dtype=np.bool_)
             asked[rows:, rows:] = False
+            # Whether two things that are nobody are one thing is left open: they may be, and look as people do.
+            asked &= (who[:, None] >= 0) | (who[None] >= 0)
             out["same"][at, :nodes, :nodes] = (who[:, None] == who[None]) & (who >= 0)[:, None]
             out["weight"][at, :nodes, :nodes] = asked / nodes
         return out

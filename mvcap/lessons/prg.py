@@ -62,7 +62,7 @@ class Pose:
     features = (3 + 3 + 1 + 6 + 6 + 2 + len(STEPS_S), 9, 2 * len(BODY.limbs))
     """Numbers of features of a joint, of a view and of the body's build."""
     defaults: Mapping[str, Any] = {
-        "takes": 600, "steps": 1800, "held_out_takes": 60,
+        "takes": 500, "steps": 1800, "held_out_takes": 50, "threads": 1,
         "take": {"people": [1, 3], "cameras": [2, 6], "frames": 48, "rate_hz": [10.0, 30.0]},
     }  # fmt: skip
     better: Mapping[str, str] = {"graph_mm_0": "lower", "graph_mm_1": "lower"}

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.structures.body import FOLDED_COSINE, HYPEREXTENDED_SINE, limb_prior
+from mvcap.structures.body import FOLDED_COSINE, HYPEREXTENDED_SINE, limb_prior, typical_limbs
+from mvcap.structures.body_frame import CORNERS, body_frames
+from mvcap.structures.prior import known_joints, usual_places
 from mvcap.structures.skeleton import Skeleton
 
 Floats = NDArray[np.float64]
@@ -22,6 +24,7 @@ _BEND_SIGMA = 0.05  # of the sines and cosines of angles
 _FLOOR_SIGMA_M = 0.01
 _FEET = ("ankle", "heel", "toe")
 _FLOOR_NEAR_M = (-0.03, 0.12)  # a standing person's lowest foot joint, if the floor is at z = 0
+_LOST_M = 0.3  # how far a torso's joint that is not measured may be off
 _POSTURE_S = 0.5  # how long a posture, and with it a bone's error, lasts
 
 
@@ -159,6 +162,54 @@ def _add_hinge(
     at = frames[:, None]
     blocks[frames[:, None, None], columns[:, None], columns] += slope[:, :, None] * slope[:, None]
     right[at, columns] -= (value[frames] / _BEND_SIGMA)[:, None] * slope
+
+
+@dataclass(frozen=True)
+class Habits:
+    """Where joints usually are in a body, for those that are not measured."""
+
+    joints: Ints
+    """(K,) joints that have a usual place."""
+    place_m: Floats
+    """(K, 3) in the body's frame."""
+    sigma_m: Floats
+    """(K,) standard deviation of each frame's place from it, as if frames were independent."""
+    torso: Ints
+    """(4,) joints that tell the body's frame."""
+    lost: NDArray[np.bool_]
+    """(T, J) joints that are not measured."""
+    rate_hz: float
+
+
+def habits_of(
+    skeleton: Skeleton, limb_length_m: Floats, lost: NDArray[np.bool_], share: float, rate_hz: float
+) -> Habits | None:
+    """Usual places that count with ``share`` times their deviation; None for a skeleton without a torso, or share 0."""
+    names = {name: at for at, name in enumerate(skeleton.joints)}
+    if not share or any(name not in names for name in CORNERS):
+        return None
+    kind = known_joints(skeleton)
+    place, spread = usual_places([skeleton.joints[at] for at in kind])
+    length, _ = limb_prior(skeleton, limb_length_m)
+    size = float(np.median(length / typical_limbs(skeleton)))
+    together = np.sqrt(1 + 2 * _POSTURE_S * rate_hz)
+    torso = np.array([names[name] for name in CORNERS])
+    return Habits(kind, size * place, share * size * spread * together, torso, lost, rate_hz)
+
+
+def add_habits(blocks: Floats, right: Floats, x: Floats, joints: Ints, habits: Habits) -> None:
+    """Add what draws joints that are not measured to where they usually are."""
+    at = {int(joint): place for place, joint in enumerate(joints)}
+    variance = np.where(habits.lost[:, habits.torso], _LOST_M**2, 0)
+    turn, origin = body_frames(x[:, habits.torso], variance, habits.rate_hz)
+    for joint, place, sigma in zip(habits.joints.tolist(), habits.place_m, habits.sigma_m, strict=True):
+        frames = np.flatnonzero(habits.lost[:, joint]) if joint in at else np.zeros(0, np.int64)
+        if not len(frames):
+            continue
+        column = 3 * at[joint] + np.arange(3)
+        goal = origin[frames] + place @ turn[frames]
+        blocks[frames[:, None], column, column] += 1 / sigma**2
+        right[frames[:, None], column] += (goal - x[frames, joint]) / sigma**2
 
 
 def floor_holds(skeleton: Skeleton, point: Floats) -> bool:

@@ -13,7 +13,7 @@ outer order the normal equations of each part of the body are a narrow band, sol
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ _SETTLED_M = 1e-3  # the next step is a fraction of it
 # Variance over that of the linear system, measured on motion capture with pixel noise: bodies move more smoothly than
 # random acceleration of the strength that fits best; and what one view sees might as well be tilted the other way.
 _SMOOTHER, _AMBIGUOUS = 0.86, 2.5
+_STEPS_AGAIN = 3
 _ALONE_VARIANCE_M2 = 0.02**2  # of a point to start from that no view agrees with
 
 
@@ -51,10 +52,15 @@ class BonesConfig:
     """Joints not seen by two views are kept while their standard deviation in the worst direction is below this."""
     steps: int = 10
     """Gauss-Newton steps at most."""
+    usual: float = 0.0
+    """Joints that are not measured are drawn to where they usually are in a body: that many times the usual deviation
+    counts as one. 0 = they are not."""
 
     def __post_init__(self) -> None:
-        if min(self.limb_sigma, self.outlier_sigma) <= 0 or self.fill_m < 0 or self.steps < 1:
-            raise ConfigError("bones: limb_sigma and outlier_sigma are above 0, fill_m is 0 or more, steps at least 1")
+        if min(self.limb_sigma, self.outlier_sigma) <= 0 or min(self.fill_m, self.usual) < 0 or self.steps < 1:
+            raise ConfigError(
+                "bones: limb_sigma and outlier_sigma are above 0, fill_m and usual are 0 or more, steps at least 1"
+            )
 
 
 class Bones:
@@ -69,17 +75,40 @@ class Bones:
         """Move one person's rows; fill joints and frames in gaps as far as their covariance allows."""
         if not np.isfinite(poses.xyz).any():
             return poses
-        problem = _Problem.of(poses, evidence, self.config)
-        x, cov = problem.start.copy(), np.full((*problem.start.shape, 3), np.nan)
-        variance = np.zeros(x.shape[:2])
-        for joints in anatomy.parts_of(poses.skeleton, problem.bones):
-            cov[:, joints] = problem.solve(x, variance, joints)
-            variance[:, joints] = np.trace(cov[:, joints], axis1=-2, axis2=-1) / 3
-        return _rows(poses, problem, x, cov)
+        return rows_of(poses, solved(poses, evidence, self.config))
 
 
 @dataclass(frozen=True)
-class _Problem:
+class Solution:
+    """Every joint at every frame from the first row to the last, those that nobody should believe among them."""
+
+    problem: Problem
+    x: Floats
+    """(T, J, 3) m"""
+    cov: Floats
+    """(T, J, 3, 3) m^2, without the error of the calibration"""
+
+
+def solved(poses: Poses3D, evidence: Evidence, config: BonesConfig) -> Solution:
+    """Solve the window of one person's rows, at least one joint of which is there."""
+    problem = Problem.of(poses, evidence, config)
+    x, cov = problem.solved(problem.start.copy())
+    sights = problem.sights
+    views = (sights.residuals(x, problem.noise_scale) <= config.outlier_sigma).sum(0)
+    cov = cov * np.where(sights.given | (views > 1), _SMOOTHER, _AMBIGUOUS)[..., None, None]
+    return Solution(problem, x, cov)
+
+
+def solved_again(solution: Solution, x: Floats, information: Floats) -> Floats:
+    """Joints (T, J, 3) m in few steps from places x (T, J, 3) told with information (T, J, 3, 3) 1/m^2."""
+    config = replace(solution.problem.config, steps=_STEPS_AGAIN)
+    measured = np.ones(x.shape[:2], np.bool_)
+    problem = replace(solution.problem, config=config, measured=measured, habits=None, told=(x, information))
+    return problem.solved(x.copy())[0]
+
+
+@dataclass(frozen=True)
+class Problem:
     """All that is known about one person in a window."""
 
     config: BonesConfig
@@ -95,9 +124,13 @@ class _Problem:
     """(T, J) weight of the squared second difference, 1/m^2"""
     bones: anatomy.Bones
     floor: bool
+    habits: anatomy.Habits | None
+    told: tuple[Floats, Floats] | None = None
+    """Places (T, J, 3) m from elsewhere, and how sure they are (T, J, 3, 3), 1/m^2."""
 
     @classmethod
-    def of(cls, poses: Poses3D, evidence: Evidence, config: BonesConfig) -> _Problem:
+    def of(cls, poses: Poses3D, evidence: Evidence, config: BonesConfig) -> Problem:
+        """Gather what is known of one person's rows."""
         sights, rate_hz = Sights.of(poses, evidence), evidence.rate_hz
         scale = sights.noise_scale()
         agree = sights.residuals(sights.point, scale) <= config.outlier_sigma
@@ -121,7 +154,16 @@ class _Problem:
             stiffness,
             bones,
             floor,
+            anatomy.habits_of(poses.skeleton, evidence.limb_length_m, ~measured, config.usual, rate_hz),
         )
+
+    def solved(self, x: Floats) -> tuple[Floats, Floats]:
+        """Joints (T, J, 3), moved in place from where they are, and covariances (T, J, 3, 3)."""
+        cov, variance = np.full((*x.shape, 3), np.nan), np.zeros(x.shape[:2])
+        for joints in anatomy.parts_of(self.skeleton, self.bones):
+            cov[:, joints] = self.solve(x, variance, joints)
+            variance[:, joints] = np.trace(cov[:, joints], axis1=-2, axis2=-1) / 3
+        return x, cov
 
     def solve(self, x: Floats, variance: Floats, joints: Ints) -> Floats:
         """Move some joints of x (T, J, 3), the others fixed with variance (T, J); their covariance (T, K, 3, 3)."""
@@ -132,7 +174,11 @@ class _Problem:
         for step in range(self.config.steps):
             wide = _WIDE[step] if step < len(_WIDE) else 1.0
             kernel = _SOFTNESS * self.config.outlier_sigma * np.where(self.measured[:, joints], 1.0, wide)
-            blocks, right = _stacked(*sights.normal(x[:, joints], self.noise_scale, kernel))
+            own = sights.normal(x[:, joints], self.noise_scale, kernel)
+            if self.told is not None:
+                place, sure = (values[:, joints] for values in self.told)
+                own = own[0] + sure, own[1] + (sure @ (place - x[:, joints])[..., None])[..., 0]
+            blocks, right = _stacked(*own)
             if step:  # bones turn wrongly from a start that is far off; the pictures do not
                 self._add_anatomy(blocks, right, x, variance, joints)
             right -= banded.smoothness_force(smooth, x[:, joints].reshape(right.shape))
@@ -144,6 +190,8 @@ class _Problem:
         information = sights.information(x[:, joints], self.noise_scale, used)
         blocks, right = _stacked(information, np.zeros(information.shape[:-1]))
         anatomy.add_bones(blocks, right, x, variance, joints, self.bones)
+        if self.habits is not None:
+            anatomy.add_habits(blocks, right, x, joints, self.habits)
         inverse = banded.diagonal_of_inverse(banded.with_blocks(smooth, blocks), right.shape[1])
         at = np.arange(len(joints))
         return inverse.reshape(len(x), len(joints), 3, len(joints), 3)[:, at, :, at].swapaxes(0, 1)
@@ -153,6 +201,8 @@ class _Problem:
         anatomy.add_limits(blocks, right, x, joints, self.skeleton)
         if self.floor:
             anatomy.add_floor(blocks, right, x, joints)
+        if self.habits is not None:
+            anatomy.add_habits(blocks, right, x, joints, self.habits)
 
 
 def _stacked(information: Floats, gradient: Floats) -> tuple[Floats, Floats]:
@@ -171,14 +221,14 @@ def _variance(information: Floats) -> Floats:
     return np.where(known, (1 / np.where(known[..., None], eigenvalues, 1)).mean(-1), _ALONE_VARIANCE_M2)
 
 
-def _rows(poses: Poses3D, problem: _Problem, x: Floats, cov: Floats) -> Poses3D:
-    """Table of the frames that had a row or have a joint now."""
+def rows_of(poses: Poses3D, solution: Solution) -> Poses3D:
+    """Table of the frames that had a row or have a joint now, of the joints that can be believed."""
+    problem, x, cov = solution.problem, solution.x, solution.cov
     sights, config = problem.sights, problem.config
     off = sights.residuals(x, problem.noise_scale)
     used = off <= config.outlier_sigma
     views = used.sum(0)
     seen = sights.given | (views > 0)
-    cov = cov * np.where(sights.given | (views > 1), _SMOOTHER, _AMBIGUOUS)[..., None, None]
     sigma = np.sqrt(np.maximum(np.linalg.eigvalsh(cov)[..., -1], 0))
     provenance = np.where(views == 1, Provenance.ONE_VIEW, Provenance.MEASURED)
     provenance = np.where(seen, provenance, _unseen(seen, problem.stiffness, config.fill_m))

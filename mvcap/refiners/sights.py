@@ -73,6 +73,12 @@ class Sights:
         point, cov = self.point[:, joints], self.cov[:, joints]
         return replace(self, point=point, cov=cov, xy=xy, noise_px=noise_px, score=score)
 
+    def at_frames(self, frames: NDArray[np.int64]) -> Sights:
+        """Return the same of some frames only, as if they followed one another."""
+        row, point, cov = self.row[frames], self.point[frames], self.cov[frames]
+        xy, noise_px, score = (at[:, frames] for at in (self.xy, self.noise_px, self.score))
+        return replace(self, row=row, point=point, cov=cov, xy=xy, noise_px=noise_px, score=score)
+
     def noise_scale(self) -> float:
         """Noise of the pixels over what was stated for it, from how well the views agree on the points given.
 

@@ -132,13 +132,12 @@ def test_what_shipped_networks_take_is_what_is_made():
 
 
 def test_queries_stand_round_the_middle_and_see_no_room():
-    asked = []
-    for one in watch(TAKES[0], 1):
-        for group in range(len(one.bodies.xyz)):
-            if one.grouped and len(np.unique(one.rays.view[one.group == group])) > 1:
-                asked.append(
-                    one.seen.queries(one.rays, one.bodies, one.evidence, one.group, group, one.people, one.skeleton)
-                )
+    asked = [
+        one.seen.queries(one.rays, one.bodies, one.evidence, one.group, group, one.people, one.skeleton)
+        for one in watch(TAKES[0], 1)
+        for group in range(len(one.bodies.xyz))
+        if one.grouped and len(np.unique(one.rays.view[one.group == group])) > 1
+    ]
     assert asked
     for queries in filter(None, asked):
         assert queries.view.shape == (len(GRID), len(TAKES[0].rig), len(VIEW_NAMES))

@@ -60,7 +60,9 @@ def test_order_of_views_and_of_windows_does_not_matter(network):
 
 def test_views_that_see_nothing_change_nothing(network):
     arrays = window()
-    blank = {name: torch.cat([arrays[name], torch.zeros_like(arrays[name][:, :, :, :2])], 3) for name in ("view", "sees")}
+    blank = {
+        name: torch.cat([arrays[name], torch.zeros_like(arrays[name][:, :, :, :2])], 3) for name in ("view", "sees")
+    }
     same(answer(network, arrays), answer(network, {**arrays, **blank}))
 
 
@@ -88,3 +90,36 @@ def test_a_fresh_network_says_what_bones_said():
 
 def test_small_enough(network):
     assert 4 * sum(value.numel() for value in network.state_dict().values()) < 1.5e6
+
+
+@pytest.fixture(scope="module")
+def samples():
+    from mvcap.datasets.takes import TakeConfig, make_take
+
+    take = make_take(3, TakeConfig(people=(2, 2), cameras=(3, 3), frames=16, rate_hz=(12.0, 12.1)))
+    return Pose().samples(take, 5), Pose().samples(take, 5)
+
+
+def test_samples_are_the_same_every_time_and_can_be_learned_from(samples):
+    lesson, (some, again) = Pose(), samples
+    assert some and all(np.array_equal(one[name], other[name]) for one, other in zip(some, again, strict=True)
+                        for name in one)  # fmt: skip
+    assert all(np.isfinite(value).all() for one in some for value in one.values())
+    batch = {name: torch.from_numpy(value) for name, value in lesson.batch(some).items()}
+    network = lesson.network()
+    loss = lesson.loss(network, batch)
+    loss.backward()
+    assert torch.isfinite(loss) and all(torch.isfinite(one.grad).all() for one in network.parameters())
+    figures = lesson.metrics(network, some)
+    assert {"loss", "graph_mm_2", "graph_inside_68_2", "person_right"} <= set(figures)
+    limits = lesson.limits(some)
+    assert len(limits["node_low"]) == lesson.features[0] and (limits["view_high"] > limits["view_low"]).all()
+
+
+def test_what_two_views_saw_is_counted_in_smaller_units_than_what_they_did_not(samples):
+    sizes = {few: [] for few in (True, False)}
+    for one in samples[0]:
+        deviation = np.trace(one["unit"], axis1=-2, axis2=-1) / 3
+        for few, held in sizes.items():
+            held.append(deviation[(one["there"] > 0) & ((one["views"] < 2) == few)])
+    assert np.median(np.concatenate(sizes[False])) < 0.5 * np.median(np.concatenate(sizes[True]))

@@ -479,7 +479,7 @@ def swinging(hz, frames=300, amplitude=0.1):
 
 
 def test_every_refiner_has_a_name():
-    assert set(FILTERS) | {"bones"} == set(TABLE["refiner"])
+    assert set(FILTERS) | {"bones", "graph"} == set(TABLE["refiner"])
 
 
 @pytest.mark.parametrize("name", FILTERS)
