@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from calib import Rig
 from mvcap.body_rays import BodyRays
+from mvcap.calm_frames import SURE
 from mvcap.centre_queries import Queries, queries
 from mvcap.followed_bodies import Bodies, Followed
-from mvcap.frame_graph import FrameGraph, Seen, frame_graph
+from mvcap.frame_graph import EDGE_NAMES, FrameGraph, Seen, frame_graph
 from mvcap.networks import Network
 from mvcap.space_time_graph import GraphConfig, Opinion
 from mvcap.structures.detections import Detections2D
@@ -80,7 +81,7 @@ class FrameJudge:
         there = np.ones((1, len(graph.node)), np.bool_)
         (found,) = self.matching(graph.node[None], graph.edge[None], graph.prior[None], there)
         odds = found[0].astype(np.float64)
-        if self._strange(graph) or _undecided(odds, graph.rows):
+        if self._strange(graph) or _undecided(odds, graph.rows) or _denies(odds, graph, rays.view):
             self.declined = True
             return None
         rows = graph.rows
@@ -118,6 +119,18 @@ def _outside(values: NDArray[np.float32], limits: Mapping[str, Floats], name: st
         return 0.0
     room = _ROOM * (high - low) + _LEAST_ROOM
     return float(((values < low - room) | (values > high + room)).any(-1).mean())
+
+
+def _denies(odds: Floats, graph: FrameGraph, view: NDArray[np.integer]) -> bool:
+    """Whether the network takes somebody apart whom three views agree upon closely.
+
+    Geometry is seldom wrong about that, so the odds are likely those of something that the network never met.
+    """
+    rows = graph.rows
+    together = graph.edge[:rows, :rows, EDGE_NAMES.index("together")] > 0
+    sure = together & (graph.prior[:rows, :rows] > SURE) & (view[:, None] != view)
+    denied = sure & (odds[:rows, :rows] < 0)
+    return bool(((sure.sum(1) > 1) & (denied.sum(1) == sure.sum(1))).sum() > 2)
 
 
 def _undecided(odds: Floats, rows: int) -> bool:

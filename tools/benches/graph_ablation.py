@@ -47,13 +47,13 @@ MEASURED = (
 class Budget:
     """How much is learned and measured."""
 
-    takes: int = 120
+    takes: int = 100
     """Takes that each network learns from."""
-    held_out: int = 40
+    held_out: int = 30
     """Takes of each kind of room that edges are scored on."""
-    steps: int = 400
+    steps: int = 300
     seeds: int = 3
-    associated: int = 16
+    associated: int = 12
     """Takes of each kind of room that the associator is scored on."""
     take: Mapping[str, Any] | None = None
     """Settings of the takes that differ from ``TakeConfig``'s."""

@@ -39,7 +39,8 @@ _LEAST_ROOM_M = np.array([4.0, 4.0, 3.0])
 _NODE, _EDGE = ({name: at for at, name in enumerate(names)} for names in (NODE_NAMES, EDGE_NAMES))
 _KINDS = ("across", "within", "row_body", "bodies")
 _NOISY_NODES = ("noise",)
-_NOISY_EDGES = ("evidence", "size", "exchanged", "near", "far", "middle", "wide", "copies", "lead_low", "lead_high")
+_NOISY_EDGES = ("evidence", "size", "exchanged", "near", "far", "middle", "wide", "copies", "lead_low", "lead_high",
+                "together")  # fmt: skip
 """Features of ours that are ratios to expected noise; those of slots beside."""
 
 
@@ -55,7 +56,7 @@ def in_metres(graph: FrameGraph, rows: FrameRows, rays: BodyRays, bodies: Bodies
     count = graph.rows
     node = np.concatenate([graph.node, np.zeros((len(graph.node), 6), np.float32)], 1)
     node[:, [_NODE[name] for name in _NOISY_NODES]] = 0
-    slots = slice(_NODE[f"score_{SLOTS[0]}"], _NODE[f"score_{SLOTS[0]}"] + len(SLOTS))
+    slots = slice(_NODE[f"surer_{SLOTS[0]}"], _NODE[f"surer_{SLOTS[0]}"] + len(SLOTS))
     node[count:, slots] = 0  # how surely the joints of bodies are known
     middle, half = _room(rows.rig)
     node[:count, -6:-3] = (rays.origin - middle) / half
@@ -85,6 +86,15 @@ def in_metres(graph: FrameGraph, rows: FrameRows, rays: BodyRays, bodies: Bodies
         _fill(edge, one, other, apart.reshape(-1, apart.shape[-1]), places, skeleton)
     edge[..., _EDGE["far"]] += kept
     return FrameGraph(node, edge, np.zeros_like(graph.prior), count)
+
+
+def without_groups(
+    graph: FrameGraph, rows: FrameRows, rays: BodyRays, bodies: Bodies, skeleton: Skeleton
+) -> FrameGraph:
+    """The same graph without what geometry makes of the whole."""
+    edge = graph.edge.copy()
+    edge[..., _EDGE["together"]] = 0
+    return FrameGraph(graph.node, edge, graph.prior, graph.rows)
 
 
 def as_published(graph: FrameGraph, rows: FrameRows, rays: BodyRays, bodies: Bodies, skeleton: Skeleton) -> FrameGraph:
@@ -168,7 +178,7 @@ def _flat(xyz: Floats) -> Floats:
 class Ours(Matching):
     """The lesson ``mmg`` as it is, its samples with the features of all variants."""
 
-    title = "ours: noise units, prior goes through"
+    title = "ours: noise units, beside geometry's groups"
     features = ""
     """What the names of its features in a sample begin with."""
     made: Callable[[FrameGraph, FrameRows, BodyRays, Bodies, Skeleton], FrameGraph] | None = None
@@ -208,6 +218,7 @@ class Ours(Matching):
                 out[name][at, first, second] = out[name][at, second, first] = held
             asked = ~np.eye(nodes, dtype=np.bool_)
             asked[rows:, rows:] = False
+            asked &= (who[:, None] >= 0) | (who[None] >= 0)  # as the lesson has it
             out["same"][at, :nodes, :nodes] = (who[:, None] == who[None]) & (who >= 0)[:, None]
             out["weight"][at, :nodes, :nodes] = asked / nodes
             out["across"][at, :rows, :rows] = view[:, None] != view[None]
@@ -235,9 +246,17 @@ class Ours(Matching):
 
 
 class NoPrior(Ours):
-    """What geometry says of a pair is a feature among others, and does not go through to the end."""
+    """Features in units of noise alone: what geometry makes of the whole frame is not told."""
 
-    title = "ours, prior does not go through"
+    title = "noise units alone, geometry's groups not told"
+    made = staticmethod(without_groups)
+
+    def batch(self, samples: Sequence[Sample]) -> dict[str, NDArray[Any]]:
+        """Padded to the largest frame."""
+        out = super().batch(samples)
+        if self.features == "":
+            out["edge"][..., _EDGE["together"]] = 0
+        return out
 
     def network(self) -> torch.nn.Module:
         """Fresh weights."""
@@ -249,7 +268,7 @@ class NoPrior(Ours):
 class Metres(NoPrior):
     """Features in metres of the room."""
 
-    title = "world metres instead of noise units, no prior"
+    title = "world metres instead, geometry's groups not told"
     features = "metre_"
     made = staticmethod(in_metres)
     widths = (len(NODE_NAMES) + 6, len(EDGE_NAMES) + 3)

@@ -1,0 +1,49 @@
+"""The weights that ship with the package: small, whole, described, and the same in torch as in onnxruntime."""
+
+import numpy as np
+import pytest
+
+from mvcap import networks
+from mvcap.train import LESSONS
+from mvcap.training_export import weights_of
+from mvcap.training_samples import load_lesson
+
+MOST_BYTES = 4_000_000
+
+
+def test_they_are_small():
+    files = list(networks.SHIPPED.iterdir())
+    assert {file.name for file in files} == {f"{name}{end}" for name in LESSONS for end in (".onnx", ".card.yaml")}
+    assert sum(file.stat().st_size for file in files) < MOST_BYTES
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_each_has_a_card_that_says_what_it_is(name):
+    network = networks.load(name)
+    card = network.card
+    assert (
+        card["name"] == name and card["command"].startswith(f"mvcap train {name} ") and "--set" not in card["command"]
+    )
+    assert all(entry["licence"] and entry["name"] for entry in card["data"])
+    assert (
+        "loss" in card["metrics"] and len(card["limitations"]) > 0 and all(len(one) > 20 for one in card["limitations"])
+    )
+    assert network.inputs == tuple(load_lesson(LESSONS[name]).sizes.inputs)
+    assert network.limits and all(np.isfinite(values).all() for values in network.limits.values())
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_torch_gives_what_onnxruntime_gives(name):
+    torch = pytest.importorskip("torch")
+    from mvcap.datasets.takes import TakeConfig, make_take
+
+    lesson = load_lesson(LESSONS[name])
+    take = make_take(11, TakeConfig(people=(2, 2), cameras=(4, 4), frames=12, rate_hz=(25.0, 25.0)))
+    arrays = lesson.batch(lesson.samples(take, 0)[:4])
+    network = lesson.network().eval()
+    network.load_state_dict(weights_of(networks.SHIPPED / f"{name}.onnx", network))
+    with torch.inference_mode():
+        ours = network(*(torch.from_numpy(arrays[one]) for one in lesson.sizes.inputs))
+    theirs = networks.load(name)(*(arrays[one] for one in lesson.sizes.inputs))
+    for a, b in zip(ours if isinstance(ours, tuple) else (ours,), theirs, strict=True):
+        np.testing.assert_allclose(a.numpy(), b, atol=2e-4 * max(1.0, float(np.abs(b).max())))
