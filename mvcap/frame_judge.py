@@ -31,6 +31,9 @@ class JudgeConfig(GraphConfig):
 
     most_nodes: int = 200
     """Rows and people of a frame that the network is asked about; geometry settles frames with more."""
+    centres: bool = False
+    """Whether the centre network says who is new: fewer people who are nobody in crowds, but it misses people whom two
+    views alone see."""
     strange_share: float = 0.25
     """Share of nodes, or of edges, outside what the network was trained on, from which on geometry settles a frame."""
 
@@ -63,7 +66,7 @@ class FrameRows:
 class FrameJudge:
     """Judge that asks the matching network."""
 
-    def __init__(self, rows: Detections2D, rig: Rig, config: JudgeConfig, networks: tuple[Network, Network]) -> None:
+    def __init__(self, rows: Detections2D, rig: Rig, config: JudgeConfig, networks: tuple[Network, Network | None]) -> None:
         self.seen, self.config = FrameRows(rows, rig), config
         self.matching, self.centres = networks
         self.asked = self.declined = False
@@ -105,8 +108,8 @@ class FrameJudge:
         skeleton: Skeleton,
     ) -> float | None:  # fmt: skip
         """See ``Judge``."""
-        asked = self.seen.queries(rays, bodies, evidence, group, new, people, skeleton)
-        if asked is None:
+        asked = self.centres and self.seen.queries(rays, bodies, evidence, group, new, people, skeleton)
+        if not asked or self.centres is None:
             return None
         odds, _ = self.centres(asked.view[None], asked.pair[None], asked.spot[None], asked.there[None])
         return float(odds.max())

@@ -32,11 +32,11 @@ class Graph(Geometry):
         super().__init__(config)
         self.judged = config
         self._judges: list[FrameJudge] = []
-        self._networks: tuple[Network, Network] | None = None
+        self._networks: tuple[Network, Network | None] | None = None
 
     def identity(self, rig: Rig) -> str:
         """Which networks a rig's takes are judged by."""
-        return " ".join(network.identity for network in _networks(rig))
+        return " ".join(network.identity for network in _networks(rig, self.judged.centres) if network)
 
     def associate(self, rows: Detections2D, rig: Rig, rate_hz: float, memory: State) -> tuple[Detections2D, State]:
         """Return the rows with the numbers of the people they are, and who is followed at the last frame.
@@ -44,16 +44,16 @@ class Graph(Geometry):
         Beside that the memory counts the frames that the networks were asked about, ``asked``, and those they left to
         geometry, ``declined``.
         """
-        self._judges, self._networks = [], _networks(rig)
+        self._judges, self._networks = [], _networks(rig, self.judged.centres)
         rows, state = super().associate(rows, rig, rate_hz, {k: v for k, v in memory.items() if k not in _COUNTS})
         now = sum(judge.asked for judge in self._judges), sum(judge.declined for judge in self._judges)
         counts = {name: np.asarray(int(memory.get(name, 0)) + more) for name, more in zip(_COUNTS, now, strict=True)}
         return rows, {**state, **counts}
 
     def _judge(self, rows: Detections2D, rig: Rig) -> Judge | None:
-        self._judges.append(FrameJudge(rows, rig, self.judged, self._networks or _networks(rig)))
+        self._judges.append(FrameJudge(rows, rig, self.judged, self._networks or _networks(rig, self.judged.centres)))
         return self._judges[-1]
 
 
-def _networks(rig: Rig) -> tuple[Network, Network]:
-    return networks.load("mmg", rig), networks.load("crg", rig)
+def _networks(rig: Rig, centres: bool) -> tuple[Network, Network | None]:
+    return networks.load("mmg", rig), networks.load("crg", rig) if centres else None

@@ -40,7 +40,7 @@ class Matching:
         outputs={"odds": {0: "frames", 1: "nodes", 2: "nodes"}},
     )
     batch_size = 16
-    defaults: Mapping[str, object] = {"steps": 3500, "takes": 900, "held_out_takes": 60, "rate": 5e-3, "threads": 1}
+    defaults: Mapping[str, object] = {"steps": 4500, "takes": 1800, "held_out_takes": 60, "rate": 5e-3, "threads": 1}
     tuning: Mapping[str, object] = {"steps": 600, "takes": 150, "rate": 5e-4}
     better: Mapping[str, str] = {"f1": "higher"}
     about = "MMG, the matching graph: which rows of the views and which people followed are one person."

@@ -54,6 +54,10 @@ _FAR_M = 0.5  # a joint that is further off is as good as lost
 _CLIP = 25.0  # squared distance in standard deviations from which on the loss grows as its logarithm
 
 
+Case = tuple[Poses3D, Evidence, Poses3D, bool]
+"""Triangulated poses of one person, the evidence for them, the truth in the same skeleton, whether it is one person."""
+
+
 class Pose:
     """Lesson ``prg``."""
 
@@ -86,25 +90,7 @@ class Pose:
 
     def samples(self, take: Take, seed: int) -> list[Sample]:
         """Windows of every person of a take."""
-        rng = np.random.default_rng(seed)
-        kind = take.rows.skeleton
-        if kind.joints == take.truth.skeleton.joints:  # an estimator of all joints: as well one of fewer
-            kind = skeleton(_READ_AS[rng.integers(len(_READ_AS))])
-        truth = _truth_as(take.truth, kind)
-        rows = _read_as(take.rows, kind).with_columns(person=take.person)
-        calibration_px = _calibration_px(take, rows, rng)
-        rows = widened(rows, calibration_px)
-        out: list[Sample] = []
-        for person in np.unique(rows.person[rows.person >= 0]).tolist():
-            mine, xyz = rows[rows.person == person], truth[truth.person == person]
-            if not len(xyz):
-                continue
-            genuine = rng.random() >= _GARBLED
-            if not genuine:
-                mine = _garbled(rows, person, rng)
-            mine = _dropped(mine, len(take.rig), take.rate_hz, rng)
-            out += _windows(mine, xyz, take, calibration_px, genuine, rng)
-        return out
+        return [window_of(*case) for case in cases(take, seed)]
 
     def limits(self, samples: Sequence[Sample]) -> dict[str, Floats]:
         """Range of each feature of joints and views, but for the outermost in a thousand, with a tenth to spare."""
@@ -157,6 +143,29 @@ class Pose:
             held.add(batch, offset.numpy(), factor.numpy(), person.numpy())
         count = sum(number for number, _ in losses)
         return {"loss": sum(number * loss for number, loss in losses) / max(count, 1), **held.figures()}
+
+
+def cases(take: Take, seed: int) -> list[Case]:
+    """Every person of a take, with limbs that vanish for a while: poses, evidence, truth, and whether it is one person."""
+    rng = np.random.default_rng(seed)
+    kind = take.rows.skeleton
+    if kind.joints == take.truth.skeleton.joints:  # an estimator of all joints: as well one of fewer
+        kind = skeleton(_READ_AS[rng.integers(len(_READ_AS))])
+    truth = _truth_as(take.truth, kind)
+    rows = _read_as(take.rows, kind).with_columns(person=take.person)
+    calibration_px = _calibration_px(take, rows, rng)
+    rows = widened(rows, calibration_px)
+    out: list[Case] = []
+    for person in np.unique(rows.person[rows.person >= 0]).tolist():
+        mine, xyz = rows[rows.person == person], truth[truth.person == person]
+        if not len(xyz):
+            continue
+        genuine = rng.random() >= _GARBLED
+        if not genuine:
+            mine = _garbled(rows, person, rng)
+        mine = _dropped(mine, len(take.rig), take.rate_hz, rng)
+        out += _cases(mine, xyz, take, calibration_px, genuine, rng)
+    return out
 
 
 class _Tally:
@@ -291,16 +300,16 @@ def _dropped(rows: Detections2D, views: int, rate_hz: float, rng: np.random.Gene
     return _without(rows, drop)
 
 
-def _windows(
+def _cases(
     rows: Detections2D, truth: Poses3D, take: Take, calibration_px: Floats, genuine: bool, rng: np.random.Generator
-) -> list[Sample]:
-    """One person's rows as a sample, or nothing where no joint is seen by two views."""
+) -> list[Case]:
+    """One person's rows as a case, or nothing where no joint is seen by two views."""
     poses = triangulate_rows(rows, take.rig, TriangulateConfig())
     if not np.isfinite(poses.xyz).any() or not has_torso(poses.skeleton):
         return []
     length, sigma = _limbs(truth, take.rate_hz, rng)
     evidence = Evidence(take.rig, rows, take.rate_hz, length, sigma, calibration_px)
-    return [window_of(poses, evidence, truth, genuine)]
+    return [(poses, evidence, truth, genuine)]
 
 
 def _calibration_px(take: Take, rows: Detections2D, rng: np.random.Generator) -> Floats:

@@ -11,7 +11,8 @@ import numpy as np
 
 from benches import recorded
 from benches.cameras_plot import draw
-from benches.graph_variants import WithoutCentres
+from benches.graph_variants import WithCentres
+from benches.hidden_joints import hidden_joints
 from benches.measures import all_rows
 from benches.section import Options, Row, Section, say
 from benches.take_scores import TakeScores, scores
@@ -33,10 +34,10 @@ SETS = 3
 """Disjoint sets that takes are divided into: F1's deviation between them says what its last digits are worth."""
 LADDER: Mapping[str, tuple[type[Geometry], bool]] = {
     "geometry, every frame for itself": (Geometry, True),
-    "+ MMG, every frame for itself": (WithoutCentres, True),
+    "+ MMG, every frame for itself": (Graph, True),
     "geometry": (Geometry, False),
-    "+ MMG, time nodes": (WithoutCentres, False),
-    "+ MMG, time nodes, CRG (graph)": (Graph, False),
+    "+ MMG, time nodes (graph)": (Graph, False),
+    "+ MMG, time nodes, CRG": (WithCentres, False),
 }
 BOTH: Mapping[str, tuple[type[Geometry], bool]] = {"geometry": (Geometry, False), "graph": (Graph, False)}
 MEASURED = (
@@ -73,6 +74,8 @@ def graph(options: Options) -> Section:
     fewer_views(section, Crowd(3 if options.quick else 24))
     estimators(section, Crowd(3 if options.quick else 24))
     calibrations(section, Crowd(3 if options.quick else 24))
+    posed = {"people": (1, 3), "cameras": (2, 6), "frames": 48, "rate_hz": (10.0, 30.0)}
+    hidden_joints(section, Crowd(4 if options.quick else 40).takes(**posed))
     recorded.recordings(section, options)
     return section
 
@@ -174,7 +177,7 @@ def fewer_views(section: Section, crowd: Crowd) -> None:
     for left in (5, 4, 3, 2):
         rng = np.random.default_rng(left)
         some = [of_views(take, np.sort(rng.permutation(5)[:left])) for take in takes]
-        arms = {**BOTH, "graph without CRG": (WithoutCentres, False)}
+        arms = {**BOTH, "graph with CRG": (WithCentres, False)}
         compared(section, "views left out: 6 people, 5 cameras, unseen rigs", f"{left} views", some, arms)
 
 

@@ -324,25 +324,17 @@ def _sample(one: Watched) -> Sample:
 # --- associators -----------------------------------------------------------------------------------------------------
 
 
-class WithoutCentres(Graph):
-    """Associator ``graph`` that asks the matching network alone: who is new is geometry's to say."""
-
-    def _judge(self, rows: Detections2D, rig: Rig) -> Judge | None:
-        judge = super()._judge(rows, rig)
-        return judge and _NoBirths(judge)
-
-
 @dataclass(frozen=True)
-class _NoBirths:
-    judge: Judge
+class CentresConfig(JudgeConfig):
+    """Settings of the associator ``graph`` that asks the centre network too."""
 
-    def of_frame(self, *about: Any) -> Opinion | None:
-        """Opinion of the judge."""
-        return self.judge.of_frame(*about)
+    centres: bool = True
 
-    def of_births(self, *about: Any) -> float | None:
-        """None."""
-        return None
+
+class WithCentres(Graph):
+    """Associator ``graph`` whose centre network says who is new."""
+
+    Config = CentresConfig
 
 
 class Taught(Geometry):
