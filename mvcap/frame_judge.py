@@ -22,6 +22,7 @@ from mvcap.structures.skeleton import Skeleton
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 _ROOM, _LEAST_ROOM = 0.25, 0.1
+_CERTAIN = 100.0
 _DOUBT, _MOST_DOUBTED = 0.4, 0.6  # log-odds that say nothing; share of the rows that may be so
 
 
@@ -66,7 +67,9 @@ class FrameRows:
 class FrameJudge:
     """Judge that asks the matching network."""
 
-    def __init__(self, rows: Detections2D, rig: Rig, config: JudgeConfig, networks: tuple[Network, Network | None]) -> None:
+    def __init__(
+        self, rows: Detections2D, rig: Rig, config: JudgeConfig, networks: tuple[Network, Network | None]
+    ) -> None:
         self.seen, self.config = FrameRows(rows, rig), config
         self.matching, self.centres = networks
         self.asked = self.declined = False
@@ -92,8 +95,10 @@ class FrameJudge:
         claims = rays.seen.astype(np.int64)
         apart = (rays.view[:, None] == rays.view[None]) & ((claims @ claims.T) > 0) & (pairs <= 0)
         pairs[apart] = -np.inf
+        blind: NDArray[np.bool_] = ~np.asarray(rays.seen.any(1))  # rows without a joint are nobody's
+        pairs[blind], pairs[:, blind] = -np.inf, -np.inf
         np.fill_diagonal(pairs, 0)
-        return Opinion(pairs, odds[:rows, rows:])
+        return Opinion(pairs, np.where(blind[:, None], -_CERTAIN, odds[:rows, rows:]))
 
     def _strange(self, graph: FrameGraph) -> bool:
         """Whether much of a graph lies outside what the network was trained on."""

@@ -12,7 +12,7 @@ import yaml
 
 from mvcap import networks
 from mvcap.associators.geometry import Geometry
-from mvcap.datasets.detector import OPENPOSE
+from mvcap.datasets.detector_model import OPENPOSE
 from mvcap.datasets.takes import TakeConfig, make_take
 from mvcap.space_time_graph import GraphConfig
 

@@ -5,7 +5,6 @@ All arrays go (T, C, P, J): frames, views, people, joints of the estimator's ske
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -14,65 +13,24 @@ from numpy.typing import NDArray
 
 from calib import Rig
 from mvcap.datasets.chances import chance, expit, lasting
-from mvcap.datasets.detector_rows import SeenRows
+from mvcap.datasets.detector_rows import Points
 from mvcap.estimators.occlusion import hidden
 from mvcap.structures.detections import body_size, joint_box
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
 
 if TYPE_CHECKING:
-    from mvcap.datasets.detector import DetectorModel
+    from mvcap.datasets.detector_model import DetectorModel
 
 Floats = NDArray[np.float64]
 
 _GROUP_OF = {"shoulder": 1, "neck": 1, "thorax": 1, "elbow": 2, "wrist": 3, "pinky": 3, "index": 3, "thumb": 3,
              "hip": 4, "pelvis": 4, "knee": 5, "ankle": 6, "toe": 7, "heel": 7}  # fmt: skip
-"""Group of ``detector.GROUPS`` by a part of the joint's name; all others are of the head."""
+"""Group of ``detector_model.GROUPS`` by a part of the joint's name; all others are of the head."""
 _FAR_SIDE = -0.35
 """Cosine of the angle between the way out of the head and the way to the camera from which on a face is turned away."""
 _HAND = 0.35
 """How far knuckles are beyond the wrist, as a share of the forearm."""
-
-
-@dataclass
-class Points:
-    """Joints of all people in all views, as they are and as they are seen."""
-
-    true: Floats
-    """(T, C, P, J, 2) px where they are, NaN behind a camera or who is not there."""
-    xyz: Floats
-    """(T, P, J, 3) m."""
-    xy: Floats
-    """(T, C, P, J, 2) px where they are seen, NaN where not."""
-    score: Floats
-    """(T, C, P, J), 0 where not seen."""
-    whose: NDArray[np.int64]
-    """(T, C, P, J) index of the person that the joint is of, whatever row it is in."""
-    size: Floats
-    """(T, C, P) px, NaN where a person cannot be seen."""
-    stated: Floats
-    """(T, C, P, J) px: the noise that the estimator states."""
-    hidden: NDArray[np.bool_]
-    """(T, C, P, J) behind a body, or a thing of the room."""
-    inside: NDArray[np.bool_]
-    """(T, C, P, J) within the picture."""
-    turned: NDArray[np.bool_]
-    """(T, C, P, J) part of a face that looks away."""
-    last: Floats
-    """(C, 2) width and height of the pictures less one."""
-    memory: float
-    """Correlation of what lasts from one frame to the next."""
-
-    def rows(self) -> SeenRows:
-        """Everybody seen, a row each."""
-        return self.picked(np.asarray(np.isfinite(self.xy[..., 0]).any(-1)))
-
-    def picked(self, rows: NDArray[np.bool_]) -> SeenRows:
-        """Return these rows (T, C, P)."""
-        frame, view, person = np.nonzero(rows)
-        at = frame, view, person
-        lone = np.zeros(len(frame), bool)
-        return SeenRows(frame, view, self.xy[at], self.score[at], self.whose[at], self.size[at], lone)
 
 
 def projected(
@@ -109,7 +67,7 @@ def projected(
 
 
 def group_of(kind: Skeleton) -> NDArray[np.int64]:
-    """Group (J,) of ``detector.GROUPS`` of each joint."""
+    """Group (J,) of ``detector_model.GROUPS`` of each joint."""
     return np.array(
         [next((g for part, g in _GROUP_OF.items() if part in joint.split("_")), 0) for joint in kind.joints]
     )

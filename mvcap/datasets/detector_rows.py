@@ -16,8 +16,7 @@ from mvcap.structures.detections import body_size, joint_box
 from mvcap.structures.skeleton import Skeleton
 
 if TYPE_CHECKING:
-    from mvcap.datasets.detector import DetectorModel
-    from mvcap.datasets.detector_points import Points
+    from mvcap.datasets.detector_model import DetectorModel
 
 Floats = NDArray[np.float64]
 
@@ -73,6 +72,47 @@ def parts_of(kind: Skeleton) -> NDArray[np.bool_]:
     ends = [have(words, side) for words in (_ARM[1:], _LEG[1:]) for side in ("left_", "right_")]
     found = np.array([*limbs, *ends, have(_HEAD), have(_LEG), shoulder, *halves])
     return found[found.any(1) & ~found.all(1)]
+
+
+@dataclass
+class Points:
+    """Joints of all people in all views, as they are and as they are seen."""
+
+    true: Floats
+    """(T, C, P, J, 2) px where they are, NaN behind a camera or who is not there."""
+    xyz: Floats
+    """(T, P, J, 3) m."""
+    xy: Floats
+    """(T, C, P, J, 2) px where they are seen, NaN where not."""
+    score: Floats
+    """(T, C, P, J), 0 where not seen."""
+    whose: NDArray[np.int64]
+    """(T, C, P, J) index of the person that the joint is of, whatever row it is in."""
+    size: Floats
+    """(T, C, P) px, NaN where a person cannot be seen."""
+    stated: Floats
+    """(T, C, P, J) px: the noise that the estimator states."""
+    hidden: NDArray[np.bool_]
+    """(T, C, P, J) behind a body, or a thing of the room."""
+    inside: NDArray[np.bool_]
+    """(T, C, P, J) within the picture."""
+    turned: NDArray[np.bool_]
+    """(T, C, P, J) part of a face that looks away."""
+    last: Floats
+    """(C, 2) width and height of the pictures less one."""
+    memory: float
+    """Correlation of what lasts from one frame to the next."""
+
+    def rows(self) -> SeenRows:
+        """Everybody seen, a row each."""
+        return self.picked(np.asarray(np.isfinite(self.xy[..., 0]).any(-1)))
+
+    def picked(self, rows: NDArray[np.bool_]) -> SeenRows:
+        """Return these rows (T, C, P)."""
+        frame, view, person = np.nonzero(rows)
+        at = frame, view, person
+        lone = np.zeros(len(frame), bool)
+        return SeenRows(frame, view, self.xy[at], self.score[at], self.whose[at], self.size[at], lone)
 
 
 def swapped(model: DetectorModel, kind: Skeleton, points: Points, rng: np.random.Generator) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
-from mvcap.datasets.detector import OPENPOSE, OPENPOSE_WEAK, TOPDOWN, DetectorModel, seen
+from mvcap.datasets.detector import seen
+from mvcap.datasets.detector_model import OPENPOSE, OPENPOSE_WEAK, TOPDOWN, DetectorModel
 from mvcap.datasets.rigs import calibration_error, camera_count, decalibrated, random_rig, shared_volume
 from mvcap.datasets.scenes import scene
 from mvcap.datasets.take import Take

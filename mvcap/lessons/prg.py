@@ -146,7 +146,7 @@ class Pose:
 
 
 def cases(take: Take, seed: int) -> list[Case]:
-    """Every person of a take, with limbs that vanish for a while: poses, evidence, truth, and whether it is one person."""
+    """Every person of a take, with limbs that vanish for a while."""
     rng = np.random.default_rng(seed)
     kind = take.rows.skeleton
     if kind.joints == take.truth.skeleton.joints:  # an estimator of all joints: as well one of fewer

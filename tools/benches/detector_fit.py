@@ -49,7 +49,8 @@ from calib import Camera, Rig, load_rig  # noqa: E402
 from mvcap import stages  # noqa: E402
 from mvcap.benchmarks import mvor, shelf  # noqa: E402
 from mvcap.benchmarks.clip import Options, truth_table  # noqa: E402
-from mvcap.datasets.detector import OPENPOSE, OPENPOSE_WEAK, TOPDOWN, DetectorModel, seen  # noqa: E402
+from mvcap.datasets.detector import seen  # noqa: E402
+from mvcap.datasets.detector_model import OPENPOSE, OPENPOSE_WEAK, TOPDOWN, DetectorModel  # noqa: E402
 from mvcap.datasets.detector_points import projected as points_of  # noqa: E402
 from mvcap.datasets.rigs import decalibrated  # noqa: E402
 from mvcap.estimators.occlusion import hidden  # noqa: E402

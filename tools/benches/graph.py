@@ -19,7 +19,7 @@ from benches.take_scores import TakeScores, scores
 from mvcap import assets
 from mvcap.associators.geometry import Geometry
 from mvcap.associators.graph import Graph
-from mvcap.datasets.detector import OPENPOSE, OPENPOSE_WEAK, TOPDOWN, DetectorModel
+from mvcap.datasets.detector_model import OPENPOSE, OPENPOSE_WEAK, TOPDOWN, DetectorModel
 from mvcap.datasets.rigs import decalibrated
 from mvcap.datasets.take import Take
 from mvcap.datasets.takes import TakeConfig, make_take
