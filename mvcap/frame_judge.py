@@ -21,7 +21,7 @@ from mvcap.structures.skeleton import Skeleton
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-_ROOM, _LEAST_ROOM = 0.25, 0.1
+_ROOM, _LEAST_ROOM = 0.25, 0.1  # beyond the limits of the training data: share of their distance, and at least
 _CERTAIN = 100.0
 _DOUBT, _MOST_DOUBTED = 0.4, 0.6  # log-odds that say nothing; share of the rows that may be so
 
@@ -113,8 +113,10 @@ class FrameJudge:
         skeleton: Skeleton,
     ) -> float | None:  # fmt: skip
         """See ``Judge``."""
-        asked = self.centres and self.seen.queries(rays, bodies, evidence, group, new, people, skeleton)
-        if not asked or self.centres is None:
+        if self.centres is None:
+            return None
+        asked = self.seen.queries(rays, bodies, evidence, group, new, people, skeleton)
+        if asked is None:
             return None
         odds, _ = self.centres(asked.view[None], asked.pair[None], asked.spot[None], asked.there[None])
         return float(odds.max())

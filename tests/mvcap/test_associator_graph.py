@@ -35,9 +35,9 @@ def f1(associator):
     return 2 * whole[2] / (whole[0] + whole[1])
 
 
-def test_it_is_no_worse_than_geometry_where_geometry_is_in_doubt():
+def test_it_is_better_than_geometry_on_crowded_takes():
     ours, geometry = f1(Graph(JudgeConfig())), f1(Geometry(GraphConfig()))
-    assert ours > 0.93 and ours > geometry - 0.005
+    assert ours > 0.9 and ours > geometry
 
 
 def test_crossing_people_keep_their_numbers(tmp_path):
