@@ -46,6 +46,7 @@ class Centres:
     about = "CRG, the centre graph: whether rows of some views are a person, and where the middle of them is."
     limitations: Sequence[str] = (
         "It is asked about new people only; who is followed is kept as long as views see them.",
+        "Off by default: it misses people whom two views alone see, as in rigs of two or three cameras.",
         "The places of centres are hardly better than the robust centre that they start from.",
     )
 
