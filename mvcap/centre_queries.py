@@ -133,8 +133,7 @@ def _views(
             out[:, view, 0] = 1
             own = np.clip(total(evidence[row][None])[0], -8, 8) / 8
             out[:, view, 2:5] = own, shared / rays.seen.shape[1], seen.cut[row]
-            ratio = np.clip(np.nan_to_num(seen.angle[row], nan=0.1), 1e-2, 3) * reach[:, view] / _BODY_M
-            out[:, view, 5] = _beyond(np.log(ratio), *_SIZES)
+            out[:, view, 5] = _beyond(np.log(seen.size[row] * reach[:, view] / _BODY_M), *_SIZES)
         rest = np.setdiff1d(np.flatnonzero(rays.view == view), mine)
         out[:, view, 6] = _nearby(look[:, view] @ heading[rest].T, reach[:, view])
         front = torso - rig.positions[view]

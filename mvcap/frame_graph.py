@@ -74,6 +74,11 @@ class Seen:
     box: Floats
     """(M, 4) px"""
 
+    @property
+    def size(self) -> Floats:
+        """Angle (M,) rad, within what a body may have: a joint alone has none."""
+        return np.clip(np.nan_to_num(self.angle, nan=0.1), 1e-2, 3)
+
     @classmethod
     def of(cls, rows: Detections2D, focal: Floats, size: Floats) -> Seen:
         """Of rows whose views have focal lengths (C,) px and picture sizes (C, 2) px."""
@@ -166,7 +171,7 @@ def _nodes(
     out[:rows, 2 : 2 + len(SLOTS)], out[:rows, 2 + len(SLOTS) : last] = score, has
     out[:rows, last] = joints / len(slot)
     out[:rows, last + 1] = np.log10(np.maximum(noise, 1e-10)) / 2 + 2
-    out[:rows, last + 2] = np.log(np.clip(np.nan_to_num(seen.angle, nan=0.1), 1e-2, 3)) + 1.5
+    out[:rows, last + 2] = np.log(seen.size) + 1.5
     out[:rows, last + 3] = seen.cut
     spread = np.log10(np.sqrt(np.maximum(bodies.variance, 1e-6))) + 1
     sure, known = _pooled(np.where(bodies.known, np.clip(spread, -1.5, 1.5), np.nan), slot)
@@ -188,7 +193,7 @@ def _row_edges(
     across = rays.view[first] != rays.view[second]
     shared = (rays.seen[first] & rays.seen[second]).sum(1)
     out[:, _AT["shared"]] = shared / len(slot)
-    out[:, _AT["ratio"]] = np.where(across, 0, np.abs(np.log(_ratio(seen.angle, first, second))))
+    out[:, _AT["ratio"]] = np.where(across, 0, np.abs(np.log(seen.size[first] / seen.size[second])))
     out[across, _AT["across"]], out[~across, _AT["within"]] = 1, 1
     if len(some := np.flatnonzero(across)):
         met = gaps(rays, first[some], second[some])
@@ -198,11 +203,6 @@ def _row_edges(
     return out
 
 
-def _ratio(angle: Floats, first: NDArray[np.int64], second: NDArray[np.int64]) -> Floats:
-    safe = np.clip(np.nan_to_num(angle, nan=0.1), 1e-2, 3)
-    return np.asarray(safe[first] / safe[second])
-
-
 def _fill_across(out: Singles, some: NDArray[np.int64], met: Gaps, size: Floats, slot: NDArray[np.int64]) -> None:
     nats = met.evidence()
     out[some, _AT["evidence"]] = np.clip(total(nats), -_EVIDENCE_RANGE, _EVIDENCE_RANGE) / 8
@@ -210,7 +210,7 @@ def _fill_across(out: Singles, some: NDArray[np.int64], met: Gaps, size: Floats,
     behind = np.isinf(met.variance)
     known = np.isfinite(met.variance)
     z = np.where(known, np.log1p(met.square / np.where(known, met.variance, 1)), np.nan)
-    _fill_spread(out, some, z)
+    out[some[:, None], [_AT["near"], _AT["far"], _AT["middle"]]] = _spread(z)
     count = np.maximum(known.sum(1), 1)
     wide = np.where(known, np.log10(np.where(known, met.variance, 1)) / 2, 0).sum(1) / count
     out[some, _AT["wide"]] = np.clip(wide + 1.5, -2, 2)
@@ -220,11 +220,6 @@ def _fill_across(out: Singles, some: NDArray[np.int64], met: Gaps, size: Floats,
     out[some, _AT["behind"]] = behind.sum(1) / np.maximum(both.sum(1), 1)
     mean, there = _pooled(nats, slot)
     out[some, _NATS], out[some, _BOTH] = mean / 4, there
-
-
-def _fill_spread(out: Singles, some: NDArray[np.int64], z: Floats) -> None:
-    """Least, greatest and middle of what is known of z (P, J), a logarithm of squared standard deviations."""
-    out[some[:, None], [_AT["near"], _AT["far"], _AT["middle"]]] = _spread(z)
 
 
 def _spread(values: Floats) -> Singles:

@@ -114,7 +114,24 @@ def load(name: str, rig: Rig | None = None) -> Network:
 
 
 def read(path: Path) -> Network:
-    """Return the network of an ONNX file whose card stands beside it; the same errors as ``load``."""
+    """Return the network of an ONNX file whose card stands beside it; the same errors as ``load``.
+
+    Files that did not change are read and checked once.
+    """
+    return _read(path, _state(path), _state(card_path(path)))
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """What changes when a file does; empty where it cannot be looked at."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
+
+
+@lru_cache(maxsize=16)
+def _read(path: Path, content_state: tuple[int, ...], card_state: tuple[int, ...]) -> Network:
     card = _card(path)
     try:
         content = path.read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +29,18 @@ MEASURED = (
 def accuracy(options: Options) -> Section:
     """All benchmarks whose data are there."""
     section = Section("accuracy: the same detections, other associators", MEASURED)
-    for table, folder in (
-        (shelf, options.data / "shelf_dev"),
-        (mvor, options.data / "mvor_dev"),
-        (campus, options.data / "motion" / "campus"),
-    ):
+    of_recordings(section, options, shelf, mvor, campus)
+    return section
+
+
+def of_recordings(section: Section, options: Options, *tables: Callable[[Section, Path, Options], None]) -> None:
+    """Fill in the tables of Shelf, MVOR and Campus, in this order, whose data are there; tell which are not."""
+    for table, place in zip(tables, ("shelf_dev", "mvor_dev", "motion/campus"), strict=True):
+        folder = options.data / place
         if folder.is_dir():
             table(section, folder, options)
         else:
             section.facts.append(f"{table.__name__} left out: no folder {folder}; give --data FOLDER or set MVCAP_DATA")
-    return section
 
 
 def evaluated(kind: str, folder: Path, associator: str, **how: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benches.accuracy import mean
+from benches.accuracy import mean, of_recordings
 from benches.section import Options, Row, Section, say
 from benches.take_scores import COUNTED
 
@@ -34,15 +34,7 @@ Masks = Mapping[str, Any]
 
 def recordings(section: Section, options: Options) -> None:
     """All whose data are there."""
-    for table, folder in (
-        (shelf, options.data / "shelf_dev"),
-        (mvor, options.data / "mvor_dev"),
-        (campus, options.data / "motion" / "campus"),
-    ):
-        if folder.is_dir():
-            table(section, folder, options)
-        else:
-            section.facts.append(f"{table.__name__} left out: no folder {folder}; give --data FOLDER or set MVCAP_DATA")
+    of_recordings(section, options, shelf, mvor, campus)
     section.facts.append(f"{REST}: Shelf from frame {FITTED_FRAMES} on, MVOR without day {FITTED_DAY}")
 
 
