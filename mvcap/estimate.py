@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from mvcap import plugins, stages
 from mvcap.errors import ConfigError
-from mvcap.plugins import Estimator, View
 from mvcap.progress import Progress, silent
 from mvcap.stages import State
 from mvcap.structures.artefact import Artefact, Origin
+from mvcap.structures.contracts import Estimator, View
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.session import Image, Session
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import tempfile
 import time
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap import config, stages
+from mvcap import config, plugins, stages
 from mvcap.associate import associate
 from mvcap.benchmarks.clip import Clip, Options, reason
 from mvcap.benchmarks.heads import read_as_shelf
@@ -36,14 +35,6 @@ from mvcap.structures.table import Table
 from mvcap.track import track
 from mvcap.triangulate import triangulate
 
-BENCHMARKS: Mapping[str, str] = {
-    "shelf": "mvcap.benchmarks.shelf",
-    "campus": "mvcap.benchmarks.campus",
-    "mvor": "mvcap.benchmarks.mvor",
-    "panoptic": "mvcap.benchmarks.panoptic",
-    "humaneva": "mvcap.benchmarks.humaneva",
-}
-"""Benchmark -> module with ``read(folder, options) -> list[Clip]``; adding one is one file and one line."""
 _VERBS = {"estimate": estimate, "associate": associate, "triangulate": triangulate, "track": track, "refine": refine}
 _COUNTED = ("associate", "triangulate")
 
@@ -74,10 +65,10 @@ def evaluate(
 ) -> dict[str, Any]:
     """Run the stages estimate to refine on a benchmark and score their result; return the scores, ready for JSON.
 
-    kind: a key of ``BENCHMARKS``; folder: its files. noise_px: of projected truth, where that is the input. detections:
-    of MVOR "labels", "openpose" or "rtpose". views, clips: to use these only. poses: score this file instead of
-    running anything: poses.npz of a session, or skel.txt of 4D Association. overrides: settings of the pipeline.
-    session: folder to keep the sessions in, one for each clip if there are several; left out, they are temporary.
+    kind: a benchmark of ``plugins.TABLE``; folder: its files. noise_px: of projected truth, where that is the input.
+    detections: of MVOR "labels", "openpose" or "rtpose". views, clips: to use these only. poses: score this file
+    instead of running anything: poses.npz of a session, or skel.txt of 4D Association. overrides: settings of the
+    pipeline. session: folder to keep the sessions in, one for each clip if there are several; left out, they are temporary.
 
     The figures are those of the refined poses, with the same ones of the tracked, unrefined poses under "raw". PCP and
     recall are percent, association and covariance 0..1, ``seconds_per_frame`` is processor time of associate and
@@ -85,13 +76,12 @@ def evaluate(
     for. Each rule stands with its metric in ``mvcap.metrics``. Raises InputError for a benchmark or a file that cannot
     be used.
     """
-    if kind not in BENCHMARKS:
-        raise InputError(f"no benchmark {kind!r}; there are: {', '.join(BENCHMARKS)}")
+    read = plugins.find("benchmark", kind)
     place = Path(folder)
     if not place.is_dir():
         raise InputError(f"{place}: no such folder; give the folder with the files of {kind}")
     options = Options(noise_px, detections, _tuple(views), _tuple(clips))
-    chosen: list[Clip] = importlib.import_module(BENCHMARKS[kind]).read(place, options)
+    chosen: list[Clip] = read(place, options)
     if poses is not None:
         runs = [_made_elsewhere(chosen, Path(poses))]
     else:

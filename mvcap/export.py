@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
 
-from mvcap import stages
-from mvcap.errors import InputError, PluginError
+from mvcap import plugins, stages
+from mvcap.errors import InputError
 from mvcap.exporters.take import Axes, Take
 from mvcap.structures.artefact import Artefact
 from mvcap.structures.npz import NpzStream, written_whole
@@ -22,31 +20,16 @@ from mvcap.structures.session import Session
 from mvcap.structures.skeleton import skeleton
 from mvcap.structures.table import Table
 
-FORMATS: Mapping[str, str] = {
-    "trc": "mvcap.exporters.trc",
-    "c3d": "mvcap.exporters.c3d",
-    "bvh": "mvcap.exporters.bvh",
-    "csv": "mvcap.exporters.csv_table",
-    "parquet": "mvcap.exporters.parquet",
-    "json": "mvcap.exporters.json_frames",
-}
-"""Format -> module with ``write(take, path) -> list[Path]``; adding one is one file and one line."""
-
 
 def export_take(take: Take, folder: Path, formats: Iterable[str]) -> list[Path]:
     """Write the take to a folder in each of the formats and return the files, named after the take.
 
     Raises PluginError for a format there is not, before anything is written; SessionError when a file cannot be.
     """
-    wanted = tuple(dict.fromkeys(formats))
-    for name in wanted:
-        if name not in FORMATS:
-            near = difflib.get_close_matches(name, FORMATS, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise PluginError(f"no export format {name!r}; {hint}there are: {', '.join(FORMATS)}")
+    writers = {name: plugins.find("exporter", name) for name in dict.fromkeys(formats)}
     written: list[Path] = []
-    for name in wanted:
-        written += importlib.import_module(FORMATS[name]).write(take, folder / f"{take.name}.{name}")
+    for name, write in writers.items():
+        written += write(take, folder / f"{take.name}.{name.partition(':')[0]}")
     return written
 
 
@@ -70,14 +53,15 @@ def export(
 ) -> list[Path]:
     """Write a session's poses for other tools, and poses.npz with raw and refined poses; return the files.
 
-    formats: names in ``FORMATS`` or "all"; the session's settings say which when left out. axes: "z-up" or "y-up".
+    formats: exporters of ``plugins.TABLE``, ``"package.module:function"`` or "all"; the session's settings say which
+    when left out. axes: "z-up" or "y-up".
     folder: ``exports`` in the session when left out. stage: "refine" for refined poses, "track" for raw ones.
     """
     session = session if isinstance(session, Session) else Session.open(session)
     config = session.settings("export", ExportConfig)
     take = take_of(session, stage, axes or config.axes)
     wanted = list(config.formats if formats is None else formats)
-    wanted = list(FORMATS) if "all" in wanted else wanted
+    wanted = list(plugins.TABLE["exporter"]) if "all" in wanted else wanted
     poses_file = write_poses(session)
     return [poses_file, *export_take(take, Path(folder) if folder else session.folder / "exports", wanted)]
 

@@ -13,11 +13,11 @@ from mvcap.calibration_worth import beyond_noise, widened, worth_px
 from mvcap.config import plain
 from mvcap.errors import ConfigError
 from mvcap.person_limbs import person_limbs
-from mvcap.plugins import Evidence
 from mvcap.progress import Progress, silent
 from mvcap.residuals import links, residuals
 from mvcap.stages import State
 from mvcap.structures.artefact import Artefact
+from mvcap.structures.contracts import Evidence
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.session import Session

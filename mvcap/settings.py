@@ -43,9 +43,9 @@ class Settings:
 
 def check(overrides: Overrides) -> None:
     """Raise ConfigError or PluginError, naming the key, where overrides hold what there is not."""
-    sections = {f"{kind}s" for kind in plugins.TABLE}
+    sections = {f"{kind}s" for kind in plugins.DEFAULT}
     build(Settings, {key: value for key, value in overrides.items() if key not in sections})
-    for kind in plugins.TABLE:
+    for kind in plugins.DEFAULT:
         for name, values in _mapping(overrides, f"{kind}s").items():
             build(plugins.plugin_class(kind, name).Config, values, f"{kind}s.{name}")
         plugins.plugin_class(kind, overrides.get(kind, plugins.DEFAULT[kind]))
@@ -61,6 +61,7 @@ def _mapping(overrides: Overrides, key: str) -> Mapping[str, Any]:
 def defaults() -> dict[str, Any]:
     """Return every setting with its default, as ``configs/default.yaml`` holds them."""
     out = plain(Settings())
-    for kind, table in plugins.TABLE.items():
-        out[f"{kind}s"] = {name: plain(plugins.plugin_class(kind, name).Config()) for name in table}
+    for kind in plugins.DEFAULT:
+        names = plugins.TABLE[kind]
+        out[f"{kind}s"] = {name: plain(plugins.plugin_class(kind, name).Config()) for name in names}
     return out

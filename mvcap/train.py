@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calib import Rig, load_rig
-from mvcap import assets, networks
+from mvcap import assets, networks, plugins
 from mvcap.config import Overrides, build, merged
-from mvcap.errors import ConfigError, InputError, PluginError
+from mvcap.errors import ConfigError, InputError
 from mvcap.progress import Progress, silent
 from mvcap.structures.npz import write_text, written_whole
 from mvcap.training_loop import Learner, Told, TrainConfig, forget_after, lines, measure, seeded
@@ -36,11 +36,6 @@ if TYPE_CHECKING:
 
     from mvcap.lessons.lesson import Lesson
 
-LESSONS: Mapping[str, str] = {
-    "mmg": "mvcap.lessons.mmg:Matching",
-    "crg": "mvcap.lessons.crg:Centres",
-    "prg": "mvcap.lessons.prg:Pose",
-}
 DATA = (
     {"name": "DeepMimic motions, of the wheel pybullet", "licence": "MIT"},
     {"name": "procedural motions and bodies of mvcap", "licence": "Apache-2.0"},
@@ -163,9 +158,7 @@ def _nobody(line: Mapping[str, Any]) -> None:
 def _plan(
     lesson: str, seed: int, rig: Rig | str | Path | None, start: str | Path | None, overrides: Overrides
 ) -> _Plan:
-    target = LESSONS.get(lesson, lesson)
-    if ":" not in target:
-        raise PluginError(f"no lesson {lesson!r}; there are: {', '.join(LESSONS)}, or 'package.module:Class'")
+    target = plugins.TABLE["task"].get(lesson, lesson)
     if not 0 <= seed < 2**31:
         raise ConfigError(f"the seed is a number from 0 to {2**31 - 1}, not {seed}")
     taught = load_lesson(target)
@@ -226,7 +219,7 @@ def _written(taught: Lesson, network: torch.nn.Module, held_out: Samples, file: 
 
 
 def _command(plan: _Plan) -> str:
-    name = next((short for short, target in LESSONS.items() if target == plan.target), plan.target)
+    name = next((short for short, target in plugins.TABLE["task"].items() if target == plan.target), plan.target)
     changed = build(TrainConfig, getattr(load_lesson(plan.target), "defaults", {}))
     words = ["mvcap", "train", name, "--out", name, "--seed", str(plan.seed)]
     if plan.rig is not None:

@@ -7,7 +7,6 @@ read where they lie: a lesson may have more of them than memory holds.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 import mmap
 import struct
@@ -23,8 +22,9 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from calib import Rig
+from mvcap import plugins
 from mvcap.config import build
-from mvcap.errors import InputError, PluginError, StaleError
+from mvcap.errors import InputError, StaleError
 from mvcap.networks import rig_fingerprint
 from mvcap.progress import Progress
 from mvcap.structures.npz import write_npz, write_text
@@ -74,12 +74,8 @@ class Source:
 
 
 def load_lesson(target: str) -> Lesson:
-    """Make the lesson ``"package.module:Class"``; PluginError where there is none."""
-    module, _, name = target.partition(":")
-    try:
-        lesson: Lesson = getattr(importlib.import_module(module), name)()
-    except (ImportError, AttributeError, ValueError) as fault:
-        raise PluginError(f"lesson {target!r} cannot be loaded: {fault}") from fault
+    """Make a lesson by its name in the table or by ``"package.module:Class"``; PluginError where there is none."""
+    lesson: Lesson = plugins.find("task", target)()
     return lesson
 
 

@@ -15,7 +15,7 @@ from synthetic_take import command, make_session, ring_rig, run, save_rig, write
 
 import mvcap
 from mvcap import assets, cli, stages
-from mvcap.plugins import Estimate
+from mvcap.structures.contracts import Estimate
 from mvcap.structures.detections import Detections2D
 
 VERBS = ("board", "calibrate", "init", "reconstruct", *stages.STAGES, "export", "report", "evaluate", "train", "assets",

@@ -21,8 +21,8 @@ from mvcap.calm_frames import calm
 from mvcap.followed_bodies import Followed
 from mvcap.grouping import pairs_within
 from mvcap.joint_claims import Moves, moved
-from mvcap.plugins import State
 from mvcap.space_time_graph import GraphConfig, Judge, first_calibration, solve
+from mvcap.structures.contracts import State
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import Skeleton
 

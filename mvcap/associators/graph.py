@@ -16,8 +16,8 @@ from mvcap import networks
 from mvcap.associators.geometry import Geometry
 from mvcap.frame_judge import FrameJudge, JudgeConfig
 from mvcap.networks import Network
-from mvcap.plugins import State
 from mvcap.space_time_graph import Judge
+from mvcap.structures.contracts import State
 from mvcap.structures.detections import Detections2D
 
 _COUNTS = ("asked", "declined")

@@ -25,7 +25,7 @@ from mvcap.estimators.prediction_files import (
     read_json,
     rows_of,
 )
-from mvcap.plugins import Estimate, State, View
+from mvcap.structures.contracts import Estimate, State, View
 from mvcap.structures.detections import Detections2D
 
 

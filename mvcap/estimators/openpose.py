@@ -24,7 +24,7 @@ from mvcap.estimators.prediction_files import (
     read_json,
     rows_of,
 )
-from mvcap.plugins import Estimate, State, View
+from mvcap.structures.contracts import Estimate, State, View
 from mvcap.structures.skeleton import SKELETONS, Skeleton
 
 _FILES_TO_TELL = 200

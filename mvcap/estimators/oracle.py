@@ -14,7 +14,7 @@ from calib import Camera, Rig
 from mvcap.errors import ConfigError, InputError
 from mvcap.estimators.occlusion import hidden
 from mvcap.estimators.prediction_files import fingerprint
-from mvcap.plugins import Estimate, State, View
+from mvcap.structures.contracts import Estimate, State, View
 from mvcap.structures.detections import Detections2D, joint_box
 from mvcap.structures.npz import write_npz
 from mvcap.structures.poses import Poses3D

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.errors import InputError
-from mvcap.plugins import View
+from mvcap.structures.contracts import View
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import SKELETONS, Skeleton
 

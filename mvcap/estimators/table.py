@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mvcap.errors import InputError
 from mvcap.estimators.prediction_files import check_frames, fingerprint, seen
 from mvcap.estimators.table_files import Columns, open_table
-from mvcap.plugins import Estimate, State, View
+from mvcap.structures.contracts import Estimate, State, View
 from mvcap.structures.detections import Detections2D, joint_box
 
 

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from mvcap.calibration_worth import beyond_noise, widened
 from mvcap.datasets.take import Take
 from mvcap.lessons.lesson import Sample, Sizes
-from mvcap.plugins import Evidence
 from mvcap.refiners.bones import rows_of, solved
 from mvcap.refiners.graph import GraphConfig
 from mvcap.refiners.posture import BODY, STEPS_S, has_torso, posture_of
 from mvcap.structures.body import limb_lengths
+from mvcap.structures.contracts import Evidence
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton, skeleton

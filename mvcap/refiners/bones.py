@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.errors import ConfigError
-from mvcap.plugins import Evidence
 from mvcap.refiners import agility, anatomy, banded
 from mvcap.refiners.sights import Sights
 from mvcap.refiners.start import start_of
+from mvcap.structures.contracts import Evidence
 from mvcap.structures.poses import Poses3D, Provenance, packed_covariance
 from mvcap.structures.skeleton import Skeleton
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mvcap.errors import ConfigError
-from mvcap.plugins import Evidence
 from mvcap.refiners.series import runs_of, series_of, with_series
+from mvcap.structures.contracts import Evidence
 from mvcap.structures.poses import Poses3D
 
 _SHORTEST = 4  # frames of a run that can be filtered

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from calib import Rig
 from mvcap import networks
 from mvcap.errors import AssetError, ConfigError
-from mvcap.plugins import Evidence
 from mvcap.refiners.bones import BonesConfig, Solution, rows_of, solved, solved_again
 from mvcap.refiners.posture import Posture, has_torso, moved, part_of, posture_of
+from mvcap.structures.contracts import Evidence
 from mvcap.structures.poses import Poses3D
 
 Floats = NDArray[np.float64]

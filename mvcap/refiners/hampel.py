@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mvcap.errors import ConfigError
-from mvcap.plugins import Evidence
 from mvcap.refiners.series import Floats, series_of, with_series
+from mvcap.structures.contracts import Evidence
 from mvcap.structures.poses import Poses3D
 
 _MEDIAN_OF_NORM = 1.538  # median distance of three-dimensional normal numbers of deviation 1 from their middle

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.errors import ConfigError
-from mvcap.plugins import Evidence
 from mvcap.refiners.series import series_of, with_series
+from mvcap.structures.contracts import Evidence
 from mvcap.structures.poses import Poses3D
 
 _FORGET_S = 0.5  # after a longer gap a joint starts anew

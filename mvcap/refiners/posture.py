@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.plugins import Evidence
 from mvcap.refiners import agility
 from mvcap.refiners.bones import Solution
 from mvcap.refiners.sights import Sights
 from mvcap.structures.body import STATURE_M, typical_limbs
 from mvcap.structures.body_frame import CORNERS, body_frames
+from mvcap.structures.contracts import Evidence
 from mvcap.structures.prior import build_of, usual_places
 from mvcap.structures.skeleton import Skeleton, skeleton
 

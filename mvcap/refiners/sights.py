@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
-from mvcap.plugins import Evidence
+from mvcap.structures.contracts import Evidence
 from mvcap.structures.poses import Poses3D, full_covariance
 
 Floats = NDArray[np.float64]

@@ -6,16 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from seen_boards import (
-    SMALL,
-    arc_rig,
-    board_sightings,
-    in_place,
-    problem_of,
-    scattered,
-    sightings,
-    with_poses,
-)
+from seen_boards import SMALL, arc_rig, board_sightings, in_place, problem_of, scattered, sightings, with_poses
 
 from calib import bundle, geometry
 from calib.accuracy import judge, predicted_error, rig_of, seen_points, trusted_covariance, volume

@@ -6,17 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from seen_boards import (
-    BOARD,
-    SMALL,
-    arc_rig,
-    board_sightings,
-    in_place,
-    pose_error,
-    scattered,
-    sightings,
-    with_poses,
-)
+from seen_boards import BOARD, SMALL, arc_rig, board_sightings, in_place, pose_error, scattered, sightings, with_poses
 
 from calib import geometry
 from calib.bundle.equations import small_motion

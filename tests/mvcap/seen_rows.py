@@ -9,7 +9,7 @@ from calib import save_rig
 from mvcap import plugins
 from mvcap.estimators.oracle import Oracle, OracleConfig, write_poses
 from mvcap.metrics.association import pairs
-from mvcap.plugins import View
+from mvcap.structures.contracts import View
 from mvcap.structures.detections import Detections2D
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import mvcap
 from mvcap import plugins
-from mvcap.plugins import View
+from mvcap.structures.contracts import View
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.npz import write_npz
 from tests.synthetic_take import COCO, RATE_HZ, SIZE, ring_rig, truth

@@ -18,7 +18,8 @@ from mvcap.estimators.openpose import OpenPose, OpenPoseConfig
 from mvcap.estimators.prediction_files import frame_number, match_views
 from mvcap.estimators.table import DetectionTable, DetectionTableConfig
 from mvcap.exporters.detection_table import write_npz, write_parquet
-from mvcap.plugins import TABLE, View, plugin_class
+from mvcap.plugins import TABLE, plugin_class
+from mvcap.structures.contracts import View
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import SKELETONS
 

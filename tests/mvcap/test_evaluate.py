@@ -131,7 +131,7 @@ def test_figures_go_to_a_file_and_side_by_side(call, take, tmp_path):
         ((), "say a benchmark"),
         (("shelf",), "say a benchmark"),
         (("shelf", "{tmp}", "more.json"), "say a benchmark"),
-        (("shelve", "{tmp}"), "no benchmark 'shelve'; there are: shelf, campus"),
+        (("shelve", "{tmp}"), "no benchmark 'shelve'; did you mean 'shelf'? there are: shelf, campus"),
         (("shelf", "{tmp}/nowhere"), "no such folder"),
         (("shelf", "{tmp}"), "calibration.json: cannot be read"),
         (("campus", "{tmp}"), "calibration_campus.json: cannot be read"),

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from walking_take import COCO, RATE_HZ, poses, take
 
+from mvcap import plugins
 from mvcap.errors import PluginError, SessionError
-from mvcap.export import FORMATS, export_take
+from mvcap.export import export_take
 from mvcap.exporters import rows
 from mvcap.exporters.take import _TURN, sigma_m, turn
 from mvcap.structures.poses import Poses3D, full_covariance
@@ -128,7 +129,7 @@ def test_y_up_is_a_rotation_that_takes_covariances_along():
     np.testing.assert_allclose(sigma_m(turned), sigma_m(TABLE), rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", plugins.TABLE["exporter"])
 def test_the_chunks_do_not_show(tmp_path, name):
     written = []
     for step in (1, 7, FRAMES):
@@ -141,7 +142,7 @@ def _rows_of(path):
     return pytest.importorskip("pyarrow.parquet").read_table(path).to_pydict()["z_m"]
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", plugins.TABLE["exporter"])
 def test_an_empty_take_makes_a_valid_file(tmp_path, name):
     for frames in (0, 3):
         nobody = take(Poses3D.empty(COCO), frames, name=f"none{frames}")
@@ -165,7 +166,7 @@ def test_an_unknown_format_is_refused_before_anything_is_written(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", plugins.TABLE["exporter"])
 def test_a_fault_on_the_way_leaves_nothing_half_written(tmp_path, name):
     def broken():
         yield TABLE[TABLE.frame < 10]
@@ -180,7 +181,7 @@ def test_a_fault_on_the_way_leaves_nothing_half_written(tmp_path, name):
     assert list(tmp_path.iterdir()) == [old] and old.read_text() == "kept"
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", plugins.TABLE["exporter"])
 def test_a_full_disk_is_one_line(tmp_path, name):
     """A process that may write no file of more than a few kB: what a full disk does, without one."""
     pytest.importorskip("resource")
@@ -202,7 +203,7 @@ def test_a_full_disk_is_one_line(tmp_path, name):
 
 
 @pytest.mark.skipif(not hasattr(os, "seteuid"), reason="folders are made read-only in another way here")
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", plugins.TABLE["exporter"])
 def test_a_read_only_folder_is_one_line(tmp_path, name):
     export_take(take(Poses3D.empty(COCO), 1), tmp_path, [name])  # imports what it needs
     with tempfile.TemporaryDirectory() as folder:
@@ -218,14 +219,14 @@ def test_a_read_only_folder_is_one_line(tmp_path, name):
         assert list(Path(folder).iterdir()) == []
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", plugins.TABLE["exporter"])
 def test_a_folder_that_cannot_be_is_one_line(tmp_path, name):
     (tmp_path / "file").write_text("")
     with pytest.raises(SessionError, match="cannot be written"):
         export_take(take(TABLE, FRAMES), tmp_path / "file" / "out", [name])
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", plugins.TABLE["exporter"])
 def test_memory_does_not_grow_with_the_take(tmp_path, name):
     piece = poses(100)
 

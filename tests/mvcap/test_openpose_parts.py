@@ -13,7 +13,7 @@ from test_part_grouping import JOINTS, STANDING, scene
 from mvcap.errors import ConfigError, InputError
 from mvcap.estimators.openpose_parts import OpenPoseParts, OpenPosePartsConfig, read_parts
 from mvcap.part_grouping import BODY25_LIMBS
-from mvcap.plugins import View
+from mvcap.structures.contracts import View
 from mvcap.structures.detections import body_size
 from mvcap.structures.skeleton import SKELETONS
 

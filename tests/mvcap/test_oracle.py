@@ -12,7 +12,7 @@ from calib import Camera, Lens, Rig, load_rig, save_rig
 from mvcap.errors import ConfigError, InputError
 from mvcap.estimators.occlusion import hidden
 from mvcap.estimators.oracle import Oracle, OracleConfig, read_poses, write_poses
-from mvcap.plugins import View
+from mvcap.structures.contracts import View
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import SKELETONS

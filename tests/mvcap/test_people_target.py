@@ -17,7 +17,7 @@ from mvcap.people_matches import Sights, fit_pair, persons_of
 from mvcap.people_rig import People, first_rig, posed
 from mvcap.people_target import calibrate_from_people, people_target
 from mvcap.people_world import moved, standing, stature
-from mvcap.plugins import View
+from mvcap.structures.contracts import View
 from mvcap.structures.detections import Detections2D
 from mvcap.view_tracks import view_tracks
 

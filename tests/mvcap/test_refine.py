@@ -10,11 +10,11 @@ from mvcap import stages
 from mvcap.calibration_worth import beyond_noise
 from mvcap.errors import ConfigError
 from mvcap.person_limbs import person_limbs
-from mvcap.plugins import Evidence
 from mvcap.refine import RefineConfig
 from mvcap.refiners.bones import Bones, BonesConfig
 from mvcap.residuals import links
 from mvcap.structures.body import limb_lengths
+from mvcap.structures.contracts import Evidence
 from mvcap.structures.poses import Poses3D, Provenance
 from tests.synthetic_take import COCO, RATE_HZ, make_session
 

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from mvcap.errors import ConfigError
-from mvcap.plugins import TABLE, Evidence, load
+from mvcap.plugins import TABLE, load
 from mvcap.refiners import agility, banded
 from mvcap.refiners.bones import Bones, BonesConfig
 from mvcap.refiners.sights import Sights
 from mvcap.structures.body import limb_lengths
+from mvcap.structures.contracts import Evidence
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D, Provenance, full_covariance
 from mvcap.triangulation import TriangulateConfig, triangulate_rows

@@ -17,7 +17,7 @@ from mvcap.errors import AssetError, ConfigError, InputError
 from mvcap.estimators.model_card import model_file, read_card
 from mvcap.estimators.topdown import TopDown, TopDownConfig, overlap, similarity
 from mvcap.estimators.topdown_networks import Detector, decode_heatmaps, decode_simcc, picture_from_crop
-from mvcap.plugins import View
+from mvcap.structures.contracts import View
 from mvcap.structures.skeleton import SKELETONS
 
 ROOT = Path(__file__).parents[2]

@@ -14,13 +14,13 @@ import torch
 from synthetic_take import ring_rig, save_rig
 from torch import nn
 
-from mvcap import assets, cli, networks, training_export, training_loop, training_samples
+from mvcap import assets, cli, networks, plugins, training_export, training_loop, training_samples
 from mvcap.errors import AssetError, ConfigError, InputError, PluginError, StaleError
 from mvcap.lessons.lesson import Sizes
 from mvcap.nn.edge_conv import EdgeConv
 from mvcap.pictures import learning_curves
 from mvcap.progress import silent
-from mvcap.train import LESSONS, train, verdict
+from mvcap.train import train, verdict
 
 QUICK = {"steps": 60, "takes": 6, "held_out_takes": 3, "workers": 1, "threads": 1, "checkpoint_s": 0, "measure_s": 0.05}
 TOY = "test_train:Toy"
@@ -296,7 +296,7 @@ def test_what_is_asked_wrongly(places):
     for overrides, words in (({"setps": 3}, "did you mean 'steps'"), ({"steps": 0}, "'steps' has to be more than 0")):
         with pytest.raises(ConfigError, match=words):
             quick(places / "out", overrides=overrides)
-    with pytest.raises(PluginError, match="no lesson 'mgm'; there are: mmg, crg, prg"):
+    with pytest.raises(PluginError, match="no task 'mgm'; did you mean 'mmg'. there are: mmg, crg, prg"):
         quick(places / "out", "mgm")
     with pytest.raises(PluginError, match="cannot be loaded"):
         quick(places / "out", "test_train:None_")
@@ -416,7 +416,7 @@ def test_help_loads_no_torch():
     assert result.returncode == 0 and b"the same command goes on" in result.stdout, result.stderr
 
 
-@pytest.mark.parametrize("name", LESSONS)
+@pytest.mark.parametrize("name", plugins.TABLE["task"])
 def test_lessons_of_the_house_can_be_loaded(name):
-    lesson = training_samples.load_lesson(LESSONS[name])
+    lesson = training_samples.load_lesson(name)
     assert lesson.name == name and set(lesson.sizes.inputs) and lesson.batch_size > 0

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from mvcap import networks
-from mvcap.train import LESSONS
+from mvcap import networks, plugins
 from mvcap.training_export import weights_of
 from mvcap.training_samples import load_lesson
 
@@ -13,11 +12,13 @@ MOST_BYTES = 4_000_000
 
 def test_they_are_small():
     files = list(networks.SHIPPED.iterdir())
-    assert {file.name for file in files} == {f"{name}{end}" for name in LESSONS for end in (".onnx", ".card.yaml")}
+    assert {file.name for file in files} == {
+        f"{name}{end}" for name in plugins.TABLE["task"] for end in (".onnx", ".card.yaml")
+    }
     assert sum(file.stat().st_size for file in files) < MOST_BYTES
 
 
-@pytest.mark.parametrize("name", LESSONS)
+@pytest.mark.parametrize("name", plugins.TABLE["task"])
 def test_each_has_a_card_that_says_what_it_is(name):
     network = networks.load(name)
     card = network.card
@@ -28,16 +29,16 @@ def test_each_has_a_card_that_says_what_it_is(name):
     assert (
         "loss" in card["metrics"] and len(card["limitations"]) > 0 and all(len(one) > 20 for one in card["limitations"])
     )
-    assert network.inputs == tuple(load_lesson(LESSONS[name]).sizes.inputs)
+    assert network.inputs == tuple(load_lesson(name).sizes.inputs)
     assert (network.limits or name == "crg") and all(np.isfinite(values).all() for values in network.limits.values())
 
 
-@pytest.mark.parametrize("name", LESSONS)
+@pytest.mark.parametrize("name", plugins.TABLE["task"])
 def test_torch_gives_what_onnxruntime_gives(name):
     torch = pytest.importorskip("torch")
     from mvcap.datasets.takes import TakeConfig, make_take
 
-    lesson = load_lesson(LESSONS[name])
+    lesson = load_lesson(name)
     take = make_take(11, TakeConfig(people=(2, 2), cameras=(4, 4), frames=12, rate_hz=(25.0, 25.0)))
     arrays = lesson.batch(lesson.samples(take, 0)[:4])
     network = lesson.network().eval()

@@ -46,10 +46,11 @@ def run(
     The stages run once; only what is scored differs. How many frames the networks were asked about is of all frames.
     """
     # The verb has no choice of frames: its parts are called as it calls them, and scored twice.
+    from mvcap import plugins
     from mvcap.benchmarks.clip import Options as Choice
 
     verb = import_module("mvcap.evaluate")
-    [clip] = import_module(verb.BENCHMARKS[kind]).read(folder, Choice(**how))
+    [clip] = plugins.find("benchmark", kind)(folder, Choice(**how))
     with tempfile.TemporaryDirectory(dir=options.work) as home, threadpool_limits(1):
         done = verb._run(clip, Path(home) / "session", dict(arm), verb.silent)
         counts = counted(Path(home) / "session")
@@ -128,9 +129,10 @@ def campus(section: Section, folder: Path, options: Options) -> None:
 
 def clips(kind: str, folder: Path) -> Sequence[Any]:
     """Clips of a benchmark as they are."""
+    from mvcap import plugins
     from mvcap.benchmarks.clip import Options as Choice
 
-    return list(import_module(import_module("mvcap.evaluate").BENCHMARKS[kind]).read(folder, Choice()))
+    return list(plugins.find("benchmark", kind)(folder, Choice()))
 
 
 def days(folder: Path) -> Any:

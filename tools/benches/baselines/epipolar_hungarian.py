@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from benches.baselines.one_frame import Floats, Groups, epipolar_distance, frame_by_frame
 from calib import Rig
-from mvcap.plugins import State
+from mvcap.structures.contracts import State
 from mvcap.structures.detections import Detections2D
 
 
