@@ -68,7 +68,8 @@ def evaluate(
     kind: a benchmark of ``plugins.TABLE``; folder: its files. noise_px: of projected truth, where that is the input.
     detections: of MVOR "labels", "openpose" or "rtpose". views, clips: to use these only. poses: score this file
     instead of running anything: poses.npz of a session, or skel.txt of 4D Association. overrides: settings of the
-    pipeline. session: folder to keep the sessions in, one for each clip if there are several; left out, they are temporary.
+    pipeline. session: folder to keep the sessions in, one for each clip if there are several; left out, they are
+    temporary.
 
     The figures are those of the refined poses, with the same ones of the tracked, unrefined poses under "raw". PCP and
     recall are percent, association and covariance 0..1, ``seconds_per_frame`` is processor time of associate and

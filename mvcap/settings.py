@@ -13,7 +13,7 @@ from mvcap.estimate import EstimateConfig
 from mvcap.export import ExportConfig
 from mvcap.refine import RefineConfig
 from mvcap.report import ReportConfig
-from mvcap.tracklets import TrackConfig
+from mvcap.tracking.tracklets import TrackConfig
 from mvcap.triangulation import TriangulateConfig
 
 

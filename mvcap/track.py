@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 
 from mvcap import plugins, stages
 from mvcap.config import plain
-from mvcap.identities import Identities
-from mvcap.linking import Linking
-from mvcap.naming import Naming
 from mvcap.progress import Progress, silent
 from mvcap.stages import State
 from mvcap.structures.artefact import Artefact
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.session import Session
 from mvcap.structures.skeleton import skeleton
-from mvcap.tracklets import TrackConfig
+from mvcap.tracking.online_ids import Naming
+from mvcap.tracking.tracklet_linking import Linking
+from mvcap.tracking.tracklet_merging import Identities
+from mvcap.tracking.tracklets import TrackConfig
 
 Ints = NDArray[np.int64]
 _VERSION = 2

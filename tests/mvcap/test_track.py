@@ -12,14 +12,14 @@ import mvcap
 from mvcap import init_without_footage, stages
 from mvcap.cli import cli
 from mvcap.errors import ConfigError, StaleError
-from mvcap.likeness import Profile, apart, moments, same_limbs
-from mvcap.linking import Linking
-from mvcap.motion import moved
 from mvcap.quality import PoseQuality, summarise
 from mvcap.report_page import render
 from mvcap.structures.artefact import Origin
 from mvcap.structures.poses import Poses3D
-from mvcap.tracklets import TrackConfig
+from mvcap.tracking.limb_reid import Profile, apart, moments, same_limbs
+from mvcap.tracking.motion_model import moved
+from mvcap.tracking.tracklet_linking import Linking
+from mvcap.tracking.tracklets import TrackConfig
 
 NOISE_M = 0.008
 _UPPER = np.array([1, 0, 0, 1, 0, 1])

@@ -296,7 +296,7 @@ def test_what_is_asked_wrongly(places):
     for overrides, words in (({"setps": 3}, "did you mean 'steps'"), ({"steps": 0}, "'steps' has to be more than 0")):
         with pytest.raises(ConfigError, match=words):
             quick(places / "out", overrides=overrides)
-    with pytest.raises(PluginError, match="no task 'mgm'; did you mean 'mmg'. there are: mmg, crg, prg"):
+    with pytest.raises(PluginError, match="no task 'mgm'; did you mean 'mmg'"):
         quick(places / "out", "mgm")
     with pytest.raises(PluginError, match="cannot be loaded"):
         quick(places / "out", "test_train:None_")

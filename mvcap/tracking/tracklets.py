@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.errors import ConfigError
-from mvcap.likeness import MOMENTS, moments
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
+from mvcap.tracking.limb_reid import MOMENTS, moments
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

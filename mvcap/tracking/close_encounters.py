@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.following import Following, Sight
 from mvcap.structures.body import TORSO_DEPTH_M
+from mvcap.tracking.kalman_tracker import Following, Sight
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

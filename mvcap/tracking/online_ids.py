@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.absences import Chains, area, returns, unambiguous
-from mvcap.linking import Linking
 from mvcap.structures.poses import Poses3D
+from mvcap.tracking.gap_bridging import Chains, area, returns, unambiguous
+from mvcap.tracking.tracklet_linking import Linking
 
 Ints = NDArray[np.int64]
 _SEEN = 0.5  # share of the frames since the first in which somebody new has to be seen

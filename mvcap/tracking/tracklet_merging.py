@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.absences import Chains, area, returns, unambiguous
-from mvcap.following import Handover
-from mvcap.likeness import Profile, apart, same_limbs, scatter
-from mvcap.meetings import Meetings
-from mvcap.tracklets import Cut, Tracklets
+from mvcap.tracking.close_encounters import Meetings
+from mvcap.tracking.gap_bridging import Chains, area, returns, unambiguous
+from mvcap.tracking.kalman_tracker import Handover
+from mvcap.tracking.limb_reid import Profile, apart, same_limbs, scatter
+from mvcap.tracking.tracklets import Cut, Tracklets
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

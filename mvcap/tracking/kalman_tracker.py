@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.motion import TOP_SPEED_MPS, moved
 from mvcap.structures.poses import Poses3D, full_covariance
 from mvcap.structures.skeleton import Skeleton
-from mvcap.tracklets import TrackConfig
+from mvcap.tracking.motion_model import TOP_SPEED_MPS, moved
+from mvcap.tracking.tracklets import TrackConfig
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

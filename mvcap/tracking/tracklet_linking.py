@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.following import Following
-from mvcap.meetings import Meetings
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
-from mvcap.tracklets import TrackConfig, Tracklets
+from mvcap.tracking.close_encounters import Meetings
+from mvcap.tracking.kalman_tracker import Following
+from mvcap.tracking.tracklets import TrackConfig, Tracklets
 
 Ints = NDArray[np.int64]
 

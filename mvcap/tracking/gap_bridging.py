@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.likeness import Profile, apart, same_limbs
-from mvcap.motion import TOP_SPEED_MPS, moved
-from mvcap.tracklets import TrackConfig, Tracklets
+from mvcap.tracking.limb_reid import Profile, apart, same_limbs
+from mvcap.tracking.motion_model import TOP_SPEED_MPS, moved
+from mvcap.tracking.tracklets import TrackConfig, Tracklets
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
