@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mvcap import plugins, stages
-from mvcap.left_right import put_right
+from mvcap.association.left_right_swaps import put_right
 from mvcap.progress import Progress, silent
 from mvcap.stages import State
 from mvcap.structures.artefact import Artefact

@@ -18,8 +18,8 @@ from calib.calibrate import calibrate
 from calib.calibration import Calibration, Finding
 from calib.geometry import invert, similarity
 from calib.observations import Observations
+from mvcap.association.left_right_swaps import put_right
 from mvcap.errors import InputError
-from mvcap.left_right import put_right
 from mvcap.people_clocks import in_step, late_frames, worth_shifting
 from mvcap.people_matches import Sights
 from mvcap.people_rig import Grown, People, first_rig, from_old, joints_of, posed, settled

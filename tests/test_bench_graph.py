@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from mvcap import networks
+from mvcap.association.association_graph import GraphConfig
 from mvcap.associators.geometry import Geometry
 from mvcap.datasets.detector_model import OPENPOSE
 from mvcap.datasets.takes import TakeConfig, make_take
-from mvcap.space_time_graph import GraphConfig
 
 sys.path.append(str(Path(__file__).parents[1] / "tools"))
 TAKE = {"people": (2, 3), "cameras": (3, 4), "frames": 5}
@@ -98,7 +98,7 @@ def exact():
 
 
 def test_variants_see_metres_and_epipolar_distances_and_no_noise(exact):
-    edges = importlib.import_module("mvcap.frame_graph").EDGE_NAMES
+    edges = importlib.import_module("mvcap.association.graph_features").EDGE_NAMES
     ours, metres, published, one = graphs(exact, 1.0)
     count = ours.rows
     across = one.rays.view[:, None] != one.rays.view[None]

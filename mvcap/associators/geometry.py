@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
-from mvcap.body_rays import BodyRays
-from mvcap.calm_frames import calm
-from mvcap.followed_bodies import Followed
-from mvcap.grouping import pairs_within
-from mvcap.joint_claims import Moves, moved
-from mvcap.space_time_graph import GraphConfig, Judge, first_calibration, solve
+from mvcap.association.association_graph import GraphConfig, Judge, first_calibration, solve
+from mvcap.association.correlation_clustering import pairs_within
+from mvcap.association.joint_reassignment import Moves, moved
+from mvcap.association.ray_affinity import BodyRays
+from mvcap.association.tracked_bodies import Followed
+from mvcap.association.unambiguous_frames import calm
 from mvcap.structures.contracts import State
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import Skeleton

@@ -13,10 +13,10 @@ import numpy as np
 
 from calib import Rig
 from mvcap import networks
+from mvcap.association.association_graph import Judge
+from mvcap.association.learned_affinity import FrameJudge, JudgeConfig
 from mvcap.associators.geometry import Geometry
-from mvcap.frame_judge import FrameJudge, JudgeConfig
 from mvcap.networks import Network
-from mvcap.space_time_graph import Judge
 from mvcap.structures.contracts import State
 from mvcap.structures.detections import Detections2D
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.body_rays import gaps, total
-from mvcap.centre_queries import GRID, PAIR_NAMES, SPOT_NAMES, VIEW_NAMES
+from mvcap.association.association_graph import held_against
+from mvcap.association.centre_proposals import GRID, PAIR_NAMES, SPOT_NAMES, VIEW_NAMES
+from mvcap.association.ray_affinity import gaps, total
 from mvcap.datasets.take import Take
 from mvcap.lessons.lesson import Sample, Sizes
 from mvcap.lessons.watched_frames import Watched, watch
-from mvcap.space_time_graph import held_against
 from mvcap.structures.skeleton import skeleton
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mvcap.association.graph_features import EDGE_NAMES, NODE_NAMES
 from mvcap.datasets.take import Take
-from mvcap.frame_graph import EDGE_NAMES, NODE_NAMES
 from mvcap.lessons.lesson import Sample, Sizes
 from mvcap.lessons.watched_frames import Watched, watch
 

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
+from mvcap.association.association_graph import GraphConfig, Judge, Opinion
+from mvcap.association.learned_affinity import FrameRows
+from mvcap.association.ray_affinity import BodyRays
+from mvcap.association.tracked_bodies import Bodies, Followed
 from mvcap.associators.geometry import Geometry
-from mvcap.body_rays import BodyRays
 from mvcap.datasets.take import Take
-from mvcap.followed_bodies import Bodies, Followed
-from mvcap.frame_judge import FrameRows
-from mvcap.space_time_graph import GraphConfig, Judge, Opinion
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import Skeleton
 

@@ -9,9 +9,9 @@ from seen_rows import associated, numbers, scores, seen, told
 from synthetic_take import recordings
 
 import mvcap
-from mvcap.body_rays import BodyRays
-from mvcap.followed_bodies import Bodies, Followed, bodies_of, unknown
-from mvcap.joint_claims import moves
+from mvcap.association.joint_reassignment import moves
+from mvcap.association.ray_affinity import BodyRays
+from mvcap.association.tracked_bodies import Bodies, Followed, bodies_of, unknown
 from mvcap.structures.detections import Detections2D
 
 _CACHE = {}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from calib import Camera, Rig
 from calib.geometry import pose, rotation_from_vector
-from mvcap.body_rays import WRONG, BodyRays, body_evidence, gaps, total
+from mvcap.association.ray_affinity import WRONG, BodyRays, body_evidence, gaps, total
 from mvcap.structures.detections import Detections2D, joint_box
 from mvcap.structures.skeleton import skeleton
 

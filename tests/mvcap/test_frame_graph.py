@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from calib import Camera, Lens, Rig
 from calib.geometry import pose
+from mvcap.association.graph_features import EDGE_NAMES, NODE_NAMES, SLOTS, Seen
 from mvcap.datasets.takes import TakeConfig, make_take
-from mvcap.frame_graph import EDGE_NAMES, NODE_NAMES, SLOTS, Seen
 from mvcap.lessons.watched_frames import watch
 
 TAKE = make_take(3, TakeConfig(people=(3, 3), cameras=(4, 4), frames=4, rate_hz=(25.0, 25.0)))
@@ -116,7 +116,7 @@ def test_what_fits_is_evidence_for_and_what_does_not_is_against():
 
 
 def test_joints_of_every_skeleton_have_a_slot():
-    from mvcap.frame_graph import _slots
+    from mvcap.association.graph_features import _slots
     from mvcap.structures.skeleton import SKELETONS
 
     for kind in SKELETONS.values():

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mvcap.grouping import assigned, contracted, pairs_within
+from mvcap.association.correlation_clustering import assigned, contracted, pairs_within
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -5,7 +5,7 @@ import pytest
 from generated_people import HALPE, NOISE, circle, crossing
 from seen_rows import associated, seen, told
 
-from mvcap.left_right import put_right
+from mvcap.association.left_right_swaps import put_right
 from mvcap.structures.detections import Detections2D
 
 PARTS = {

@@ -19,12 +19,12 @@ from benches.section import Options, Row, Section, clock, say
 from benches.take_scores import TakeScores, scores
 from calib import Rig
 from mvcap import assets
+from mvcap.association.association_graph import GraphConfig
 from mvcap.associators.geometry import Geometry
 from mvcap.datasets.take import Take
 from mvcap.datasets.takes import TakeConfig, make_take
 from mvcap.errors import StaleError
 from mvcap.progress import silent
-from mvcap.space_time_graph import GraphConfig
 from mvcap.training_loop import Learner, TrainConfig, measure, seeded
 from mvcap.training_samples import Samples, Source, prepare
 

@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
+from mvcap.association.association_graph import Judge, Opinion
+from mvcap.association.graph_features import EDGE_NAMES, NODE_NAMES, SLOTS, FrameGraph, _pooled, _slots
+from mvcap.association.learned_affinity import FrameRows, JudgeConfig
+from mvcap.association.ray_affinity import BodyRays, gaps
+from mvcap.association.tracked_bodies import Bodies, Followed
 from mvcap.associators.geometry import Geometry
 from mvcap.associators.graph import Graph
-from mvcap.body_rays import BodyRays, gaps
 from mvcap.datasets.take import Take
-from mvcap.followed_bodies import Bodies, Followed
-from mvcap.frame_graph import EDGE_NAMES, NODE_NAMES, SLOTS, FrameGraph, _pooled, _slots
-from mvcap.frame_judge import FrameRows, JudgeConfig
 from mvcap.lessons.lesson import Sample
 from mvcap.lessons.mmg import Matching
 from mvcap.lessons.watched_frames import Watched, watch
-from mvcap.space_time_graph import Judge, Opinion
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import Skeleton
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from mvcap.association.tracked_bodies import Followed
 from mvcap.datasets.take import Take
-from mvcap.followed_bodies import Followed
 from mvcap.metrics.association import pairs
 from mvcap.structures.detections import Detections2D
 

@@ -121,7 +121,7 @@ def from_above(axes: Axes, place: Floats, moment: int, persons: NDArray[np.integ
 def exchange(work: Path, out: Path) -> Path:
     """One view of the demo with left and right exchanged, before and after, and another view of the same moment."""
     from mvcap import plugins
-    from mvcap.left_right import put_right
+    from mvcap.association.left_right_swaps import put_right
 
     session = demo(work / "demo", THREE_D[:1])
     rows = whole(session, "estimate")

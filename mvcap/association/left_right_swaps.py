@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
-from mvcap.body_rays import EXCHANGE_NATS, BodyRays, body_evidence, gaps, total
-from mvcap.followed_bodies import Bodies, bodies_of, unknown
-from mvcap.grouping import exchanged, pairs_within
+from mvcap.association.correlation_clustering import exchanged, pairs_within
+from mvcap.association.ray_affinity import EXCHANGE_NATS, BodyRays, body_evidence, gaps, total
+from mvcap.association.tracked_bodies import Bodies, bodies_of, unknown
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import Skeleton
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
-from mvcap.body_rays import BodyRays, gaps, total
-from mvcap.followed_bodies import Bodies, Followed
-from mvcap.frame_graph import Seen
+from mvcap.association.graph_features import Seen
+from mvcap.association.ray_affinity import BodyRays, gaps, total
+from mvcap.association.tracked_bodies import Bodies, Followed
 from mvcap.structures.body import body_scale
 from mvcap.structures.skeleton import Skeleton
 

@@ -12,9 +12,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.body_rays import BodyRays, body_evidence, total
-from mvcap.followed_bodies import LEARN_EVERY, Bodies, Followed, bodies_of
-from mvcap.joint_claims import moves
+from mvcap.association.joint_reassignment import moves
+from mvcap.association.ray_affinity import BodyRays, body_evidence, total
+from mvcap.association.tracked_bodies import LEARN_EVERY, Bodies, Followed, bodies_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

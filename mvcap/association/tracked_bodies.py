@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.body_rays import BodyRays
+from mvcap.association.ray_affinity import BodyRays
 
 Floats = NDArray[np.float64]
 State = dict[str, NDArray[np.generic]]

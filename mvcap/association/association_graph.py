@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
-from mvcap.body_rays import EXCHANGE_NATS, BodyRays, body_evidence, gaps, size_evidence, total
-from mvcap.calm_frames import SURE, lone, settled
-from mvcap.followed_bodies import LEARN_EVERY, Bodies, Followed, bodies_of
-from mvcap.grouping import assigned, contracted, exchanged
-from mvcap.joint_claims import Moves, moves
+from mvcap.association.correlation_clustering import assigned, contracted, exchanged
+from mvcap.association.joint_reassignment import Moves, moves
+from mvcap.association.ray_affinity import EXCHANGE_NATS, BodyRays, body_evidence, gaps, size_evidence, total
+from mvcap.association.tracked_bodies import LEARN_EVERY, Bodies, Followed, bodies_of
+from mvcap.association.unambiguous_frames import SURE, lone, settled
 from mvcap.structures.body import TORSO_DEPTH_M, plausible_size
 from mvcap.structures.skeleton import Skeleton
 

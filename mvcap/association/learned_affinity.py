@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
-from mvcap.body_rays import BodyRays
-from mvcap.calm_frames import SURE
-from mvcap.centre_queries import Queries, queries
-from mvcap.followed_bodies import Bodies, Followed
-from mvcap.frame_graph import EDGE_NAMES, FrameGraph, Seen, frame_graph
+from mvcap.association.association_graph import GraphConfig, Opinion
+from mvcap.association.centre_proposals import Queries, queries
+from mvcap.association.graph_features import EDGE_NAMES, FrameGraph, Seen, frame_graph
+from mvcap.association.ray_affinity import BodyRays
+from mvcap.association.tracked_bodies import Bodies, Followed
+from mvcap.association.unambiguous_frames import SURE
 from mvcap.networks import Network
-from mvcap.space_time_graph import GraphConfig, Opinion
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import Skeleton
 
