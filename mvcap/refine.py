@@ -9,19 +9,19 @@ import numpy as np
 
 from calib import Rig
 from mvcap import plugins, stages
-from mvcap.calibration_worth import beyond_noise, widened, worth_px
 from mvcap.config import plain
 from mvcap.errors import ConfigError
 from mvcap.person_limbs import person_limbs
 from mvcap.progress import Progress, silent
-from mvcap.residuals import links, residuals
 from mvcap.stages import State
 from mvcap.structures.artefact import Artefact
 from mvcap.structures.contracts import Evidence
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.session import Session
-from mvcap.triangulation import TriangulateConfig
+from mvcap.triangulation.calibration_error import beyond_noise, widened, worth_px
+from mvcap.triangulation.reprojection_residuals import links, residuals
+from mvcap.triangulation.robust_triangulation import TriangulateConfig
 
 _VERSION = 3
 _CHUNK_FRAMES = 500

@@ -12,11 +12,9 @@ from typing import Any
 import numpy as np
 
 from mvcap import plugins, stages
-from mvcap.calibration_worth import learned_px
 from mvcap.config import plain
 from mvcap.errors import ConfigError
 from mvcap.export import provenance
-from mvcap.lag import ViewLag
 from mvcap.pictures import plots
 from mvcap.pictures.contact_sheet import ContactSheet, moments
 from mvcap.pictures.overlay import drawn, overlay_images, write_overlay
@@ -24,13 +22,15 @@ from mvcap.pictures.series import SeriesCollector
 from mvcap.progress import Progress, silent
 from mvcap.quality import PoseQuality, summarise
 from mvcap.report_page import render
-from mvcap.residuals import ViewResiduals
 from mvcap.structures.artefact import Artefact
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.npz import write_text, written_whole
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.session import Session
 from mvcap.structures.skeleton import skeleton
+from mvcap.triangulation.calibration_error import learned_px
+from mvcap.triangulation.reprojection_residuals import ViewResiduals
+from mvcap.triangulation.view_lag import ViewLag
 
 _THUMB_PX = 320
 _OFF_PX = 8.0  # by which a calibration may be off before it is said: of a body 4 m away some 3 cm

@@ -14,7 +14,7 @@ from mvcap.export import ExportConfig
 from mvcap.refine import RefineConfig
 from mvcap.report import ReportConfig
 from mvcap.tracking.tracklets import TrackConfig
-from mvcap.triangulation import TriangulateConfig
+from mvcap.triangulation.robust_triangulation import TriangulateConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from mvcap import stages
-from mvcap.calibration_worth import beyond_noise, widened, worth_px
 from mvcap.config import plain
 from mvcap.progress import Progress, silent
 from mvcap.stages import State
 from mvcap.structures.artefact import Artefact
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.session import Session
-from mvcap.triangulation import TriangulateConfig, triangulate_rows
+from mvcap.triangulation.calibration_error import beyond_noise, widened, worth_px
+from mvcap.triangulation.robust_triangulation import TriangulateConfig, triangulate_rows
 
 _VERSION = 3
 _CHUNK_FRAMES = 200

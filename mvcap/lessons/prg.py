@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.calibration_worth import beyond_noise, widened
 from mvcap.datasets.take import Take
 from mvcap.lessons.lesson import Sample, Sizes
 from mvcap.refiners.bones import rows_of, solved
@@ -24,7 +23,8 @@ from mvcap.structures.contracts import Evidence
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton, skeleton
-from mvcap.triangulation import TriangulateConfig, triangulate_rows
+from mvcap.triangulation.calibration_error import beyond_noise, widened
+from mvcap.triangulation.robust_triangulation import TriangulateConfig, triangulate_rows
 
 if TYPE_CHECKING:
     import torch

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from synthetic_take import ring_rig, truth
 
-from mvcap.lag import ViewLag
 from mvcap.structures.detections import Detections2D
+from mvcap.triangulation.view_lag import ViewLag
 
 FRAMES = 120
 

@@ -12,8 +12,8 @@ from mvcap.pictures import overlay, plots
 from mvcap.pictures.colours import GREY, colour, hexadecimal, ink
 from mvcap.pictures.contact_sheet import ContactSheet, moments
 from mvcap.pictures.series import SeriesCollector
-from mvcap.residuals import ViewResiduals
 from mvcap.structures.poses import Poses3D
+from mvcap.triangulation.reprojection_residuals import ViewResiduals
 
 cv2 = pytest.importorskip("cv2")
 FRAMES = 50

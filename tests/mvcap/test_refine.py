@@ -7,15 +7,15 @@ import pytest
 
 import mvcap
 from mvcap import stages
-from mvcap.calibration_worth import beyond_noise
 from mvcap.errors import ConfigError
 from mvcap.person_limbs import person_limbs
 from mvcap.refine import RefineConfig
 from mvcap.refiners.bones import Bones, BonesConfig
-from mvcap.residuals import links
 from mvcap.structures.body import limb_lengths
 from mvcap.structures.contracts import Evidence
 from mvcap.structures.poses import Poses3D, Provenance
+from mvcap.triangulation.calibration_error import beyond_noise
+from mvcap.triangulation.reprojection_residuals import links
 from tests.synthetic_take import COCO, RATE_HZ, make_session
 
 verb = sys.modules["mvcap.refine"]  # the package's own name for it is the function

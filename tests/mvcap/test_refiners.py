@@ -12,7 +12,7 @@ from mvcap.structures.body import limb_lengths
 from mvcap.structures.contracts import Evidence
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D, Provenance, full_covariance
-from mvcap.triangulation import TriangulateConfig, triangulate_rows
+from mvcap.triangulation.robust_triangulation import TriangulateConfig, triangulate_rows
 from tests.synthetic_take import COCO, body, recordings, ring_rig
 
 RATE_HZ = 50.0

@@ -13,9 +13,9 @@ from mvcap.pictures.contact_sheet import ContactSheet
 from mvcap.pictures.series import SeriesCollector
 from mvcap.quality import PoseQuality, summarise
 from mvcap.report_page import render
-from mvcap.residuals import ViewResiduals
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.video_writer import write_video
+from mvcap.triangulation.reprojection_residuals import ViewResiduals
 
 FRAMES = 60
 RIG = rig()

@@ -9,7 +9,7 @@ from mvcap.errors import ConfigError
 from mvcap.structures.body import overstretched
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Provenance, full_covariance
-from mvcap.triangulation import TriangulateConfig, triangulate_rows
+from mvcap.triangulation.robust_triangulation import TriangulateConfig, triangulate_rows
 
 CONFIG = TriangulateConfig()
 WITHIN = (3.5059, 7.8147)  # squared Mahalanobis distances that hold 68 and 95 % in three dimensions

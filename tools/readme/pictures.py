@@ -284,7 +284,7 @@ def person_at(rows: Detections2D, view: int) -> int:
 
 def of_views(rows: Detections2D, session: Session) -> Floats:
     """Joints (J, 3) of one person in one frame, by these rows alone."""
-    from mvcap.triangulation import TriangulateConfig, triangulate_rows
+    from mvcap.triangulation.robust_triangulation import TriangulateConfig, triangulate_rows
 
     made: Poses3D = triangulate_rows(rows, session.rig, TriangulateConfig())
     return made.xyz[0].astype(np.float64)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
-from mvcap.residuals import links
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
+from mvcap.triangulation.reprojection_residuals import links
 
 _REACH = 5
 _FAR = 5.0  # deviations beyond which a joint says nothing more
