@@ -11,8 +11,8 @@ from calib import Rig
 from mvcap import plugins, stages
 from mvcap.config import plain
 from mvcap.errors import ConfigError
-from mvcap.person_limbs import person_limbs
 from mvcap.progress import Progress, silent
+from mvcap.refinement.limb_lengths import person_limbs
 from mvcap.stages import State
 from mvcap.structures.artefact import Artefact
 from mvcap.structures.contracts import Evidence

@@ -1,1 +1,1 @@
-"""Which detections of different views show the same person, within one frame: affinities, the graph and its clustering."""
+"""Which detections of different views show the same person in one frame: affinities, the graph and its clustering."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mvcap import assets
 from mvcap.errors import ConfigError
-from mvcap.estimators.blazepose_networks import Detector, Landmarker, Landmarks
+from mvcap.estimation.blazepose_networks import Detector, Landmarker, Landmarks
 from mvcap.structures.contracts import Estimate, State, View
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import SKELETONS

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.errors import InputError
-from mvcap.estimators.prediction_files import (
+from mvcap.estimation.prediction_files import (
     Person,
     box_of,
     check_frames,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.errors import ConfigError, InputError
-from mvcap.estimators.prediction_files import (
+from mvcap.estimation.prediction_files import (
     Person,
     existing_folder,
     fingerprint,

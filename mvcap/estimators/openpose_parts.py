@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.errors import ConfigError, InputError
-from mvcap.estimators.prediction_files import existing_folder, fingerprint, match_views
-from mvcap.part_grouping import BODY25_LIMBS, body_height, group, picked
+from mvcap.estimation.part_grouping import BODY25_LIMBS, body_height, group, picked
+from mvcap.estimation.prediction_files import existing_folder, fingerprint, match_views
 from mvcap.structures.contracts import Estimate, State, View
 from mvcap.structures.detections import Detections2D, body_size
 from mvcap.structures.skeleton import SKELETONS

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from calib import Camera, Rig
 from mvcap.errors import ConfigError, InputError
+from mvcap.estimation.prediction_files import fingerprint
 from mvcap.estimators.occlusion import hidden
-from mvcap.estimators.prediction_files import fingerprint
 from mvcap.structures.contracts import Estimate, State, View
 from mvcap.structures.detections import Detections2D, joint_box
 from mvcap.structures.npz import write_npz

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.errors import InputError
-from mvcap.estimators.prediction_files import check_frames, fingerprint, seen
-from mvcap.estimators.table_files import Columns, open_table
+from mvcap.estimation.detection_files import Columns, open_table
+from mvcap.estimation.prediction_files import check_frames, fingerprint, seen
 from mvcap.structures.contracts import Estimate, State, View
 from mvcap.structures.detections import Detections2D, joint_box
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.errors import ConfigError, InputError
-from mvcap.estimators.model_card import model_file, read_card
-from mvcap.estimators.prediction_files import fingerprint
-from mvcap.estimators.topdown_networks import Boxes, Detector, PoseNetwork
+from mvcap.estimation.model_card import model_file, read_card
+from mvcap.estimation.prediction_files import fingerprint
+from mvcap.estimation.topdown_networks import Boxes, Detector, PoseNetwork
 from mvcap.structures.contracts import Estimate, State, View
 from mvcap.structures.detections import Detections2D, body_size, joint_box
 from mvcap.structures.skeleton import Skeleton, skeleton

@@ -17,7 +17,7 @@ from mvcap.datasets.take import Take
 from mvcap.lessons.lesson import Sample, Sizes
 from mvcap.refiners.bones import rows_of, solved
 from mvcap.refiners.graph import GraphConfig
-from mvcap.refiners.posture import BODY, STEPS_S, has_torso, posture_of
+from mvcap.refiners.graph_features import BODY, STEPS_S, has_torso, posture_of
 from mvcap.structures.body import limb_lengths
 from mvcap.structures.contracts import Evidence
 from mvcap.structures.detections import Detections2D

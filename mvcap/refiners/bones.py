@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.errors import ConfigError
-from mvcap.refiners import agility, anatomy, banded
-from mvcap.refiners.sights import Sights
-from mvcap.refiners.start import start_of
+from mvcap.refinement import acceleration, block_banded, body_constraints
+from mvcap.refinement.initial_poses import start_of
+from mvcap.refinement.observations import Sights
 from mvcap.structures.contracts import Evidence
 from mvcap.structures.poses import Poses3D, Provenance, packed_covariance
 from mvcap.structures.skeleton import Skeleton
@@ -122,9 +122,9 @@ class Problem:
     rate_hz: float
     stiffness: Floats
     """(T, J) weight of the squared second difference, 1/m^2"""
-    bones: anatomy.Bones
+    bones: body_constraints.Bones
     floor: bool
-    habits: anatomy.Habits | None
+    habits: body_constraints.Habits | None
     told: tuple[Floats, Floats] | None = None
     """Places (T, J, 3) m from elsewhere, and how sure they are (T, J, 3, 3), 1/m^2."""
 
@@ -135,12 +135,12 @@ class Problem:
         scale = sights.noise_scale()
         agree = sights.residuals(sights.point, scale) <= config.outlier_sigma
         variance = _variance(sights.information(sights.point, scale, agree))
-        strange = agility.impossible(sights.point, variance, rate_hz)
+        strange = acceleration.impossible(sights.point, variance, rate_hz)
         point = np.where(strange[..., None], np.nan, sights.point)
-        strength = agility.accelerations(poses.skeleton, point, variance, rate_hz)
+        strength = acceleration.accelerations(poses.skeleton, point, variance, rate_hz)
         sigma = np.hypot(config.limb_sigma, np.broadcast_to(evidence.limb_sigma, evidence.limb_length_m.shape))
-        bones = anatomy.bones_of(poses.skeleton, evidence.limb_length_m, point, variance, sigma, rate_hz)
-        floor = anatomy.floor_holds(poses.skeleton, point)
+        bones = body_constraints.bones_of(poses.skeleton, evidence.limb_length_m, point, variance, sigma, rate_hz)
+        floor = body_constraints.floor_holds(poses.skeleton, point)
         measured = np.asarray(np.isfinite(point[..., 0]))
         stiffness = rate_hz**4 / strength**2
         return cls(
@@ -154,13 +154,13 @@ class Problem:
             stiffness,
             bones,
             floor,
-            anatomy.habits_of(poses.skeleton, evidence.limb_length_m, ~measured, config.usual, rate_hz),
+            body_constraints.habits_of(poses.skeleton, evidence.limb_length_m, ~measured, config.usual, rate_hz),
         )
 
     def solved(self, x: Floats) -> tuple[Floats, Floats]:
         """Joints (T, J, 3), moved in place from where they are, and covariances (T, J, 3, 3)."""
         cov, variance = np.full((*x.shape, 3), np.nan), np.zeros(x.shape[:2])
-        for joints in anatomy.parts_of(self.skeleton, self.bones):
+        for joints in body_constraints.parts_of(self.skeleton, self.bones):
             cov[:, joints] = self.solve(x, variance, joints)
             variance[:, joints] = np.trace(cov[:, joints], axis1=-2, axis2=-1) / 3
         return x, cov
@@ -168,7 +168,7 @@ class Problem:
     def solve(self, x: Floats, variance: Floats, joints: Ints) -> Floats:
         """Move some joints of x (T, J, 3), the others fixed with variance (T, J); their covariance (T, K, 3, 3)."""
         sights = self.sights.of_joints(joints)
-        smooth = banded.smoothness_band(np.repeat(self.stiffness[:, joints], 3, axis=1))
+        smooth = block_banded.smoothness_band(np.repeat(self.stiffness[:, joints], 3, axis=1))
         lost = sights.seen.any(0) & ~self.measured[:, joints]
         hurry = 1 + len(_WIDE) if lost.any() else 1
         for step in range(self.config.steps):
@@ -181,28 +181,28 @@ class Problem:
             blocks, right = _stacked(*own)
             if step:  # bones turn wrongly from a start that is far off; the pictures do not
                 self._add_anatomy(blocks, right, x, variance, joints)
-            right -= banded.smoothness_force(smooth, x[:, joints].reshape(right.shape))
-            moved = banded.solve(banded.with_blocks(smooth, blocks), right).reshape(len(x), -1, 3)
+            right -= block_banded.smoothness_force(smooth, x[:, joints].reshape(right.shape))
+            moved = block_banded.solve(block_banded.with_blocks(smooth, blocks), right).reshape(len(x), -1, 3)
             x[:, joints] += moved
             if step >= hurry and np.abs(moved).max() < _SETTLED_M:
                 break
         used = sights.residuals(x[:, joints], self.noise_scale) <= self.config.outlier_sigma
         information = sights.information(x[:, joints], self.noise_scale, used)
         blocks, right = _stacked(information, np.zeros(information.shape[:-1]))
-        anatomy.add_bones(blocks, right, x, variance, joints, self.bones)
+        body_constraints.add_bones(blocks, right, x, variance, joints, self.bones)
         if self.habits is not None:
-            anatomy.add_habits(blocks, right, x, joints, self.habits)
-        inverse = banded.diagonal_of_inverse(banded.with_blocks(smooth, blocks), right.shape[1])
+            body_constraints.add_habits(blocks, right, x, joints, self.habits)
+        inverse = block_banded.diagonal_of_inverse(block_banded.with_blocks(smooth, blocks), right.shape[1])
         at = np.arange(len(joints))
         return inverse.reshape(len(x), len(joints), 3, len(joints), 3)[:, at, :, at].swapaxes(0, 1)
 
     def _add_anatomy(self, blocks: Floats, right: Floats, x: Floats, variance: Floats, joints: Ints) -> None:
-        anatomy.add_bones(blocks, right, x, variance, joints, self.bones)
-        anatomy.add_limits(blocks, right, x, joints, self.skeleton)
+        body_constraints.add_bones(blocks, right, x, variance, joints, self.bones)
+        body_constraints.add_limits(blocks, right, x, joints, self.skeleton)
         if self.floor:
-            anatomy.add_floor(blocks, right, x, joints)
+            body_constraints.add_floor(blocks, right, x, joints)
         if self.habits is not None:
-            anatomy.add_habits(blocks, right, x, joints, self.habits)
+            body_constraints.add_habits(blocks, right, x, joints, self.habits)
 
 
 def _stacked(information: Floats, gradient: Floats) -> tuple[Floats, Floats]:
@@ -278,9 +278,9 @@ def _unseen(seen: Bools, stiffness: Floats, fill_m: float) -> Ints:
 
     Where a joint's acceleration alone leaves too much open, what is known of it comes from the rest of the body.
     """
-    before, after, between = agility.since_seen(seen)
+    before, after, between = acceleration.since_seen(seen)
     span = np.where(between, before * after / np.maximum(before + after, 1), np.minimum(before, after))
-    far = agility.carried_off(span) / stiffness > fill_m**2
+    far = acceleration.carried_off(span) / stiffness > fill_m**2
     return np.where(far, Provenance.PRIOR, np.where(between, Provenance.INTERPOLATED, Provenance.PREDICTED))
 
 
@@ -292,12 +292,12 @@ def _believed(kept: Bools, seen: Bools, alone: Bools, fill_m: float, rate_hz: fl
     closely, since only those around it tell which of two ways a limb is tilted.
     """
     sighted = np.asarray(seen.any(-1, keepdims=True))
-    before, after, between = agility.since_seen(sighted)
+    before, after, between = acceleration.since_seen(sighted)
     span = np.where(between, (before + after) / 4, np.minimum(before, after))
-    near = agility.unwatched(span, rate_hz) < fill_m**2
+    near = acceleration.unwatched(span, rate_hz) < fill_m**2
     count = kept.sum(-1, keepdims=True)
     whole = 2 * count >= _nearest_value(count, sighted)
-    followed = agility.unwatched(np.ones(1), rate_hz) < fill_m**2
+    followed = acceleration.unwatched(np.ones(1), rate_hz) < fill_m**2
     return np.asarray(kept & (sighted | (near & whole)) & (~alone | followed))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mvcap.errors import ConfigError
-from mvcap.refiners.series import Floats, series_of, with_series
+from mvcap.refinement.time_series import Floats, series_of, with_series
 from mvcap.structures.contracts import Evidence
 from mvcap.structures.poses import Poses3D
 

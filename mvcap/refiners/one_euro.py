@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.errors import ConfigError
-from mvcap.refiners.series import series_of, with_series
+from mvcap.refinement.time_series import series_of, with_series
 from mvcap.structures.contracts import Evidence
 from mvcap.structures.poses import Poses3D
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from mvcap.errors import ConfigError, InputError
+from mvcap.estimation.prediction_files import frame_number, match_views
 from mvcap.estimators.alphapose import AlphaPose, AlphaPoseConfig
 from mvcap.estimators.coco import Coco, CocoConfig
 from mvcap.estimators.openpose import OpenPose, OpenPoseConfig
-from mvcap.estimators.prediction_files import frame_number, match_views
 from mvcap.estimators.table import DetectionTable, DetectionTableConfig
 from mvcap.exporters.detection_table import write_npz, write_parquet
 from mvcap.plugins import TABLE, plugin_class

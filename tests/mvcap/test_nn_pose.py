@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from mvcap.lessons.prg import Pose  # noqa: E402
-from mvcap.refiners.posture import STEPS_S  # noqa: E402
+from mvcap.refiners.graph_features import STEPS_S  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from synthetic_take import recordings
 from test_part_grouping import JOINTS, STANDING, scene
 
 from mvcap.errors import ConfigError, InputError
+from mvcap.estimation.part_grouping import BODY25_LIMBS
 from mvcap.estimators.openpose_parts import OpenPoseParts, OpenPosePartsConfig, read_parts
-from mvcap.part_grouping import BODY25_LIMBS
 from mvcap.structures.contracts import View
 from mvcap.structures.detections import body_size
 from mvcap.structures.skeleton import SKELETONS

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mvcap.part_grouping import BODY25_LENGTH, BODY25_LIMBS, body_height, group, line_integral, picked
+from mvcap.estimation.part_grouping import BODY25_LENGTH, BODY25_LIMBS, body_height, group, line_integral, picked
 
 JOINTS = 25
 places = st.tuples(st.floats(0, 39), st.floats(0, 29))

@@ -8,8 +8,8 @@ import pytest
 import mvcap
 from mvcap import stages
 from mvcap.errors import ConfigError
-from mvcap.person_limbs import person_limbs
 from mvcap.refine import RefineConfig
+from mvcap.refinement.limb_lengths import person_limbs
 from mvcap.refiners.bones import Bones, BonesConfig
 from mvcap.structures.body import limb_lengths
 from mvcap.structures.contracts import Evidence

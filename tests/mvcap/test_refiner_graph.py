@@ -12,7 +12,7 @@ from mvcap.errors import AssetError
 from mvcap.plugins import load
 from mvcap.refiners.bones import Bones, BonesConfig, rows_of, solved
 from mvcap.refiners.graph import Graph, GraphConfig
-from mvcap.refiners.posture import BODY, moved, part_of, posture_of
+from mvcap.refiners.graph_features import BODY, moved, part_of, posture_of
 from mvcap.structures.contracts import Evidence
 from tests.mvcap.test_refiners import COCO, case, nothing, unseen, walk
 

@@ -5,9 +5,9 @@ import pytest
 
 from mvcap.errors import ConfigError
 from mvcap.plugins import TABLE, load
-from mvcap.refiners import agility, banded
+from mvcap.refinement import acceleration, block_banded
+from mvcap.refinement.observations import Sights
 from mvcap.refiners.bones import Bones, BonesConfig
-from mvcap.refiners.sights import Sights
 from mvcap.structures.body import limb_lengths
 from mvcap.structures.contracts import Evidence
 from mvcap.structures.detections import Detections2D
@@ -442,11 +442,13 @@ def test_bands_are_what_they_stand_for(frames, size):
             second = np.zeros(frames * size)
             second[[(frame + step) * size + axis for step in (-1, 0, 1)]] = 1, -2, 1
             dense += stiffness[frame, axis] * np.outer(second, second)
-    smooth = banded.smoothness_band(stiffness)
+    smooth = block_banded.smoothness_band(stiffness)
     right = rng.normal(size=(frames, size))
-    assert np.allclose(dense @ banded.solve(banded.with_blocks(smooth, blocks), right.copy()).ravel(), right.ravel())
+    assert np.allclose(
+        dense @ block_banded.solve(block_banded.with_blocks(smooth, blocks), right.copy()).ravel(), right.ravel()
+    )
     inverse = np.linalg.inv(dense).reshape(frames, size, frames, size)
-    ours = banded.diagonal_of_inverse(banded.with_blocks(smooth, blocks), size)
+    ours = block_banded.diagonal_of_inverse(block_banded.with_blocks(smooth, blocks), size)
     assert np.allclose(ours, inverse[np.arange(frames), :, np.arange(frames)])
 
 
@@ -457,12 +459,14 @@ def test_strength_of_motion_is_told_from_it():
     place[150:, 5, 0] = 0.2 * np.sin(2 * np.pi * 2.5 * time_s[150:])
     noisy = place + rng.normal(0, 0.004, place.shape)
     noisy[40:44, 7] = np.nan
-    strength = agility.accelerations(COCO, noisy, np.full(noisy.shape[:2], 0.004**2), RATE_HZ)
+    strength = acceleration.accelerations(COCO, noisy, np.full(noisy.shape[:2], 0.004**2), RATE_HZ)
     assert np.median(strength[:120]) < 0.5
     assert strength[190:280, 5].min() > 8 * np.median(strength[:120, 5])
-    assert not agility.impossible(noisy, np.full(noisy.shape[:2], 0.004**2), RATE_HZ).any()
+    assert not acceleration.impossible(noisy, np.full(noisy.shape[:2], 0.004**2), RATE_HZ).any()
     noisy[60, 2, 1] += 0.4
-    assert np.argwhere(agility.impossible(noisy, np.full(noisy.shape[:2], 0.004**2), RATE_HZ)).tolist() == [[60, 2]]
+    assert np.argwhere(acceleration.impossible(noisy, np.full(noisy.shape[:2], 0.004**2), RATE_HZ)).tolist() == [
+        [60, 2]
+    ]
 
 
 # --- filters ---------------------------------------------------------------------------------------------------------

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper, save
 
 from mvcap.errors import AssetError, ConfigError, InputError
-from mvcap.estimators.model_card import model_file, read_card
+from mvcap.estimation.model_card import model_file, read_card
+from mvcap.estimation.topdown_networks import Detector, decode_heatmaps, decode_simcc, picture_from_crop
 from mvcap.estimators.topdown import TopDown, TopDownConfig, overlap, similarity
-from mvcap.estimators.topdown_networks import Detector, decode_heatmaps, decode_simcc, picture_from_crop
 from mvcap.structures.contracts import View
 from mvcap.structures.skeleton import SKELETONS
 

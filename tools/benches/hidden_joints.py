@@ -14,7 +14,7 @@ from mvcap.datasets.take import Take
 from mvcap.lessons.prg import cases
 from mvcap.refiners.bones import Bones, BonesConfig
 from mvcap.refiners.graph import Graph, GraphConfig
-from mvcap.refiners.posture import joints_of
+from mvcap.refiners.graph_features import joints_of
 from mvcap.structures.poses import full_covariance
 
 REFINERS = {"bones": lambda: Bones(BonesConfig()), "graph": lambda: Graph(GraphConfig())}

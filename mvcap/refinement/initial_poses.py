@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.refiners import banded
-from mvcap.refiners.sights import Sights
+from mvcap.refinement import block_banded
+from mvcap.refinement.observations import Sights
 from mvcap.structures.skeleton import Skeleton
 
 Floats = NDArray[np.float64]
@@ -61,7 +61,7 @@ def _carried(
 ) -> tuple[Floats, Floats]:
     """Middles (T, 3) and turns (T,) about the vertical with which the whole body fits what the views saw."""
     weight = rate_hz**4 / np.array([_MPS2, _MPS2, _MPS2, _RADPS2]) ** 2
-    smooth = banded.smoothness_band(np.broadcast_to(weight, (len(middle), 4)))
+    smooth = block_banded.smoothness_band(np.broadcast_to(weight, (len(middle), 4)))
     place = np.concatenate([middle, np.zeros((len(middle), 1))], axis=1)  # x, y, z, angle
     kernel = np.full(offset.shape[:2], _KERNEL)
     turned = offset
@@ -71,8 +71,8 @@ def _carried(
         slope[..., :3] = np.eye(3)
         slope[..., 0, 3], slope[..., 1, 3] = -turned[..., 1], turned[..., 0]
         blocks = np.einsum("tjap,tjab,tjbq->tpq", slope, information, slope, optimize=True)
-        right = np.einsum("tjap,tja->tp", slope, gradient) - banded.smoothness_force(smooth, place)
-        place = place + banded.solve(banded.with_blocks(smooth, blocks), right)
+        right = np.einsum("tjap,tja->tp", slope, gradient) - block_banded.smoothness_force(smooth, place)
+        place = place + block_banded.solve(block_banded.with_blocks(smooth, blocks), right)
         turned = _turned(offset, place[:, 3])
     return place[:, :3], place[:, 3]
 

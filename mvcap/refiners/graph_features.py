@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.refiners import agility
+from mvcap.refinement import acceleration
+from mvcap.refinement.observations import Sights
 from mvcap.refiners.bones import Solution
-from mvcap.refiners.sights import Sights
 from mvcap.structures.body import STATURE_M, typical_limbs
 from mvcap.structures.body_frame import CORNERS, body_frames
 from mvcap.structures.contracts import Evidence
@@ -226,7 +226,7 @@ def _nodes(
     speed = (step[:, :, after] - step[:, :, before]) / np.maximum(span, 1e-6) * (span > 0)
     deviation = np.trace(unit, axis1=-2, axis2=-1)[..., None] / 3
     seen = np.stack([views == 0, views == 1, views == 2, views > 2, sights.seen.any(0), sights.given], -1)
-    since = np.stack(agility.since_seen(views > 1)[:2], -1) / rate_hz
+    since = np.stack(acceleration.since_seen(views > 1)[:2], -1) / rate_hz
     shape = (unit / deviation[..., None])[..., [0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2]]
     parts = [
         np.clip(place, -2, 2),

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.errors import AssetError
-from mvcap.estimators.model_card import DetectorCard, PoseCard
+from mvcap.estimation.model_card import DetectorCard, PoseCard
 from mvcap.structures.skeleton import skeleton
 
 Boxes = NDArray[np.float64]

@@ -1,0 +1,1 @@
+"""What several 2D estimators share: running networks, reading prediction files."""
