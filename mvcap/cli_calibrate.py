@@ -87,7 +87,7 @@ def calibrate(source: Path, fix: str | None, as_json: bool, **asked: Any) -> Non
     for the lenses alone may be in its folder `intrinsics`.
     """
     from mvcap.calibrate import calibrate as run
-    from mvcap.calibrate import place_of
+    from mvcap.calibration.destination import place_of
 
     with bar(as_json) as progress:
         made = run(source, fix_lenses=fix == "lens", progress=progress, **asked)

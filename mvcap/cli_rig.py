@@ -41,9 +41,9 @@ def rig() -> None:
 @json_option
 def show(file: Path, unit: str | None, size: Any, picture_file: Path | None, as_json: bool) -> None:
     """Show a calibration: lenses, fields of view, places, directions and distances of its cameras."""
-    from mvcap import rig as verb
+    from mvcap.rig.show import show as run
 
-    shown = verb.show(file, unit=unit, size=size, picture_file=picture_file)
+    shown = run(file, unit=unit, size=size, picture_file=picture_file)
     if as_json:
         click.echo(json.dumps(shown.as_dict()))
         return
@@ -102,7 +102,7 @@ def _table(rows: list[list[str]]) -> None:
 @json_option
 def convert(source: Path, target: Path, as_json: bool, **asked: Any) -> None:
     """Write a calibration in another format, and say what that format cannot hold."""
-    from mvcap import rig as verb
+    from mvcap.rig import convert as verb
 
     lost = verb.convert(source, target, **asked)
     format = verb.written_as(target, asked["to"])
@@ -122,7 +122,7 @@ def convert(source: Path, target: Path, as_json: bool, **asked: Any) -> None:
 @json_option
 def compare(a: Path, b: Path, unit: str | None, scale: bool, as_json: bool) -> None:
     """Compare the cameras of two calibrations, laid over each other, and what it means in millimetres."""
-    from mvcap import rig as verb
+    from mvcap.rig import compare as verb
 
     found = verb.compare(a, b, unit=unit, scale=scale)
     if as_json:
@@ -169,13 +169,13 @@ def _say_worst(found: Any, points: dict[str, Any]) -> None:
 @json_option
 def check(rig_file: Path, take: Path, as_json: bool, **asked: Any) -> None:
     """Check an old calibration against a new take: which camera moved, how much, since when."""
-    from mvcap import rig as verb
-    from mvcap.rig_check import check as run
+    from mvcap.rig.check import check as run
+    from mvcap.rig.convert import plain
 
     with bar(as_json) as progress:
         found = run(rig_file, take, progress=progress, **asked)
     if as_json:
-        click.echo(json.dumps(verb.plain({"check": found.check, "repair": _of_repair(found.repair)})))
+        click.echo(json.dumps(plain({"check": found.check, "repair": _of_repair(found.repair)})))
         return
     rows = [["camera", "state", "shared moments", "residual px", "explained px", "would see mm"]]
     for one in found.check.cameras:
@@ -214,14 +214,14 @@ def _of_repair(repair: Any) -> dict[str, Any] | None:
 @json_option
 def align(rig_file: Path, out: Path, keep_scale: bool, as_json: bool, **asked: Any) -> None:
     """Give a calibration another world: the floor at z = 0, z up, by points, a board or people."""
-    from mvcap import rig as verb
-    from mvcap.rig_align import align as run
+    from mvcap.rig.align import align as run
+    from mvcap.rig.convert import plain
 
     with bar(as_json) as progress:
         made = run(rig_file, out, scale=not keep_scale, progress=progress, **asked)
     if as_json:
         told = {key: value for key, value in vars(made).items() if key != "rig"}
-        click.echo(json.dumps(verb.plain({"file": str(out), "rms_m": made.rms_m, **told})))
+        click.echo(json.dumps(plain({"file": str(out), "rms_m": made.rms_m, **told})))
         return
     click.echo("\n".join(made.lines))
     click.echo(f"rig: {out}")

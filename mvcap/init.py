@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 
 from calib import Rig, fit_to_images, load_rig, match_views
 from mvcap.errors import InputError, SessionError
-from mvcap.structures.footage import Footage, ticks
+from mvcap.structures.footage import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Footage, ticks
 from mvcap.structures.session import Session, ViewSource
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mts", ".mpg", ".mpeg", ".ts", ".wmv")
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _RATE_TOLERANCE = 0.005  # 29.97 and 30 Hz are one rate; 25 and 30 are not
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from calib import Camera, Lens, Rig, save_rig
 from calib.geometry import pose, rotation_from_vector
 from mvcap import init_without_footage
-from mvcap.estimators.oracle import write_poses
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import skeleton
+from mvcap.structures.true_poses import write_poses
 
 HALPE = skeleton("halpe26")
 SIZE = (1920, 1080)

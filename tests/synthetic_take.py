@@ -11,9 +11,9 @@ import numpy as np
 from calib import Camera, Lens, Rig, save_rig
 from calib.geometry import pose
 from mvcap import init_without_footage
-from mvcap.estimators.oracle import write_poses
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import skeleton
+from mvcap.structures.true_poses import write_poses
 from mvcap.structures.video_writer import write_video
 
 COCO = skeleton("coco17")

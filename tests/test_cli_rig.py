@@ -10,9 +10,9 @@ from synthetic_take import ring_rig, save_rig
 
 from calib import Camera, Rig, load_rig
 from calib.geometry import pose, rotation_from_vector
-from mvcap import cli, rig_check
-from mvcap import rig as verb
+from mvcap import cli
 from mvcap.errors import InputError
+from mvcap.rig import check, compare, convert, show
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_show_says_it_in_words_json_and_a_picture(call, tmp_path):
     rig = load_rig("a.yaml")
     assert [one["position_m"] for one in held["cameras"]] == [pytest.approx(list(one.position)) for one in rig]
     assert held["distances_m"][0][1] == pytest.approx(np.linalg.norm(rig.positions[0] - rig.positions[1]))
-    assert verb.show("a.yaml").as_dict() == held
+    assert show.show("a.yaml").as_dict() == held
     refused(call("show", "a.yaml", "--picture", "none/a.png"), "cannot be written")
     refused(call("show", "none.yaml"), "no such file")
     (tmp_path / "b.txt").write_text("hello")
@@ -88,7 +88,7 @@ def test_nothing_is_written_over_without_force(call, tmp_path):
     refused(call("convert", "a.yaml", "b.yaml"), "b.yaml is there already", "--force")
     assert (tmp_path / "b.yaml").read_bytes() == before
     with pytest.raises(InputError):
-        verb.convert("a.yaml", "b.yaml")
+        convert.convert("a.yaml", "b.yaml")
     assert call("convert", "a.yaml", "b.yaml", "--force")[0] == 0 and len(load_rig("b.yaml")) == 3
 
 
@@ -117,7 +117,7 @@ def test_compare_names_the_camera_that_differs(call):
     assert held["scale"] == pytest.approx(1 / 1.02) and held["alignment"] == "rigid" and held["points"]["rms_mm"] > 5
     fitted = json.loads(call("compare", "a.yaml", "c.yaml", "--json", "--scale")[1])
     assert fitted["points"]["rms_mm"] < 1e-3 and fitted["alignment"] == "similarity"
-    assert verb.as_dict(verb.compare(rig, "c.yaml")) == held
+    assert compare.as_dict(compare.compare(rig, "c.yaml")) == held
     save_rig(ring_rig(4, size=(640, 480)), "four.yaml")
     assert "only in B: cam4" in call("compare", "a.yaml", "four.yaml")[1]
     save_rig(ring_rig(3).select(["cam1"]), "one.yaml")
@@ -133,8 +133,8 @@ def filmed(monkeypatch, tmp_path):
         seen = board_observations(take)
         views = [SimpleNamespace(name=camera.name, size=camera.size) for camera in take.rig]
         material = SimpleNamespace(names=take.rig.names, views=views)
-        monkeypatch.setattr(rig_check, "find", lambda source, every_s, most: material)
-        monkeypatch.setattr(rig_check, "_board", lambda material, board, folder, progress: seen)
+        monkeypatch.setattr(check, "find", lambda source, every_s, most: material)
+        monkeypatch.setattr(check, "_board", lambda material, board, folder, progress: seen)
         save_rig(take.rig, tmp_path / "four.yaml")
         return take.rig
 
@@ -159,7 +159,7 @@ def test_check_names_who_moved_and_repairs_it(call, filmed):
     assert abs(held["check"]["changes"][0]["since"] - 30) <= 3
     turned = load_rig("new.yaml")[2].cam_from_world[:3, :3] @ rig[2].cam_from_world[:3, :3].T
     assert np.degrees(np.arccos((np.trace(turned) - 1) / 2)) == pytest.approx(1, abs=0.05)
-    found = verb.compare("four.yaml", "new.yaml").cameras
+    found = compare.compare("four.yaml", "new.yaml").cameras
     assert max(found, key=lambda one: one.rotation_deg).name == rig.names[2]
     refused(
         call("check", "four.yaml", "take", *BOARDED, "--repair", "new.yaml"), "new.yaml is there already", "--force"

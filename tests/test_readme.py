@@ -14,9 +14,9 @@ from calib import FORMATS as CALIBRATIONS
 from calib import save_rig
 from mvcap import config, plugins, settings
 from mvcap.cli import cli
-from mvcap.estimators.oracle import write_poses
 from mvcap.stages import STAGES
 from mvcap.structures.poses import Provenance
+from mvcap.structures.true_poses import write_poses
 from tests.synthetic_take import RATE_HZ, ring_rig, truth, write_clip
 
 ROOT = Path(__file__).parents[1]

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from calib import Rig
 from mvcap.benchmarks.heads import read_as_shelf
 from mvcap.errors import InputError
-from mvcap.estimators.oracle import write_poses
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D, Provenance
 from mvcap.structures.skeleton import Skeleton
+from mvcap.structures.true_poses import write_poses
 
 _CHOICES = {"noise_px": "--noise", "detections": "--detections", "clips": "--clips"}
 Settings = dict[str, Any]

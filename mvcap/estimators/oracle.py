@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +15,9 @@ from mvcap.estimation.prediction_files import fingerprint
 from mvcap.estimators.occlusion import hidden
 from mvcap.structures.contracts import Estimate, State, View
 from mvcap.structures.detections import Detections2D, joint_box
-from mvcap.structures.npz import write_npz
 from mvcap.structures.poses import Poses3D
-from mvcap.structures.skeleton import Skeleton, skeleton
+from mvcap.structures.skeleton import Skeleton
+from mvcap.structures.true_poses import read_poses
 
 Floats = NDArray[np.float64]
 
@@ -225,22 +224,3 @@ def _sides(xy: Floats, rng: np.random.Generator) -> NDArray[np.bool_]:
     normal = np.stack([np.cos(angle), np.sin(angle)], -1)[:, None]
     with np.errstate(invalid="ignore"):
         return np.asarray(((xy - (box[:, None, :2] + box[:, None, 2:]) / 2) * normal).sum(-1) > 0)
-
-
-def write_poses(path: Path, poses: Poses3D) -> None:
-    """Write poses as an npz of their columns and the skeleton's name."""
-    write_npz(path, {"skeleton": np.array(poses.skeleton.name), **poses.arrays()})
-
-
-def read_poses(path: Path) -> Poses3D:
-    """Read poses that ``write_poses`` wrote; InputError where the file is missing, broken or of another kind."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        return Poses3D.from_arrays(skeleton(str(arrays["skeleton"])), arrays)
-    except KeyError as fault:
-        raise InputError(f"{path}: no {fault} in it; write it with mvcap.estimators.oracle.write_poses") from fault
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as fault:
-        raise InputError(
-            f"{path}: cannot be read as poses ({fault}); set estimators.oracle.poses to an npz of poses"
-        ) from fault

@@ -297,3 +297,9 @@ def _load_image(file: Path) -> NDArray[np.uint8]:
     if image is None:
         raise InputError(f"{file}: is not an image that can be read; replace or remove it")
     return np.ascontiguousarray(image[..., ::-1])
+
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mts", ".mpg", ".mpeg", ".ts", ".wmv")
+
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")

@@ -7,10 +7,11 @@ import numpy as np
 
 from calib import save_rig
 from mvcap import plugins
-from mvcap.estimators.oracle import Oracle, OracleConfig, write_poses
+from mvcap.estimators.oracle import Oracle, OracleConfig
 from mvcap.metrics.association import pairs
 from mvcap.structures.contracts import View
 from mvcap.structures.detections import Detections2D
+from mvcap.structures.true_poses import write_poses
 
 
 def seen(take, **errors):

@@ -18,8 +18,9 @@ from calib import Rig, load_rig
 from calib.boards import board_from
 from calib.doubts import with_doubts
 from calib.observe import looks_like
-from mvcap import calibration_sightings, cli
-from mvcap.scene_points import read_scene_points
+from mvcap import cli
+from mvcap.calibration import board_detections
+from mvcap.calibration.control_points import read_scene_points
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.session import Session
 
@@ -95,7 +96,7 @@ def stills(tmp_path):
 def refused(brief, capsys, tmp_path, monkeypatch):
     """The command line refuses with status 2 and one line that holds these words, and leaves no rig behind."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("mvcap.calibration_observed.looks_like", lambda pictures, board: None)  # it takes seconds
+    monkeypatch.setattr("mvcap.calibration.observer.looks_like", lambda pictures, board: None)  # it takes seconds
 
     def check(*arguments, words=()):
         with pytest.raises(SystemExit) as end:
@@ -138,7 +139,7 @@ def test_the_command_line_says_what_came_of_it(filmed, solved, made, tmp_path, m
 def test_nothing_is_looked_at_twice(filmed, made, solved, tmp_path, monkeypatch):
     out = tmp_path / "out"
     shutil.copytree(made[1] / "sightings", out / "sightings")
-    looked, found = [], calibration_sightings.Finder.find
+    looked, found = [], board_detections.Finder.find
 
     def find_and_count(self, image):
         looked.append(image.shape)
@@ -146,7 +147,7 @@ def test_nothing_is_looked_at_twice(filmed, made, solved, tmp_path, monkeypatch)
             raise KeyboardInterrupt
         return found(self, image)
 
-    monkeypatch.setattr(calibration_sightings.Finder, "find", find_and_count)
+    monkeypatch.setattr(board_detections.Finder, "find", find_and_count)
     mvcap.calibrate(filmed, board=BOARD, out=out, frames=8)
     mvcap.calibrate(filmed, board=BOARD, out=out, force=True)
     assert not looked
@@ -178,7 +179,7 @@ def test_no_rig_is_written_over(filmed, solved, made, tmp_path):
 
 
 def test_a_bad_rig_replaces_none(filmed, solved, made, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("mvcap.calibration_observed.looks_like", lambda pictures, board: None)
+    monkeypatch.setattr("mvcap.calibration.observer.looks_like", lambda pictures, board: None)
     out = tmp_path / "out"
     shutil.copytree(made[1] / "sightings", out / "sightings")
     mvcap.calibrate(filmed, board=BOARD, out=out)
@@ -244,7 +245,7 @@ def test_people_need_lenses_and_detections(solved, made, tmp_path, monkeypatch):
         asked.append((source, lenses, rest))
         return made[0]
 
-    monkeypatch.setattr("mvcap.calibration_people.calibrate_from_people", by_people)
+    monkeypatch.setattr("mvcap.calibration.from_people.calibrate_from_people", by_people)
     mvcap.calibrate(session, people=True, height_m=1.7)
     [(source, lenses, rest)] = asked
     assert source.folder == session.folder and [lens.name for lens in lenses] == ["cam1", "cam2"]
@@ -388,7 +389,7 @@ def test_a_board_that_two_views_never_see_at_once(stills, refused):
 
 
 def test_another_board_than_was_filmed(filmed, refused, monkeypatch):
-    monkeypatch.setattr("mvcap.calibration_observed.looks_like", looks_like)
+    monkeypatch.setattr("mvcap.calibration.observer.looks_like", looks_like)
     words = ("chessboard:9x6:30mm is in none of the 8 pictures", "seem to show charuco:7x5:", "DICT_5X5_")
     refused(filmed, "--board", "chessboard:9x6:30mm", "--frames", "4", words=words)
 
@@ -397,7 +398,7 @@ def test_a_board_of_another_size_that_was_found_all_the_same(filmed, made, brief
     bad = replace(made[0], verdict="do not use", reason="nothing fits", next_action="film again")
     monkeypatch.setattr(sys.modules["mvcap.calibrate"], "_solved", lambda *rest: bad)
     monkeypatch.setattr(
-        "mvcap.calibration_observed.looks_like", lambda pictures, board: f"{len(pictures)} show another"
+        "mvcap.calibration.observer.looks_like", lambda pictures, board: f"{len(pictures)} show another"
     )
     refused(
         filmed, "--board", BOARD.spec, "--frames", "4", words=("12 show another; nothing fits", "next: give the board")

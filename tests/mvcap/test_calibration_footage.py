@@ -6,7 +6,8 @@ import pytest
 from synthetic_take import make_session, ring_rig, save_rig, write_clip
 
 import mvcap
-from mvcap.calibration_footage import evenly, find, find_lens_photos
+from mvcap.calibration.image_sets import find_lens_photos
+from mvcap.calibration.moments import evenly, find
 from mvcap.errors import InputError
 
 SIZE = (64, 48)

@@ -12,14 +12,14 @@ from calib import load_rig
 from calib.geometry import invert, vector_from_rotation
 from mvcap.errors import InputError
 from mvcap.estimators.openpose import OpenPose, OpenPoseConfig
-from mvcap.people_clocks import in_step, late_frames, worth_shifting
-from mvcap.people_matches import Sights, fit_pair, persons_of
-from mvcap.people_rig import People, first_rig, posed
-from mvcap.people_target import calibrate_from_people, people_target
-from mvcap.people_world import moved, standing, stature
+from mvcap.self_calibration.cross_view_matches import Sights, fit_pair, persons_of
+from mvcap.self_calibration.floor_and_scale import moved, standing, stature
+from mvcap.self_calibration.incremental_rig import People, first_rig, posed
+from mvcap.self_calibration.single_view_tracks import view_tracks
+from mvcap.self_calibration.target import calibrate_from_people, people_target
+from mvcap.self_calibration.time_offsets import in_step, late_frames, worth_shifting
 from mvcap.structures.contracts import View
 from mvcap.structures.detections import Detections2D
-from mvcap.view_tracks import view_tracks
 
 RATE_HZ = 60.0
 FRAMES = 90

@@ -7,10 +7,11 @@ from generated_people import circle, make_session
 from calib import Camera, Rig, load_rig, save_rig
 from calib.geometry import pose, rotation_from_vector
 from mvcap.associate import associate
+from mvcap.calibration.people_observations import joints_seen, people_seen
 from mvcap.errors import InputError
 from mvcap.estimate import estimate
-from mvcap.rig_align import align, feet_and_bodies
-from mvcap.rig_check import check, joints_seen, people_seen
+from mvcap.rig.align import align, feet_and_bodies
+from mvcap.rig.check import check
 from mvcap.structures.skeleton import skeleton
 
 FRAMES, BUMP = 150, 100

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from calib import CalibrationError, Lens
 from calib.relative_pose import RelativePose, epipolar_residual, in_front, relative_pose
+from mvcap.self_calibration.single_view_tracks import ViewTrack
 from mvcap.structures.detections import Detections2D
-from mvcap.view_tracks import ViewTrack
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -11,12 +11,12 @@ from calib import Camera, Lens, Rig, match_views
 from calib.calibration import Calibration
 from calib.intrinsics import fit_lens
 from calib.observations import Observations
-from mvcap.calibration_footage import Material
+from mvcap.calibration.moments import Material
 from mvcap.errors import InputError
 from mvcap.estimate import estimate
 from mvcap.init import init
-from mvcap.people_target import calibrate_from_people
 from mvcap.progress import Progress
+from mvcap.self_calibration.target import calibrate_from_people
 from mvcap.structures.session import Session
 
 

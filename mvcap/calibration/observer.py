@@ -13,12 +13,13 @@ from calib.boards import FORMS, Board, Chessboard
 from calib.calibration import Calibration, Finding
 from calib.observations import Observations
 from calib.observe import looks_like, observations
-from mvcap.calibration_footage import MOST_MOMENTS, Material, Pictures, evenly
-from mvcap.calibration_sightings import Look, look, size_of
+from mvcap.calibration.board_detections import Look, look, size_of
+from mvcap.calibration.click_page import write_click_page
+from mvcap.calibration.control_points import read_scene_points, seen_by
+from mvcap.calibration.image_sets import Pictures
+from mvcap.calibration.moments import MOST_MOMENTS, Material, evenly
 from mvcap.errors import InputError
 from mvcap.progress import Progress
-from mvcap.scene_click_page import write_click_page
-from mvcap.scene_points import read_scene_points, seen_by
 
 _LEAST_POINTS = 4  # of a board in a picture by which a camera knows where it is
 _MOST_LOOKED_AT = 12  # pictures that are searched for a board of any kind

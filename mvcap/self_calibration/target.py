@@ -20,14 +20,14 @@ from calib.geometry import invert, similarity
 from calib.observations import Observations
 from mvcap.association.left_right_swaps import put_right
 from mvcap.errors import InputError
-from mvcap.people_clocks import in_step, late_frames, worth_shifting
-from mvcap.people_matches import Sights
-from mvcap.people_rig import Grown, People, first_rig, from_old, joints_of, posed, settled
-from mvcap.people_world import moved, standing
 from mvcap.progress import Progress, silent
+from mvcap.self_calibration.cross_view_matches import Sights
+from mvcap.self_calibration.floor_and_scale import moved, standing
+from mvcap.self_calibration.incremental_rig import Grown, People, first_rig, from_old, joints_of, posed, settled
+from mvcap.self_calibration.single_view_tracks import view_tracks
+from mvcap.self_calibration.time_offsets import in_step, late_frames, worth_shifting
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.session import Session
-from mvcap.view_tracks import view_tracks
 
 Floats = NDArray[np.float64]
 _FRAMES = 150  # that the rig is adjusted to: neighbouring ones tell the same

@@ -16,12 +16,12 @@ from calib.geometry import pose, similarity
 from calib.observations import Observations
 from calib.robust import triangulate_robust
 from calib.world import Alignment, align_to_board, align_to_people, align_to_points
-from mvcap.calibration_footage import find, fitted
-from mvcap.calibration_observed import Observer
+from mvcap.calibration.control_points import read_scene_points, seen_by
+from mvcap.calibration.moments import find, fitted
+from mvcap.calibration.observer import Observer
+from mvcap.calibration.people_observations import people_seen
 from mvcap.errors import InputError
 from mvcap.progress import Progress, silent
-from mvcap.rig_check import people_seen
-from mvcap.scene_points import read_scene_points, seen_by
 from mvcap.structures.session import Session
 from mvcap.structures.skeleton import Skeleton
 

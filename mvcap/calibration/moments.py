@@ -1,10 +1,10 @@
-"""What there is to calibrate from: the pictures of every camera in a folder or a session, and which show one moment."""
+"""Which pictures of the views belong to one moment: by name, by number, by clock, or as a session says."""
 
 from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,77 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Camera, Rig, fit_to_images, match_views
+from mvcap.calibration.image_sets import (
+    LAST_NUMBER,
+    LENS_FOLDERS,
+    RIG_FOLDERS,
+    TAKE_FOLDERS,
+    Pictures,
+    cameras_in,
+    natural_order,
+    subfolder,
+)
 from mvcap.errors import InputError
-from mvcap.init import IMAGE_SUFFIXES, VIDEO_SUFFIXES
-from mvcap.structures.footage import Footage
-from mvcap.structures.session import Image, Session
+from mvcap.structures.session import Session
 
 MOST_MOMENTS = 300  # more of a waved board adds time and next to no knowledge
-_LENS_FOLDERS = ("intrinsics", "intrinsic", "lenses", "lens")
-_RIG_FOLDERS = ("extrinsics", "extrinsic", "rig")
-_TAKE_FOLDERS = ("videos", "images")
-_CAMERA = re.compile(r"(?<![a-z])(?:camera|cam|view|gopro|kinect|c|v)[ _-]?\d+", re.IGNORECASE)
-_LAST_NUMBER = re.compile(r"\d+(?=\D*$)")
-
-
-@dataclass(frozen=True, eq=False)
-class Pictures:
-    """The pictures of one camera: a video, or image files in order; size_told: of a camera that has neither."""
-
-    name: str
-    files: tuple[Path, ...] = ()
-    footage: Footage | None = None
-    size_told: tuple[int, int] | None = None
-
-    def __len__(self) -> int:
-        return len(self.files) if self.footage is None else self.footage.frames
-
-    @property
-    def place(self) -> Path:
-        """The video, or the folder of the images."""
-        return (self.footage.path if self.footage is not None else self.files[0].parent).resolve()
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Size (w, h) px of the first picture that can be read; InputError where none can."""
-        if self.footage is not None:
-            return self.footage.size
-        if self.size_told is not None:
-            return self.size_told
-        for file in self.files:
-            image = _image(file)
-            if not isinstance(image, str):
-                return image.shape[1], image.shape[0]
-        raise InputError(f"{self.name}: none of its {len(self)} pictures can be read: {image}")
-
-    def keys(self, wanted: Sequence[int]) -> list[str]:
-        """What each of the pictures wanted is known by on disk: another file of that name gets another key."""
-        if self.footage is not None and self.footage.kind == "video":
-            file = _stamp(self.footage.path)
-            return [f"{file}:{number}" for number in wanted]
-        if self.footage is not None:
-            return [f"{self.footage.path}:{number}:{self.footage.frames}" for number in wanted]
-        return [_stamp(self.files[number]) for number in wanted]
-
-    def label(self, number: int) -> str:
-        """A picture's name for the user: its file, or its time in the video."""
-        if self.footage is None:
-            return self.files[number].name
-        return f"{self.footage.time_s[number] - self.footage.time_s[0]:.2f} s"
-
-    def read(self, wanted: Sequence[int]) -> Iterator[tuple[int, Image | str]]:
-        """Stream (number, RGB picture) of the pictures wanted, in order; a text instead of one says what is wrong."""
-        if self.footage is None:
-            for number in wanted:
-                yield number, _image(self.files[number])
-        elif self.footage.kind == "video":
-            yield from _of_video(self.footage, wanted)
-        else:
-            for number in wanted:
-                try:
-                    yield from self.footage.read(number, number + 1)
-                except InputError as fault:
-                    yield number, str(fault)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,26 +64,16 @@ def find(source: Path | Session, every_s: float | None = None, most: int | None 
         return _of_session(source, every_s, most)
     if not source.is_dir():
         raise InputError(f"{source}: {'is a file' if source.exists() else 'no such folder'}; give a folder or session")
-    lens = _room(source, _LENS_FOLDERS)
-    place = _room(source, _RIG_FOLDERS) or source
-    views = _cameras(place)
-    if not views and place is source and (inner := _room(source, _TAKE_FOLDERS)) is not None:
-        place, views = inner, _cameras(inner)
+    lens = subfolder(source, LENS_FOLDERS)
+    place = subfolder(source, RIG_FOLDERS) or source
+    views = cameras_in(place)
+    if not views and place is source and (inner := subfolder(source, TAKE_FOLDERS)) is not None:
+        place, views = inner, cameras_in(inner)
     if not views:
         what = "photos for the lenses only" if lens else "no videos and no images (jpg, png)"
         raise InputError(f"{source}: holds {what}; film the board with all cameras at once and put the files there")
     found = _matched(place, tuple(views), every_s, most)
-    return replace(found, lens=tuple(_cameras(lens)) if lens else ())
-
-
-def find_lens_photos(folder: Path) -> tuple[Pictures, ...]:
-    """Find the pictures of every camera in a folder, whatever moments they are of; InputError where there are none."""
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; give the one with the photos for the lenses")
-    place = _room(folder, _LENS_FOLDERS) or folder
-    if views := _cameras(place):
-        return tuple(views)
-    raise InputError(f"{folder}: holds no videos and no images (jpg, png); give the folder with photos of the board")
+    return replace(found, lens=tuple(cameras_in(lens)) if lens else ())
 
 
 def evenly(count: int, most: int | None) -> NDArray[np.int64]:
@@ -148,102 +81,6 @@ def evenly(count: int, most: int | None) -> NDArray[np.int64]:
     if most is None or count <= most:
         return np.arange(count)
     return np.unique(np.rint(np.linspace(0, count - 1, most)).astype(np.int64))
-
-
-def _stamp(file: Path) -> str:
-    about = file.stat()
-    return f"{file.name}:{about.st_size}:{about.st_mtime_ns}"
-
-
-def _image(file: Path) -> Image | str:
-    import cv2
-
-    try:
-        data = np.fromfile(file, np.uint8)  # not imread, which fails on some names outside ASCII
-    except OSError as fault:
-        return f"{file.name} cannot be read ({fault.strerror})"
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    return f"{file.name} is not an image that can be read" if image is None else np.ascontiguousarray(image[..., ::-1])
-
-
-def _of_video(footage: Footage, wanted: Sequence[int]) -> Iterator[tuple[int, Image | str]]:
-    """Read on from frame to frame where the next is near, and begin anew at its key where that is nearer."""
-    keys = np.searchsorted(footage.pts, footage.keys[:, 1]) if len(footage.keys) else np.zeros(1, np.int64)
-    last = int(wanted[-1]) + 1 if len(wanted) else 0
-    stream, at = footage.read(0, 0), -1
-    for number in map(int, wanted):
-        key = int(keys[keys <= number].max(initial=0))
-        # A frame that is passed over on the way is decoded and made a picture, one before the start only decoded.
-        if at < 0 or number - key < 2 * (number - at):
-            stream = footage.read(number, last)
-        picture: Image | None = None
-        for at, image in stream:
-            if at >= number:
-                picture = image if at == number else None
-                break
-        yield number, "is damaged in the video" if picture is None else picture
-        if picture is None:
-            at = -1
-
-
-# What is in a folder
-
-
-def _room(folder: Path, names: Sequence[str]) -> Path | None:
-    rooms = {path.name.lower(): path for path in folder.iterdir() if path.is_dir()}
-    return next((rooms[name] for name in names if name in rooms), None)
-
-
-def _cameras(folder: Path) -> list[Pictures]:
-    """The cameras whose pictures are in a folder: its videos, else its folders, else its images by their names."""
-    inside = sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=lambda p: _natural(p.name))
-    videos = [path for path in inside if path.suffix.lower() in VIDEO_SUFFIXES]
-    if videos:
-        return [Pictures(path.stem, footage=Footage.probe(path)) for path in videos]
-    rooms = [view for path in inside if path.is_dir() and (view := _room_of_one(path))]
-    if rooms:
-        return rooms
-    images = [path for path in inside if path.suffix.lower() in IMAGE_SUFFIXES]
-    views: dict[str, list[Path]] = {}
-    for path, (name, _) in zip(images, _named(images), strict=True):
-        views.setdefault(name or folder.name, []).append(path)
-    return [Pictures(name, tuple(files)) for name, files in views.items()]
-
-
-def _room_of_one(folder: Path) -> Pictures | None:
-    """A folder with the images, or the one video, of a camera that it is named after."""
-    if folder.name.lower() in (*_LENS_FOLDERS, *_RIG_FOLDERS):
-        return None
-    name = re.sub(r"^(int|ext|intrinsics?|extrinsics?)[_-]|[_-](img|images?|int|ext)$", "", folder.name) or folder.name
-    inside = sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=lambda p: _natural(p.name))
-    files = tuple(path for path in inside if path.suffix.lower() in IMAGE_SUFFIXES)
-    videos = [path for path in inside if path.suffix.lower() in VIDEO_SUFFIXES]
-    if len(videos) == 1 and not files:
-        return Pictures(name, footage=Footage.probe(videos[0]))
-    return Pictures(name, files) if files else None
-
-
-def _natural(text: str) -> list[tuple[bool, int, str]]:
-    """A key by which 10 comes after 9."""
-    parts = re.split(r"([0-9]+)", text)
-    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
-
-
-def _named(images: Sequence[Path]) -> list[tuple[str, str]]:
-    """Camera and moment in the names of images: cam_0_frame_0050, cam01_06_int, left12; the camera may be nobody."""
-    found = [_CAMERA.search(path.stem) for path in images]
-    if all(found):
-        parts = [(match[0], match.string[: match.start()] + match.string[match.end() :]) for match in found if match]
-        return [(name, rest.strip(" _-")) for name, rest in parts]
-    out = []
-    for path in images:
-        match = _LAST_NUMBER.search(path.stem)
-        name = path.stem[: match.start()].strip(" _-") if match else path.stem
-        out.append((name, match[0] if match else ""))
-    return out
-
-
-# Which pictures are of one moment
 
 
 def _matched(folder: Path, views: tuple[Pictures, ...], every_s: float | None, most: int | None) -> Material:
@@ -274,7 +111,7 @@ def _by_name(folder: Path, views: tuple[Pictures, ...], most: int | None) -> Mat
         keys = [[f"{number + 1}" for number in range(len(view))] for view in views]
         if len(views) > 1 and counts != {1}:
             notes = (f"{folder}: images of the cameras are matched by their order; their names have nothing in common",)
-    moments = sorted({key for one in keys for key in one}, key=_natural)
+    moments = sorted({key for one in keys for key in one}, key=natural_order)
     moments = [moments[index] for index in evenly(len(moments), most or MOST_MOMENTS)]
     places = [{key: number for number, key in enumerate(one)} for one in keys]
     shown = np.array([[place.get(moment, -1) for place in places] for moment in moments], np.int64)
@@ -291,7 +128,7 @@ def _rest(view: Pictures, file: Path) -> str:
 
 
 def _number(view: Pictures, file: Path) -> str:
-    match = _LAST_NUMBER.search(_rest(view, file))
+    match = LAST_NUMBER.search(_rest(view, file))
     return str(int(match[0])) if match else file.stem
 
 
@@ -361,7 +198,7 @@ def _by_file(path: Path, views: Sequence[Pictures]) -> tuple[NDArray[np.int64], 
     shown = np.full((len(moments), len(views)), -1, np.int64)
     time_s = np.full(shown.shape, np.nan)
     for column, view in enumerate(views):
-        digits = _LAST_NUMBER.search(view.name)
+        digits = LAST_NUMBER.search(view.name)
         own = rows.get(view.name) or rows.get(str(int(digits[0])) if digits else "")
         if own is None or len(own) != len(view):
             raise InputError(

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from mvcap.calibration_footage import Pictures
+from mvcap.calibration.image_sets import Pictures
 from mvcap.errors import InputError
 from mvcap.structures.npz import write_text
 
@@ -23,6 +23,6 @@ def write_click_page(path: Path, points: Sequence[str], views: Sequence[Pictures
             raise InputError(f"{view.name}: none of its {len(view)} pictures can be read")
         data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
         pictures.append({"name": view.name, "data": f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"})
-    page = (Path(__file__).parent / "scene_click_page.html").read_text(encoding="utf-8")
+    page = (Path(__file__).parent / "click_page.html").read_text(encoding="utf-8")
     told = json.dumps({"points": list(points), "views": pictures}).replace("</", "<\\/")
     write_text(path, page.replace("TOLD", told))

@@ -19,7 +19,7 @@ import numpy as np
 from calib.boards import Board
 from calib.observe import Finder
 from calib.sightings import Sighting, refused
-from mvcap.calibration_footage import Pictures
+from mvcap.calibration.image_sets import Pictures
 from mvcap.errors import InputError
 from mvcap.progress import Progress
 from mvcap.structures.npz import write_npz

@@ -1,0 +1,1 @@
+"""From footage to the observations that ``calib`` takes: images, moments, boards, control points, people."""

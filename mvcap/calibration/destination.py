@@ -1,0 +1,59 @@
+"""Where a calibration goes: its folder, what must not be written over, what was rejected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from calib import match_views, save_rig
+from calib.calibration import Calibration
+from mvcap.errors import InputError
+from mvcap.structures.session import Session
+
+_GENERAL = ("videos", "images", "extrinsic", "extrinsics", "calibration")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a calibration goes: a folder, and the session, if any, whose rig it is to be."""
+
+    folder: Path
+    session: Session | None = None
+    force: bool = False
+
+    def check(self) -> None:
+        """Raise InputError where a rig would be written over and nobody said so."""
+        if self.folder.exists() and not self.folder.is_dir():
+            raise InputError(f"{self.folder} is a file; give another folder with --out")
+        if (self.folder / "rig.yaml").exists() and not self.force:
+            raise InputError(
+                f"{self.folder / 'rig.yaml'} is there already; choose another folder with --out, or --force"
+            )
+
+    def of(self, calibration: Calibration) -> Path:
+        """The folder that a calibration goes into: one that nobody should use does not replace another."""
+        return self.folder / "rejected" if calibration.verdict == "do not use" else self.folder
+
+    def write(self, calibration: Calibration) -> None:
+        """Write the report, then the rig, and with `force` the session's rig; what was rejected before goes."""
+        from calib.report.page import write_report
+
+        folder = self.of(calibration)
+        write_report(calibration, folder, title=self.folder.resolve().name, force=True)
+        save_rig(calibration.rig, folder / "rig.yaml")
+        if folder == self.folder:
+            for name in ("rig.yaml", "calibration.html", "calibration.json"):
+                (self.folder / "rejected" / name).unlink(missing_ok=True)
+            if self.session is not None and self.force:
+                save_rig(match_views(calibration.rig, self.session.names), self.session.folder / "rig.yaml")
+
+
+def place_of(source: str | Path | Session, out: str | Path | None = None, force: bool = False) -> Place:
+    """Where the calibration of a folder or a session goes: `out`, else SESSION/calibration, else NAME.calibration."""
+    if not isinstance(source, Session) and (Path(source) / "session.yaml").exists():
+        source = Session.open(source)
+    if isinstance(source, Session):
+        return Place(Path(out or source.folder / "calibration"), source, force)
+    whole = Path(source).resolve()
+    named = next((part for part in (whole, *whole.parents) if part.name.lower() not in _GENERAL), whole)
+    return Place(Path(out or f"{named.name}.calibration"), None, force)

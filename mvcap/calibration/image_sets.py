@@ -1,0 +1,187 @@
+"""What there is to calibrate from: the pictures of every camera in a folder or a session, and which show one moment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mvcap.errors import InputError
+from mvcap.structures.footage import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Footage
+from mvcap.structures.session import Image
+
+LENS_FOLDERS = ("intrinsics", "intrinsic", "lenses", "lens")
+RIG_FOLDERS = ("extrinsics", "extrinsic", "rig")
+TAKE_FOLDERS = ("videos", "images")
+_CAMERA = re.compile(r"(?<![a-z])(?:camera|cam|view|gopro|kinect|c|v)[ _-]?\d+", re.IGNORECASE)
+LAST_NUMBER = re.compile(r"\d+(?=\D*$)")
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """The pictures of one camera: a video, or image files in order; size_told: of a camera that has neither."""
+
+    name: str
+    files: tuple[Path, ...] = ()
+    footage: Footage | None = None
+    size_told: tuple[int, int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.files) if self.footage is None else self.footage.frames
+
+    @property
+    def place(self) -> Path:
+        """The video, or the folder of the images."""
+        return (self.footage.path if self.footage is not None else self.files[0].parent).resolve()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Size (w, h) px of the first picture that can be read; InputError where none can."""
+        if self.footage is not None:
+            return self.footage.size
+        if self.size_told is not None:
+            return self.size_told
+        for file in self.files:
+            image = _image(file)
+            if not isinstance(image, str):
+                return image.shape[1], image.shape[0]
+        raise InputError(f"{self.name}: none of its {len(self)} pictures can be read: {image}")
+
+    def keys(self, wanted: Sequence[int]) -> list[str]:
+        """What each of the pictures wanted is known by on disk: another file of that name gets another key."""
+        if self.footage is not None and self.footage.kind == "video":
+            file = _stamp(self.footage.path)
+            return [f"{file}:{number}" for number in wanted]
+        if self.footage is not None:
+            return [f"{self.footage.path}:{number}:{self.footage.frames}" for number in wanted]
+        return [_stamp(self.files[number]) for number in wanted]
+
+    def label(self, number: int) -> str:
+        """A picture's name for the user: its file, or its time in the video."""
+        if self.footage is None:
+            return self.files[number].name
+        return f"{self.footage.time_s[number] - self.footage.time_s[0]:.2f} s"
+
+    def read(self, wanted: Sequence[int]) -> Iterator[tuple[int, Image | str]]:
+        """Stream (number, RGB picture) of the pictures wanted, in order; a text instead of one says what is wrong."""
+        if self.footage is None:
+            for number in wanted:
+                yield number, _image(self.files[number])
+        elif self.footage.kind == "video":
+            yield from _of_video(self.footage, wanted)
+        else:
+            for number in wanted:
+                try:
+                    yield from self.footage.read(number, number + 1)
+                except InputError as fault:
+                    yield number, str(fault)
+
+
+def find_lens_photos(folder: Path) -> tuple[Pictures, ...]:
+    """Find the pictures of every camera in a folder, whatever moments they are of; InputError where there are none."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; give the one with the photos for the lenses")
+    place = subfolder(folder, LENS_FOLDERS) or folder
+    if views := cameras_in(place):
+        return tuple(views)
+    raise InputError(f"{folder}: holds no videos and no images (jpg, png); give the folder with photos of the board")
+
+
+def _stamp(file: Path) -> str:
+    about = file.stat()
+    return f"{file.name}:{about.st_size}:{about.st_mtime_ns}"
+
+
+def _image(file: Path) -> Image | str:
+    import cv2
+
+    try:
+        data = np.fromfile(file, np.uint8)  # not imread, which fails on some names outside ASCII
+    except OSError as fault:
+        return f"{file.name} cannot be read ({fault.strerror})"
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    return f"{file.name} is not an image that can be read" if image is None else np.ascontiguousarray(image[..., ::-1])
+
+
+def _of_video(footage: Footage, wanted: Sequence[int]) -> Iterator[tuple[int, Image | str]]:
+    """Read on from frame to frame where the next is near, and begin anew at its key where that is nearer."""
+    keys = np.searchsorted(footage.pts, footage.keys[:, 1]) if len(footage.keys) else np.zeros(1, np.int64)
+    last = int(wanted[-1]) + 1 if len(wanted) else 0
+    stream, at = footage.read(0, 0), -1
+    for number in map(int, wanted):
+        key = int(keys[keys <= number].max(initial=0))
+        # A frame that is passed over on the way is decoded and made a picture, one before the start only decoded.
+        if at < 0 or number - key < 2 * (number - at):
+            stream = footage.read(number, last)
+        picture: Image | None = None
+        for at, image in stream:
+            if at >= number:
+                picture = image if at == number else None
+                break
+        yield number, "is damaged in the video" if picture is None else picture
+        if picture is None:
+            at = -1
+
+
+# What is in a folder
+
+
+def subfolder(folder: Path, names: Sequence[str]) -> Path | None:
+    """First of the folders of these names, in any case, in a folder; None where there is none."""
+    folders = {path.name.lower(): path for path in folder.iterdir() if path.is_dir()}
+    return next((folders[name] for name in names if name in folders), None)
+
+
+def cameras_in(folder: Path) -> list[Pictures]:
+    """The cameras whose pictures are in a folder: its videos, else its folders, else its images by their names."""
+    inside = sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=lambda p: natural_order(p.name))
+    videos = [path for path in inside if path.suffix.lower() in VIDEO_SUFFIXES]
+    if videos:
+        return [Pictures(path.stem, footage=Footage.probe(path)) for path in videos]
+    single = [view for path in inside if path.is_dir() and (view := _single_camera(path))]
+    if single:
+        return single
+    images = [path for path in inside if path.suffix.lower() in IMAGE_SUFFIXES]
+    views: dict[str, list[Path]] = {}
+    for path, (name, _) in zip(images, _named(images), strict=True):
+        views.setdefault(name or folder.name, []).append(path)
+    return [Pictures(name, tuple(files)) for name, files in views.items()]
+
+
+def _single_camera(folder: Path) -> Pictures | None:
+    """A folder with the images, or the one video, of a camera that it is named after."""
+    if folder.name.lower() in (*LENS_FOLDERS, *RIG_FOLDERS):
+        return None
+    name = re.sub(r"^(int|ext|intrinsics?|extrinsics?)[_-]|[_-](img|images?|int|ext)$", "", folder.name) or folder.name
+    inside = sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=lambda p: natural_order(p.name))
+    files = tuple(path for path in inside if path.suffix.lower() in IMAGE_SUFFIXES)
+    videos = [path for path in inside if path.suffix.lower() in VIDEO_SUFFIXES]
+    if len(videos) == 1 and not files:
+        return Pictures(name, footage=Footage.probe(videos[0]))
+    return Pictures(name, files) if files else None
+
+
+def natural_order(text: str) -> list[tuple[bool, int, str]]:
+    """A key by which 10 comes after 9."""
+    parts = re.split(r"([0-9]+)", text)
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
+
+
+def _named(images: Sequence[Path]) -> list[tuple[str, str]]:
+    """Camera and moment in the names of images: cam_0_frame_0050, cam01_06_int, left12; the camera may be nobody."""
+    found = [_CAMERA.search(path.stem) for path in images]
+    if all(found):
+        parts = [(match[0], match.string[: match.start()] + match.string[match.end() :]) for match in found if match]
+        return [(name, rest.strip(" _-")) for name, rest in parts]
+    out = []
+    for path in images:
+        match = LAST_NUMBER.search(path.stem)
+        name = path.stem[: match.start()].strip(" _-") if match else path.stem
+        out.append((name, match[0] if match else ""))
+    return out
+
+
+# Which pictures are of one moment

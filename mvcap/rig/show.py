@@ -1,0 +1,49 @@
+"""What a calibration file holds: ``mvcap rig show``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from calib import Rig, load_rig
+from calib.formats import declares_unit, format_of
+from calib.rig_facts import RigFacts, facts, picture
+from mvcap.errors import InputError
+from mvcap.rig.convert import Sizes, plain
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A calibration file at a glance: its format, whence its unit is known, and the rig."""
+
+    format: str
+    unit: str
+    rig: Rig
+    facts: RigFacts
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as plain values, None where a number is not known."""
+        about = {"source": self.rig.source, "format": self.format, "unit": self.unit}
+        return {**about, **{key: plain(value) for key, value in vars(self.facts).items()}}
+
+
+def show(
+    path: str | Path, *, unit: str | float | None = None, size: Sizes = None, picture_file: str | Path | None = None
+) -> Shown:
+    """What a calibration file holds, and a plan and elevation of it as PNG where `picture_file` says.
+
+    Raises RigFileError for a file that cannot be read, InputError where the picture cannot be written.
+    """
+    rig = load_rig(path, unit=unit, size=size)
+    format = format_of(Path(path))
+    if declares_unit(format):
+        words = "metres, as the format says"
+    else:
+        words = f"its lengths taken as {unit}, as said" if unit else "taken as metres: the file does not say"
+    if picture_file is not None:
+        try:
+            Path(picture_file).write_bytes(picture(rig) or b"")
+        except OSError as fault:
+            raise InputError(f"{picture_file} cannot be written: {fault.strerror}; choose another place") from None
+    return Shown(format, words, rig, facts(rig))
