@@ -14,7 +14,8 @@ import synthetic_take as synthetic
 from synthetic_take import command, make_session, ring_rig, run, save_rig, write_clip, write_openpose
 
 import mvcap
-from mvcap import assets, cli, stages
+from mvcap import assets, stages
+from mvcap.cli import main
 from mvcap.structures.contracts import Estimate
 from mvcap.structures.detections import Detections2D
 
@@ -54,7 +55,7 @@ def call(capsys):
     def called(*arguments):
         status = 0
         try:
-            cli.main([str(argument) for argument in arguments])
+            main.main([str(argument) for argument in arguments])
         except SystemExit as end:
             status = end.code or 0
         return status, *capsys.readouterr()
@@ -89,7 +90,7 @@ def take(tmp_path, monkeypatch):
 # What it says of itself
 
 
-GROUPED = [f"{group} {verb}" for group in ("assets", "rig") for verb in cli.cli.commands[group].commands]
+GROUPED = [f"{group} {verb}" for group in ("assets", "rig") for verb in main.cli.commands[group].commands]
 
 
 @pytest.mark.parametrize("verb", [*VERBS, *GROUPED])
@@ -102,7 +103,7 @@ def test_every_verb_has_help(call, verb):
 
 
 def test_the_verbs_are_those():
-    assert set(cli.cli.commands) == set(VERBS)
+    assert set(main.cli.commands) == set(VERBS)
     assert {verb for verb in VERBS if verb not in ("assets", "rig")} <= set(mvcap.__all__)
 
 

@@ -10,7 +10,7 @@ from synthetic_take import ring_rig, save_rig
 
 from calib import Camera, Rig, load_rig
 from calib.geometry import pose, rotation_from_vector
-from mvcap import cli
+from mvcap.cli import main
 from mvcap.errors import InputError
 from mvcap.rig import check, compare, convert, show
 
@@ -24,7 +24,7 @@ def call(capsys, tmp_path, monkeypatch):
     def called(*arguments):
         status = 0
         try:
-            cli.main(["rig", *(str(argument) for argument in arguments)])
+            main.main(["rig", *(str(argument) for argument in arguments)])
         except SystemExit as end:
             status = end.code or 0
         return status, *capsys.readouterr()

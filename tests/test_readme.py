@@ -12,8 +12,9 @@ import yaml
 
 from calib import FORMATS as CALIBRATIONS
 from calib import save_rig
-from mvcap import config, plugins, settings
-from mvcap.cli import cli
+from mvcap import config, plugins
+from mvcap.cli import settings
+from mvcap.cli.main import cli
 from mvcap.stages import STAGES
 from mvcap.structures.poses import Provenance
 from mvcap.structures.true_poses import write_poses

@@ -18,9 +18,9 @@ from calib import Rig, load_rig
 from calib.boards import board_from
 from calib.doubts import with_doubts
 from calib.observe import looks_like
-from mvcap import cli
 from mvcap.calibration import board_detections
 from mvcap.calibration.control_points import read_scene_points
+from mvcap.cli import main
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.session import Session
 
@@ -100,7 +100,7 @@ def refused(brief, capsys, tmp_path, monkeypatch):
 
     def check(*arguments, words=()):
         with pytest.raises(SystemExit) as end:
-            cli.main(["calibrate", *map(str, arguments)])
+            main.main(["calibrate", *map(str, arguments)])
         error = capsys.readouterr().err
         assert end.value.code == 2 and error.startswith("mvcap: ") and error.count("\n") == 1, error
         for word in [words] if isinstance(words, str) else words:
@@ -127,12 +127,12 @@ def test_a_rig_with_its_report(made):
 def test_the_command_line_says_what_came_of_it(filmed, solved, made, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(made[1] / "sightings", tmp_path / "take0.calibration" / "sightings")
-    cli.main(["calibrate", str(filmed), "--board", BOARD.spec])
+    main.main(["calibrate", str(filmed), "--board", BOARD.spec])
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("report: ") and Path(said[0][8:]).name == "calibration.html"
     assert Path(said[1][5:]) == tmp_path / "take0.calibration" / "rig.yaml" and Path(said[1][5:]).exists()
     assert said[2] == made[0].summary()
-    cli.main(["calibrate", str(filmed), "--board", BOARD.spec, "--force", "--json"])
+    main.main(["calibrate", str(filmed), "--board", BOARD.spec, "--force", "--json"])
     assert json.loads(capsys.readouterr().out)["verdict"]["level"] == made[0].verdict
 
 
@@ -187,7 +187,7 @@ def test_a_bad_rig_replaces_none(filmed, solved, made, tmp_path, monkeypatch, ca
     bad = replace(made[0], verdict="do not use", reason="nothing fits", next_action="film again")
     monkeypatch.setattr(sys.modules["mvcap.calibrate"], "_solved", lambda *rest: bad)
     with pytest.raises(SystemExit) as end:
-        cli.main(["calibrate", str(filmed), "--board", BOARD.spec, "--out", str(out), "--force"])
+        main.main(["calibrate", str(filmed), "--board", BOARD.spec, "--out", str(out), "--force"])
     said = capsys.readouterr()
     assert end.value.code == 2 and said.err.count("\n") == 1 and said.err.startswith("mvcap: do not use")
     assert "nothing fits" in said.err and "film again" in said.err
@@ -259,13 +259,13 @@ def test_people_need_lenses_and_detections(solved, made, tmp_path, monkeypatch):
 
 
 def test_a_board_to_print(tmp_path, capsys):
-    cli.main(["board", "chessboard:5x4:30mm", str(tmp_path / "board.pdf")])
+    main.main(["board", "chessboard:5x4:30mm", str(tmp_path / "board.pdf")])
     said = capsys.readouterr().out
     assert (tmp_path / "board.pdf").read_bytes().startswith(b"%PDF") and "--board chessboard:5x4:30mm" in said
     with pytest.raises(SystemExit):
-        cli.main(["board", "chessboard:5x4:30mm", str(tmp_path / "board.pdf")])
+        main.main(["board", "chessboard:5x4:30mm", str(tmp_path / "board.pdf")])
     assert "already" in capsys.readouterr().err
-    cli.main(["board", "chessboard:5x4:30mm", str(tmp_path / "board.svg"), "--json"])
+    main.main(["board", "chessboard:5x4:30mm", str(tmp_path / "board.svg"), "--json"])
     assert json.loads(capsys.readouterr().out)["board"] == "chessboard:5x4:30mm"
 
 

@@ -11,7 +11,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mvcap import config, plugins, settings
+from mvcap import config, plugins
+from mvcap.cli import settings
 from mvcap.errors import ConfigError, MvcapError, PluginError
 
 DEFAULT_YAML = Path(__file__).parents[2] / "configs" / "default.yaml"

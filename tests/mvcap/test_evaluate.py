@@ -9,9 +9,10 @@ import synthetic_take as synthetic
 import mvcap
 from calib.formats import panoptic as studio
 from calib.geometry import transform
-from mvcap import cli, comparison
+from mvcap import comparison
 from mvcap.benchmarks import campus, humaneva, mvor, panoptic, shelf
 from mvcap.benchmarks.clip import Options
+from mvcap.cli import main
 from mvcap.errors import InputError
 from mvcap.metrics.association import actors, projected
 from mvcap.structures.skeleton import skeleton
@@ -104,7 +105,7 @@ def call(capsys):
     def called(*words):
         status = 0
         try:
-            cli.main(["evaluate", *map(str, words)])
+            main.main(["evaluate", *map(str, words)])
         except SystemExit as end:
             status = end.code or 0
         return status, *capsys.readouterr()

@@ -10,7 +10,7 @@ from synthetic_take import COCO, RATE_HZ, body, write_take
 
 import mvcap
 from mvcap import init_without_footage, stages
-from mvcap.cli import cli
+from mvcap.cli.main import cli
 from mvcap.errors import ConfigError, StaleError
 from mvcap.quality import PoseQuality, summarise
 from mvcap.report_page import render

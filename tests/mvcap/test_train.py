@@ -14,7 +14,8 @@ import torch
 from synthetic_take import ring_rig, save_rig
 from torch import nn
 
-from mvcap import assets, cli, networks, plugins, training_export, training_loop, training_samples
+from mvcap import assets, networks, plugins, training_export, training_loop, training_samples
+from mvcap.cli import main
 from mvcap.errors import AssetError, ConfigError, InputError, PluginError, StaleError
 from mvcap.lessons.lesson import Sizes
 from mvcap.nn.edge_conv import EdgeConv
@@ -385,12 +386,12 @@ def test_the_command_line(places, capsys, monkeypatch):
     words = ["train", TOY, "--out", "out", "--steps", "20", "--takes", "4"]
     words[4:4] = ["--seed", "5"]
     words += [text for key in ("held_out_takes", "workers", "threads") for text in ("--set", f"{key}={QUICK[key]}")]
-    cli.main(words)
+    main.main(words)
     told = capsys.readouterr()
     assert re.search(r"^error +0\.\d{4}$", told.out, re.MULTILINE) and "network: out/toy.onnx" in told.out
     assert re.search(r"^step +20 .* held out: loss", told.err, re.MULTILINE)
     assert networks.read(places / "out" / "toy.onnx").card["command"] == "mvcap " + " ".join(words)
-    cli.main([*words, "--json"])
+    main.main([*words, "--json"])
     assert json.loads(capsys.readouterr().out)["metrics"]["error"] > 0
 
 
@@ -405,13 +406,13 @@ def test_without_motions_there_is_one_line(places, monkeypatch):
 def test_without_torch_there_is_one_line(places, capsys, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(SystemExit) as end:
-        cli.main(["train", "mmg", "--out", str(places / "out")])
+        main.main(["train", "mmg", "--out", str(places / "out")])
     error = capsys.readouterr().err
     assert end.value.code == 2 and error.count("\n") == 1 and "pip install 'mvcap[learn]'" in error
 
 
 def test_help_loads_no_torch():
-    code = "import sys, mvcap.cli\ntry: mvcap.cli.main(['train', '--help'])\nexcept SystemExit: pass\n"
+    code = "import sys, mvcap.cli.main\ntry: mvcap.cli.main.main(['train', '--help'])\nexcept SystemExit: pass\n"
     result = subprocess.run([sys.executable, "-c", f"{code}assert 'torch' not in sys.modules"], capture_output=True)
     assert result.returncode == 0 and b"the same command goes on" in result.stdout, result.stderr
 

@@ -1,93 +1,23 @@
-"""The command line: ``mvcap VERB ...`` parses, calls, prints. No logic lives here."""
+"""Verbs of a session: make it, reconstruct it, its stages one by one, export, report."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mvcap import cli_assets, cli_calibrate, cli_rig, cli_train, config, stages
-from mvcap.cli_options import (
-    benchmark_and_files,
-    benchmark_options,
-    json_option,
-    redo_option,
-    rig_options,
-    session_argument,
-    settings_options,
-    track_options,
-)
-from mvcap.cli_progress import bar
-from mvcap.errors import InputError, MvcapError, StaleError
+from mvcap import config, stages
+from mvcap.cli.options import json_option, redo_option, rig_options, session_argument, settings_options, track_options
+from mvcap.cli.progress_bar import bar
+from mvcap.errors import InputError
 
 Command = Callable[..., Any]
-_BAD_INPUT = 2
-_INTERRUPTED = 130
 
 
-class _Verbs(click.Group):
-    """The verbs. One that is refused because an artefact has other settings leaves the settings as they were."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except StaleError:
-            for session, before in (ctx.obj or {}).get("overridden", []):
-                session.keep_overrides(before)
-            raise
-
-
-@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="mvcap")
-@click.option("-v", "--verbose", is_flag=True, help="Show the whole traceback of an error.")
-@click.pass_context
-def cli(context: click.Context, verbose: bool) -> None:
-    """Calibrated, marker-less, multi-person 3D motion capture from several ordinary cameras."""
-    context.obj = {"verbose": verbose, "overridden": []}
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; exit status 2 for what the user can mend, with one line that says how."""
-    from calib import CalibrationError
-
-    # Workers and solvers share few processors: one thread a library, and results are the same everywhere.
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
-    verbose = any(a in ("-v", "--verbose") for a in (sys.argv[1:] if arguments is None else arguments)[:1])
-    signal.signal(signal.SIGTERM, _terminated)
-    try:
-        cli.main(args=arguments, standalone_mode=False)
-    except (MvcapError, CalibrationError) as fault:
-        if verbose:
-            raise
-        _fail(f"mvcap: {' '.join(str(fault).split())}", _BAD_INPUT)
-    except click.exceptions.NoArgsIsHelpError as fault:
-        _fail(fault.format_message(), _BAD_INPUT)
-    except click.ClickException as fault:
-        _fail(f"mvcap: {fault.format_message()}", _BAD_INPUT)
-    except (KeyboardInterrupt, click.Abort):
-        _fail("mvcap: interrupted; the same command goes on where it stood", _INTERRUPTED)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
-
-
-def _terminated(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _fail(line: str, status: int) -> None:
-    click.echo(line, err=True)
-    sys.exit(status)
-
-
-@cli.command()
+@click.command()
 @click.argument("sources", nargs=-1, required=True, metavar="VIDEOS...")
 @click.option("--session", "folder", type=click.Path(path_type=Path), help="Folder to make. [default: NAME.mvcap]")
 @rig_options(required=True)
@@ -114,7 +44,7 @@ def _make(sources: tuple[str, ...], folder: Path | None, changes: dict[str, Any]
 
 def _opened(folder: Path, changes: dict[str, Any]) -> Any:
     """Open a session with changed settings; they and the ones it has are checked before anything is kept."""
-    from mvcap import settings
+    from mvcap.cli import settings
     from mvcap.structures.session import Session
 
     session = Session.open(folder)
@@ -152,7 +82,7 @@ def _say_notes(session: Any) -> None:
         click.echo(f"note: {note}", err=True)
 
 
-@cli.command()
+@click.command()
 @click.argument("sources", nargs=-1, required=True, metavar="VIDEOS|SESSION...")
 @click.option("--session", "folder", type=click.Path(path_type=Path), help="Folder to make. [default: NAME.mvcap]")
 @click.option("--redo", type=click.Choice(stages.STAGES), help="First stage to remake.")
@@ -219,10 +149,10 @@ def _say_summary(summary: dict[str, Any]) -> None:
         click.echo(f"  {reason}")
 
 
-def _stage(name: str, about: str, options: Callable[[Command], Command] = settings_options) -> None:
-    """Add the verb of one stage."""
+def _stage(name: str, about: str, options: Callable[[Command], Command] = settings_options) -> click.Command:
+    """Return the verb of one stage."""
 
-    @cli.command(name, help=about)
+    @click.command(name, help=about)
     @session_argument
     @redo_option
     @options
@@ -239,15 +169,10 @@ def _stage(name: str, about: str, options: Callable[[Command], Command] = settin
         else:
             click.echo(f"{name}: {made.folder} ({facts['frames']} frames, {facts.get('seconds', 0):.1f} s)")
 
-
-_stage("estimate", "Find people in the pictures of every view.")
-_stage("associate", "Tell who is who across the views of each frame.")
-_stage("triangulate", "Make 3D skeletons of the people that views agree on.")
-_stage("track", "Give each person one number through time.", track_options)
-_stage("refine", "Keep limbs at one length and motion smooth, in units of the noise.")
+    return run
 
 
-@cli.command()
+@click.command()
 @session_argument
 @click.option("--format", "formats", multiple=True, metavar="NAME", help="trc, c3d, bvh, csv, parquet, json or all.")
 @click.option("--axes", type=click.Choice(["z-up", "y-up"]), help="World axes of the files.")
@@ -272,7 +197,7 @@ def export(
     click.echo(json.dumps({"files": [str(f) for f in files]}) if as_json else "\n".join(str(f) for f in files))
 
 
-@cli.command()
+@click.command()
 @session_argument
 @settings_options
 @json_option
@@ -290,51 +215,14 @@ def report(session: Path, changes: dict[str, Any], as_json: bool) -> None:
     click.echo(f"report: {opened.folder.resolve() / 'report.html'}")
 
 
-@cli.command()
-@click.argument("words", nargs=-1, metavar="[KIND DIR] [FILE...]")
-@benchmark_options
-@settings_options
-def evaluate(words: tuple[str, ...], others: tuple[str, ...], changes: dict[str, Any], **asked: Any) -> None:
-    """Measure the whole pipeline, or poses made elsewhere, against the truth of a public benchmark.
-
-    KIND: shelf, campus, mvor, panoptic or humaneva; DIR: its files. With --compare alone, only the FILEs are compared.
-    """
-    from mvcap import comparison
-    from mvcap.evaluate import evaluate as run
-
-    json_file, plot_file = asked.pop("json_file"), asked.pop("plot_file")
-    benchmark, earlier = benchmark_and_files(words, others)
-    results = comparison.read(earlier)
-    if benchmark:
-        with bar(False) as progress:
-            measured = run(*benchmark, overrides=changes, progress=progress, **asked)
-        if json_file:
-            comparison.write(json_file, measured)
-        results = {**comparison.stages_of(measured), **results}
-    click.echo(comparison.table(results))
-    if plot_file:
-        comparison.plot(results, plot_file)
-
-
-@cli.command()
-@json_option
-def doctor(as_json: bool) -> None:
-    """Tell what is installed, which models are there, what is missing and how to get it."""
-    from mvcap.doctor import doctor as look
-
-    findings = look()
-    if as_json:
-        click.echo(json.dumps([vars(f) for f in findings]))
-        return
-    for finding in findings:
-        click.echo(f"{finding.state:<9} {finding.subject:<32} {finding.detail}")
-
-
-# Groups and verbs that have a file of their own: a module `cli_*` with its `COMMANDS`.
-_MODULES = (cli_assets, cli_calibrate, cli_rig, cli_train)
-for _command in [command for module in _MODULES for command in module.COMMANDS]:
-    cli.add_command(_command)
-
-
-if __name__ == "__main__":
-    main()
+COMMANDS: tuple[click.Command, ...] = (
+    init,
+    reconstruct,
+    _stage("estimate", "Find people in the pictures of every view."),
+    _stage("associate", "Tell who is who across the views of each frame."),
+    _stage("triangulate", "Make 3D skeletons of the people that views agree on."),
+    _stage("track", "Give each person one number through time.", track_options),
+    _stage("refine", "Keep limbs at one length and motion smooth, in units of the noise."),
+    export,
+    report,
+)

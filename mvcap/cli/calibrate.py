@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from mvcap.cli_options import json_option
-from mvcap.cli_progress import bar
+from mvcap.cli.options import json_option
+from mvcap.cli.progress_bar import bar
 
 _DO_NOT_USE = 2
 

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from mvcap import config
-from mvcap.cli_options import json_option
+from mvcap.cli.options import json_option
 from mvcap.progress import Progress, silent
 from mvcap.training_loop import Told
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mvcap.cli_options import json_option
+from mvcap.cli.options import json_option
 
 
 @click.group()

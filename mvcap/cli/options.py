@@ -24,7 +24,7 @@ def settings_options(command: Command) -> Command:
     def wrapped(
         *args: Any, config_file: Path | None, assigned: tuple[str, ...], live: bool = False, **rest: Any
     ) -> Any:
-        from mvcap import settings
+        from mvcap.cli import settings
 
         changes = config.read(config_file) if config_file else {}
         assigned = (*assigned, "track.live=true") if live else assigned

@@ -1,0 +1,1 @@
+"""The command line: parses, calls, prints. One file a verb or group of verbs."""
