@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from mvcap import config, plugins, stages
 from mvcap.associate import associate
-from mvcap.benchmarks.clip import Clip, Options, reason
-from mvcap.benchmarks.heads import read_as_shelf
 from mvcap.benchmarks.shelf import read_people
 from mvcap.errors import InputError
 from mvcap.estimate import estimate
+from mvcap.evaluation.benchmark_clip import Clip, Options, reason
+from mvcap.evaluation.head_rules import read_as_shelf
 from mvcap.init import init_without_footage
 from mvcap.metrics.association import Pairs, actors, pairs, projected
 from mvcap.metrics.pcp import pcp_4da, pcp_voxelpose

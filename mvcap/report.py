@@ -13,15 +13,15 @@ import numpy as np
 
 from mvcap import plugins, stages
 from mvcap.config import plain
+from mvcap.drawing.contact_sheet import ContactSheet, moments
+from mvcap.drawing.overlay import drawn, overlay_images, write_overlay
 from mvcap.errors import ConfigError
 from mvcap.export import provenance
-from mvcap.pictures import plots
-from mvcap.pictures.contact_sheet import ContactSheet, moments
-from mvcap.pictures.overlay import drawn, overlay_images, write_overlay
-from mvcap.pictures.series import SeriesCollector
 from mvcap.progress import Progress, silent
-from mvcap.quality import PoseQuality, summarise
-from mvcap.report_page import render
+from mvcap.reporting import plots
+from mvcap.reporting.page import render
+from mvcap.reporting.pose_quality import PoseQuality, summarise
+from mvcap.reporting.series import SeriesCollector
 from mvcap.structures.artefact import Artefact
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.npz import write_text, written_whole

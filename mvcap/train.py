@@ -202,7 +202,7 @@ def _resume(learner: Learner, folder: Path, fingerprint: str, resume: bool) -> N
 
 
 def _draw(folder: Path, name: str) -> None:
-    from mvcap.pictures.learning_curves import learning_curves
+    from mvcap.drawing.learning_curves import learning_curves
 
     with written_whole(folder / "curves.png") as temporary:
         temporary.write_bytes(learning_curves(lines(folder), f"{name}: learning on generated takes"))

@@ -19,9 +19,9 @@ import numpy as np
 
 from calib import Camera, Lens, Rig
 from calib.geometry import pose
-from mvcap.benchmarks.clip import Clip, Options, pcp_rules, projected_truth, reason, truth_table
-from mvcap.benchmarks.heads import read_as_shelf14
 from mvcap.errors import InputError
+from mvcap.evaluation.benchmark_clip import Clip, Options, pcp_rules, projected_truth, reason, truth_table
+from mvcap.evaluation.head_rules import read_as_shelf14
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import skeleton
 

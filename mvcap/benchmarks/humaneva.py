@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from calib import Camera, Lens, Rig
 from calib.geometry import pose
-from mvcap.benchmarks.clip import Clip, Options, as_it_is, chosen, projected_truth, reason, truth_table
 from mvcap.errors import InputError
+from mvcap.evaluation.benchmark_clip import Clip, Options, as_it_is, chosen, projected_truth, reason, truth_table
 from mvcap.structures.skeleton import skeleton
 
 RATE_HZ = 60.0

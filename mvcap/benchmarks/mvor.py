@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 
 from calib import Camera, Lens, Rig
 from calib.geometry import pose, transform
-from mvcap.benchmarks.clip import Clip, Options, Settings, reason, truth_table
-from mvcap.benchmarks.heads import read_as_mvor
 from mvcap.errors import InputError
+from mvcap.evaluation.benchmark_clip import Clip, Options, Settings, reason, truth_table
+from mvcap.evaluation.head_rules import read_as_mvor
 from mvcap.exporters.detection_table import write_npz
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D

@@ -17,8 +17,8 @@ import numpy as np
 from calib import Rig
 from calib.formats import panoptic
 from calib.geometry import transform
-from mvcap.benchmarks.clip import Clip, Options, as_it_is, chosen, projected_truth, reason, truth_table
 from mvcap.errors import InputError
+from mvcap.evaluation.benchmark_clip import Clip, Options, as_it_is, chosen, projected_truth, reason, truth_table
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import skeleton
 

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from calib import Camera, Lens, Rig
 from calib.geometry import pose
-from mvcap.benchmarks.clip import Clip, Options, Settings, pcp_rules, reason, truth_table
-from mvcap.benchmarks.heads import read_as_shelf14
 from mvcap.errors import InputError
+from mvcap.evaluation.benchmark_clip import Clip, Options, Settings, pcp_rules, reason, truth_table
+from mvcap.evaluation.head_rules import read_as_shelf14
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton, skeleton
 

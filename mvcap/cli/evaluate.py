@@ -19,8 +19,8 @@ def evaluate(words: tuple[str, ...], others: tuple[str, ...], changes: dict[str,
 
     KIND: shelf, campus, mvor, panoptic or humaneva; DIR: its files. With --compare alone, only the FILEs are compared.
     """
-    from mvcap import comparison
     from mvcap.evaluate import evaluate as run
+    from mvcap.evaluation import comparison
 
     json_file, plot_file = asked.pop("json_file"), asked.pop("plot_file")
     benchmark, earlier = benchmark_and_files(words, others)

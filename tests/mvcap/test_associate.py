@@ -347,7 +347,7 @@ def test_shelf(tmp_path):
     if data is None or not (data / "shelf_dev" / "gt.txt").exists():
         pytest.skip("no shelf_dev among the recordings; the variable MVCAP_DATA says where they are")
     from mvcap.benchmarks import shelf
-    from mvcap.benchmarks.clip import Options
+    from mvcap.evaluation.benchmark_clip import Options
     from mvcap.metrics.association import actors, pairs, projected
 
     clip = shelf.read(data / "shelf_dev", Options())[0]

@@ -9,11 +9,11 @@ import synthetic_take as synthetic
 import mvcap
 from calib.formats import panoptic as studio
 from calib.geometry import transform
-from mvcap import comparison
 from mvcap.benchmarks import campus, humaneva, mvor, panoptic, shelf
-from mvcap.benchmarks.clip import Options
 from mvcap.cli import main
 from mvcap.errors import InputError
+from mvcap.evaluation import comparison
+from mvcap.evaluation.benchmark_clip import Options
 from mvcap.metrics.association import actors, projected
 from mvcap.structures.skeleton import skeleton
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from walking_take import rig
 
-from mvcap.benchmarks.clip import truth_table
-from mvcap.benchmarks.heads import read_as_mvor, read_as_shelf, read_as_shelf14
+from mvcap.evaluation.benchmark_clip import truth_table
+from mvcap.evaluation.head_rules import read_as_mvor, read_as_shelf, read_as_shelf14
 from mvcap.metrics.association import actors, pairs, projected
 from mvcap.metrics.covariance import QUANTILES, inside, squared_mahalanobis
 from mvcap.metrics.identity import identity

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from walking_take import COCO, RATE_HZ, SIZE, chunked, detections, poses, rig
 
+from mvcap.drawing import overlay
+from mvcap.drawing.colours import GREY, colour, hexadecimal, ink
+from mvcap.drawing.contact_sheet import ContactSheet, moments
 from mvcap.errors import InputError
-from mvcap.pictures import overlay, plots
-from mvcap.pictures.colours import GREY, colour, hexadecimal, ink
-from mvcap.pictures.contact_sheet import ContactSheet, moments
-from mvcap.pictures.series import SeriesCollector
+from mvcap.reporting import plots
+from mvcap.reporting.series import SeriesCollector
 from mvcap.structures.poses import Poses3D
 from mvcap.triangulation.reprojection_residuals import ViewResiduals
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from walking_take import COCO, RATE_HZ, chunked, detections, poses, rig
 
-from mvcap.quality import LimbLengths, PoseQuality, bone_spread, summarise
+from mvcap.reporting.pose_quality import LimbLengths, PoseQuality, bone_spread, summarise
+from mvcap.reporting.verdict import human_scale
 from mvcap.structures.body import limb_lengths
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import skeleton
 from mvcap.triangulation.reprojection_residuals import Histogram, ViewResiduals, residuals
-from mvcap.verdict import human_scale
 
 FRAMES = 200
 RIG = rig()

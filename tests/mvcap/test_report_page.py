@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from walking_take import COCO, RATE_HZ, chunked, detections, poses, rig
 
-from mvcap.pictures import plots
-from mvcap.pictures.contact_sheet import ContactSheet
-from mvcap.pictures.series import SeriesCollector
-from mvcap.quality import PoseQuality, summarise
-from mvcap.report_page import render
+from mvcap.drawing.contact_sheet import ContactSheet
+from mvcap.reporting import plots
+from mvcap.reporting.page import render
+from mvcap.reporting.pose_quality import PoseQuality, summarise
+from mvcap.reporting.series import SeriesCollector
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.video_writer import write_video
 from mvcap.triangulation.reprojection_residuals import ViewResiduals

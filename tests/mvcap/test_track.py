@@ -12,8 +12,8 @@ import mvcap
 from mvcap import init_without_footage, stages
 from mvcap.cli.main import cli
 from mvcap.errors import ConfigError, StaleError
-from mvcap.quality import PoseQuality, summarise
-from mvcap.report_page import render
+from mvcap.reporting.page import render
+from mvcap.reporting.pose_quality import PoseQuality, summarise
 from mvcap.structures.artefact import Origin
 from mvcap.structures.poses import Poses3D
 from mvcap.tracking.limb_reid import Profile, apart, moments, same_limbs

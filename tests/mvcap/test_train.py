@@ -16,10 +16,10 @@ from torch import nn
 
 from mvcap import assets, networks, plugins, training_export, training_loop, training_samples
 from mvcap.cli import main
+from mvcap.drawing import learning_curves
 from mvcap.errors import AssetError, ConfigError, InputError, PluginError, StaleError
 from mvcap.lessons.lesson import Sizes
 from mvcap.nn.edge_conv import EdgeConv
-from mvcap.pictures import learning_curves
 from mvcap.progress import silent
 from mvcap.train import train, verdict
 

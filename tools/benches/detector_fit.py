@@ -48,13 +48,13 @@ from benches.detector_measures import Scene, drawn, measured, told  # noqa: E402
 from calib import Camera, Rig, load_rig  # noqa: E402
 from mvcap import stages  # noqa: E402
 from mvcap.benchmarks import mvor, shelf  # noqa: E402
-from mvcap.benchmarks.clip import Options, truth_table  # noqa: E402
 from mvcap.datasets.detector import seen  # noqa: E402
 from mvcap.datasets.detector_model import OPENPOSE, OPENPOSE_WEAK, TOPDOWN, DetectorModel  # noqa: E402
 from mvcap.datasets.detector_points import projected as points_of  # noqa: E402
 from mvcap.datasets.rigs import decalibrated  # noqa: E402
 from mvcap.estimators.occlusion import hidden  # noqa: E402
 from mvcap.evaluate import _VERBS  # noqa: E402
+from mvcap.evaluation.benchmark_clip import Options, truth_table  # noqa: E402
 from mvcap.exporters.detection_table import write_npz  # noqa: E402
 from mvcap.init import init_without_footage  # noqa: E402
 from mvcap.metrics.association import actors, projected  # noqa: E402

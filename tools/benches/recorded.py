@@ -47,7 +47,7 @@ def run(
     """
     # The verb has no choice of frames: its parts are called as it calls them, and scored twice.
     from mvcap import plugins
-    from mvcap.benchmarks.clip import Options as Choice
+    from mvcap.evaluation.benchmark_clip import Options as Choice
 
     verb = import_module("mvcap.evaluate")
     [clip] = plugins.find("benchmark", kind)(folder, Choice(**how))
@@ -130,7 +130,7 @@ def campus(section: Section, folder: Path, options: Options) -> None:
 def clips(kind: str, folder: Path) -> Sequence[Any]:
     """Clips of a benchmark as they are."""
     from mvcap import plugins
-    from mvcap.benchmarks.clip import Options as Choice
+    from mvcap.evaluation.benchmark_clip import Options as Choice
 
     return list(plugins.find("benchmark", kind)(folder, Choice()))
 

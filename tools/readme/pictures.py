@@ -63,7 +63,7 @@ def result(work: Path, out: Path) -> Path:
     """The demo's views at one moment with what was detected and what was made of it."""
     from PIL import Image
 
-    from mvcap.pictures.overlay import drawn
+    from mvcap.drawing.overlay import drawn
 
     session = demo(work / "demo", THREE_D)
     found, poses = (now[now.frame == RESULT_FRAME] for now in (whole(session, "associate"), whole(session, "refine")))
@@ -330,7 +330,7 @@ def blank(width: float, height: float) -> Figure:
 
 def tint(person: int) -> str:
     """A person's colour, the same as in the reports."""
-    from mvcap.pictures.colours import hexadecimal
+    from mvcap.drawing.colours import hexadecimal
 
     return hexadecimal(int(person))
 

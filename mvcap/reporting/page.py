@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from mvcap.pictures.colours import hexadecimal
+from mvcap.drawing.colours import hexadecimal
 
 _KINDS = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 _PICTURES = {
@@ -60,7 +60,7 @@ def render(
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(number=_number, percent=_percent, seconds=_seconds, colour=hexadecimal)
-    page = environment.from_string((files("mvcap") / "report.html").read_text(encoding="utf-8"))
+    page = environment.from_string((files("mvcap.reporting") / "page.html").read_text(encoding="utf-8"))
 
     return page.render(
         title=title,

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
-from mvcap.benchmarks.heads import read_as_shelf
 from mvcap.errors import InputError
+from mvcap.evaluation.head_rules import read_as_shelf
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D, Provenance
 from mvcap.structures.skeleton import Skeleton

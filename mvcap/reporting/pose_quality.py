@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mvcap.reporting.verdict import verdict
 from mvcap.structures.body import limb_lengths
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
 from mvcap.triangulation.reprojection_residuals import USED_SIGMA, Histogram, Residuals, ViewResiduals
-from mvcap.verdict import verdict
 
 _PIECES = 600  # pieces of the take in which weak spells are looked for
 _FEW_VIEWS = 2

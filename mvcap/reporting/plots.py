@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
-from mvcap.pictures.colours import hexadecimal
-from mvcap.pictures.series import SeriesCollector
+from mvcap.drawing.colours import hexadecimal
+from mvcap.reporting.series import SeriesCollector
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
-from mvcap.pictures.colours import Rgb, colour, ink
+from mvcap.drawing.colours import Rgb, colour, ink
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.pictures.overlay import Image, shrunk
+from mvcap.drawing.overlay import Image, shrunk
 
 _GAP_PX = 6
 _LABEL_PX = 26

@@ -1,0 +1,1 @@
+"""Pixels only: colours, overlays, the contact sheet and learning curves."""

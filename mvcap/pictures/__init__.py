@@ -1,1 +1,0 @@
-"""Pictures for people: overlays on the footage, a contact sheet, and the plots of the report."""

@@ -1,0 +1,1 @@
+"""Figures, plots, verdict and page of a take's report."""
