@@ -12,9 +12,9 @@ import numpy as np
 
 from mvcap import plugins, stages
 from mvcap.errors import InputError
-from mvcap.exporters.take import Axes, Take
 from mvcap.structures.artefact import Artefact
 from mvcap.structures.npz import NpzStream, written_whole
+from mvcap.structures.pose_stream import Axes, Take
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.session import Session
 from mvcap.structures.skeleton import skeleton

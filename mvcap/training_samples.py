@@ -30,8 +30,8 @@ from mvcap.progress import Progress
 from mvcap.structures.npz import write_npz, write_text
 
 if TYPE_CHECKING:
-    from mvcap.datasets.take import Take
     from mvcap.lessons.lesson import Lesson, Sample
+    from mvcap.structures.synthetic_take import Take
 
 _SHARDS = 64
 """Files of a split at most: each is open while samples are read."""
@@ -67,7 +67,7 @@ class Source:
         return lesson.samples(self._take(of_take), of_lesson)
 
     def _take(self, seed: int) -> Take:
-        from mvcap.datasets.takes import TakeConfig, make_take
+        from mvcap.datasets.people import TakeConfig, make_take
 
         config = build(TakeConfig, {"split": self.split, **self.take}, "take")
         return make_take(seed, config if self.rig is None else dataclasses.replace(config, rig=self.rig))

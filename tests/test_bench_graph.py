@@ -13,8 +13,8 @@ import yaml
 from mvcap import networks
 from mvcap.association.association_graph import GraphConfig
 from mvcap.associators.geometry import Geometry
-from mvcap.datasets.detector_model import OPENPOSE
-from mvcap.datasets.takes import TakeConfig, make_take
+from mvcap.datasets.people import TakeConfig, make_take
+from mvcap.synthesis.detector_errors import OPENPOSE
 
 sys.path.append(str(Path(__file__).parents[1] / "tools"))
 TAKE = {"people": (2, 3), "cameras": (3, 4), "frames": 5}
@@ -87,8 +87,8 @@ def exact():
     """Two people seen without any noise."""
     from generated_people import circle
 
-    from mvcap.datasets.take import Take
     from mvcap.metrics.association import projected
+    from mvcap.structures.synthetic_take import Take
 
     truth, rig, rate = circle(2, 4, 3)
     rows = projected(truth, rig)

@@ -18,7 +18,7 @@ from mvcap.association.joint_reassignment import Moves, moves
 from mvcap.association.ray_affinity import EXCHANGE_NATS, BodyRays, body_evidence, gaps, size_evidence, total
 from mvcap.association.tracked_bodies import LEARN_EVERY, Bodies, Followed, bodies_of
 from mvcap.association.unambiguous_frames import SURE, lone, settled
-from mvcap.structures.body import TORSO_DEPTH_M, plausible_size
+from mvcap.structures.anthropometry import TORSO_DEPTH_M, plausible_size
 from mvcap.structures.skeleton import Skeleton
 
 Floats = NDArray[np.float64]

@@ -17,7 +17,7 @@ from calib import Rig
 from mvcap.association.graph_features import Seen
 from mvcap.association.ray_affinity import BodyRays, gaps, total
 from mvcap.association.tracked_bodies import Bodies, Followed
-from mvcap.structures.body import body_scale
+from mvcap.structures.anthropometry import body_scale
 from mvcap.structures.skeleton import Skeleton
 
 Floats = NDArray[np.float64]

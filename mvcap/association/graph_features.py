@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mvcap.association.ray_affinity import BodyRays, Gaps, body_evidence, gaps, size_evidence, total
 from mvcap.association.tracked_bodies import Bodies
-from mvcap.structures.body import TORSO_DEPTH_M
+from mvcap.structures.anthropometry import TORSO_DEPTH_M
 from mvcap.structures.detections import Detections2D, body_size
 from mvcap.structures.skeleton import Skeleton
 

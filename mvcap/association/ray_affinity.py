@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
-from mvcap.structures.body import body_scale, scale_noise
+from mvcap.structures.anthropometry import body_scale, scale_noise
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import Skeleton
 

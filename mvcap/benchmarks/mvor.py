@@ -28,7 +28,7 @@ from calib.geometry import pose, transform
 from mvcap.errors import InputError
 from mvcap.evaluation.benchmark_clip import Clip, Options, Settings, reason, truth_table
 from mvcap.evaluation.head_rules import read_as_mvor
-from mvcap.exporters.detection_table import write_npz
+from mvcap.structures.detection_table import write_npz
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import skeleton

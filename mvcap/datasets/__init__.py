@@ -1,1 +1,1 @@
-"""Training data without images: people in motion, cameras, and what a 2D estimator would make of them."""
+"""Data sets with truth, one file a kind."""

@@ -1,4 +1,4 @@
-"""Detection tables as files, read a frame at a time; ``mvcap.exporters.detection_table`` tells their two layouts."""
+"""Detection tables as files, read a frame at a time; ``mvcap.structures.detection_table`` tells their two layouts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from mvcap.errors import InputError
-from mvcap.exporters.detection_table import BOX, joint_columns
+from mvcap.structures.detection_table import BOX, joint_columns
 from mvcap.structures.skeleton import SKELETONS, Skeleton, skeleton
 
 Columns = dict[str, NDArray[Any]]
@@ -58,7 +58,7 @@ def open_table(path: Path) -> TableFile:
         return ParquetTable(path)
     if magic[:2] == b"PK":
         return NpzTable(path)
-    raise InputError(f"{path}: neither an npz nor a parquet file; write it with mvcap.exporters.detection_table")
+    raise InputError(f"{path}: neither an npz nor a parquet file; write it with mvcap.structures.detection_table")
 
 
 class NpzTable:
@@ -72,7 +72,7 @@ class NpzTable:
             raise InputError(f"{path}: cannot be read, or cut short ({fault}); write it anew") from fault
         lacking = [name for name in (*_NEEDED, "skeleton", "view_names") if name not in self._arrays]
         if lacking:
-            raise InputError(f"{path}: no {', '.join(lacking)} in it; write it with mvcap.exporters.detection_table")
+            raise InputError(f"{path}: no {', '.join(lacking)} in it; write it with mvcap.structures.detection_table")
         self.skeleton = skeleton(str(self._arrays["skeleton"]))
         self.view_names = tuple(str(name) for name in self._arrays["view_names"])
         self._check_shapes()
@@ -151,7 +151,7 @@ class ParquetTable:
         lacking = [name for name in wanted if name not in self._names]
         if lacking:
             raise InputError(
-                f"{path}: no column {', '.join(lacking)}; see mvcap.exporters.detection_table for the layout"
+                f"{path}: no column {', '.join(lacking)}; see mvcap.structures.detection_table for the layout"
             )
 
     def _find_skeleton(self) -> Skeleton:

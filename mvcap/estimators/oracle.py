@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from calib import Camera, Rig
 from mvcap.errors import ConfigError, InputError
 from mvcap.estimation.prediction_files import fingerprint
-from mvcap.estimators.occlusion import hidden
 from mvcap.structures.contracts import Estimate, State, View
 from mvcap.structures.detections import Detections2D, joint_box
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
 from mvcap.structures.true_poses import read_poses
+from mvcap.synthesis.occlusion import hidden
 
 Floats = NDArray[np.float64]
 

@@ -1,4 +1,4 @@
-"""Detections made elsewhere or earlier, from one file in our own layout (``mvcap.exporters.detection_table``)."""
+"""Detections made elsewhere or earlier, from one file in our own layout (``mvcap.structures.detection_table``)."""
 
 from __future__ import annotations
 

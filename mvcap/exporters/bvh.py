@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.exporters.bvh_skeleton import Held, Tree, angles_zxy, channels, tree_of
-from mvcap.exporters.take import Take
 from mvcap.structures.npz import written_whole
+from mvcap.structures.pose_stream import Take
 
 _FILES_AT_ONCE = 16  # persons written in one pass over the take, two open files each
 _BLOCK_FRAMES = 512

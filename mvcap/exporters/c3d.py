@@ -16,8 +16,8 @@ import numpy as np
 
 from mvcap.errors import InputError
 from mvcap.exporters import c3d_file
-from mvcap.exporters.take import Block, Part, Take
 from mvcap.structures.npz import written_whole
+from mvcap.structures.pose_stream import Block, Part, Take
 
 PART_FRAMES = 30_000
 _BLOCK_FRAMES = 256

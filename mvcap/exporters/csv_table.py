@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mvcap.exporters import rows
-from mvcap.exporters.take import Take
+from mvcap.structures import long_table
 from mvcap.structures.npz import written_whole
+from mvcap.structures.pose_stream import Take
 
 
 def write(take: Take, path: Path) -> list[Path]:
@@ -18,10 +18,10 @@ def write(take: Take, path: Path) -> list[Path]:
 
     file = path.with_name(f"{path.stem}.csv")
     options = csv.WriteOptions(include_header=False, quoting_style="none")
-    note = " ".join(f"{key}={value}" for key, value in rows.notes(take).items() if key != "take")
+    note = " ".join(f"{key}={value}" for key, value in long_table.notes(take).items() if key != "take")
     with written_whole(file) as temporary, temporary.open("wb") as stream:
-        stream.write(f"# mvcap poses: {note}\n{','.join(rows.COLUMNS)}\n".encode())
-        with csv.CSVWriter(stream, rows.schema(), write_options=options) as writer:
-            for batch in rows.batches(take):
+        stream.write(f"# mvcap poses: {note}\n{','.join(long_table.COLUMNS)}\n".encode())
+        with csv.CSVWriter(stream, long_table.schema(), write_options=options) as writer:
+            for batch in long_table.batches(take):
                 writer.write_batch(batch)
     return [file]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.exporters.take import Block, Take
 from mvcap.structures.npz import written_whole
+from mvcap.structures.pose_stream import Block, Take
 
 _BLOCK_FRAMES = 256
 _DECIMALS = 6  # a thousandth of a millimetre

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mvcap.exporters import rows
-from mvcap.exporters.take import Take
+from mvcap.structures import long_table
 from mvcap.structures.npz import written_whole
+from mvcap.structures.pose_stream import Take
 
 
 def write(take: Take, path: Path) -> list[Path]:
@@ -17,12 +17,12 @@ def write(take: Take, path: Path) -> list[Path]:
     from pyarrow import parquet
 
     file = path.with_name(f"{path.stem}.parquet")
-    schema = rows.schema().with_metadata(rows.notes(take))
+    schema = long_table.schema().with_metadata(long_table.notes(take))
     with (
         written_whole(file) as temporary,
         temporary.open("wb") as stream,
         parquet.ParquetWriter(stream, schema, compression="zstd") as writer,
     ):
-        for batch in rows.batches(take):
+        for batch in long_table.batches(take):
             writer.write_batch(batch.replace_schema_metadata(schema.metadata))
     return [file]

@@ -9,8 +9,8 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.exporters.take import Take
 from mvcap.structures.npz import written_whole
+from mvcap.structures.pose_stream import Take
 
 _FILES_AT_ONCE = 32  # persons written in one pass over the take; a process may hold only so many open files
 _BLOCK_FRAMES = 512

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
 
-from mvcap.datasets.take import Take
+from mvcap.structures.synthetic_take import Take
 
 if TYPE_CHECKING:
     import torch

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.association.graph_features import EDGE_NAMES, NODE_NAMES
-from mvcap.datasets.take import Take
 from mvcap.lessons.lesson import Sample, Sizes
 from mvcap.lessons.watched_frames import Watched, watch
+from mvcap.structures.synthetic_take import Take
 
 if TYPE_CHECKING:
     import torch

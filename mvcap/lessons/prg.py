@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.datasets.take import Take
 from mvcap.lessons.lesson import Sample, Sizes
 from mvcap.refiners.bones import rows_of, solved
 from mvcap.refiners.graph import GraphConfig
 from mvcap.refiners.graph_features import BODY, STEPS_S, has_torso, posture_of
-from mvcap.structures.body import limb_lengths
+from mvcap.structures.anthropometry import limb_lengths
 from mvcap.structures.contracts import Evidence
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton, skeleton
+from mvcap.structures.synthetic_take import Take
 from mvcap.triangulation.calibration_error import beyond_noise, widened
 from mvcap.triangulation.robust_triangulation import TriangulateConfig, triangulate_rows
 

@@ -13,9 +13,9 @@ from mvcap.association.learned_affinity import FrameRows
 from mvcap.association.ray_affinity import BodyRays
 from mvcap.association.tracked_bodies import Bodies, Followed
 from mvcap.associators.geometry import Geometry
-from mvcap.datasets.take import Take
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import Skeleton
+from mvcap.structures.synthetic_take import Take
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

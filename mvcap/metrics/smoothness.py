@@ -6,7 +6,7 @@ import numpy as np
 
 from mvcap.metrics.matching import Matching
 from mvcap.metrics.pose_error import mean
-from mvcap.structures.body import limb_lengths
+from mvcap.structures.anthropometry import limb_lengths
 from mvcap.structures.poses import Poses3D
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.structures.body import FOLDED_COSINE, HYPEREXTENDED_SINE, limb_prior, typical_limbs
+from mvcap.structures.anthropometry import FOLDED_COSINE, HYPEREXTENDED_SINE, limb_prior, typical_limbs
 from mvcap.structures.body_frame import CORNERS, body_frames
-from mvcap.structures.prior import known_joints, usual_places
+from mvcap.structures.body_prior import known_joints, usual_places
 from mvcap.structures.skeleton import Skeleton
 
 Floats = NDArray[np.float64]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mvcap.structures.anthropometry import SIDES_SPREAD, limb_lengths, limb_spreads, mirror_limbs, typical_limbs
 from mvcap.structures.artefact import Artefact
-from mvcap.structures.body import SIDES_SPREAD, limb_lengths, limb_spreads, mirror_limbs, typical_limbs
 from mvcap.structures.poses import Poses3D, full_covariance
 from mvcap.structures.skeleton import Skeleton, skeleton
 

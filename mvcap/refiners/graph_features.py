@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from mvcap.refinement import acceleration
 from mvcap.refinement.observations import Sights
 from mvcap.refiners.bones import Solution
-from mvcap.structures.body import STATURE_M, typical_limbs
+from mvcap.structures.anthropometry import STATURE_M, typical_limbs
 from mvcap.structures.body_frame import CORNERS, body_frames
+from mvcap.structures.body_prior import build_of, usual_places
 from mvcap.structures.contracts import Evidence
-from mvcap.structures.prior import build_of, usual_places
 from mvcap.structures.skeleton import Skeleton, skeleton
 
 Floats = NDArray[np.float64]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.reporting.verdict import verdict
-from mvcap.structures.body import limb_lengths
+from mvcap.structures.anthropometry import limb_lengths
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
 from mvcap.triangulation.reprojection_residuals import USED_SIGMA, Histogram, Residuals, ViewResiduals

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.structures.body import limb_lengths
+from mvcap.structures.anthropometry import limb_lengths
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
 from mvcap.triangulation.reprojection_residuals import Residuals

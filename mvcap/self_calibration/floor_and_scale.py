@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib.geometry import pose, transform
-from mvcap.structures.body import STATURE_M, body_scale
+from mvcap.structures.anthropometry import STATURE_M, body_scale
 from mvcap.structures.skeleton import Skeleton
 
 Floats = NDArray[np.float64]

@@ -24,7 +24,7 @@ from calib.robust import triangulate_robust
 from calib.targets import free_points
 from mvcap.self_calibration.cross_view_matches import LEAST_FRAMES, PairFit, Sights, fit_pair, matched, persons_of
 from mvcap.self_calibration.single_view_tracks import ViewTrack
-from mvcap.structures.body import body_scale
+from mvcap.structures.anthropometry import body_scale
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import Skeleton
 

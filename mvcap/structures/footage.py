@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.errors import InputError
-from mvcap.structures.container import missing_bytes
+from mvcap.structures.video_container import missing_bytes
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.structures.body import TORSO_DEPTH_M
+from mvcap.structures.anthropometry import TORSO_DEPTH_M
 from mvcap.tracking.kalman_tracker import Following, Sight
 
 Floats = NDArray[np.float64]

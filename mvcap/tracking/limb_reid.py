@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.structures.body import limb_lengths, typical_limbs
+from mvcap.structures.anthropometry import limb_lengths, typical_limbs
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
 

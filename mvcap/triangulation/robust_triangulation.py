@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from calib import Rig
 from calib.robust import GATE, RobustPoints, pair_points, triangulate_robust
 from mvcap.errors import ConfigError
-from mvcap.structures.body import REACH_M, overstretched
+from mvcap.structures.anthropometry import REACH_M, overstretched
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D, Provenance, packed_covariance
 from mvcap.structures.skeleton import Skeleton

@@ -13,7 +13,7 @@ from mvcap.association.centre_proposals import GRID, PAIR_NAMES, SPOT_NAMES, VIE
 from mvcap.association.learned_affinity import JudgeConfig
 from mvcap.associators.geometry import Geometry
 from mvcap.associators.graph import Graph
-from mvcap.datasets.takes import TakeConfig, make_take
+from mvcap.datasets.people import TakeConfig, make_take
 from mvcap.lessons.crg import Centres
 from mvcap.lessons.mmg import Matching
 from mvcap.lessons.watched_frames import watch

@@ -8,12 +8,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mvcap import assets
-from mvcap.datasets import bodies, deepmimic, gait, meetings, motions, plans, postures, procedural, scenes
 from mvcap.errors import AssetError, InputError
-from mvcap.structures.body import FOLDED_COSINE, plausible_size
+from mvcap.structures.anthropometry import FOLDED_COSINE, plausible_size
+from mvcap.synthesis import (
+    activities,
+    bodies,
+    deepmimic_clips,
+    gait,
+    interactions,
+    motion_clips,
+    postures,
+    procedural_motion,
+    scenes,
+)
 
 HALPE = bodies.HALPE
-NOBODY = motions.Library(())
+NOBODY = motion_clips.Library(())
 AT = {name: HALPE.index(name) for name in HALPE.joints}
 ROOM = (4, 3.0, 20.0)  # people, seconds, rate
 
@@ -71,7 +81,7 @@ def clips(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clips")
     a_clip(folder, "stand")
     a_clip(folder, "sit", c20=-1.2, c34=-1.2, c2=0.8)
-    return motions.read_library(folder)
+    return motion_clips.read_library(folder)
 
 
 @given(
@@ -161,34 +171,34 @@ def test_hands_take_turns():
 
 
 def test_split():
-    assert not set(motions.TRAIN) & set(motions.HELD_OUT)
-    assert {f"motions/{name}" for name in (*motions.TRAIN, *motions.HELD_OUT)} == {
-        asset.name for asset in assets.select([motions.ASSET])
+    assert not set(motion_clips.TRAIN) & set(motion_clips.HELD_OUT)
+    assert {f"motions/{name}" for name in (*motion_clips.TRAIN, *motion_clips.HELD_OUT)} == {
+        asset.name for asset in assets.select([motion_clips.ASSET])
     }
     assert not set(scenes.ACTS["held_out"]) <= set(scenes.ACTS["train"])
     with pytest.raises(InputError, match=r"unknown split 'test'; there are: train, held_out"):
-        motions.library("test")
+        motion_clips.library("test")
 
 
 def test_without_clips_people_are_made_up(monkeypatch):
     def refuse(name):
         raise AssetError("no network")
 
-    monkeypatch.setattr(motions.assets, "path", refuse)
-    motions.library.cache_clear()
+    monkeypatch.setattr(motion_clips.assets, "path", refuse)
+    motion_clips.library.cache_clear()
     try:
-        assert not motions.library("train").complete
+        assert not motion_clips.library("train").complete
         assert len(scenes.scene(np.random.default_rng(0), 3, 1.0, 10.0))
     finally:
-        motions.library.cache_clear()
+        motion_clips.library.cache_clear()
 
 
 @pytest.mark.footage
 def test_real_clips():
-    if assets.find(motions.ASSET) is None:
+    if assets.find(motion_clips.ASSET) is None:
         pytest.skip("the clips are not in the cache; bring them with: mvcap assets fetch motions")
-    for split, names in motions.SPLITS.items():
-        library = motions.library(split)
+    for split, names in motion_clips.SPLITS.items():
+        library = motion_clips.library(split)
         assert [motion.name for motion in library.motions] == list(names)
         for motion in library.motions:
             build = bodies.random_build(np.random.default_rng(1))
@@ -206,15 +216,15 @@ def test_jumps_stay(tmp_path):
     for number, row in enumerate(content["Frames"]):
         row[2] += 0.4 * max(0, 1 - ((number - 30) / 8) ** 2)
     file.write_text(json.dumps(content))
-    motion = motions.motion_of(deepmimic.read_clip(file), "jump")
+    motion = motion_clips.motion_of(deepmimic_clips.read_clip(file), "jump")
     build = bodies.random_build(np.random.default_rng(0))
     low = bodies.lowest(build, bodies.assembled(*motion.of(build, np.linspace(0, motion.seconds, 100))))
     assert 0.28 < low.max() < 0.5 and abs(low[:20]).max() < 1e-6
 
 
 def test_a_clip_stands_up_and_looks_ahead(tmp_path):
-    clip = deepmimic.read_clip(a_clip(tmp_path, c20=-1.0, c29=0.8))  # the right knee and elbow are bent
-    xyz = bodies.assembled(clip.root, bodies.carried(deepmimic.humanoid(), motions.matrices(clip.turn)))[0]
+    clip = deepmimic_clips.read_clip(a_clip(tmp_path, c20=-1.0, c29=0.8))  # the right knee and elbow are bent
+    xyz = bodies.assembled(clip.root, bodies.carried(deepmimic_clips.humanoid(), motion_clips.matrices(clip.turn)))[0]
     assert np.allclose(xyz[AT["pelvis"]], (0, 0, 0.9))
     assert xyz[AT["left_hip"], 1] > 0 > xyz[AT["right_hip"], 1] and xyz[AT["nose"], 0] > 0.05
     assert xyz[AT["head_top"], 2] > xyz[AT["neck"], 2] > xyz[AT["pelvis"], 2]
@@ -227,17 +237,17 @@ def test_what_is_no_clip(tmp_path, text):
     file = tmp_path / "clip.txt"
     file.write_text(text)
     with pytest.raises(InputError, match=r"clip\.txt"):
-        deepmimic.read_clip(file)
+        deepmimic_clips.read_clip(file)
 
 
 def test_a_folder_lacks_clips(tmp_path):
     a_clip(tmp_path, "walk")
     with pytest.raises(InputError, match=r"no clip run; repair with: mvcap assets fetch motions"):
-        motions.read_library(tmp_path, ("walk", "run"))
+        motion_clips.read_library(tmp_path, ("walk", "run"))
 
 
 def test_mirror(clips):
-    build = deepmimic.humanoid()  # the same on both sides
+    build = deepmimic_clips.humanoid()  # the same on both sides
     time_s = np.linspace(0, 1, 5)
     plain, mirror = (bodies.assembled(*clips.motions[0].of(build, time_s, side)) for side in (False, True))
     assert np.allclose(bodies.mirrored(plain), mirror) and np.allclose(bodies.mirrored(mirror), plain)
@@ -259,7 +269,7 @@ def test_builds_are_human(seed):
 def test_blending_keeps_lengths():
     rng = np.random.default_rng(0)
     build = bodies.random_build(rng)
-    turns = [procedural.euler(rng.normal(0, 0.8, (5, 13, 3))) for _ in range(2)]
+    turns = [procedural_motion.euler(rng.normal(0, 0.8, (5, 13, 3))) for _ in range(2)]
     one, other = (bodies.carried(build, turn) for turn in turns)
     mixed = bodies.blended(build, one, other, np.linspace(0, 1, 5))
     assert np.allclose(np.linalg.norm(mixed, axis=-1), build.length)
@@ -299,19 +309,19 @@ def test_arms_reach_what_they_are_told():
     postures.hold(posture, 0, "point", rng, 0.0)
     way = gait.Way(np.arange(-1, 1, 0.05), np.zeros((40, 2)), np.zeros(40))
     feet = gait.steps(way, time_s, 0.06, 0.08, 0.0)
-    xyz = bodies.assembled(*procedural.posed(build, np.zeros((1, 2)), np.zeros(1), feet, posture[None]))[0]
+    xyz = bodies.assembled(*procedural_motion.posed(build, np.zeros((1, 2)), np.zeros(1), feet, posture[None]))[0]
     reach = (xyz[AT["left_wrist"]] - xyz[AT["left_shoulder"]]) / build.arm_m
     assert np.allclose(reach, (0.88, 0.1, 0.08), atol=0.06)
 
 
 def test_hugs():
     rng = np.random.default_rng(3)
-    floor = plans.Floor(0, 6, np.array([3.0, 3.0]))
-    scenes._settle(floor, meetings.embrace(rng, 2), rng)
+    floor = activities.Floor(0, 6, np.array([3.0, 3.0]))
+    scenes._settle(floor, interactions.embrace(rng, 2), rng)
     assert min(plan.busy for plan in floor.plans) > 2, "they hug"
     xyz = np.stack([scenes._joints(floor, plan, np.arange(0, 5, 0.1)) for plan in floor.plans], axis=1)
     apart = np.linalg.norm(xyz[:, 0, AT["pelvis"], :2] - xyz[:, 1, AT["pelvis"], :2], axis=-1)
-    assert meetings.HUG_M[0] - 0.05 < apart.min() < meetings.HUG_M[1] + 0.08 and apart[-1] > 0.7
+    assert interactions.HUG_M[0] - 0.05 < apart.min() < interactions.HUG_M[1] + 0.08 and apart[-1] > 0.7
     close = apart.argmin()
     hand = xyz[close, 0, AT["left_wrist"]] - xyz[close, 1, AT["neck"]]
     assert np.linalg.norm(hand) < 0.6

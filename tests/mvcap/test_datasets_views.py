@@ -8,15 +8,22 @@ import numpy as np
 import pytest
 from generated_people import crossing
 
-from mvcap.datasets import detector_model
-from mvcap.datasets.detector import seen
-from mvcap.datasets.detector_model import GROUPS, OPENPOSE, OPENPOSE_WEAK, TOPDOWN, DetectorModel
-from mvcap.datasets.detector_points import group_of, projected, read_from
-from mvcap.datasets.detector_rows import parts_of
-from mvcap.datasets.rigs import calibration_error, camera_count, decalibrated, in_picture, random_rig, shared_volume
-from mvcap.datasets.takes import TakeConfig, make_take
-from mvcap.estimators.occlusion import hidden
+from mvcap.datasets.people import TakeConfig, make_take
 from mvcap.structures.skeleton import skeleton
+from mvcap.synthesis import detector_errors
+from mvcap.synthesis.detector_errors import GROUPS, OPENPOSE, OPENPOSE_WEAK, TOPDOWN, DetectorModel
+from mvcap.synthesis.detector_joints import group_of, projected, read_from
+from mvcap.synthesis.detector_people import parts_of
+from mvcap.synthesis.detector_simulator import seen
+from mvcap.synthesis.occlusion import hidden
+from mvcap.synthesis.random_rigs import (
+    calibration_error,
+    camera_count,
+    decalibrated,
+    in_picture,
+    random_rig,
+    shared_volume,
+)
 
 HALPE = skeleton("halpe26")
 KINDS = ("halpe26", "body25", "coco17", "blazepose33", "mvor10", "shelf14")
@@ -330,7 +337,7 @@ def test_other_estimators_are_drawn_round_this_one():
 
 
 def test_every_parameter_is_explained():
-    text = Path(detector_model.__file__).read_text(encoding="utf-8")
+    text = Path(detector_errors.__file__).read_text(encoding="utf-8")
     body = text[text.index("class DetectorModel") : text.index("def randomised")]
     for spec in fields(DetectorModel):
         after = body[body.index(f"    {spec.name}:") :].split("\n", 1)[1].lstrip()

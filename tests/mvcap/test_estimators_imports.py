@@ -17,9 +17,9 @@ from mvcap.estimators.alphapose import AlphaPose, AlphaPoseConfig
 from mvcap.estimators.coco import Coco, CocoConfig
 from mvcap.estimators.openpose import OpenPose, OpenPoseConfig
 from mvcap.estimators.table import DetectionTable, DetectionTableConfig
-from mvcap.exporters.detection_table import write_npz, write_parquet
 from mvcap.plugins import TABLE, plugin_class
 from mvcap.structures.contracts import View
+from mvcap.structures.detection_table import write_npz, write_parquet
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import SKELETONS
 
@@ -378,7 +378,7 @@ def same_bits(a: Detections2D, b: Detections2D) -> bool:
 def test_table_round_trip_is_bit_exact_and_by_name(
     tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mvcap.exporters.detection_table._ROWS", 16)  # several row groups
+    monkeypatch.setattr("mvcap.structures.detection_table._ROWS", 16)  # several row groups
     chunks = made_chunks()
     estimator = write(tmp_path / f"detections.{ending}", chunks)
     assert estimator.skeleton.name == "coco17"

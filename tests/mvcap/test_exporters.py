@@ -16,8 +16,8 @@ from walking_take import COCO, RATE_HZ, poses, take
 from mvcap import plugins
 from mvcap.errors import PluginError, SessionError
 from mvcap.export import export_take
-from mvcap.exporters import rows
-from mvcap.exporters.take import _TURN, sigma_m, turn
+from mvcap.structures import long_table
+from mvcap.structures.pose_stream import _TURN, sigma_m, turn
 from mvcap.structures.poses import Poses3D, full_covariance
 
 FRAMES = 30
@@ -77,7 +77,7 @@ def test_csv(tmp_path, axes):
     lines = path.read_text().splitlines()
     assert lines[0].startswith("#") and f"unit=m axes={axes} rate_hz=25.0 skeleton=coco17" in lines[0]
     read = list(csv.DictReader(lines[1:]))
-    assert tuple(read[0]) == rows.COLUMNS
+    assert tuple(read[0]) == long_table.COLUMNS
     assert [row["joint"] for row in read] == list(COCO.joints) * len(TABLE)
     for name, values in table_columns(TABLE, axes).items():
         np.testing.assert_allclose([float(row[name] or "nan") for row in read], values, rtol=1e-6, err_msg=name)
@@ -91,7 +91,7 @@ def test_parquet(tmp_path, axes):
     notes = {key.decode(): value.decode() for key, value in read.schema.metadata.items() if b"ARROW" not in key}
     assert notes["unit"] == "m" and notes["axes"] == axes and notes["skeleton"] == "coco17"
     assert float(notes["rate_hz"]) == RATE_HZ
-    assert tuple(read.column_names) == rows.COLUMNS
+    assert tuple(read.column_names) == long_table.COLUMNS
     assert parquet.ParquetFile(path).metadata.row_group(0).column(4).compression == "ZSTD"
     assert read["x_m"].null_count == int(np.isnan(TABLE.xyz[..., 0]).sum()) > 0
     for name, values in table_columns(TABLE, axes).items():

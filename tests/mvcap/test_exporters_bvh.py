@@ -10,7 +10,7 @@ from walking_take import COCO, RATE_HZ, poses, take
 from mvcap.export import export_take
 from mvcap.exporters import bvh
 from mvcap.exporters.bvh_skeleton import angles_zxy, tree_of
-from mvcap.exporters.take import Take
+from mvcap.structures.pose_stream import Take
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import SKELETONS
 

@@ -94,7 +94,7 @@ def test_small_enough(network):
 
 @pytest.fixture(scope="module")
 def samples():
-    from mvcap.datasets.takes import TakeConfig, make_take
+    from mvcap.datasets.people import TakeConfig, make_take
 
     take = make_take(3, TakeConfig(people=(2, 2), cameras=(3, 3), frames=16, rate_hz=(12.0, 12.1)))
     return Pose().samples(take, 5), Pose().samples(take, 5)

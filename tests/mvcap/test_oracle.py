@@ -10,13 +10,13 @@ import pytest
 
 from calib import Camera, Lens, Rig, load_rig, save_rig
 from mvcap.errors import ConfigError, InputError
-from mvcap.estimators.occlusion import hidden
 from mvcap.estimators.oracle import Oracle, OracleConfig
 from mvcap.structures.contracts import View
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import SKELETONS
 from mvcap.structures.true_poses import read_poses, write_poses
+from mvcap.synthesis.occlusion import hidden
 
 COCO17 = SKELETONS["coco17"]
 SIZE = (1280, 720)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mvcap.refinement.limb_lengths import person_limbs
-from mvcap.structures.body import limb_lengths, limb_prior, mirror_limbs, typical_limbs
+from mvcap.structures.anthropometry import limb_lengths, limb_prior, mirror_limbs, typical_limbs
 from mvcap.structures.poses import Poses3D, Provenance, packed_covariance
 from tests.synthetic_take import COCO, RATE_HZ, body
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mvcap.structures.body import typical_limbs
-from mvcap.structures.prior import build_of, usual_places
+from mvcap.structures.anthropometry import typical_limbs
+from mvcap.structures.body_prior import build_of, usual_places
 from mvcap.structures.skeleton import skeleton
 
 HALPE = skeleton("halpe26")

@@ -8,7 +8,7 @@ from walking_take import COCO, RATE_HZ, chunked, detections, poses, rig
 
 from mvcap.reporting.pose_quality import LimbLengths, PoseQuality, bone_spread, summarise
 from mvcap.reporting.verdict import human_scale
-from mvcap.structures.body import limb_lengths
+from mvcap.structures.anthropometry import limb_lengths
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import skeleton
 from mvcap.triangulation.reprojection_residuals import Histogram, ViewResiduals, residuals

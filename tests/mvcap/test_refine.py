@@ -11,7 +11,7 @@ from mvcap.errors import ConfigError
 from mvcap.refine import RefineConfig
 from mvcap.refinement.limb_lengths import person_limbs
 from mvcap.refiners.bones import Bones, BonesConfig
-from mvcap.structures.body import limb_lengths
+from mvcap.structures.anthropometry import limb_lengths
 from mvcap.structures.contracts import Evidence
 from mvcap.structures.poses import Poses3D, Provenance
 from mvcap.triangulation.calibration_error import beyond_noise

@@ -8,7 +8,7 @@ from mvcap.plugins import TABLE, load
 from mvcap.refinement import acceleration, block_banded
 from mvcap.refinement.observations import Sights
 from mvcap.refiners.bones import Bones, BonesConfig
-from mvcap.structures.body import limb_lengths
+from mvcap.structures.anthropometry import limb_lengths
 from mvcap.structures.contracts import Evidence
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D, Provenance, full_covariance

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 
 from mvcap import stages
 from mvcap.errors import InputError, SessionError, StaleError
-from mvcap.structures import body, npz
+from mvcap.structures import anthropometry, npz
 from mvcap.structures.artefact import Artefact, Origin
 from mvcap.structures.detections import Detections2D, body_size, joint_box
 from mvcap.structures.poses import Poses3D, full_covariance, packed_covariance
@@ -114,13 +114,13 @@ def test_an_unknown_skeleton_names_those_there_are():
 
 def test_size_of_bodies():
     xyz = np.zeros((3, 17, 3))
-    for kind, (a, b) in zip(body.typical_limbs(COCO), COCO.limbs, strict=True):
+    for kind, (a, b) in zip(anthropometry.typical_limbs(COCO), COCO.limbs, strict=True):
         xyz[1, b] = xyz[1, a] + [0, 0, kind]
-    xyz[1, COCO.index("right_hip")] = xyz[1, COCO.index("left_hip")] + [body.typical_limbs(COCO)[-1], 0, 0]
+    xyz[1, COCO.index("right_hip")] = xyz[1, COCO.index("left_hip")] + [anthropometry.typical_limbs(COCO)[-1], 0, 0]
     xyz[0], xyz[2] = np.nan, 1000 * xyz[1]
-    scale = body.body_scale(COCO, xyz)
+    scale = anthropometry.body_scale(COCO, xyz)
     assert np.isnan(scale[0]) and scale[1] == pytest.approx(1, rel=0.1) and scale[2] == pytest.approx(1000, rel=0.1)
-    assert body.plausible_size(COCO, xyz).tolist() == [True, True, False]
+    assert anthropometry.plausible_size(COCO, xyz).tolist() == [True, True, False]
 
 
 # Tables

@@ -6,7 +6,7 @@ from generated_people import HALPE, HARD, HIDING, NOISE, circle, crossing, distu
 from seen_rows import seen, told
 
 from mvcap.errors import ConfigError
-from mvcap.structures.body import overstretched
+from mvcap.structures.anthropometry import overstretched
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Provenance, full_covariance
 from mvcap.triangulation.robust_triangulation import TriangulateConfig, triangulate_rows

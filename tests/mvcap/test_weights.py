@@ -36,7 +36,7 @@ def test_each_has_a_card_that_says_what_it_is(name):
 @pytest.mark.parametrize("name", plugins.TABLE["task"])
 def test_torch_gives_what_onnxruntime_gives(name):
     torch = pytest.importorskip("torch")
-    from mvcap.datasets.takes import TakeConfig, make_take
+    from mvcap.datasets.people import TakeConfig, make_take
 
     lesson = load_lesson(name)
     take = make_take(11, TakeConfig(people=(2, 2), cameras=(4, 4), frames=12, rate_hz=(25.0, 25.0)))

@@ -4,8 +4,8 @@ import numpy as np
 
 from calib import Rig
 from calib.camera import Camera, Lens
-from mvcap.exporters.take import Take
 from mvcap.structures.detections import Detections2D
+from mvcap.structures.pose_stream import Take
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import skeleton
 

@@ -48,20 +48,20 @@ from benches.detector_measures import Scene, drawn, measured, told  # noqa: E402
 from calib import Camera, Rig, load_rig  # noqa: E402
 from mvcap import stages  # noqa: E402
 from mvcap.benchmarks import mvor, shelf  # noqa: E402
-from mvcap.datasets.detector import seen  # noqa: E402
-from mvcap.datasets.detector_model import OPENPOSE, OPENPOSE_WEAK, TOPDOWN, DetectorModel  # noqa: E402
-from mvcap.datasets.detector_points import projected as points_of  # noqa: E402
-from mvcap.datasets.rigs import decalibrated  # noqa: E402
-from mvcap.estimators.occlusion import hidden  # noqa: E402
 from mvcap.evaluate import _VERBS  # noqa: E402
 from mvcap.evaluation.benchmark_clip import Options, truth_table  # noqa: E402
-from mvcap.exporters.detection_table import write_npz  # noqa: E402
 from mvcap.init import init_without_footage  # noqa: E402
 from mvcap.metrics.association import actors, projected  # noqa: E402
+from mvcap.structures.detection_table import write_npz  # noqa: E402
 from mvcap.structures.detections import Detections2D, body_size, joint_box  # noqa: E402
 from mvcap.structures.poses import Poses3D  # noqa: E402
 from mvcap.structures.session import Session  # noqa: E402
 from mvcap.structures.skeleton import skeleton  # noqa: E402
+from mvcap.synthesis.detector_errors import OPENPOSE, OPENPOSE_WEAK, TOPDOWN, DetectorModel  # noqa: E402
+from mvcap.synthesis.detector_joints import projected as points_of  # noqa: E402
+from mvcap.synthesis.detector_simulator import seen  # noqa: E402
+from mvcap.synthesis.occlusion import hidden  # noqa: E402
+from mvcap.synthesis.random_rigs import decalibrated  # noqa: E402
 
 SHELF_FRAMES, MVOR_DAY = 75, 1
 _MOVED = (0.1, 0.004)
@@ -195,7 +195,7 @@ def _boxed(document: Any, rows: Detections2D) -> NDArray[np.bool_]:
 
 def _operating_room(rig: Rig, labels: Detections2D) -> Scene:
     """People close together in the middle of the room, and where a labeller would say that their joints are."""
-    from mvcap.datasets.scenes import scene as people_of
+    from mvcap.synthesis.scenes import scene as people_of
 
     kind, scenes, rng = skeleton("mvor10"), [], np.random.default_rng(11)
     model, behind, somebody = OPENPOSE_WEAK, [], []
@@ -234,7 +234,7 @@ def _operating_room(rig: Rig, labels: Detections2D) -> Scene:
 
 
 def _middle(rig: Rig) -> NDArray[np.float64]:
-    from mvcap.datasets.rigs import shared_volume
+    from mvcap.synthesis.random_rigs import shared_volume
 
     return shared_volume(rig)[0]
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.datasets.detector_model import GROUPS
-from mvcap.datasets.detector_points import group_of
 from mvcap.metrics.association import actors
 from mvcap.structures.detections import Detections2D, body_size
+from mvcap.synthesis.detector_errors import GROUPS
+from mvcap.synthesis.detector_joints import group_of
 
 _SCORES = np.linspace(0, 1, 21)
 

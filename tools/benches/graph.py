@@ -19,10 +19,10 @@ from benches.take_scores import TakeScores, scores
 from mvcap import assets
 from mvcap.associators.geometry import Geometry
 from mvcap.associators.graph import Graph
-from mvcap.datasets.detector_model import OPENPOSE, OPENPOSE_WEAK, TOPDOWN, DetectorModel
-from mvcap.datasets.rigs import decalibrated
-from mvcap.datasets.take import Take
-from mvcap.datasets.takes import TakeConfig, make_take
+from mvcap.datasets.people import TakeConfig, make_take
+from mvcap.structures.synthetic_take import Take
+from mvcap.synthesis.detector_errors import OPENPOSE, OPENPOSE_WEAK, TOPDOWN, DetectorModel
+from mvcap.synthesis.random_rigs import decalibrated
 
 CROWD = {"people": (10, 10), "cameras": (5, 5)}
 SOME = {"people": (4, 4), "cameras": (5, 5)}

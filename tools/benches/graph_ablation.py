@@ -21,10 +21,10 @@ from calib import Rig
 from mvcap import assets
 from mvcap.association.association_graph import GraphConfig
 from mvcap.associators.geometry import Geometry
-from mvcap.datasets.take import Take
-from mvcap.datasets.takes import TakeConfig, make_take
+from mvcap.datasets.people import TakeConfig, make_take
 from mvcap.errors import StaleError
 from mvcap.progress import silent
+from mvcap.structures.synthetic_take import Take
 from mvcap.training_loop import Learner, TrainConfig, measure, seeded
 from mvcap.training_samples import Samples, Source, prepare
 

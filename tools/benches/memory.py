@@ -143,7 +143,7 @@ def write_looped(rows: Any, session: Any, table: Path, frames: int, scale: float
     """Write detections forward and backward again and again, scaled as the pictures are."""
     import numpy as np
 
-    from mvcap.exporters.detection_table import write_parquet
+    from mvcap.structures.detection_table import write_parquet
 
     rows = rows.with_columns(
         xy=(rows.xy + 0.5) * scale - 0.5, box=(rows.box + 0.5) * scale - 0.5, noise_px=rows.noise_px * scale

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from mvcap.association.tracked_bodies import Followed
-from mvcap.datasets.take import Take
 from mvcap.metrics.association import pairs
 from mvcap.structures.detections import Detections2D
+from mvcap.structures.synthetic_take import Take
 
 COUNTED = ("asked", "declined")
 """What the memory of a learned associator counts: frames that the networks were asked about, and left to geometry."""

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
-from mvcap.datasets.detector import seen
-from mvcap.datasets.detector_model import OPENPOSE, OPENPOSE_WEAK, TOPDOWN, DetectorModel
-from mvcap.datasets.rigs import calibration_error, camera_count, decalibrated, random_rig, shared_volume
-from mvcap.datasets.scenes import scene
-from mvcap.datasets.take import Take
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
+from mvcap.structures.synthetic_take import Take
+from mvcap.synthesis.detector_errors import OPENPOSE, OPENPOSE_WEAK, TOPDOWN, DetectorModel
+from mvcap.synthesis.detector_simulator import seen
+from mvcap.synthesis.random_rigs import calibration_error, camera_count, decalibrated, random_rig, shared_volume
+from mvcap.synthesis.scenes import scene
 
 _PEOPLE_SHARE = np.array([7, 13, 19, 20, 15, 9, 6, 5, 3.5, 2.5])
 """How often there are 1, 2 ... 10 people: four on average."""

@@ -18,7 +18,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.structures.body import HIPS_SPREAD, LIMB_SPREAD, SIDES_SPREAD, STATURE_M, mirror_limbs, typical_limbs
+from mvcap.structures.anthropometry import (
+    HIPS_SPREAD,
+    LIMB_SPREAD,
+    SIDES_SPREAD,
+    STATURE_M,
+    mirror_limbs,
+    typical_limbs,
+)
 from mvcap.structures.skeleton import Skeleton
 
 Floats = NDArray[np.float64]

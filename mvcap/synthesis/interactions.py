@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.datasets import postures
-from mvcap.datasets.plans import Act, Floor, Plan, torso
-from mvcap.datasets.postures import Curves, Key
+from mvcap.synthesis import postures
+from mvcap.synthesis.activities import Act, Floor, Plan, torso
+from mvcap.synthesis.postures import Curves, Key
 
 HUG_M = (0.31, 0.38)
 """Pelvis to pelvis of two who hug."""

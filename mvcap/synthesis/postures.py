@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.datasets.procedural import CONTROLS, both, control
+from mvcap.synthesis.procedural_motion import CONTROLS, both, control
 
 Posture = NDArray[np.float64]
 Key = tuple[float, float, Posture]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.datasets import meetings, plans, postures
-from mvcap.datasets.bodies import HALPE, assembled, blended, lowest, mirrored, random_build
-from mvcap.datasets.gait import steps
-from mvcap.datasets.meetings import GROUPS, Spot
-from mvcap.datasets.motions import Library, library
-from mvcap.datasets.plans import APART_M, Act, Floor, Plan
-from mvcap.datasets.procedural import posed
 from mvcap.structures.poses import Poses3D
+from mvcap.synthesis import activities, interactions, postures
+from mvcap.synthesis.activities import APART_M, Act, Floor, Plan
+from mvcap.synthesis.bodies import HALPE, assembled, blended, lowest, mirrored, random_build
+from mvcap.synthesis.gait import steps
+from mvcap.synthesis.interactions import GROUPS, Spot
+from mvcap.synthesis.motion_clips import Library, library
+from mvcap.synthesis.procedural_motion import posed
 
 ROOM_M = (3.0, 8.0)
 _LEAD_S = 3.0  # at most this long ago people began
@@ -113,7 +113,7 @@ def _intend(floor: Floor, members: list[Plan], spots: list[Spot], rng: np.random
             goal = here + ahead * np.array([np.cos(heading), np.sin(heading)])
             member.goals.append(np.clip(goal, -floor.half, floor.half))
             member.pace = members[0].pace
-    if spots[0].role == "hug" and (acts := meetings.hug(floor, members[0], members[1], rng)):
+    if spots[0].role == "hug" and (acts := interactions.hug(floor, members[0], members[1], rng)):
         for member, act in zip(members, acts, strict=True):
             floor.take(member, act)
 
@@ -167,18 +167,18 @@ def _go_on(floor: Floor, plan: Plan, clips: Library, rng: np.random.Generator, s
     if plan.goals:
         goal = plan.goals.pop()
         for _ in range(3):
-            act = plans.walk(floor, plan, goal, rng)
+            act = activities.walk(floor, plan, goal, rng)
             if floor.clear(act.torso, floor.index(plan.busy), (plan,)):
                 return floor.take(plan, act)
     near = [other for other in others if _free_to_hug(floor, plan, other)]
-    if near and not plan.bound and rng.random() < 0.08 and (acts := meetings.hug(floor, plan, near[0], rng)):
+    if near and not plan.bound and rng.random() < 0.08 and (acts := interactions.hug(floor, plan, near[0], rng)):
         floor.take(plan, acts[0])
         return floor.take(near[0], acts[1])
     for _ in range(4):
         act, margin = _idea(floor, plan, others, clips, rng, split)
         if floor.inside(act.place, margin) and floor.clear(act.torso, floor.index(plan.busy), (plan,)):
             return floor.take(plan, act)
-    return floor.take(plan, plans.wait(floor, plan, rng))
+    return floor.take(plan, activities.wait(floor, plan, rng))
 
 
 def _idea(
@@ -187,28 +187,28 @@ def _idea(
     """Something somebody might do, and how far out of the room it may go, m."""
     draw = rng.random()
     if plan.bound:
-        return plans.stay(floor, plan, postures.stirring(rng, plan.rest), rng, 1.5), np.inf
+        return activities.stay(floor, plan, postures.stirring(rng, plan.rest), rng, 1.5), np.inf
     if plan.low and draw > 0.15:
-        return plans.stay(floor, plan, postures.gesture(rng, plan.rest), rng), np.inf
+        return activities.stay(floor, plan, postures.gesture(rng, plan.rest), rng), np.inf
     if plan.low or draw < 0.4:
         goal, margin = floor.half * rng.uniform(-1, 1, 2), 0.1
         if rng.random() < 0.08:
             goal, margin = _outside(floor, rng), np.inf
             plan.goals = [floor.half * rng.uniform(-0.8, 0.8, 2)]
-        return plans.walk(floor, plan, goal, rng), margin
+        return activities.walk(floor, plan, goal, rng), margin
     if draw < 0.56 and clips.complete:
         motion = clips.motions[int(rng.integers(len(clips.motions)))]
-        return plans.perform(floor, plan, motion, rng), _DOOR_M
+        return activities.perform(floor, plan, motion, rng), _DOOR_M
     if draw < 0.66 and others:
         gap = others[int(rng.integers(len(others)))].place[floor.index(plan.busy)] - plan.place[floor.index(plan.busy)]
-        return plans.turn(floor, plan, float(np.arctan2(gap[1], gap[0])), rng), np.inf
+        return activities.turn(floor, plan, float(np.arctan2(gap[1], gap[0])), rng), np.inf
     if draw < 0.78:
         kinds = ACTS[split]
-        return plans.stay(floor, plan, kinds[int(rng.integers(len(kinds)))](rng, plan.stand), rng), np.inf
+        return activities.stay(floor, plan, kinds[int(rng.integers(len(kinds)))](rng, plan.stand), rng), np.inf
     if draw < 0.84:
         sat = postures.seated(rng, plan.stand)
-        return plans.stay(floor, plan, postures.sitting_down(rng, plan.stand, sat), rng, rest=sat), np.inf
-    return plans.stay(floor, plan, postures.gesture(rng, plan.rest), rng), np.inf
+        return activities.stay(floor, plan, postures.sitting_down(rng, plan.stand, sat), rng, rest=sat), np.inf
+    return activities.stay(floor, plan, postures.gesture(rng, plan.rest), rng), np.inf
 
 
 def _free_to_hug(floor: Floor, one: Plan, other: Plan) -> bool:
@@ -230,7 +230,7 @@ def _joints(floor: Floor, plan: Plan, time_s: NDArray[np.float64]) -> NDArray[np
     curves = postures.Curves(tuple(plan.keys), plan.waver)
     grid = floor.time_s
     place = np.stack([np.interp(time_s, grid, plan.place[:, axis]) for axis in (0, 1)], -1)
-    feet = steps(plans.way(floor, plan), time_s, *plan.feet)
+    feet = steps(activities.way(floor, plan), time_s, *plan.feet)
     root, vectors = posed(plan.build, place, np.interp(time_s, grid, plan.heading), feet, curves.at(time_s))
     for clip, weight in acting:
         real = clip.of(plan.build, time_s)

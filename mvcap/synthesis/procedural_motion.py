@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.datasets.bodies import JOINTS, Build, assembled, joint_index, lowest
-from mvcap.datasets.gait import Steps
+from mvcap.synthesis.bodies import JOINTS, Build, assembled, joint_index, lowest
+from mvcap.synthesis.gait import Steps
 
 CONTROLS = (
     "height", "back", "side", "pitch", "lean", "roll", "twist", "chest_pitch", "chest_lean", "chest_twist",

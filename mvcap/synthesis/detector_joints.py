@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
-from mvcap.datasets.chances import chance, expit, lasting
-from mvcap.datasets.detector_rows import Points
-from mvcap.estimators.occlusion import hidden
 from mvcap.structures.detections import body_size, joint_box
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
+from mvcap.synthesis.correlated_noise import chance, expit, lasting
+from mvcap.synthesis.detector_people import Points
+from mvcap.synthesis.occlusion import hidden
 
 if TYPE_CHECKING:
-    from mvcap.datasets.detector_model import DetectorModel
+    from mvcap.synthesis.detector_errors import DetectorModel
 
 Floats = NDArray[np.float64]
 

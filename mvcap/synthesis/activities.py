@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.datasets import postures
-from mvcap.datasets.bodies import Build, joint_index
-from mvcap.datasets.gait import Way
-from mvcap.datasets.motions import Motion
-from mvcap.datasets.postures import Curves, Key, Posture
-from mvcap.datasets.procedural import control
+from mvcap.synthesis import postures
+from mvcap.synthesis.bodies import Build, joint_index
+from mvcap.synthesis.gait import Way
+from mvcap.synthesis.motion_clips import Motion
+from mvcap.synthesis.postures import Curves, Key, Posture
+from mvcap.synthesis.procedural_motion import control
 
 GRID_HZ = 20.0
 APART_M = 0.42

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.datasets.bodies import SEGMENTS, Build, body
 from mvcap.errors import InputError
+from mvcap.synthesis.bodies import SEGMENTS, Build, body
 
 _NUMBERS = 44
 _SIDE = {"right": 16, "left": 30}  # column of each side's hip; then knee, ankle (4), shoulder (4), elbow

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mvcap.exporters.take import Take, missing_joints, sigma_m
+from mvcap.structures.pose_stream import Take, missing_joints, sigma_m
 from mvcap.structures.poses import Poses3D
 
 COLUMNS = ("frame", "time_s", "person", "joint", "x_m", "y_m", "z_m", "score", "error_px", "views", "sigma_m")

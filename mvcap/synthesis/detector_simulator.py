@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
-from mvcap.datasets.detector_model import DetectorModel
-from mvcap.datasets.detector_points import projected
-from mvcap.datasets.detector_rows import SeenRows, copied, duplicated, furnished, merged, split, swapped
 from mvcap.structures.detections import Detections2D, body_size, joint_box
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton, skeleton
+from mvcap.synthesis.detector_errors import DetectorModel
+from mvcap.synthesis.detector_joints import projected
+from mvcap.synthesis.detector_people import SeenRows, copied, duplicated, furnished, merged, split, swapped
 
 _LEAST_SIZE = 0.1
 """Where the stated noise is of the row's own box, it is of this share of the body's size at least."""

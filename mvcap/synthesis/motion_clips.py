@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap import assets
-from mvcap.datasets.bodies import Build, assembled, carried, lowest, mirrored
-from mvcap.datasets.deepmimic import Clip, humanoid, read_clip
 from mvcap.errors import AssetError, InputError
+from mvcap.synthesis.bodies import Build, assembled, carried, lowest, mirrored
+from mvcap.synthesis.deepmimic_clips import Clip, humanoid, read_clip
 
 TRAIN = ("backflip", "cartwheel", "crawl", "getup_facedown", "getup_faceup", "kick", "punch", "roll", "run", "spinkick",
          "walk")  # fmt: skip
