@@ -8,23 +8,23 @@ from dataclasses import replace
 import numpy as np
 
 from calib import geometry
-from calib.accuracy import judge, rig_of, seen_points, trusted_covariance
-from calib.board_shape import shape_findings
 from calib.bundle.problem import Problem, Solution
 from calib.calibration import POSE, Calibration, Finding
 from calib.camera import Camera, Lens
 from calib.distortion import Bools, Floats
-from calib.doubts import with_doubts
 from calib.errors import CalibrationError
-from calib.extrinsics import Start, closed, connect
 from calib.geometry import invert
-from calib.known_lenses import KnownLenses, with_lenses
-from calib.lens_findings import focal_findings
-from calib.lens_models import LensModel
+from calib.lenses.models import LensModel
+from calib.lenses.observability import focal_findings
+from calib.lenses.priors import KnownLenses, with_lenses
 from calib.observations import Observations, Refusal
+from calib.poses.extrinsics import Start, closed, connect
+from calib.quality.board_shape import shape_findings
+from calib.quality.consistency import with_doubts
+from calib.quality.uncertainty import judge, rig_of, seen_points, trusted_covariance
+from calib.quality.verdict import LEFT_OUT, judged
 from calib.rig import Rig
-from calib.rounds import refined
-from calib.verdict import LEFT_OUT, judged
+from calib.solving.reweighting import refined
 
 
 def calibrate(

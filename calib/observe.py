@@ -12,11 +12,11 @@ from calib.detectors.aprilgrid import AprilGridDetector
 from calib.detectors.charuco import CharucoDetector
 from calib.detectors.chessboard import ChessboardDetector
 from calib.detectors.markers import Markers, Reader, grey_of
+from calib.detectors.recognise import looks_like
+from calib.detectors.sighting import Sighting, refused
 from calib.detectors.tags import TagsDetector
 from calib.errors import CalibrationError
-from calib.looks_like import looks_like
 from calib.observations import Observations, Refusal
-from calib.sightings import Sighting, refused
 from calib.targets import two_sided
 
 __all__ = ["Finder", "Sighting", "looks_like", "observations"]

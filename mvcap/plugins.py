@@ -57,9 +57,9 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "humaneva": "mvcap.benchmarks.humaneva:read",
     },
     "task": {
-        "mmg": "mvcap.lessons.mmg:Matching",
-        "crg": "mvcap.lessons.crg:Centres",
-        "prg": "mvcap.lessons.prg:Pose",
+        "mmg": "mvcap.tasks.mmg:Matching",
+        "crg": "mvcap.tasks.crg:Centres",
+        "prg": "mvcap.tasks.prg:Pose",
     },
 }
 """Kind -> name -> ``"package.module:Name"``."""

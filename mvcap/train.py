@@ -23,18 +23,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calib import Rig, load_rig
-from mvcap import assets, networks, plugins
+from mvcap import assets, plugins
 from mvcap.config import Overrides, build, merged
 from mvcap.errors import ConfigError, InputError
 from mvcap.progress import Progress, silent
 from mvcap.structures.npz import write_text, written_whole
-from mvcap.training_loop import Learner, Told, TrainConfig, forget_after, lines, measure, seeded
-from mvcap.training_samples import Samples, Source, load_lesson, prepare
+from mvcap.training.loop import Learner, Told, TrainConfig, forget_after, lines, measure, seeded
+from mvcap.training.samples import Samples, Source, load_lesson, prepare
+from mvcap.weights import networks
 
 if TYPE_CHECKING:
     import torch
 
-    from mvcap.lessons.lesson import Lesson
+    from mvcap.training.task import Lesson
 
 DATA = (
     {"name": "DeepMimic motions, of the wheel pybullet", "licence": "MIT"},
@@ -186,7 +187,7 @@ def _device(asked: str) -> str:
 def _learner(taught: Lesson, plan: _Plan, device: str) -> Learner:
     network = taught.network()
     if plan.start is not None:
-        from mvcap.training_export import weights_of
+        from mvcap.training.onnx_export import weights_of
 
         network.load_state_dict(weights_of(plan.start.path, network))
     return Learner(taught, network, plan.config, plan.seed, device)
@@ -210,7 +211,7 @@ def _draw(folder: Path, name: str) -> None:
 
 def _written(taught: Lesson, network: torch.nn.Module, held_out: Samples, file: Path) -> Path:
     """The ONNX file, proven to give what torch gives."""
-    from mvcap.training_export import check_parity, export
+    from mvcap.training.onnx_export import check_parity, export
 
     networks.card_path(file).unlink(missing_ok=True)
     export(taught, network, held_out[: taught.batch_size], file)

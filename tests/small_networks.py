@@ -7,7 +7,7 @@ import onnx
 import yaml
 from onnx import TensorProto, helper
 
-from mvcap.networks import card_path
+from mvcap.weights.networks import card_path
 
 
 def write_network(path: Path, factor: float) -> None:

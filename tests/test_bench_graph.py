@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import yaml
 
-from mvcap import networks
 from mvcap.association.association_graph import GraphConfig
 from mvcap.associators.geometry import Geometry
 from mvcap.datasets.people import TakeConfig, make_take
 from mvcap.synthesis.detector_errors import OPENPOSE
+from mvcap.weights import networks
 
 sys.path.append(str(Path(__file__).parents[1] / "tools"))
 TAKE = {"people": (2, 3), "cameras": (3, 4), "frames": 5}
@@ -74,7 +74,7 @@ def test_doubled_estimator_misses_more_and_is_further_off():
 
 def graphs(take, noise):
     """Ours, in metres and as published of the fullest frame, and the true person of its nodes."""
-    variants, watched = bench("graph_variants"), importlib.import_module("mvcap.lessons.watched_frames")
+    variants, watched = bench("graph_variants"), importlib.import_module("mvcap.training.association_frames")
     rows = take.rows.with_columns(noise_px=noise * take.rows.noise_px)
     one = max(watched.watch(replace(take, rows=rows), 3), key=lambda w: len(w.row_is))
     graph = one.seen.graph(one.rays, one.bodies, one.evidence, one.people, one.group, one.skeleton)
@@ -154,9 +154,9 @@ def weights(tmp_path, monkeypatch):
     """Networks that were taught nothing, as the package's."""
     torch = pytest.importorskip("torch")
     pytest.importorskip("onnx")
-    from mvcap.lessons.crg import Centres
-    from mvcap.lessons.mmg import Matching
-    from mvcap.training_export import export
+    from mvcap.tasks.crg import Centres
+    from mvcap.tasks.mmg import Matching
+    from mvcap.training.onnx_export import export
 
     monkeypatch.setattr(networks, "SHIPPED", tmp_path)
     some = make_take(2, TakeConfig("train", (4, 4), (4, 4), frames=6))

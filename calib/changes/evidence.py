@@ -18,7 +18,7 @@ from calib.distortion import Bools, Floats
 from calib.geometry import pixels, rotation_from_vector, similarity, transform
 from calib.observations import Observations
 from calib.rig import Rig
-from calib.robust import triangulate_robust
+from calib.robust_triangulation import triangulate_robust
 
 CAMERA = 12  # rotation 3, translation 3 (the camera's own frame), log focal length, centre 2, log aspect, k1, k2
 CHANGE = 7  # of which a bump or a zoom changes the first

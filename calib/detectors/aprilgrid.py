@@ -13,8 +13,8 @@ from calib.boards.kinds import DICTIONARIES, AprilGrid
 from calib.detectors.corners import Surroundings
 from calib.detectors.markers import Markers
 from calib.detectors.plane import corners_in_plane, corners_on
+from calib.detectors.sighting import Sighting, refused
 from calib.distortion import Floats
-from calib.sightings import Sighting, refused
 
 _ALONG = 0.5  # of a tag's side, the part of its edge that belongs to one corner
 _TOLERANCE = 0.2  # of a tag's side that its corners may lie off the others' plane

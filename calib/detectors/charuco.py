@@ -13,8 +13,8 @@ from calib.boards.kinds import Charuco
 from calib.detectors.corners import Surroundings
 from calib.detectors.markers import Markers
 from calib.detectors.plane import corners_in_plane, corners_on
+from calib.detectors.sighting import Sighting, refused
 from calib.distortion import Floats
-from calib.sightings import Sighting, refused
 
 _REACH = 0.6  # of a square: the edges go on, but the rest belongs to the next corner
 _TOLERANCE = 0.35  # of a marker's side that its corners may lie off the others' plane

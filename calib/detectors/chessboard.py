@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from calib.boards.kinds import Chessboard
 from calib.detectors.corners import Surroundings
 from calib.detectors.plane import corners_on, plane_map
+from calib.detectors.sighting import Sighting, refused
 from calib.distortion import Floats
-from calib.sightings import Sighting, refused
 
 _REACH = 0.6  # of a square: the edges go on, but the rest belongs to the next corner
 _QUICK_PX = 1000  # longer side of the picture that is searched first: the search takes time with its area

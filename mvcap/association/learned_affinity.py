@@ -15,9 +15,9 @@ from mvcap.association.graph_features import EDGE_NAMES, FrameGraph, Seen, frame
 from mvcap.association.ray_affinity import BodyRays
 from mvcap.association.tracked_bodies import Bodies, Followed
 from mvcap.association.unambiguous_frames import SURE
-from mvcap.networks import Network
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import Skeleton
+from mvcap.weights.networks import Network
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -12,13 +12,13 @@ from __future__ import annotations
 import numpy as np
 
 from calib import Rig
-from mvcap import networks
 from mvcap.association.association_graph import Judge
 from mvcap.association.learned_affinity import FrameJudge, JudgeConfig
 from mvcap.associators.geometry import Geometry
-from mvcap.networks import Network
 from mvcap.structures.contracts import State
 from mvcap.structures.detections import Detections2D
+from mvcap.weights import networks
+from mvcap.weights.networks import Network
 
 _COUNTS = ("asked", "declined")
 

@@ -17,8 +17,8 @@ from threading import Lock
 import numpy as np
 
 from calib.boards import Board
+from calib.detectors.sighting import Sighting, refused
 from calib.observe import Finder
-from calib.sightings import Sighting, refused
 from mvcap.calibration.image_sets import Pictures
 from mvcap.errors import InputError
 from mvcap.progress import Progress

@@ -9,7 +9,7 @@ import numpy as np
 
 from calib import Camera, Lens, Rig, match_views
 from calib.calibration import Calibration
-from calib.intrinsics import fit_lens
+from calib.lenses.intrinsics import fit_lens
 from calib.observations import Observations
 from mvcap.calibration.moments import Material
 from mvcap.errors import InputError

@@ -15,7 +15,7 @@ import click
 from mvcap import config
 from mvcap.cli.options import json_option
 from mvcap.progress import Progress, silent
-from mvcap.training_loop import Told
+from mvcap.training.loop import Told
 
 _SHOWN = 4  # figures beside the bar
 

@@ -3,7 +3,7 @@
 A joint that two views measure stays where it is. Of the others (one view sees them, or none) the network
 ``prg`` gives a normal distribution: it has seen how people move, and it knows from where, how well and how long ago
 each joint was seen. This is told to ``bones`` for a few steps more, which makes limbs and pictures agree with it. What
-the network is told: ``mvcap.refiners.graph_features``; what it is: ``mvcap.nn.pose``.
+the network is told: ``mvcap.refiners.graph_features``; what it is: ``mvcap.nn.prg``.
 
 Where there are no weights, where what is seen is unlike all that the network was taught on, and where it doubts that it
 looks at one person, everything stays as ``bones`` left it, and a warning says so.
@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
-from mvcap import networks
 from mvcap.errors import AssetError, ConfigError
 from mvcap.refiners.bones import BonesConfig, Solution, rows_of, solved, solved_again
 from mvcap.refiners.graph_features import Posture, has_torso, moved, part_of, posture_of
 from mvcap.structures.contracts import Evidence
 from mvcap.structures.poses import Poses3D
+from mvcap.weights import networks
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

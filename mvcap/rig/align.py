@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig, load_rig, save_rig
+from calib.align import Alignment, align_to_board, align_to_people, align_to_points
 from calib.boards import Board, board_from
 from calib.geometry import pose, similarity
 from calib.observations import Observations
-from calib.robust import triangulate_robust
-from calib.world import Alignment, align_to_board, align_to_people, align_to_points
+from calib.robust_triangulation import triangulate_robust
 from mvcap.calibration.control_points import read_scene_points, seen_by
 from mvcap.calibration.moments import find, fitted
 from mvcap.calibration.observer import Observer

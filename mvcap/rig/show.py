@@ -8,7 +8,7 @@ from typing import Any
 
 from calib import Rig, load_rig
 from calib.formats import declares_unit, format_of
-from calib.rig_facts import RigFacts, facts, picture
+from calib.report.rig_summary import RigFacts, facts, picture
 from mvcap.errors import InputError
 from mvcap.rig.convert import Sizes, plain
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import CalibrationError, Lens
-from calib.relative_pose import RelativePose, epipolar_residual, in_front, relative_pose
+from calib.poses.relative_pose import RelativePose, epipolar_residual, in_front, relative_pose
 from mvcap.self_calibration.single_view_tracks import ViewTrack
 from mvcap.structures.detections import Detections2D
 

@@ -20,7 +20,7 @@ from calib.bundle import adjust
 from calib.bundle.problem import Problem
 from calib.geometry import invert, pose
 from calib.observations import Observations
-from calib.robust import triangulate_robust
+from calib.robust_triangulation import triangulate_robust
 from calib.targets import free_points
 from mvcap.self_calibration.cross_view_matches import LEAST_FRAMES, PairFit, Sights, fit_pair, matched, persons_of
 from mvcap.self_calibration.single_view_tracks import ViewTrack

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from calib import CalibrationError
 from calib.geometry import invert
-from calib.relative_pose import relative_pose
+from calib.poses.relative_pose import relative_pose
 from mvcap.self_calibration.cross_view_matches import LEAST_FRAMES, Sights, evidence, shared_rows
 from mvcap.self_calibration.single_view_tracks import ViewTrack
 from mvcap.structures.detections import Detections2D

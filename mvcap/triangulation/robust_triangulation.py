@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
-from calib.robust import GATE, RobustPoints, pair_points, triangulate_robust
+from calib.robust_triangulation import GATE, RobustPoints, pair_points, triangulate_robust
 from mvcap.errors import ConfigError
 from mvcap.structures.anthropometry import REACH_M, overstretched
 from mvcap.structures.detections import Detections2D

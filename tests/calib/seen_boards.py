@@ -10,7 +10,7 @@ from calib.boards import board_from
 from calib.bundle import Problem
 from calib.bundle.equations import LENS, small_motion
 from calib.geometry import pose, rotation_from_vector, transform
-from calib.lens_models import PINHOLE
+from calib.lenses.models import PINHOLE
 from calib.observations import Observations
 from calib.targets import Target
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from seen_boards import SMALL, arc_rig, board_sightings, in_place, problem_of, scattered, sightings, with_poses
 
 from calib import bundle, geometry
-from calib.accuracy import judge, predicted_error, rig_of, seen_points, trusted_covariance, volume
 from calib.bundle.equations import small_motion
 from calib.calibrate import calibrate
 from calib.calibration import POSE
-from calib.lens_models import PINHOLE, common_sense
+from calib.lenses.models import PINHOLE, common_sense
+from calib.quality.uncertainty import judge, predicted_error, rig_of, seen_points, trusted_covariance, volume
 
 AXES = [np.linspace(-0.7, 0.7, 5) for _ in range(3)]
 GRID = np.stack(np.meshgrid(*AXES, indexing="ij"), -1).reshape(-1, 3) + np.array([0, 0, 1.1])

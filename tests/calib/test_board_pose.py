@@ -8,8 +8,8 @@ from ring_rigs import DISTORTION
 from seen_boards import BOARD, SMALL
 
 from calib import Camera, Lens, geometry
-from calib.board_pose import board_poses, homographies
 from calib.bundle.equations import small_motion
+from calib.poses.board_pose import board_poses, homographies
 from calib.targets import Target, wand
 
 K = np.array([[1000.0, 0, 640], [0, 1005.0, 350], [0, 0, 1]])

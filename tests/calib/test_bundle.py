@@ -20,9 +20,9 @@ from seen_boards import (
 )
 
 from calib import bundle, geometry
-from calib.accuracy import rig_of
 from calib.bundle.equations import LENS, Layout, Rows, State, lens_numbers, moved, residuals
 from calib.bundle.equations import small_motion as motion
+from calib.quality.uncertainty import rig_of
 from calib.targets import Target, free_points, scene_points, wand
 
 

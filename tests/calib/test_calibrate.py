@@ -29,7 +29,7 @@ from seen_boards import (
 from calib import CalibrationError, geometry
 from calib.bundle.equations import small_motion
 from calib.calibrate import calibrate
-from calib.lens_models import FISHEYE, PINHOLE, LensModel
+from calib.lenses.models import FISHEYE, PINHOLE, LensModel
 from calib.targets import Target, free_points, scene_points, wand
 
 RIG = arc_rig(3)

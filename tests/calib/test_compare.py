@@ -10,7 +10,7 @@ from ring_rigs import make_mixed_rig, make_rig
 from calib import Camera, Lens, Rig, RigMismatchError
 from calib.compare import compare, shared_middle
 from calib.geometry import invert, pose, rotation_from_vector
-from calib.rig_facts import facts, picture
+from calib.report.rig_summary import facts, picture
 
 
 def changed(rig, index, *, K=0.0, cam=None, size=None, distortion=0.0):

@@ -10,8 +10,8 @@ from seen_boards import BOARD, SMALL, arc_rig, board_sightings, in_place, pose_e
 
 from calib import geometry
 from calib.bundle.equations import small_motion
-from calib.extrinsics import connect, place_bodies
-from calib.relations import agreed
+from calib.poses.consensus import agreed
+from calib.poses.extrinsics import connect, place_bodies
 from calib.targets import Target, scene_points
 
 

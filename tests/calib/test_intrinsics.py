@@ -9,9 +9,9 @@ from seen_boards import BOARD, close_ups
 
 from calib import CalibrationError, Lens, geometry
 from calib.bundle.equations import LENS, small_motion
-from calib.intrinsics import fit_lens, strange_moments
-from calib.lens_findings import coverage, focal_findings, tilts_deg
-from calib.lens_models import FISHEYE, MODELS, NAMES, PINHOLE, RATIONAL, LensModel, common_sense, model_of
+from calib.lenses.intrinsics import fit_lens, strange_moments
+from calib.lenses.models import FISHEYE, MODELS, NAMES, PINHOLE, RATIONAL, LensModel, common_sense, model_of
+from calib.lenses.observability import coverage, focal_findings, tilts_deg
 
 SIZE = (1280, 720)
 

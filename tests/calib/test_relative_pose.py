@@ -5,7 +5,7 @@ import pytest
 
 from calib.errors import CalibrationError
 from calib.geometry import invert, pose, rotation_from_vector, transform
-from calib.relative_pose import epipolar_residual, in_front, relative_pose
+from calib.poses.relative_pose import epipolar_residual, in_front, relative_pose
 
 NOISE = 0.002
 

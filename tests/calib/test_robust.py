@@ -7,7 +7,7 @@ from ring_rigs import DISTORTION, make_mixed_rig, make_rig
 from calib import Rig
 from calib.distortion import padded
 from calib.geometry import least_eigenvalue, solve_symmetric
-from calib.robust import GATE, pair_points, triangulate_robust
+from calib.robust_triangulation import GATE, pair_points, triangulate_robust
 
 NOISE_PX = 2.0
 WITHIN = (3.5059, 7.8147)  # squared Mahalanobis distances that hold 68 and 95 % in three dimensions

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from calib import CalibrationError
+from calib.align import align_to_board, align_to_people, align_to_points, scale_check, unit_of
 from calib.boards import Chessboard
 from calib.geometry import pose, rotation_from_vector, transform
 from calib.targets import free_points
-from calib.world import align_to_board, align_to_people, align_to_points, scale_check, unit_of
 
 OLD_FROM_NEW = pose(rotation_from_vector([0.3, -0.5, 1.1]), [0.7, -2.0, 0.4])
 MARKS = np.array([[0, 0, 0], [3, 0, 0], [0, 2, 0], [1, 1, 1.5], [-1, 2, 0.5]])

@@ -7,17 +7,18 @@ import pytest
 from generated_people import HIDING, crossing, make_session
 
 import mvcap
-from mvcap import networks, stages
+from mvcap import stages
 from mvcap.association.association_graph import GraphConfig
 from mvcap.association.centre_proposals import GRID, PAIR_NAMES, SPOT_NAMES, VIEW_NAMES
 from mvcap.association.learned_affinity import JudgeConfig
 from mvcap.associators.geometry import Geometry
 from mvcap.associators.graph import Graph
 from mvcap.datasets.people import TakeConfig, make_take
-from mvcap.lessons.crg import Centres
-from mvcap.lessons.mmg import Matching
-from mvcap.lessons.watched_frames import watch
 from mvcap.metrics.association import pairs
+from mvcap.tasks.crg import Centres
+from mvcap.tasks.mmg import Matching
+from mvcap.training.association_frames import watch
+from mvcap.weights import networks
 
 TAKES = [
     make_take(seed, TakeConfig(split="held_out", people=(4, 6), cameras=(3, 6), frames=12, rate_hz=(25.0, 25.0)))

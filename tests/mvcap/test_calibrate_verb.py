@@ -16,8 +16,8 @@ from synthetic_take import make_session, recordings, save_rig
 import mvcap
 from calib import Rig, load_rig
 from calib.boards import board_from
-from calib.doubts import with_doubts
 from calib.observe import looks_like
+from calib.quality.consistency import with_doubts
 from mvcap.calibration import board_detections
 from mvcap.calibration.control_points import read_scene_points
 from mvcap.cli import main

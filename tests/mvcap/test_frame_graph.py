@@ -12,7 +12,7 @@ from calib import Camera, Lens, Rig
 from calib.geometry import pose
 from mvcap.association.graph_features import EDGE_NAMES, NODE_NAMES, SLOTS, Seen
 from mvcap.datasets.people import TakeConfig, make_take
-from mvcap.lessons.watched_frames import watch
+from mvcap.training.association_frames import watch
 
 TAKE = make_take(3, TakeConfig(people=(3, 3), cameras=(4, 4), frames=4, rate_hz=(25.0, 25.0)))
 

@@ -11,8 +11,8 @@ from synthetic_take import ring_rig
 
 from calib.camera import Camera
 from calib.rig import Rig
-from mvcap import networks
 from mvcap.errors import AssetError, ConfigError
+from mvcap.weights import networks
 
 
 @pytest.fixture

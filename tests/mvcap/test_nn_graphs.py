@@ -5,9 +5,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from mvcap.nn.centres import CentreGraph  # noqa: E402
+from mvcap.nn.crg import CentreGraph  # noqa: E402
 from mvcap.nn.edge_conv import EdgeConv  # noqa: E402
-from mvcap.nn.matching import MatchingGraph  # noqa: E402
+from mvcap.nn.mmg import MatchingGraph  # noqa: E402
 
 
 def symmetric(values):

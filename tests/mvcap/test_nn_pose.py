@@ -5,8 +5,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from mvcap.lessons.prg import Pose  # noqa: E402
 from mvcap.refiners.graph_features import STEPS_S  # noqa: E402
+from mvcap.tasks.prg import Pose  # noqa: E402
 
 
 @pytest.fixture(scope="module")

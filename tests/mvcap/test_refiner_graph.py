@@ -7,13 +7,13 @@ import pytest
 
 from calib import Camera, Rig
 from calib.geometry import rotation_from_vector
-from mvcap import networks
 from mvcap.errors import AssetError
 from mvcap.plugins import load
 from mvcap.refiners.bones import Bones, BonesConfig, rows_of, solved
 from mvcap.refiners.graph import Graph, GraphConfig
 from mvcap.refiners.graph_features import BODY, moved, part_of, posture_of
 from mvcap.structures.contracts import Evidence
+from mvcap.weights import networks
 from tests.mvcap.test_refiners import COCO, case, nothing, unseen, walk
 
 USUAL = BonesConfig(usual=1.0)

@@ -14,14 +14,16 @@ import torch
 from synthetic_take import ring_rig, save_rig
 from torch import nn
 
-from mvcap import assets, networks, plugins, training_export, training_loop, training_samples
+from mvcap import assets, plugins
 from mvcap.cli import main
 from mvcap.drawing import learning_curves
 from mvcap.errors import AssetError, ConfigError, InputError, PluginError, StaleError
-from mvcap.lessons.lesson import Sizes
 from mvcap.nn.edge_conv import EdgeConv
 from mvcap.progress import silent
 from mvcap.train import train, verdict
+from mvcap.training import loop, onnx_export, samples
+from mvcap.training.task import Sizes
+from mvcap.weights import networks
 
 QUICK = {"steps": 60, "takes": 6, "held_out_takes": 3, "workers": 1, "threads": 1, "checkpoint_s": 0, "measure_s": 0.05}
 TOY = "test_train:Toy"
@@ -83,7 +85,7 @@ class Toy:
         return noise * (off[batch["there"]] ** 2).mean()
 
     def metrics(self, network, samples):
-        batch = training_loop.tensors(self.batch(list(samples)), "cpu")
+        batch = loop.tensors(self.batch(list(samples)), "cpu")
         off = (network(batch["node"], batch["edge"], batch["there"]) - batch["far"])[batch["there"]]
         return {"loss": (off**2).mean(), "error": off.abs().mean()}
 
@@ -124,7 +126,7 @@ class NoTake:
 @pytest.fixture(autouse=True)
 def places(tmp_path, monkeypatch):
     """No take is made, nothing is in the package and in the cache."""
-    monkeypatch.setattr(training_samples.Source, "_take", lambda source, seed: NoTake(seed))
+    monkeypatch.setattr(samples.Source, "_take", lambda source, seed: NoTake(seed))
     monkeypatch.setattr(learning_curves, "learning_curves", lambda lines, title: b"")  # drawn in a test of its own
     monkeypatch.setattr(assets, "path", lambda name: tmp_path)
     monkeypatch.setattr(networks, "SHIPPED", tmp_path / "weights")
@@ -208,25 +210,25 @@ def test_curves_are_drawn(monkeypatch, count):
 
 def test_batches_take_every_sample_once():
     sizes = np.arange(100) % 7
-    batches = training_loop.order(sizes, 8, 3, 0)
+    batches = loop.order(sizes, 8, 3, 0)
     assert sorted(map(len, batches)) == [8] * 12 and len({*np.concatenate(batches).tolist()}) == 96
     assert np.mean([np.ptp(sizes[batch]) for batch in batches]) < 3
-    assert [len(batch) for batch in training_loop.order(sizes[:3], 8, 3, 1)] == [3]
+    assert [len(batch) for batch in loop.order(sizes[:3], 8, 3, 1)] == [3]
 
 
 def test_the_rate_rises_and_falls():
-    config = training_loop.TrainConfig(steps=100, rate=1.0, warm_up=0.1)
-    rates = [training_loop.rate_at(step, config) for step in range(100)]
+    config = loop.TrainConfig(steps=100, rate=1.0, warm_up=0.1)
+    rates = [loop.rate_at(step, config) for step in range(100)]
     assert rates[0] == 0.1 and max(rates) == rates[10] == 1.0 and rates[-1] < 0.02 and np.all(np.diff(rates[10:]) < 0)
 
 
 def test_samples_come_back_as_they_were(places):
     made = [Toy().samples(None, seed) for seed in range(3)]
     odd = [{"a": np.zeros((0, 3)), "b": np.array(7)}, {"a": np.ones((2, 3)), "b": np.array(8)}]
-    training_samples._write(places / "toy.npz", made)
-    training_samples._write(places / "odd.npz", [odd])
-    training_samples._write(places / "none.npz", [[], []])
-    found = training_samples.Samples([places / "none.npz", places / "toy.npz", places / "odd.npz"])
+    samples._write(places / "toy.npz", made)
+    samples._write(places / "odd.npz", [odd])
+    samples._write(places / "none.npz", [[], []])
+    found = samples.Samples([places / "none.npz", places / "toy.npz", places / "odd.npz"])
     expected = [*(one for take in made for one in take), *odd]
     assert len(found) == len(expected) == len(found.sizes) == len(list(found))
     for a, b in zip(found, expected, strict=True):
@@ -240,11 +242,11 @@ def test_other_processes_make_the_same_samples(places, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setenv("PIP_NO_INDEX", "1")  # where there are no motions, those that are made up will do
     rig, small = ring_rig(2), {"people": [1, 2], "frames": 2}
-    source = training_samples.Source("small_lessons:Seen", "train", 3, 5, small, rig)
-    [samples] = training_samples.prepare([source], places / "samples", 2, silent)
+    source = samples.Source("small_lessons:Seen", "train", 3, 5, small, rig)
+    [made] = samples.prepare([source], places / "samples", 2, silent)
     expected = [one for index in range(3) for one in source.samples_of(index, small_lessons.Seen())]
-    assert len(samples) == len(expected) == 3
-    for a, b in zip(samples, expected, strict=True):
+    assert len(made) == len(expected) == 3
+    for a, b in zip(made, expected, strict=True):
         assert np.array_equal(a["xy"], b["xy"], equal_nan=True)
 
 
@@ -320,11 +322,11 @@ def test_a_network_that_does_not_export_is_refused(places):
 
 def test_weights_come_back_from_onnx(places):
     made = quick(places / "out", overrides={"steps": 3})
-    state = training_export.weights_of(made.file, Net())
+    state = onnx_export.weights_of(made.file, Net())
     average = torch.load(places / "out" / "checkpoint.pt", weights_only=True)["average"]
     assert equal(state, average)
     with pytest.raises(InputError, match="is another network"):
-        training_export.weights_of(made.file, nn.Linear(2, 3))
+        onnx_export.weights_of(made.file, nn.Linear(2, 3))
 
 
 # For a rig
@@ -419,5 +421,5 @@ def test_help_loads_no_torch():
 
 @pytest.mark.parametrize("name", plugins.TABLE["task"])
 def test_lessons_of_the_house_can_be_loaded(name):
-    lesson = training_samples.load_lesson(name)
+    lesson = samples.load_lesson(name)
     assert lesson.name == name and set(lesson.sizes.inputs) and lesson.batch_size > 0

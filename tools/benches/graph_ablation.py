@@ -25,11 +25,11 @@ from mvcap.datasets.people import TakeConfig, make_take
 from mvcap.errors import StaleError
 from mvcap.progress import silent
 from mvcap.structures.synthetic_take import Take
-from mvcap.training_loop import Learner, TrainConfig, measure, seeded
-from mvcap.training_samples import Samples, Source, prepare
+from mvcap.training.loop import Learner, TrainConfig, measure, seeded
+from mvcap.training.samples import Samples, Source, prepare
 
-PROGRAM = ("benches.graph_variants", "benches.graph_networks", "mvcap.lessons.mmg", "mvcap.nn.edge_conv",
-           "mvcap.nn.matching", "mvcap.training_loop")  # fmt: skip
+PROGRAM = ("benches.graph_variants", "benches.graph_networks", "mvcap.tasks.mmg", "mvcap.nn.edge_conv",
+           "mvcap.nn.mmg", "mvcap.training.loop")  # fmt: skip
 """What a taught network depends on beside its samples."""
 ONE_ROOM, MANY = "one room", "many rooms"
 HERE, ELSEWHERE = "that room", "other rooms"

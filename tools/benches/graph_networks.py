@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mvcap.nn.edge_conv import EdgeConv
-from mvcap.nn.matching import MatchingGraph
+from mvcap.nn.mmg import MatchingGraph
 
 
 class WithoutPrior(MatchingGraph):

@@ -20,12 +20,12 @@ from mvcap.association.ray_affinity import BodyRays, gaps
 from mvcap.association.tracked_bodies import Bodies, Followed
 from mvcap.associators.geometry import Geometry
 from mvcap.associators.graph import Graph
-from mvcap.lessons.lesson import Sample
-from mvcap.lessons.mmg import Matching
-from mvcap.lessons.watched_frames import Watched, watch
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import Skeleton
 from mvcap.structures.synthetic_take import Take
+from mvcap.tasks.mmg import Matching
+from mvcap.training.association_frames import Watched, watch
+from mvcap.training.task import Sample
 
 if TYPE_CHECKING:
     import torch
@@ -192,7 +192,7 @@ class Ours(Matching):
 
     def network(self) -> torch.nn.Module:
         """Fresh weights."""
-        from mvcap.nn.matching import MatchingGraph
+        from mvcap.nn.mmg import MatchingGraph
 
         return MatchingGraph(*self.widths)
 

@@ -10,12 +10,12 @@ from threadpoolctl import threadpool_limits
 
 from benches.measures import WITHIN
 from benches.section import Row, Section, clock, say
-from mvcap.lessons.prg import cases
 from mvcap.refiners.bones import Bones, BonesConfig
 from mvcap.refiners.graph import Graph, GraphConfig
 from mvcap.refiners.graph_features import joints_of
 from mvcap.structures.poses import full_covariance
 from mvcap.structures.synthetic_take import Take
+from mvcap.tasks.prg import cases
 
 REFINERS = {"bones": lambda: Bones(BonesConfig()), "graph": lambda: Graph(GraphConfig())}
 SEEN = {"no view": 0, "one view": 1, "two views or more": 2}

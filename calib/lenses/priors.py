@@ -12,10 +12,10 @@ from calib.calibration import Finding, LensFit
 from calib.camera import Lens
 from calib.distortion import Bools, Floats
 from calib.errors import CalibrationError
-from calib.intrinsics import fit_lens, strange_moments
-from calib.lens_models import PINHOLE, LensModel, common_sense, model_of
+from calib.lenses.intrinsics import fit_lens, strange_moments
+from calib.lenses.models import PINHOLE, LensModel, common_sense, model_of
 from calib.observations import Observations
-from calib.verdict import LEFT_OUT
+from calib.quality.verdict import LEFT_OUT
 
 _GIVEN_FOCAL = 0.005  # of a lens that is given but not fixed: its focal length's standard deviation, of itself
 _GIVEN_COEFFICIENT = 0.02

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from calib import bundle
-from calib.accuracy import trusted_covariance
 from calib.bundle import common_time
 from calib.bundle.problem import Solution
 from calib.calibration import Finding
 from calib.distortion import Floats
+from calib.quality.uncertainty import trusted_covariance
 
 _SURE = 5.0  # standard deviations of a clock's offset
 _HINT = 3.0  # standard deviations, below which nothing more is tried

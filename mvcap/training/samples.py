@@ -25,13 +25,13 @@ from calib import Rig
 from mvcap import plugins
 from mvcap.config import build
 from mvcap.errors import InputError, StaleError
-from mvcap.networks import rig_fingerprint
 from mvcap.progress import Progress
 from mvcap.structures.npz import write_npz, write_text
+from mvcap.weights.networks import rig_fingerprint
 
 if TYPE_CHECKING:
-    from mvcap.lessons.lesson import Lesson, Sample
     from mvcap.structures.synthetic_take import Take
+    from mvcap.training.task import Lesson, Sample
 
 _SHARDS = 64
 """Files of a split at most: each is open while samples are read."""

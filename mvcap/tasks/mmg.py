@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.association.graph_features import EDGE_NAMES, NODE_NAMES
-from mvcap.lessons.lesson import Sample, Sizes
-from mvcap.lessons.watched_frames import Watched, watch
 from mvcap.structures.synthetic_take import Take
+from mvcap.training.association_frames import Watched, watch
+from mvcap.training.task import Sample, Sizes
 
 if TYPE_CHECKING:
     import torch
@@ -67,7 +67,7 @@ class Matching:
 
     def network(self) -> torch.nn.Module:
         """Fresh weights."""
-        from mvcap.nn.matching import MatchingGraph
+        from mvcap.nn.mmg import MatchingGraph
 
         return MatchingGraph(len(NODE_NAMES), len(EDGE_NAMES))
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.lessons.lesson import Sample, Sizes
 from mvcap.refiners.bones import rows_of, solved
 from mvcap.refiners.graph import GraphConfig
 from mvcap.refiners.graph_features import BODY, STEPS_S, has_torso, posture_of
@@ -23,6 +22,7 @@ from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton, skeleton
 from mvcap.structures.synthetic_take import Take
+from mvcap.training.task import Sample, Sizes
 from mvcap.triangulation.calibration_error import beyond_noise, widened
 from mvcap.triangulation.robust_triangulation import TriangulateConfig, triangulate_rows
 
@@ -103,9 +103,9 @@ class Pose:
 
     def network(self) -> torch.nn.Module:
         """Return a network with fresh weights."""
-        from mvcap.nn import pose
+        from mvcap.nn import prg
 
-        return pose.Pose(len(BODY), self.features, len(STEPS_S))
+        return prg.Pose(len(BODY), self.features, len(STEPS_S))
 
     def batch(self, samples: Sequence[Sample]) -> dict[str, NDArray[np.generic]]:
         """Windows together, views and frames padded with nothing."""

@@ -17,7 +17,7 @@ from calib.distortion import Floats
 from calib.errors import CalibrationError
 from calib.geometry import invert, pose, similarity, transform
 from calib.rig import Rig
-from calib.robust import triangulate_robust
+from calib.robust_triangulation import triangulate_robust
 from calib.targets import Target
 
 _UNITS = {1000.0: "millimetres", 100.0: "centimetres", 1 / 0.0254: "inches", 1 / 0.3048: "feet"}

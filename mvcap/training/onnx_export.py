@@ -17,7 +17,7 @@ from mvcap.structures.npz import written_whole
 if TYPE_CHECKING:
     import torch
 
-    from mvcap.lessons.lesson import Lesson, Sample
+    from mvcap.training.task import Lesson, Sample
 
 _OPSET = 17
 _TOLERANCE = 1e-4

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from calib import bundle, geometry
-from calib.accuracy import rig_of, seen_points, volume
 from calib.bundle.problem import Solution
 from calib.calibration import Finding
 from calib.distortion import Floats
+from calib.quality.uncertainty import rig_of, seen_points, volume
 
 _SHAPE = 0.004  # standard deviation of points that are let go, of the board's diagonal
 _BETTER = 0.05  # share of the misfit that a board of another shape takes away

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from mvcap.association.association_graph import held_against
 from mvcap.association.centre_proposals import GRID, PAIR_NAMES, SPOT_NAMES, VIEW_NAMES
 from mvcap.association.ray_affinity import gaps, total
-from mvcap.lessons.lesson import Sample, Sizes
-from mvcap.lessons.watched_frames import Watched, watch
 from mvcap.structures.skeleton import skeleton
 from mvcap.structures.synthetic_take import Take
+from mvcap.training.association_frames import Watched, watch
+from mvcap.training.task import Sample, Sizes
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +59,7 @@ class Centres:
 
     def network(self) -> torch.nn.Module:
         """Fresh weights."""
-        from mvcap.nn.centres import CentreGraph
+        from mvcap.nn.crg import CentreGraph
 
         return CentreGraph(len(VIEW_NAMES), len(PAIR_NAMES), len(SPOT_NAMES))
 

@@ -22,7 +22,7 @@ from calib.camera import Camera
 from mvcap.assets import cache_dir
 from mvcap.errors import AssetError, ConfigError
 
-SHIPPED = Path(__file__).parent / "weights"
+SHIPPED = Path(__file__).parent
 """Folder of the weights that come with the package."""
 
 _KEYS = ("name", "command", "seed", "version", "data", "metrics", "limitations", "sha256")

@@ -12,8 +12,8 @@ from calib.camera import Lens
 from calib.distortion import Floats
 from calib.errors import CalibrationError
 from calib.observations import Observations
-from calib.relations import Relation
-from calib.relative_pose import relative_pose
+from calib.poses.consensus import Relation
+from calib.poses.relative_pose import relative_pose
 from calib.rig import Rig
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from calib import bundle
 from calib.bundle.problem import Problem, Solution
 from calib.calibration import Finding
-from calib.clocks import noise_of, with_clocks
 from calib.distortion import Bools, Floats
 from calib.observations import Refusal
+from calib.solving.time_offsets import noise_of, with_clocks
 
 _OUTLIER = 4.5  # sigmas of a sighting's distance: one of 25 000 good ones is as far
 _ROUNDS = 6

@@ -10,17 +10,17 @@ import networkx as nx
 import numpy as np
 
 from calib import geometry
-from calib.board_pose import BoardPoses, board_poses
 from calib.calibration import Pair
 from calib.camera import Camera, Lens
 from calib.distortion import Floats
 from calib.errors import CalibrationError
 from calib.geometry import invert, vector_from_rotation
 from calib.observations import Observations
-from calib.relations import Relation, agreed
+from calib.poses.board_pose import BoardPoses, board_poses
+from calib.poses.consensus import Relation, agreed
+from calib.poses.wand import wand_poses, wand_relations
 from calib.rig import Rig
 from calib.targets import Target
-from calib.wand import wand_poses, wand_relations
 
 _BACK = Relation(np.eye(4), 1, 1.0, 0.005)  # of a sheet on the back of another
 

@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import bundle
-from calib.board_pose import board_poses, homographies
 from calib.bundle.equations import LENS
 from calib.bundle.problem import Problem, Solution
 from calib.calibration import POSE, LensFit, ModelTrial
 from calib.camera import Lens
 from calib.distortion import Bools, Floats
 from calib.errors import CalibrationError
-from calib.lens_findings import picture_findings
-from calib.lens_models import FISHEYE, NAMES, PINHOLE, RATIONAL, LensModel, common_sense
+from calib.lenses.models import FISHEYE, NAMES, PINHOLE, RATIONAL, LensModel, common_sense
+from calib.lenses.observability import picture_findings
 from calib.observations import Observations, Refusal
+from calib.poses.board_pose import board_poses, homographies
 from calib.targets import Target
 
 LEAST_MOMENTS = 3

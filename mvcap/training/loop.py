@@ -25,12 +25,12 @@ from mvcap.config import plain
 from mvcap.errors import ConfigError, InputError, StaleError
 from mvcap.progress import Progress
 from mvcap.structures.npz import write_text, written_whole
-from mvcap.training_samples import Samples
+from mvcap.training.samples import Samples
 
 if TYPE_CHECKING:
     import torch
 
-    from mvcap.lessons.lesson import Lesson, Sample
+    from mvcap.training.task import Lesson, Sample
 
 Told = Callable[[Mapping[str, Any]], None]
 """Called with a line of ``metrics.jsonl`` whenever one is written."""

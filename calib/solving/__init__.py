@@ -1,0 +1,1 @@
+"""From a first rig to the final one: time offsets and iterative reweighting."""

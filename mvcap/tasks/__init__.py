@@ -1,0 +1,1 @@
+"""What each network learns: samples, loss, metrics. One file a network, with the name that it has in ``nn``."""

@@ -1,0 +1,1 @@
+"""The training loop, samples, the ONNX export and the contract of a task; knows no single network."""
