@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from calib.arrays import Floats
 from calib.calibration import Calibration
-from calib.distortion import Floats
 from calib.errors import CalibrationError
 from calib.geometry import invert, pose, similarity, transform
 from calib.rig import Rig
@@ -205,7 +205,7 @@ def _points_lines(names: Sequence[str], residual: Floats, factor: float, scaled:
     ]
     if good.sum() == 3:
         lines.append("three points leave little to check: measure a fourth")
-    unit = unit_of(factor)
+    unit = unit_from_points(factor)
     if unit:
         lines.append(f"lengths differ by a factor of {factor:.4g}: one of the two worlds is in {unit}, not metres")
     elif abs(factor - 1) > 0.005:
@@ -214,7 +214,7 @@ def _points_lines(names: Sequence[str], residual: Floats, factor: float, scaled:
     return tuple(lines)
 
 
-def unit_of(factor: float) -> str | None:
+def unit_from_points(factor: float) -> str | None:
     """The unit that a scale factor, or its inverse, looks like when metres were meant; None where like none."""
     if not factor > 0:
         return None
@@ -321,7 +321,7 @@ def scale_check(points: ArrayLike, lengths_m: Mapping[tuple[int, int], float], *
     free = max(int(good.sum()) - 1, 1)
     sigma = float(np.sqrt(max((left**2).sum() / free, sigma_m**2) / square))
     lines = [f"lengths have to be multiplied by {ratio:.4f} (± {sigma:.2g}, {int(good.sum())} lengths)"]
-    unit = unit_of(ratio)
+    unit = unit_from_points(ratio)
     if unit:
         lines.append(f"that looks like {unit} taken for metres, or the other way round")
     elif abs(ratio - 1) <= 3 * sigma:

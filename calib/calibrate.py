@@ -8,23 +8,23 @@ from dataclasses import replace
 import numpy as np
 
 from calib import geometry
+from calib.arrays import Bools, Floats
 from calib.bundle.problem import Problem, Solution
 from calib.calibration import POSE, Calibration, Finding
 from calib.camera import Camera, Lens
-from calib.distortion import Bools, Floats
 from calib.errors import CalibrationError
 from calib.geometry import invert
 from calib.lenses.models import LensModel
 from calib.lenses.observability import focal_findings
 from calib.lenses.priors import KnownLenses, with_lenses
 from calib.observations import Observations, Refusal
-from calib.poses.extrinsics import Start, closed, connect
+from calib.poses.extrinsics import Start, connect_views, loop_errors
 from calib.quality.board_shape import shape_findings
-from calib.quality.consistency import with_doubts
-from calib.quality.uncertainty import judge, rig_of, seen_points, trusted_covariance
-from calib.quality.verdict import LEFT_OUT, judged
+from calib.quality.consistency import check_consistency
+from calib.quality.uncertainty import measure_accuracy, rig_of, seen_points, trusted_covariance
+from calib.quality.verdict import LEFT_OUT, decide_verdict
 from calib.rig import Rig
-from calib.solving.reweighting import refined
+from calib.solving.reweighting import solve_reweighted
 
 
 def calibrate(
@@ -50,12 +50,12 @@ def calibrate(
     seen = observations
     observations, known, early = with_lenses(observations, given, fix_lenses, lens_observations, models)
     loose = rig is not None and observations.target.free
-    start = _from_rig(observations, rig) if rig is not None and loose else connect(observations, known.lenses)
+    start = _from_rig(observations, rig) if rig is not None and loose else connect_views(observations, known.lenses)
     observations, known, start, late = _connected(observations, known, start)
-    solution, refused, clocks = refined(_problem(observations, known, start, shape_sigma_m))
+    solution, refused, clocks = solve_reweighted(_problem(observations, known, start, shape_sigma_m))
     told = (*early, *late, *clocks, *shape_findings(solution))
     made = _finished(_in_a_world(solution, rig), known, start, refused, told)
-    return with_doubts(made, seen, rig)
+    return check_consistency(made, seen, rig)
 
 
 def _from_rig(observations: Observations, rig: Rig) -> Start:
@@ -164,13 +164,13 @@ def _finished(
     observations = replace(seen, refused=(*seen.refused, *refused))
     rig = rig_of(solution)
     columns, covariance = _covariance(solution)
-    accuracy = judge(solution, covariance, columns)
-    pairs = closed(start, {camera.name: camera.cam_from_world for camera in rig})
+    accuracy = measure_accuracy(solution, covariance, columns)
+    pairs = loop_errors(start, {camera.name: camera.cam_from_world for camera in rig})
     times = np.ones(len(rig)) if solution.problem.noise is None else solution.problem.noise
     count = seen.seen.sum((1, 2))
     noise = times * np.where(count > 0, np.nansum(seen.sigma, (1, 2)) / np.maximum(count, 1), np.nan)
     findings = (*findings, *_about_focal_lengths(solution, covariance, columns))
-    verdict, reason, action, more = judged(rig, solution, accuracy, findings)
+    verdict, reason, action, more = decide_verdict(rig, solution, accuracy, findings)
     return Calibration(
         rig,
         observations,
@@ -230,7 +230,7 @@ def _in_a_world(solution: Solution, old: Rig | None) -> Solution:
     same = [view for view, lens in enumerate(solution.lenses) if old is not None and lens.name in old]
     if old is not None and same:
         kept = np.stack([old[solution.lenses[view].name].cam_from_world for view in same])
-        return moved(solution, _least_motion(invert(kept), invert(solution.cam_from_world[same])))
+        return in_new_world(solution, _least_motion(invert(kept), invert(solution.cam_from_world[same])))
     up = -np.mean(solution.cam_from_world[:, 1, :3], 0)
     ahead = np.mean(solution.cam_from_world[:, 2, :3], 0)
     z = up / np.linalg.norm(up)
@@ -239,7 +239,7 @@ def _in_a_world(solution: Solution, old: Rig | None) -> Solution:
     R = np.stack([np.cross(y, z), y, z])
     points = seen_points(solution)
     middle = points.mean(0) if len(points) else np.zeros(3)
-    return moved(solution, geometry.pose(R, -R @ middle))
+    return in_new_world(solution, geometry.pose(R, -R @ middle))
 
 
 def _least_motion(old: Floats, new: Floats) -> Floats:
@@ -254,7 +254,7 @@ def _least_motion(old: Floats, new: Floats) -> Floats:
     return np.asarray(ideas[int(np.argmin(np.median(off, 1)))])
 
 
-def moved(solution: Solution, new_from_old: Floats) -> Solution:
+def in_new_world(solution: Solution, new_from_old: Floats) -> Solution:
     """The same solution in another world frame."""
     return replace(
         solution,

@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.arrays import Bools, Floats
 from calib.camera import Lens
-from calib.distortion import Bools, Floats
 from calib.observations import Observations
 from calib.rig import Rig
 

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from calib import geometry
+from calib.arrays import Floats
 from calib.errors import CalibrationError
-from calib.geometry import COEFFICIENTS, Floats, Model
+from calib.geometry import COEFFICIENTS, Model
 
 _ROTATION_TOLERANCE = 1e-4  # what the printed digits of a file may cost; beyond it the matrix is no rotation
 _ROTATION_EXACT = 1e-9

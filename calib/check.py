@@ -13,10 +13,10 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from calib.changes.events import Event, in_volume, moved
+from calib.arrays import Bools, Floats
+from calib.changes.events import Event, apply_change, in_volume
 from calib.changes.evidence import CHANGE, columns
 from calib.changes.search import Search, Trust, search
-from calib.distortion import Bools, Floats
 from calib.errors import CalibrationError
 from calib.observations import Observations
 from calib.rig import Rig
@@ -184,7 +184,7 @@ def _change(found: Search, row: int, false_alarms: float) -> Change:
     event = found.events[row]
     rig, seen = found.take.rig, found.take.all.observations
     motion, spread, kind = _simplest(event, found.fit.spread(row), found.found.spread[event.camera], false_alarms)
-    before, after = rig[event.camera], moved(rig[event.camera], motion)
+    before, after = rig[event.camera], apply_change(rig[event.camera], motion)
     turn = motion[:3]
     shift = after.position - before.position
     by_shift = np.concatenate([np.zeros((3, 3)), -after.cam_from_world[:3, :3].T], 1)  # the turn is about the camera

@@ -11,10 +11,10 @@ from itertools import combinations
 import numpy as np
 
 from calib import geometry
+from calib.arrays import Bools, Floats
 from calib.camera import Camera
-from calib.distortion import Bools
 from calib.errors import RigMismatchError
-from calib.geometry import Floats, transform
+from calib.geometry import transform
 from calib.rig import Rig
 from calib.views import fit_to_images
 

@@ -17,7 +17,8 @@ Every function takes anything that becomes an f64 array and works over all leadi
 import numpy as np
 from numpy.typing import ArrayLike
 
-from calib.distortion import COEFFICIENTS, Bools, Floats, Model, distort, distort_with_jacobian, undistort, valid_radius
+from calib.arrays import Bools, Floats
+from calib.distortion import COEFFICIENTS, Model, distort, distort_with_jacobian, undistort, valid_radius
 
 __all__ = [
     "COEFFICIENTS",

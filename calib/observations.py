@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from calib.distortion import Bools, Floats
+from calib.arrays import Bools, Floats
 from calib.errors import CalibrationError
 from calib.targets import Target
 

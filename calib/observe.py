@@ -13,7 +13,7 @@ from calib.detectors.charuco import CharucoDetector
 from calib.detectors.chessboard import ChessboardDetector
 from calib.detectors.markers import Markers, Reader, grey_of
 from calib.detectors.recognise import looks_like
-from calib.detectors.sighting import Sighting, refused
+from calib.detectors.sighting import Sighting, refused_sighting
 from calib.detectors.tags import TagsDetector
 from calib.errors import CalibrationError
 from calib.observations import Observations, Refusal
@@ -48,7 +48,7 @@ class Finder:
         found = [part for part in parts if part.reason is None]
         if not found:
             told = "; ".join(dict.fromkeys(str(part.reason) for part in parts))
-            return refused(len(self.target), told)
+            return refused_sighting(len(self.target), told)
         return Sighting(
             np.concatenate([part.xy for part in parts]),
             np.concatenate([part.sigma for part in parts]),
@@ -62,7 +62,7 @@ class Finder:
         if isinstance(detector, ChessboardDetector):
             return detector.find(grey)
         assert not isinstance(single, Chessboard)
-        sighting = refused(len(single.target), "no marker of the board is seen")
+        sighting = refused_sighting(len(single.target), "no marker of the board is seen")
         for border in self._border[row]:
             key = single.dictionary, border
             if key not in read:

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from calib.changes.events import Event, Take, moved, standing
+from calib.arrays import Floats
+from calib.changes.events import ChangeTake, Event, apply_change, rigs_over_time
 from calib.changes.evidence import CHANGE, sightings
 from calib.changes.search import Trust
-from calib.changes.steps import wandering
+from calib.changes.steps import residual_drift
 from calib.check import Change, Check, given_zero, of_views
-from calib.distortion import Floats
 from calib.errors import CalibrationError
 from calib.observations import Observations
 from calib.rig import Rig
@@ -70,11 +70,11 @@ def repair(rig: Rig, observations: Observations, found: Check, *, trust: Trust |
         raise CalibrationError(f"there is nothing to repair: {found.reason}; {found.next_action}")
     mine, moments = of_views(rig, observations), len(observations.moments)
     events = tuple(Event(mine.names.index(c.camera), c.since, c.until, c.motion, c.earliest, c.latest) for c in changes)
-    take = Take(mine, sightings(*standing(mine, events, moments), observations))
+    take = ChangeTake(mine, sightings(*rigs_over_time(mine, events, moments), observations))
     names = tuple(name for name in mine.names if name in found.moved)
     views = [mine.names.index(name) for name in names]
     since = min(max(change.until if change.kind == "drifted" else change.latest for change in changes), moments - 1)
-    after = Take(mine, take.all.at(np.arange(since, moments)))
+    after = ChangeTake(mine, take.all.at(np.arange(since, moments)))
     if after.all.shared[views].min() < _LEAST_MOMENTS:
         raise CalibrationError(
             f"{', '.join(names)} and the other cameras see too little of the {observations.target.name} together after "
@@ -89,7 +89,7 @@ def repair(rig: Rig, observations: Observations, found: Check, *, trust: Trust |
         motions[row] += event.motion
         worth[row] += spread
     for name, motion in zip(names, motions, strict=True):
-        cameras[rig.names.index(name)] = moved(rig[name], motion)
+        cameras[rig.names.index(name)] = apply_change(rig[name], motion)
     final = [Event(view, 0, 0, motion, 0, 0) for view, motion in zip(views, motions, strict=True)]
     evidence = after.evidence(final, blocks=1)
     spreads = evidence.spread[views]
@@ -106,12 +106,12 @@ def repair(rig: Rig, observations: Observations, found: Check, *, trust: Trust |
 
 
 def _fitted(
-    take: Take, events: tuple[Event, ...], changes: list[Change], trust: Trust
+    take: ChangeTake, events: tuple[Event, ...], changes: list[Change], trust: Trust
 ) -> tuple[tuple[Event, ...], Floats]:
     """The changes as the whole take has them when the rest of the rig is as good as trusted; covariances (E, 7, 7)."""
     prior = trust.precision(np.zeros(len(take.rig)))
     events, found, fit = take.refined(events, prior)
-    spreads = wandering(found, fit)[0]
+    spreads = residual_drift(found, fit)[0]
     excess = max(1.0, float(np.median(spreads)), *(float(spreads[event.camera]) for event in events))
     fit = take.fit(found, events, prior, excess)
     motions, covariances = [], []

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from calib import geometry
+from calib.arrays import Floats
 from calib.camera import Camera
 from calib.distortion import padded
 from calib.errors import CalibrationError
-from calib.geometry import Floats, Model
+from calib.geometry import Model
 
 
 @dataclass(frozen=True)

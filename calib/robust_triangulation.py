@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from calib import geometry
-from calib.geometry import Floats
+from calib.arrays import Floats
 from calib.rig import Rig
 
-GATE = 3.5  # standard deviations: of two-dimensional normal residuals, 0.2 % are larger
+RESIDUAL_GATE = 3.5  # standard deviations: of two-dimensional normal residuals, 0.2 % are larger
 _STATED = 4.0  # degrees of freedom that the stated noise counts for beside the residuals, which may be few
 _STEPS = 4
 _MORE_STEPS = 6  # for points that start far off
@@ -39,7 +39,7 @@ class RobustPoints:
     """(C, ...) whether the pixel agrees with the point."""
 
 
-def triangulate_robust(rig: Rig, xy: ArrayLike, noise_px: ArrayLike, gate: float = GATE) -> RobustPoints:
+def triangulate_robust(rig: Rig, xy: ArrayLike, noise_px: ArrayLike, gate: float = RESIDUAL_GATE) -> RobustPoints:
     """Points of pixels (C, ..., 2) whose expected noise is (C, ...) px along each axis; NaN pixels are unseen.
 
     A pixel more than ``gate`` standard deviations off is not used.
@@ -96,7 +96,7 @@ class _Seen:
         return geometry.meeting_points(places, self.direction[views], self.weight[views], focal, passes=2)
 
 
-def pair_points(rig: Rig, xy: ArrayLike, noise_px: ArrayLike, gate: float = GATE) -> Floats:
+def pair_points(rig: Rig, xy: ArrayLike, noise_px: ArrayLike, gate: float = RESIDUAL_GATE) -> Floats:
     """Points (N, K, 3) that each of K pairs of views makes of pixels (C, N, 2) with noise (C, N).
 
     NaN where one of the two does not see the point or they do not agree. Where a point rests on two views and another

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from calib.arrays import Floats
 from calib.errors import CalibrationError
-from calib.geometry import Floats
 
-Ints = NDArray[np.intp]
+Indices = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class Target:
 
     name: str
     points: Floats
-    piece: Ints | None = None
+    piece: Indices | None = None
     pieces: tuple[str, ...] = ("board",)
     still: bool = False
     back_of: tuple[int, ...] = ()
@@ -45,7 +45,7 @@ class Target:
         return len(self.points)
 
     @property
-    def of_piece(self) -> Ints:
+    def of_piece(self) -> Indices:
         """Index (N,) of the piece that each point is on."""
         assert self.piece is not None
         return self.piece

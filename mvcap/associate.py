@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mvcap import plugins, stages
-from mvcap.association.left_right_swaps import put_right
+from mvcap.association.left_right_swaps import correct_swaps
 from mvcap.progress import Progress, silent
 from mvcap.stages import State
 from mvcap.structures.artefact import Artefact
@@ -25,16 +25,16 @@ def associate(
     """
     session = session if isinstance(session, Session) else Session.open(session)
     before = stages.detections(session, "estimate")
-    associator, settings = plugins.load("associator", session.overrides)
+    associator, settings = plugins.load_plugin("associator", session.overrides)
     if redo:
         stages.discard(session, "associate")
     rig = session.rig
 
     def make(start: int, stop: int, state: State) -> tuple[Detections2D, State]:
         rows, state = associator.associate(before.between(start, stop), rig, session.rate_hz, state)
-        return put_right(rows, rig), state
+        return correct_swaps(rows, rig), state
 
-    settings = {**settings, **plugins.weights(associator, rig)}
+    settings = {**settings, **plugins.weight_identities(associator, rig)}
     origin = stages.origin_of("associate", _VERSION, settings, before, session)
     place = session.artefact("associate", Detections2D)
-    return stages.run(session, place, origin, before.skeleton_name, make, progress, _CHUNK_FRAMES)
+    return stages.run_stage(session, place, origin, before.skeleton_name, make, progress, _CHUNK_FRAMES)

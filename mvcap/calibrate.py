@@ -10,9 +10,9 @@ from calib import Rig, load_rig
 from calib.boards import Board, board_from
 from calib.calibration import Calibration, Finding
 from calib.observations import Observations
-from mvcap.calibration.destination import Place, place_of
+from mvcap.calibration.destination import Destination, destination_of
 from mvcap.calibration.image_sets import find_lens_photos
-from mvcap.calibration.moments import Material, find, fitted
+from mvcap.calibration.moments import Moments, find_moments, rig_for_images
 from mvcap.errors import InputError
 from mvcap.progress import Progress, silent
 from mvcap.structures.session import Session
@@ -48,18 +48,22 @@ def calibrate(
     """
     from mvcap.calibration.observer import Observer
 
-    place = place_of(source, out, force)
+    place = destination_of(source, out, force)
     place.check()
     if fix_lenses and rig is None:
         raise InputError("--fix lens keeps the lenses of an earlier calibration; name it with --rig")
     if people and scene_points is not None:
         raise InputError("--people and --scene-points are two ways to find the cameras; choose one")
-    material = find(place.session or Path(str(source)), every_s, frames)
+    material = find_moments(place.session or Path(str(source)), every_s, frames)
     if lens_photos is not None:
         material = replace(material, lens=find_lens_photos(Path(lens_photos)))
     observer, shown = Observer(place.folder, progress), _board(board)
     photos = observer.lenses(material.lens, shown if lens_board is None else _board(lens_board), frames)
-    old = None if rig is None else fitted(rig if isinstance(rig, Rig) else load_rig(Path(rig), unit=rig_unit), material)
+    old = (
+        None
+        if rig is None
+        else rig_for_images(rig if isinstance(rig, Rig) else load_rig(Path(rig), unit=rig_unit), material)
+    )
     if people:
         made = _by_people(place, material, old, photos, height_m, progress)
     elif scene_points is not None:
@@ -74,8 +78,8 @@ def calibrate(
 
 
 def _by_people(
-    place: Place,
-    material: Material,
+    place: Destination,
+    material: Moments,
     old: Rig | None,
     photos: Sequence[Observations],
     height_m: float | None,
@@ -86,7 +90,7 @@ def _by_people(
     return from_people(place.session or place.folder / "session", material, old, photos, height_m, progress)
 
 
-def _noted(made: Calibration, name: str, material: Material, photos: Sequence[Observations]) -> Calibration:
+def _noted(made: Calibration, name: str, material: Moments, photos: Sequence[Observations]) -> Calibration:
     """The calibration with what was to be said about the footage, and with the photos in which nothing was found."""
     notes = (Finding("note", name, note, "check that it is so") for note in material.notes)
     refused = (refusal for table in photos for refusal in table.refused)

@@ -121,16 +121,16 @@ def assignments(texts: Iterable[str]) -> dict[str, Any]:
             raise ConfigError(f"--set {text!r}: the value is not YAML") from fault
         for part in reversed(key.strip().split(".")):
             parsed = {part: parsed}
-        out = merged(out, parsed)
+        out = merge(out, parsed)
     return out
 
 
-def merged(first: Overrides, second: Overrides) -> dict[str, Any]:
+def merge(first: Overrides, second: Overrides) -> dict[str, Any]:
     """Both overrides; where they name the same key, the second's value."""
     out = dict(first)
     for key, value in second.items():
         old = out.get(key)
-        out[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        out[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return out
 
 

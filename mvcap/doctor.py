@@ -29,7 +29,7 @@ _OPTIONAL = {"torch", "open3d-cpu"}
 
 
 @dataclass(frozen=True)
-class Finding:
+class Check:
     """One thing that was looked at."""
 
     subject: str
@@ -38,30 +38,30 @@ class Finding:
     """What it is, or what to do about it."""
 
 
-def doctor() -> list[Finding]:
+def doctor() -> list[Check]:
     """Look at this machine; every finding that is not ok says what to do."""
     return [_python(), _cores(), *map(_package, _PACKAGES), *_one_cv2(), *_models(), _cache(), _browser()]
 
 
-def _python() -> Finding:
+def _python() -> Check:
     version = platform.python_version()
     good = sys.version_info >= (3, 11)
-    return Finding("python", "ok" if good else "broken", version if good else f"{version}; install 3.11 or newer")
+    return Check("python", "ok" if good else "broken", version if good else f"{version}; install 3.11 or newer")
 
 
-def _cores() -> Finding:
-    return Finding("processors", "ok", f"{os.cpu_count()}; no GPU is needed")
+def _cores() -> Check:
+    return Check("processors", "ok", f"{os.cpu_count()}; no GPU is needed")
 
 
-def _package(name: str) -> Finding:
+def _package(name: str) -> Check:
     use = _PACKAGES[name]
     found = _version(name)
     if found is None and name == "opencv-contrib-python-headless":
         found = _version("opencv-contrib-python")
     if found is not None:
-        return Finding(name, "ok", f"{found}, for {use}")
+        return Check(name, "ok", f"{found}, for {use}")
     state: Literal["optional", "missing"] = "optional" if name in _OPTIONAL else "missing"
-    return Finding(name, state, f"for {use}; pip install {name}")
+    return Check(name, state, f"for {use}; pip install {name}")
 
 
 def _version(name: str) -> str | None:
@@ -71,30 +71,28 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _one_cv2() -> list[Finding]:
+def _one_cv2() -> list[Check]:
     flavours = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
     there = [name for name in flavours if _version(name) is not None]
     if len(there) < 2:
         return []
-    return [
-        Finding("cv2", "broken", f"{' and '.join(there)} overwrite each other; uninstall all, install the last one")
-    ]
+    return [Check("cv2", "broken", f"{' and '.join(there)} overwrite each other; uninstall all, install the last one")]
 
 
-def _models() -> list[Finding]:
+def _models() -> list[Check]:
     out = []
     for asset, state in assets.status():
         advice = f"for {asset.needed_by}"
         if state != "ok":
             advice += f"; mvcap assets fetch {asset.name} ({asset.size / 1e6:.1f} MB)"
-        out.append(Finding(asset.name, state, advice))
+        out.append(Check(asset.name, state, advice))
     return out
 
 
-def _cache() -> Finding:
-    return Finding("cache", "ok", f"{assets.cache_dir()} (set MVCAP_CACHE for another place)")
+def _cache() -> Check:
+    return Check("cache", "ok", f"{assets.cache_dir()} (set MVCAP_CACHE for another place)")
 
 
-def _browser() -> Finding:
+def _browser() -> Check:
     found = next((name for name in ("chromium", "google-chrome", "firefox") if shutil.which(name)), None)
-    return Finding("browser", "ok" if found else "optional", found or "any browser opens report.html")
+    return Check("browser", "ok" if found else "optional", found or "any browser opens report.html")

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.arrays import Image
 from mvcap import plugins, stages
 from mvcap.errors import ConfigError
 from mvcap.progress import Progress, silent
@@ -18,7 +19,7 @@ from mvcap.stages import State
 from mvcap.structures.artefact import Artefact, Origin
 from mvcap.structures.contracts import Estimator, View
 from mvcap.structures.detections import Detections2D
-from mvcap.structures.session import Image, Session
+from mvcap.structures.session import Session
 
 _VERSION = 1
 
@@ -44,7 +45,7 @@ def estimate(
     """
     session = session if isinstance(session, Session) else Session.open(session)
     config = session.settings("estimate", EstimateConfig)
-    estimator, settings = plugins.load("estimator", session.overrides)
+    estimator, settings = plugins.load_plugin("estimator", session.overrides)
     views = tuple(View(i, v.name, v.size, session.rate_hz, session.frames) for i, v in enumerate(session.views))
     source = estimator.prepare(views)
     if redo:
@@ -66,7 +67,7 @@ def estimate(
             return rows[np.argsort(rows.frame, kind="stable")], after
 
         try:
-            return stages.run(session, place, origin, estimator.skeleton.name, make, progress)
+            return stages.run_stage(session, place, origin, estimator.skeleton.name, make, progress)
         finally:
             work.stopped = True  # who interrupts does not wait until every view is at the end of its chunk
 

@@ -20,12 +20,12 @@ from mvcap.associate import associate
 from mvcap.benchmarks.shelf import read_people
 from mvcap.errors import InputError
 from mvcap.estimate import estimate
-from mvcap.evaluation.benchmark_clip import Clip, Options, reason
+from mvcap.evaluation.benchmark_clip import BenchmarkClip, Options, one_line_reason
 from mvcap.evaluation.head_rules import read_as_shelf
 from mvcap.init import init_without_footage
-from mvcap.metrics.association import Pairs, actors, pairs, projected
+from mvcap.metrics.association import Pairs, actors, project_poses, row_pairs
 from mvcap.metrics.pcp import pcp_4da, pcp_voxelpose
-from mvcap.metrics.scores import association_scores, number, pcp_scores, pose_scores
+from mvcap.metrics.scores import association_scores, pcp_scores, pose_scores, rounded_or_none
 from mvcap.progress import Progress, silent
 from mvcap.refine import refine
 from mvcap.structures.detections import Detections2D
@@ -43,7 +43,7 @@ _COUNTED = ("associate", "triangulate")
 class _Run:
     """One clip and what was made of it."""
 
-    clip: Clip
+    clip: BenchmarkClip
     refined: Poses3D
     raw: Poses3D | None = None
     rows: Detections2D | None = None
@@ -82,7 +82,7 @@ def evaluate(
     if not place.is_dir():
         raise InputError(f"{place}: no such folder; give the folder with the files of {kind}")
     options = Options(noise_px, detections, _tuple(views), _tuple(clips))
-    chosen: list[Clip] = read(place, options)
+    chosen: list[BenchmarkClip] = read(place, options)
     if poses is not None:
         runs = [_made_elsewhere(chosen, Path(poses))]
     else:
@@ -106,9 +106,9 @@ def _folder(session: str | Path | None) -> Iterator[Path]:
         yield Path(folder) / "session"
 
 
-def _run(clip: Clip, folder: Path, overrides: config.Overrides, progress: Progress) -> _Run:
+def _run(clip: BenchmarkClip, folder: Path, overrides: config.Overrides, progress: Progress) -> _Run:
     session = init_without_footage(clip.rig, folder, clip.frames, clip.rate_hz)
-    session.override(config.merged(clip.estimator(folder), overrides))
+    session.override(config.merge(clip.estimator(folder), overrides))
     seconds = {}
     for name, verb in _VERBS.items():
         kept = session.artefact(name, Table).complete
@@ -120,7 +120,7 @@ def _run(clip: Clip, folder: Path, overrides: config.Overrides, progress: Progre
     return _Run(clip, refined, raw, rows, seconds)
 
 
-def _made_elsewhere(clips: Sequence[Clip], path: Path) -> _Run:
+def _made_elsewhere(clips: Sequence[BenchmarkClip], path: Path) -> _Run:
     if len(clips) > 1:
         raise InputError(
             f"{path}: poses are of one clip; choose one of {', '.join(c.name for c in clips)} with --clips"
@@ -136,7 +136,7 @@ def _made_elsewhere(clips: Sequence[Clip], path: Path) -> _Run:
         return _Run(clips[0], refined, Poses3D.from_arrays(skeleton(name), raw) if raw else None)
     except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as fault:
         raise InputError(
-            f"{path}: cannot be read as poses ({reason(fault)}); give poses.npz of a session, or skel.txt"
+            f"{path}: cannot be read as poses ({one_line_reason(fault)}); give poses.npz of a session, or skel.txt"
         ) from fault
 
 
@@ -151,8 +151,8 @@ def _facts(runs: Sequence[_Run]) -> dict[str, Any]:
         "frames": frames,
         "scored_frames": sum(int(run.clip.scored.sum()) for run in runs),
         "rate_hz": runs[0].clip.rate_hz,
-        "seconds_per_frame": number(sum(seconds[name] for name in _COUNTED)) if seconds else None,
-        "stage_seconds_per_frame": {name: number(value) for name, value in seconds.items()},
+        "seconds_per_frame": rounded_or_none(sum(seconds[name] for name in _COUNTED)) if seconds else None,
+        "stage_seconds_per_frame": {name: rounded_or_none(value) for name, value in seconds.items()},
     }
 
 
@@ -175,7 +175,7 @@ def _of_stage(runs: Sequence[_Run], found: Sequence[Poses3D]) -> dict[str, Any]:
     return {"pcp": _pcp(clip, found[0]) if clip.pcp_rules else None, **scores}
 
 
-def _pcp(clip: Clip, found: Poses3D) -> dict[str, Any]:
+def _pcp(clip: BenchmarkClip, found: Poses3D) -> dict[str, Any]:
     out = {}
     for name, count in (("4da", pcp_4da), ("voxelpose", pcp_voxelpose)):
         reading = clip.pcp_rules[name]
@@ -184,7 +184,7 @@ def _pcp(clip: Clip, found: Poses3D) -> dict[str, Any]:
     return out
 
 
-def _scored(table: Poses3D, clip: Clip) -> Poses3D:
+def _scored(table: Poses3D, clip: BenchmarkClip) -> Poses3D:
     """Rows of the frames whose truth counts, bodies without any joint left out."""
     inside = (table.frame >= 0) & (table.frame < clip.frames)
     inside[inside] = clip.scored[table.frame[inside]]
@@ -211,8 +211,8 @@ def _association(runs: Sequence[_Run]) -> dict[str, Any] | None:
     return {**association_scores(whole), "true_pairs": whole.true, "told_pairs": whole.told}
 
 
-def _pairs(rows: Detections2D, clip: Clip) -> Pairs:
-    truth = projected(clip.truth, clip.rig) if clip.labels is None else clip.labels
+def _pairs(rows: Detections2D, clip: BenchmarkClip) -> Pairs:
+    truth = project_poses(clip.truth, clip.rig) if clip.labels is None else clip.labels
     scored: NDArray[np.bool_] = clip.scored[rows.frame]
     rows = rows[scored]
-    return pairs(rows, actors(rows, truth))
+    return row_pairs(rows, actors(rows, truth))

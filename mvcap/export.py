@@ -14,14 +14,14 @@ from mvcap import plugins, stages
 from mvcap.errors import InputError
 from mvcap.structures.artefact import Artefact
 from mvcap.structures.npz import NpzStream, written_whole
-from mvcap.structures.pose_stream import Axes, Take
+from mvcap.structures.pose_stream import Axes, PoseStream
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.session import Session
 from mvcap.structures.skeleton import skeleton
 from mvcap.structures.table import Table
 
 
-def export_take(take: Take, folder: Path, formats: Iterable[str]) -> list[Path]:
+def export_take(take: PoseStream, folder: Path, formats: Iterable[str]) -> list[Path]:
     """Write the take to a folder in each of the formats and return the files, named after the take.
 
     Raises PluginError for a format there is not, before anything is written; SessionError when a file cannot be.
@@ -66,7 +66,7 @@ def export(
     return [poses_file, *export_take(take, Path(folder) if folder else session.folder / "exports", wanted)]
 
 
-def take_of(session: Session, stage: str, axes: str = "z-up") -> Take:
+def take_of(session: Session, stage: str, axes: str = "z-up") -> PoseStream:
     """Return a stage's poses as an exporter gets them."""
     if stage not in ("track", "refine"):
         raise InputError(f"poses of stage {stage!r} cannot be exported; there are: track (raw), refine")
@@ -76,7 +76,7 @@ def take_of(session: Session, stage: str, axes: str = "z-up") -> Take:
     persons = sorted({int(p) for rows in poses.chunks() for p in np.unique(rows.person)})
     kind = skeleton(poses.skeleton_name)
     name = session.folder.resolve().name
-    return Take(kind, poses.chunks, session.frames, session.rate_hz, tuple(persons), name, cast(Axes, axes))
+    return PoseStream(kind, poses.chunks, session.frames, session.rate_hz, tuple(persons), name, cast(Axes, axes))
 
 
 def write_poses(session: Session) -> Path:

@@ -32,11 +32,11 @@ TABLE: Mapping[str, Mapping[str, str]] = {
     },
     "associator": {
         "geometry": "mvcap.associators.geometry:Geometry",
-        "graph": "mvcap.associators.graph:Graph",
+        "graph": "mvcap.associators.graph:GraphAssociator",
     },
     "refiner": {
         "bones": "mvcap.refiners.bones:Bones",
-        "graph": "mvcap.refiners.graph:Graph",
+        "graph": "mvcap.refiners.graph:GraphRefiner",
         "butterworth": "mvcap.refiners.butterworth:Butterworth",
         "one_euro": "mvcap.refiners.one_euro:OneEuro",
         "hampel": "mvcap.refiners.hampel:Hampel",
@@ -57,9 +57,9 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "humaneva": "mvcap.benchmarks.humaneva:read",
     },
     "task": {
-        "mmg": "mvcap.tasks.mmg:Matching",
-        "crg": "mvcap.tasks.crg:Centres",
-        "prg": "mvcap.tasks.prg:Pose",
+        "mmg": "mvcap.tasks.mmg:MatchingTask",
+        "crg": "mvcap.tasks.crg:CentreTask",
+        "prg": "mvcap.tasks.prg:PoseTask",
     },
 }
 """Kind -> name -> ``"package.module:Name"``."""
@@ -69,7 +69,7 @@ DEFAULT: Mapping[str, str] = {"estimator": "blazepose", "associator": "geometry"
 """What a session uses of each kind that it can name; these have settings of their own."""
 
 
-def load(kind: str, overrides: Overrides) -> tuple[Any, dict[str, Any]]:
+def load_plugin(kind: str, overrides: Overrides) -> tuple[Any, dict[str, Any]]:
     """Make the plug-in that a session's overrides name; return it and its settings, its name among them.
 
     Its own settings stand under the plural of its kind and its name: ``estimators: {blazepose: {...}}``.
@@ -83,7 +83,7 @@ def load(kind: str, overrides: Overrides) -> tuple[Any, dict[str, Any]]:
     return found(config), {kind: name, **plain(config)}
 
 
-def weights(plugin: Any, rig: Rig) -> dict[str, str]:
+def weight_identities(plugin: Any, rig: Rig) -> dict[str, str]:
     """What the result of a plug-in depends on beside its settings: its learned weights, if it has any."""
     return {"networks": plugin.identity(rig)} if isinstance(plugin, Learned) else {}
 

@@ -19,8 +19,8 @@ from mvcap.structures.contracts import Evidence
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.session import Session
-from mvcap.triangulation.calibration_error import beyond_noise, widened, worth_px
-from mvcap.triangulation.reprojection_residuals import links, residuals
+from mvcap.triangulation.calibration_error import calibration_error_px, excess_error_px, with_calibration_error
+from mvcap.triangulation.reprojection_residuals import linked_rows, residuals
 from mvcap.triangulation.robust_triangulation import TriangulateConfig
 
 _VERSION = 3
@@ -44,26 +44,26 @@ def refine(session: str | Path | Session, *, redo: bool = False, progress: Progr
     session = session if isinstance(session, Session) else Session.open(session)
     before = stages.poses(session, "track")
     config = session.settings("refine", RefineConfig)
-    refiner, settings = plugins.load("refiner", session.overrides)
+    refiner, settings = plugins.load_plugin("refiner", session.overrides)
     if redo:
         stages.discard(session, "refine")
     place = session.artefact("refine", Poses3D)
-    settings = {**settings, **plugins.weights(refiner, session.rig), **plain(config)}
+    settings = {**settings, **plugins.weight_identities(refiner, session.rig), **plain(config)}
     origin = stages.origin_of("refine", _VERSION, settings, before, session)
     place.begin(origin, before.skeleton_name, session.frames, _CHUNK_FRAMES)
     if place.complete:
         return place
     found = stages.detections(session, "associate")
     gate = session.settings("triangulate", TriangulateConfig).gate_sigma
-    limbs, worth = person_limbs(before, session.rate_hz), worth_px(found, session.rig)
+    limbs, worth = person_limbs(before, session.rate_hz), calibration_error_px(found, session.rig)
     reach = round(config.overlap_s * session.rate_hz)
 
     def make(start: int, stop: int, state: State) -> tuple[Poses3D, State]:
         window = before.between(start - reach, stop + reach)
         seen = found.between(start - reach, stop + reach)
-        calibration_px = beyond_noise(worth, seen)
-        seen = widened(seen, calibration_px)
-        row, pose = links(seen, window)
+        calibration_px = excess_error_px(worth, seen)
+        seen = with_calibration_error(seen, calibration_px)
+        row, pose = linked_rows(seen, window)
         parts = []
         for person in np.unique(window.person):
             poses, views = window[window.person == person], seen[row[window.person[pose] == person]]
@@ -73,7 +73,7 @@ def refine(session: str | Path | Session, *, redo: bool = False, progress: Progr
         rows = _kept(parts, window, start, stop)
         return _with_errors(rows, seen, session.rig, gate), {}
 
-    return stages.run(session, place, origin, before.skeleton_name, make, progress, _CHUNK_FRAMES)
+    return stages.run_stage(session, place, origin, before.skeleton_name, make, progress, _CHUNK_FRAMES)
 
 
 def _with_errors(poses: Poses3D, found: Detections2D, rig: Rig, gate: float) -> Poses3D:

@@ -13,8 +13,8 @@ import numpy as np
 
 from mvcap import plugins, stages
 from mvcap.config import plain
-from mvcap.drawing.contact_sheet import ContactSheet, moments
-from mvcap.drawing.overlay import drawn, overlay_images, write_overlay
+from mvcap.drawing.contact_sheet import ContactSheet, spread_frames
+from mvcap.drawing.overlay import draw_view, overlay_images, write_overlay
 from mvcap.errors import ConfigError
 from mvcap.export import provenance
 from mvcap.progress import Progress, silent
@@ -28,7 +28,7 @@ from mvcap.structures.npz import write_text, written_whole
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.session import Session
 from mvcap.structures.skeleton import skeleton
-from mvcap.triangulation.calibration_error import learned_px
+from mvcap.triangulation.calibration_error import learned_error_px
 from mvcap.triangulation.reprojection_residuals import ViewResiduals
 from mvcap.triangulation.view_lag import ViewLag
 
@@ -65,11 +65,11 @@ def report(session: str | Path | Session, *, progress: Progress = silent) -> dic
     found = stages.detections(session, "associate")
     summary, series, raw_series = _numbers(session, found, raw, refined)
     pictures = {
-        "presence": plots.presence(series),
-        "above": plots.from_above(series, session.rig),
-        "side": plots.from_the_side(series, session.rig),
-        "bones": plots.bone_lengths(raw_series),
-        "errors": plots.errors(series, session.names),
+        "presence": plots.presence_plot(series),
+        "above": plots.plan_plot(series, session.rig),
+        "side": plots.elevation_plot(series, session.rig),
+        "bones": plots.limb_length_plot(raw_series),
+        "errors": plots.error_plot(series, session.names),
     }
     videos: dict[str, str] = {}
     if session.has_footage():
@@ -122,7 +122,7 @@ def _numbers(
 def _association(session: Session, found: Artefact[Detections2D]) -> dict[str, Any]:
     """What the associator learned on the way, where it tells: pixels that each calibration is off, rows left out."""
     last = found.ranges()[-1][0]
-    off = learned_px(found, last, session.rig).tolist()
+    off = learned_error_px(found, last, session.rig).tolist()
     state = found.state(last)
     counts: dict[str, Any] = {name: int(state[name]) for name in ("left_out", "asked", "declined") if name in state}
     return {"calibration_px": {n: round(px, 2) for n, px in zip(session.names, off, strict=True)}, **counts}
@@ -177,7 +177,7 @@ def _wrong_unit(session: Session, found: Artefact[Detections2D]) -> list[str]:
     frames = [rows[rows.frame == frame] for rows in found.chunks() for frame in np.unique(rows.frame)[:1]]
     frames = [rows for rows in frames if len(np.unique(rows.view)) > 1]
     frames = frames[:: -(-len(frames) // _UNIT_FRAMES)] if frames else []
-    associator, _ = plugins.load("associator", session.overrides)
+    associator, _ = plugins.load_plugin("associator", session.overrides)
     for factor in _UNIT_FACTORS if frames else ():
         rig = session.rig.scaled_world(factor)
         found_in = [associator.associate(rows, rig, session.rate_hz, {})[0].person >= 0 for rows in frames]
@@ -191,14 +191,14 @@ def _wrong_unit(session: Session, found: Artefact[Detections2D]) -> list[str]:
 
 
 def _contact_sheet(session: Session, found: Artefact[Detections2D], poses: Artefact[Poses3D], count: int) -> bytes:
-    shown = moments(session.frames, count)
+    shown = spread_frames(session.frames, count)
     sheet = ContactSheet(shown, session.names, session.rate_hz, _THUMB_PX)
     for frame in shown:
         rows, now = found.between(frame, frame + 1), poses.between(frame, frame + 1)
         for view in range(len(session.views)):
             image = next(session.images(view, frame, frame + 1))[1]
             if image is not None:
-                sheet.add(frame, view, drawn(image, view, session.rig, rows, now, _THUMB_PX))
+                sheet.add(frame, view, draw_view(image, view, session.rig, rows, now, _THUMB_PX))
     return sheet.jpeg()
 
 

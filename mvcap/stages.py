@@ -52,7 +52,7 @@ def _finished(artefact: Artefact[T]) -> Artefact[T]:
     return artefact
 
 
-def run(
+def run_stage(
     session: Session,
     place: Artefact[T],
     origin: Origin,

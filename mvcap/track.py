@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.arrays import Ints
 from mvcap import plugins, stages
 from mvcap.config import plain
 from mvcap.progress import Progress, silent
@@ -25,12 +26,11 @@ from mvcap.structures.artefact import Artefact
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.session import Session
 from mvcap.structures.skeleton import skeleton
-from mvcap.tracking.online_ids import Naming
-from mvcap.tracking.tracklet_linking import Linking
-from mvcap.tracking.tracklet_merging import Identities
+from mvcap.tracking.online_ids import OnlineIds
+from mvcap.tracking.tracklet_linking import TrackletLinker
+from mvcap.tracking.tracklet_merging import TrackletMerger
 from mvcap.tracking.tracklets import TrackConfig
 
-Ints = NDArray[np.int64]
 _VERSION = 2
 _CHUNK_FRAMES = 250
 _LISTED = 300  # changes in the record; the rest is counted
@@ -63,7 +63,7 @@ def track(session: str | Path | Session, *, redo: bool = False, progress: Progre
     def make(start: int, stop: int, state: State) -> tuple[Poses3D, State]:
         return source.rows(start, stop), {}
 
-    return stages.run(session, place, origin, before.skeleton_name, make, progress, _CHUNK_FRAMES)
+    return stages.run_stage(session, place, origin, before.skeleton_name, make, progress, _CHUNK_FRAMES)
 
 
 def _follows(session: Session) -> bool:
@@ -76,8 +76,8 @@ def _link_all(
     before: Artefact[Poses3D], config: TrackConfig, rate_hz: float, follows: bool
 ) -> tuple[list[NDArray[np.int32]], Names, dict[str, Any]]:
     """First pass: tracklet of every row by chunk (four bytes a row), who they are, and what is to be recorded."""
-    linking = Linking(skeleton(before.skeleton_name), config, rate_hz, follows)
-    naming = Naming(linking) if config.live else None
+    linking = TrackletLinker(skeleton(before.skeleton_name), config, rate_hz, follows)
+    naming = OnlineIds(linking) if config.live else None
     link = naming.link if naming else linking.link
     links = []
     for rows in before.chunks():
@@ -90,7 +90,7 @@ def _link_all(
         naming.end()
         return links, naming.names, _record(len(linking.tracklets.pieces), len(naming.people), naming.changes)
     linking.end()
-    found = Identities(linking.tracklets, linking.meetings, linking.following.handovers, follows)
+    found = TrackletMerger(linking.tracklets, linking.meetings, linking.following.handovers, follows)
     person = found.persons()
     named = np.append(person, 0)  # piece -1 is nobody
 
@@ -131,13 +131,13 @@ class _Renamed:
             rows, idents = next(self._chunks)
             self._to = next(self._read_to)
             person = self._names(idents.astype(np.int64), rows.frame.astype(np.int64))
-            parts.append(once(rows.with_columns(person=person)[person > 0]))
+            parts.append(drop_duplicates(rows.with_columns(person=person)[person > 0]))
         held = Poses3D.concatenate(parts, self._held.skeleton)
         self._held = held[held.frame >= stop]
         return held[(held.frame >= start) & (held.frame < stop)]
 
 
-def once(rows: Poses3D) -> Poses3D:
+def drop_duplicates(rows: Poses3D) -> Poses3D:
     """The rows without doubles: of several of one person in one frame the one that most views and joints speak for."""
     worth = (rows.score * rows.views).sum(-1)
     order = np.lexsort((-worth, rows.person, rows.frame))

@@ -24,18 +24,18 @@ from typing import TYPE_CHECKING, Any
 
 from calib import Rig, load_rig
 from mvcap import assets, plugins
-from mvcap.config import Overrides, build, merged
+from mvcap.config import Overrides, build, merge
 from mvcap.errors import ConfigError, InputError
 from mvcap.progress import Progress, silent
 from mvcap.structures.npz import write_text, written_whole
-from mvcap.training.loop import Learner, Told, TrainConfig, forget_after, lines, measure, seeded
-from mvcap.training.samples import Samples, Source, load_lesson, prepare
+from mvcap.training.loop import Learner, Told, TrainConfig, forget_after, measure, metric_lines, seeded
+from mvcap.training.samples import Samples, Source, load_task, prepare
 from mvcap.weights import networks
 
 if TYPE_CHECKING:
     import torch
 
-    from mvcap.training.task import Lesson
+    from mvcap.training.task import Task
 
 DATA = (
     {"name": "DeepMimic motions, of the wheel pybullet", "licence": "MIT"},
@@ -126,7 +126,7 @@ def train(
     _needs_torch()
     folder = Path(out)
     plan = _plan(lesson, seed, rig, start, overrides or {})
-    taught = load_lesson(plan.target)
+    taught = load_task(plan.target)
     assets.path("motions")  # without them the takes would be others, and each process would fetch them
     workers = plan.config.workers or min(os.cpu_count() or 1, _WORKERS_AT_MOST)
     samples, held_out = prepare(plan.sources, folder / "samples", workers, progress, redo=not resume)
@@ -162,14 +162,14 @@ def _plan(
     target = plugins.TABLE["task"].get(lesson, lesson)
     if not 0 <= seed < 2**31:
         raise ConfigError(f"the seed is a number from 0 to {2**31 - 1}, not {seed}")
-    taught = load_lesson(target)
+    taught = load_task(target)
     of_rig = load_rig(rig) if isinstance(rig, str | Path) else rig
-    given = merged(getattr(taught, "defaults", {}), {})
+    given = merge(getattr(taught, "defaults", {}), {})
     old = None
     if start is not None or of_rig is not None:
-        old = networks.read(Path(start)) if start is not None else networks.load(taught.name)
-        given = merged(merged(given, _TUNING), getattr(taught, "tuning", {}))
-    return _Plan(taught.name, target, seed, build(TrainConfig, merged(given, overrides), "train"), of_rig, old)
+        old = networks.read(Path(start)) if start is not None else networks.load_network(taught.name)
+        given = merge(merge(given, _TUNING), getattr(taught, "tuning", {}))
+    return _Plan(taught.name, target, seed, build(TrainConfig, merge(given, overrides), "train"), of_rig, old)
 
 
 def _device(asked: str) -> str:
@@ -184,7 +184,7 @@ def _device(asked: str) -> str:
     return asked
 
 
-def _learner(taught: Lesson, plan: _Plan, device: str) -> Learner:
+def _learner(taught: Task, plan: _Plan, device: str) -> Learner:
     network = taught.network()
     if plan.start is not None:
         from mvcap.training.onnx_export import weights_of
@@ -206,22 +206,22 @@ def _draw(folder: Path, name: str) -> None:
     from mvcap.drawing.learning_curves import learning_curves
 
     with written_whole(folder / "curves.png") as temporary:
-        temporary.write_bytes(learning_curves(lines(folder), f"{name}: learning on generated takes"))
+        temporary.write_bytes(learning_curves(metric_lines(folder), f"{name}: learning on generated takes"))
 
 
-def _written(taught: Lesson, network: torch.nn.Module, held_out: Samples, file: Path) -> Path:
+def _written(taught: Task, network: torch.nn.Module, held_out: Samples, file: Path) -> Path:
     """The ONNX file, proven to give what torch gives."""
-    from mvcap.training.onnx_export import check_parity, export
+    from mvcap.training.onnx_export import check_parity, export_onnx
 
     networks.card_path(file).unlink(missing_ok=True)
-    export(taught, network, held_out[: taught.batch_size], file)
+    export_onnx(taught, network, held_out[: taught.batch_size], file)
     check_parity(taught, network, held_out, file)
     return file
 
 
 def _command(plan: _Plan) -> str:
     name = next((short for short, target in plugins.TABLE["task"].items() if target == plan.target), plan.target)
-    changed = build(TrainConfig, getattr(load_lesson(plan.target), "defaults", {}))
+    changed = build(TrainConfig, getattr(load_task(plan.target), "defaults", {}))
     words = ["mvcap", "train", name, "--out", name, "--seed", str(plan.seed)]
     if plan.rig is not None:
         words += ["--rig", "RIG"]
@@ -231,7 +231,7 @@ def _command(plan: _Plan) -> str:
     return " ".join(words)
 
 
-def _card(plan: _Plan, taught: Lesson, file: Path, samples: Samples, facts: Mapping[str, Any]) -> str:
+def _card(plan: _Plan, taught: Task, file: Path, samples: Samples, facts: Mapping[str, Any]) -> str:
     import yaml
 
     limits = taught.limits(samples) if hasattr(taught, "limits") else {}
@@ -270,13 +270,13 @@ def _short(value: float) -> float:
 
 
 def _placed(
-    plan: _Plan, taught: Lesson, file: Path, metrics: Mapping[str, float], before: Mapping[str, float] | None
+    plan: _Plan, taught: Task, file: Path, metrics: Mapping[str, float], before: Mapping[str, float] | None
 ) -> Trained:
     """The result, with fine-tuned weights put where the rig's are looked for, if they are better."""
     made = Trained(plan.name, file, metrics, before)
     if plan.rig is None or before is None:
         return made
-    better, reason = verdict(before, metrics, getattr(taught, "better", {}))
+    better, reason = keep_or_reject(before, metrics, getattr(taught, "better", {}))
     if not better:
         return dataclasses.replace(made, reason=reason)
     place = networks.rig_folder(plan.rig) / file.name
@@ -287,7 +287,9 @@ def _placed(
     return dataclasses.replace(made, kept=place, reason=reason)
 
 
-def verdict(before: Mapping[str, float], after: Mapping[str, float], better: Mapping[str, str]) -> tuple[bool, str]:
+def keep_or_reject(
+    before: Mapping[str, float], after: Mapping[str, float], better: Mapping[str, str]
+) -> tuple[bool, str]:
     """Whether weights are to be kept: the loss is lower, and no figure is worse by more than a hundredth of it.
 
     ``better`` says of a figure whether ``higher`` or ``lower`` is better; others do not count. Also returns why.
@@ -301,7 +303,7 @@ def verdict(before: Mapping[str, float], after: Mapping[str, float], better: Map
     return True, f"the loss is lower ({before['loss']:.4g} before, {after['loss']:.4g} after) and no figure is worse"
 
 
-def table(made: Trained) -> str:
+def figures_table(made: Trained) -> str:
     """The figures on held-out takes, one line each, before and after where there was something before."""
     head = ["held out", "before", "after"] if made.before is not None else ["held out", made.name]
     rows = [head]

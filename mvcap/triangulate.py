@@ -11,7 +11,7 @@ from mvcap.stages import State
 from mvcap.structures.artefact import Artefact
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.session import Session
-from mvcap.triangulation.calibration_error import beyond_noise, widened, worth_px
+from mvcap.triangulation.calibration_error import calibration_error_px, excess_error_px, with_calibration_error
 from mvcap.triangulation.robust_triangulation import TriangulateConfig, triangulate_rows
 
 _VERSION = 3
@@ -26,12 +26,12 @@ def triangulate(session: str | Path | Session, *, redo: bool = False, progress: 
     if redo:
         stages.discard(session, "triangulate")
     rig = session.rig
-    worth = worth_px(before, rig)
+    worth = calibration_error_px(before, rig)
 
     def make(start: int, stop: int, state: State) -> tuple[Poses3D, State]:
         rows = before.between(start, stop)
-        return triangulate_rows(widened(rows, beyond_noise(worth, rows)), rig, config), {}
+        return triangulate_rows(with_calibration_error(rows, excess_error_px(worth, rows)), rig, config), {}
 
     origin = stages.origin_of("triangulate", _VERSION, plain(config), before, session)
     place = session.artefact("triangulate", Poses3D)
-    return stages.run(session, place, origin, before.skeleton_name, make, progress, _CHUNK_FRAMES)
+    return stages.run_stage(session, place, origin, before.skeleton_name, make, progress, _CHUNK_FRAMES)

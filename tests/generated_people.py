@@ -12,7 +12,7 @@ from calib.geometry import pose, rotation_from_vector
 from mvcap import init_without_footage
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import skeleton
-from mvcap.structures.true_poses import write_poses
+from mvcap.structures.true_poses import write_true_poses
 
 HALPE = skeleton("halpe26")
 SIZE = (1920, 1080)
@@ -126,7 +126,7 @@ def make_session(folder, take, calibration="good", carry=False, **errors):
     """
     truth, rig, rate_hz = take
     folder.mkdir(parents=True, exist_ok=True)
-    write_poses(folder / "truth.npz", truth)
+    write_true_poses(folder / "truth.npz", truth)
     save_rig(rig, folder / "seen_by.yaml")
     frames = int(truth.frame.max()) + 1
     session = init_without_footage(disturbed(rig, calibration), folder / "session", frames, rate_hz)

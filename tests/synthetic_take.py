@@ -13,7 +13,7 @@ from calib.geometry import pose
 from mvcap import init_without_footage
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import skeleton
-from mvcap.structures.true_poses import write_poses
+from mvcap.structures.true_poses import write_true_poses
 from mvcap.structures.video_writer import write_video
 
 COCO = skeleton("coco17")
@@ -92,7 +92,7 @@ def truth(frames, people=PEOPLE, scale=1.0):
 def write_take(folder, frames, people=PEOPLE, scale=1.0, cameras=5):
     """Write poses.npz and rig.yaml of a take; return the oracle's settings for it."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_poses(folder / "truth.npz", truth(frames, people, scale))
+    write_true_poses(folder / "truth.npz", truth(frames, people, scale))
     save_rig(ring_rig(cameras, scale), folder / "rig.yaml")
     return {"poses": str(folder / "truth.npz"), "rig": str(folder / "rig.yaml"), "noise_px": 2.0, "carry": False}
 

@@ -42,7 +42,7 @@ def take(tmp_path_factory):
 
 
 def associated(name, rows, rig):
-    associator, settings = plugins.load("associator", {"associator": BASELINES[name]})
+    associator, settings = plugins.load_plugin("associator", {"associator": BASELINES[name]})
     assert settings["associator"] == BASELINES[name] and associator.follows is False
     return associator.associate(rows, rig, 60.0, {})[0]
 

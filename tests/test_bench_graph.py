@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from mvcap.association.association_graph import GraphConfig
+from mvcap.association.association_graph import GeometryConfig
 from mvcap.associators.geometry import Geometry
 from mvcap.datasets.people import TakeConfig, make_take
 from mvcap.synthesis.detector_errors import OPENPOSE
@@ -54,7 +54,7 @@ def test_scores_count_pairs_switches_and_fallbacks(take):
 
 def test_frames_for_themselves_know_nobody_from_before(take):
     scores = bench("take_scores").scores
-    follows, forgets = (scores(Geometry(GraphConfig()), [take], forget) for forget in (False, True))
+    follows, forgets = (scores(Geometry(GeometryConfig()), [take], forget) for forget in (False, True))
     assert follows.switches < forgets.switches and forgets.f1 > 0.5
 
 
@@ -87,14 +87,16 @@ def exact():
     """Two people seen without any noise."""
     from generated_people import circle
 
-    from mvcap.metrics.association import projected
-    from mvcap.structures.synthetic_take import Take
+    from mvcap.metrics.association import project_poses
+    from mvcap.structures.synthetic_take import SyntheticTake
 
     truth, rig, rate = circle(2, 4, 3)
-    rows = projected(truth, rig)
+    rows = project_poses(truth, rig)
     rows = rows[np.argsort(rows.frame, kind="stable")]
     whose = np.repeat(rows.person[:, None], rows.xy.shape[1], 1)
-    return Take(truth, rig, rig, rate, rows.with_columns(person=np.full(len(rows), -1)), whose.astype(np.int32))
+    return SyntheticTake(
+        truth, rig, rig, rate, rows.with_columns(person=np.full(len(rows), -1)), whose.astype(np.int32)
+    )
 
 
 def test_variants_see_metres_and_epipolar_distances_and_no_noise(exact):
@@ -154,18 +156,18 @@ def weights(tmp_path, monkeypatch):
     """Networks that were taught nothing, as the package's."""
     torch = pytest.importorskip("torch")
     pytest.importorskip("onnx")
-    from mvcap.tasks.crg import Centres
-    from mvcap.tasks.mmg import Matching
-    from mvcap.training.onnx_export import export
+    from mvcap.tasks.crg import CentreTask
+    from mvcap.tasks.mmg import MatchingTask
+    from mvcap.training.onnx_export import export_onnx
 
     monkeypatch.setattr(networks, "SHIPPED", tmp_path)
     some = make_take(2, TakeConfig("train", (4, 4), (4, 4), frames=6))
-    for lesson in (Matching(), Centres()):
+    for lesson in (MatchingTask(), CentreTask()):
         with torch.random.fork_rng():
             torch.manual_seed(0)
             network = lesson.network().eval()
         path = tmp_path / f"{lesson.name}.onnx"
-        export(lesson, network, lesson.samples(some, 0), path)
+        export_onnx(lesson, network, lesson.samples(some, 0), path)
         card = {"name": lesson.name, "command": "", "seed": 0, "version": "0", "data": [], "metrics": {},
                 "limitations": [], "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}  # fmt: skip
         networks.card_path(path).write_text(yaml.safe_dump(card))

@@ -117,7 +117,7 @@ def test_compare_names_the_camera_that_differs(call):
     assert held["scale"] == pytest.approx(1 / 1.02) and held["alignment"] == "rigid" and held["points"]["rms_mm"] > 5
     fitted = json.loads(call("compare", "a.yaml", "c.yaml", "--json", "--scale")[1])
     assert fitted["points"]["rms_mm"] < 1e-3 and fitted["alignment"] == "similarity"
-    assert compare.as_dict(compare.compare(rig, "c.yaml")) == held
+    assert compare.comparison_dict(compare.compare(rig, "c.yaml")) == held
     save_rig(ring_rig(4, size=(640, 480)), "four.yaml")
     assert "only in B: cam4" in call("compare", "a.yaml", "four.yaml")[1]
     save_rig(ring_rig(3).select(["cam1"]), "one.yaml")

@@ -17,7 +17,7 @@ from mvcap.cli import settings
 from mvcap.cli.main import cli
 from mvcap.stages import STAGES
 from mvcap.structures.poses import Provenance
-from mvcap.structures.true_poses import write_poses
+from mvcap.structures.true_poses import write_true_poses
 from tests.synthetic_take import RATE_HZ, ring_rig, truth, write_clip
 
 ROOT = Path(__file__).parents[1]
@@ -60,7 +60,7 @@ def test_python_runs(tmp_path, monkeypatch, capsys):
     """On two people who walk before cameras that see noise: the oracle says where they are."""
     monkeypatch.chdir(tmp_path)
     rig = ring_rig(3, size=SIZE)
-    write_poses(tmp_path / "truth.npz", truth(FRAMES, people=2))
+    write_true_poses(tmp_path / "truth.npz", truth(FRAMES, people=2))
     save_rig(rig, Path("truth_rig.yaml"))
     for camera in rig:
         write_clip(Path("take1/videos") / f"{camera.name}.mp4", FRAMES, SIZE, RATE_HZ)
@@ -174,7 +174,7 @@ def test_settings_named_exist():
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.name)
 def test_presets_are_settings(path):
-    settings.check(config.read(path))
+    settings.check_overrides(config.read(path))
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.name)

@@ -11,8 +11,8 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from calib.boards.pictures import drawn
-from calib.distortion import Floats
+from calib.arrays import Floats
+from calib.boards.pictures import draw_strokes
 from calib.errors import CalibrationError
 
 LETTER = 0.6  # width of Courier's letters, of their size
@@ -109,7 +109,7 @@ def as_png(page: Sheet, dpi: float) -> bytes:
     if wide * high > _MOST_PX:
         raise CalibrationError(f"a picture of {wide} x {high} px is too large; take fewer dots or a .pdf")
     whole = (0.0, 0.0, *page.size_mm, False)
-    picture = drawn([whole, *((*box, True) for box in page.black.tolist())]).picture(pixel)
+    picture = draw_strokes([whole, *((*box, True) for box in page.black.tolist())]).picture(pixel)
     for line in page.texts:
         _written(picture, line, pixel)
     good, data = cv2.imencode(".png", picture)

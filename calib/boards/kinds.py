@@ -13,8 +13,8 @@ from typing import TypeAlias
 
 import numpy as np
 
+from calib.arrays import Floats
 from calib.errors import CalibrationError
-from calib.geometry import Floats
 from calib.targets import Target
 
 # Bits across and number of markers of every dictionary that OpenCV has.

@@ -12,8 +12,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.arrays import Bools, Floats
 from calib.boards.spec import AprilGrid, Board, BoardSet, Charuco, Chessboard, Tags
-from calib.distortion import Bools, Floats
 
 _SAME_M = 1e-9  # edges closer than this are one
 _ROWS = 256
@@ -69,10 +69,10 @@ def drawings(board: Board) -> tuple[Drawing, ...]:
         return tuple(drawing for one in board.boards for drawing in drawings(one))
     if isinstance(board, Tags):
         side = board.tag_m
-        return tuple(drawn(_marker(board.dictionary, name, (0.0, 0.0, side, side))) for name in board.ids)
+        return tuple(draw_strokes(_marker(board.dictionary, name, (0.0, 0.0, side, side))) for name in board.ids)
     if isinstance(board, Chessboard):
-        return (drawn(_chessboard(board)),)
-    return (drawn(_charuco(board) if isinstance(board, Charuco) else _april_grid(board)),)
+        return (draw_strokes(_chessboard(board)),)
+    return (draw_strokes(_charuco(board) if isinstance(board, Charuco) else _april_grid(board)),)
 
 
 def _chessboard(board: Chessboard) -> Iterator[Stroke]:
@@ -127,7 +127,7 @@ def _bits(dictionary: str, name: int) -> NDArray[np.bool_]:
     return np.asarray(known.generateImageMarker(name, known.markerSize + 2)[1:-1, 1:-1] > 0)
 
 
-def drawn(strokes: Iterable[Stroke]) -> Drawing:
+def draw_strokes(strokes: Iterable[Stroke]) -> Drawing:
     """The drawing that strokes leave, one at least; what none of them touches is white."""
     table = list(strokes)
     places = np.array([stroke[:4] for stroke in table])

@@ -11,10 +11,10 @@ from typing import TypeAlias
 
 import numpy as np
 
+from calib.arrays import Floats
 from calib.boards.files import LETTER, Sheet, Text, as_pdf, as_png, as_svg
 from calib.boards.pictures import Drawing, drawings
 from calib.boards.spec import AprilGrid, Board, BoardSet, Charuco, Chessboard, Tags
-from calib.distortion import Floats
 from calib.errors import CalibrationError
 
 PAPERS = {

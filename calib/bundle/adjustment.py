@@ -13,24 +13,23 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.arrays import Bools, Floats, Ints
 from calib.bundle.equations import (
     LENS,
     OFFSET,
     Layout,
     Rows,
     State,
+    apply_step,
     image_speed,
     lens_numbers,
     lens_of,
     linearise,
     motions,
-    moved,
     residuals,
 )
 from calib.bundle.problem import Problem, Solution
 from calib.calibration import POSE
-from calib.distortion import Bools, Floats
-from calib.targets import Ints
 
 _TOLERANCE = 1e-8  # of the cost
 _ITERATIONS = 100
@@ -74,7 +73,7 @@ def adjust(problem: Problem, *, iterations: int = _ITERATIONS, tolerance: float 
     while step < iterations and not done:
         step += 1
         shared, blocks = _solve(here, damping)
-        trial = moved(state, setup.layout, shared, blocks, setup.block_at)
+        trial = apply_step(state, setup.layout, shared, blocks, setup.block_at)
         cost = _cost(setup, trial)
         promised = 0.5 * float(
             shared @ (damping * np.diagonal(here.A) * shared - here.gradient)
@@ -99,7 +98,7 @@ def _farther(
 ) -> tuple[State, float]:
     """Twice, four times the step, while that is better: reweighting holds back what far sightings would let go."""
     for factor in (2.0, 4.0, 8.0, 16.0, 32.0):
-        beyond = moved(start, setup.layout, factor * shared, factor * blocks, setup.block_at)
+        beyond = apply_step(start, setup.layout, factor * shared, factor * blocks, setup.block_at)
         lower = _cost(setup, beyond)
         if not lower < cost:
             break

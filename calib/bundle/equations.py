@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import distortion
+from calib.arrays import Bools, Floats, Ints
 from calib.calibration import POSE
 from calib.camera import Lens
-from calib.distortion import Bools, Floats, Model
+from calib.distortion import Model
 from calib.geometry import rotation_from_vector, transform
-from calib.targets import Ints
 
 LENS = 16  # fx fy cx cy and the longest row of coefficients
 OFFSET = POSE + LENS  # the place of the time offset in a camera's parameters
@@ -149,10 +149,10 @@ def _coefficients(state: State, view: int, model: Model) -> Floats:
 def residuals(state: State, view: int, rows: Rows, world: Floats, motion: Floats | None) -> Floats:
     """Predicted minus seen, (M, 2), in standard deviations."""
     bent = predict(state, view, rows, world, motion)[2]
-    return whitened(rows, _pixels(state.lens[view], rows.skew, bent, rows)[..., None])[..., 0]
+    return whiten(rows, _pixels(state.lens[view], rows.skew, bent, rows)[..., None])[..., 0]
 
 
-def whitened(rows: Rows, values: Floats) -> Floats:
+def whiten(rows: Rows, values: Floats) -> Floats:
     """Residuals or derivatives (M, 2, K) with what a picture's points share, if it came late or early, weighed down.
 
     One unknown lateness a picture, of variance one along `rows.along`, gives residuals the covariance I + a a^T; they
@@ -213,7 +213,7 @@ def linearise(
     residual = _pixels(numbers, rows.skew, bent, rows)
     if rows.along is None:
         return Linearised(residual, shared, block)
-    every = whitened(rows, np.concatenate([residual[..., None], shared, block], -1))
+    every = whiten(rows, np.concatenate([residual[..., None], shared, block], -1))
     width = 1 + shared.shape[-1]
     return Linearised(every[..., 0], every[..., 1:width], every[..., width:])
 
@@ -247,7 +247,7 @@ def _turning(points: Floats, by_point: Floats) -> Floats:
     return np.stack([y * c - z * b, z * a - x * c, x * b - y * a], -1)
 
 
-def moved(state: State, layout: Layout, shared: Floats, blocks: Floats, block_at: NDArray[np.intp]) -> State:
+def apply_step(state: State, layout: Layout, shared: Floats, blocks: Floats, block_at: NDArray[np.intp]) -> State:
     """The state after a step: shared (D,), blocks (Nb, d) whose places among moments (and points) are block_at."""
     cameras = np.zeros((len(layout.columns), CAMERA))
     for view, (free, columns) in enumerate(zip(layout.free, layout.columns, strict=True)):

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.arrays import Bools, Floats
 from calib.camera import Lens
-from calib.distortion import Bools, Floats
 from calib.observations import Observations
 
 HUBER = 2.5  # sigmas of a sighting's distance, beyond which it pulls less; the expected distance is 1.25

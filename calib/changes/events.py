@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.arrays import Floats
 from calib.camera import Camera
-from calib.changes.evidence import CAMERA, CHANGE, Evidence, Sightings, evidence, moment_costs
-from calib.changes.steps import Fit, Step, fitted, next_step, wandering
-from calib.distortion import Floats
+from calib.changes.evidence import CAMERA, CHANGE, Evidence, Sightings, collect_evidence, moment_costs
+from calib.changes.steps import Fit, Step, fit_changes, next_step, residual_drift
 from calib.geometry import pose, rotation_from_vector
 from calib.rig import Rig
 
@@ -50,7 +50,7 @@ class Event:
         return np.clip((moment + 0.5 - self.since) / (self.until - self.since), 0, 1)
 
 
-def moved(camera: Camera, numbers: Floats) -> Camera:
+def apply_change(camera: Camera, numbers: Floats) -> Camera:
     """The camera with its pose, focal length, centre and aspect changed by the first of its 12 numbers (`Evidence`)."""
     given = np.zeros(CAMERA)
     given[: len(numbers)] = numbers
@@ -62,7 +62,7 @@ def moved(camera: Camera, numbers: Floats) -> Camera:
     return Camera(replace(camera.lens, K=K), motion @ camera.cam_from_world)
 
 
-def standing(rig: Rig, events: Sequence[Event], moments: int) -> tuple[list[Rig], list[int]]:
+def rigs_over_time(rig: Rig, events: Sequence[Event], moments: int) -> tuple[list[Rig], list[int]]:
     """The rigs of a take, one after the other, and the moments since which they hold; the first is 0."""
     cuts = {0}
     for event in events:
@@ -75,12 +75,12 @@ def standing(rig: Rig, events: Sequence[Event], moments: int) -> tuple[list[Rig]
         for view in {event.camera for event in events}:
             mine = [event for event in events if event.camera == view]
             motion = sum(float(event.share(np.array((start + stop - 1) / 2))) * event.motion for event in mine)
-            cameras[view] = moved(rig[view], np.asarray(motion))
+            cameras[view] = apply_change(rig[view], np.asarray(motion))
         rigs.append(replace(rig, cameras=tuple(cameras)))
     return rigs, since
 
 
-class Take:
+class ChangeTake:
     """A rig and a take of it, looked at through the changes that are supposed."""
 
     def __init__(self, rig: Rig, seen: Sightings) -> None:
@@ -93,16 +93,16 @@ class Take:
 
     def evidence(self, events: Sequence[Event], blocks: int | None = None) -> Evidence:
         """What the take says beside the changes; blocks begin at moments of the take."""
-        rigs, since = standing(self.rig, events, len(self.all.observations.moments))
+        rigs, since = rigs_over_time(self.rig, events, len(self.all.observations.moments))
         thin = np.searchsorted(self.index, since)
         last = {int(at): rig for at, rig in zip(thin, rigs, strict=True)}  # of rigs between two looks the later
-        found = evidence(list(last.values()), list(last), self.some, blocks or self.blocks)
+        found = collect_evidence(list(last.values()), list(last), self.some, blocks or self.blocks)
         ends = np.append(self.index, len(self.all.observations.moments))
         return replace(found, first=ends[found.first])
 
     def fit(self, found: Evidence, events: Sequence[Event], prior: Floats, excess: float = 1.0) -> Fit:
         """Errors of the whole take and corrections of the changes."""
-        return fitted(found, prior, steps(events, found), excess)
+        return fit_changes(found, prior, change_steps(events, found), excess)
 
     def refined(self, events: Sequence[Event], prior: Floats) -> tuple[tuple[Event, ...], Evidence, Fit]:
         """The changes as the sightings want them most (Gauss-Newton), with the evidence and the fit at the end."""
@@ -113,10 +113,10 @@ class Take:
             step_m = [in_volume(change, found.spread[e.camera]) for e, change in zip(events, fit.changes, strict=True)]
             if max(step_m, default=0.0) < _SETTLED_M:
                 break
-            events = corrected(events, fit)
+            events = apply_corrections(events, fit)
         return events, found, fit
 
-    def settled(self, events: Sequence[Event], trusted: Floats) -> tuple[Take, tuple[Event, ...], Evidence]:
+    def settled(self, events: Sequence[Event], trusted: Floats) -> tuple[ChangeTake, tuple[Event, ...], Evidence]:
         """The take with a rig so near the best one that what is left is linear, beside the noise; the evidence there.
 
         As few cameras as can be are moved from where they are, or one that moved would turn the whole world; none is
@@ -132,8 +132,10 @@ class Take:
             bent = (angle**2 / 2 * take.rig.focal > _BENT * take.all.sigma_px).any()
             if not bent or found.cost - fit.gained > _STANDING * found.cost:
                 break
-            cameras = tuple(moved(camera, error) for camera, error in zip(take.rig, map(_bounded, errors), strict=True))
-            nearer, changed = Take(replace(take.rig, cameras=cameras), take.all), corrected(events, fit)
+            cameras = tuple(
+                apply_change(camera, error) for camera, error in zip(take.rig, map(_bounded, errors), strict=True)
+            )
+            nearer, changed = ChangeTake(replace(take.rig, cameras=cameras), take.all), apply_corrections(events, fit)
             trial = nearer.evidence(changed)
             if trial.cost > _STANDING * found.cost:
                 break
@@ -149,10 +151,12 @@ class Take:
             fit = self.fit(found, events, (prior / np.maximum(size, 1.0)[:, None]).ravel())
         return fit
 
-    def put_right(self, fit: Fit) -> Take:
+    def put_right(self, fit: Fit) -> ChangeTake:
         """The take with the rig's errors out of it, but for the bending of lenses."""
         pairs = zip(self.rig, fit.errors.reshape(-1, CAMERA), strict=True)
-        return Take(replace(self.rig, cameras=tuple(moved(camera, errors) for camera, errors in pairs)), self.all)
+        return ChangeTake(
+            replace(self.rig, cameras=tuple(apply_change(camera, errors) for camera, errors in pairs)), self.all
+        )
 
     def dated(self, events: Sequence[Event], which: int, fit: Fit, spread: float) -> Event:
         """The change with its moment by the likelihood of every single one, and between which it must lie."""
@@ -176,7 +180,7 @@ class Take:
         return replace(event, since=since, until=since, earliest=low + int(first), latest=low + int(last))
 
 
-def corrected(events: Sequence[Event], fit: Fit) -> tuple[Event, ...]:
+def apply_corrections(events: Sequence[Event], fit: Fit) -> tuple[Event, ...]:
     """The changes with the corrections of a fit, none of them larger than can be taken at once."""
     pairs = zip(events, fit.changes, strict=True)
     return tuple(replace(event, motion=event.motion + _bounded(change)) for event, change in pairs)
@@ -188,7 +192,7 @@ def _bounded(change: Floats) -> Floats:
 
 
 def _costs(rig: Rig, seen: Sightings, events: Sequence[Event], low: int, high: int) -> Floats:
-    rigs, since = standing(rig, events, len(seen.observations.moments))
+    rigs, since = rigs_over_time(rig, events, len(seen.observations.moments))
     parts = []
     for one, start, stop in zip(rigs, since, [*since[1:], high], strict=True):
         if max(start, low) < min(stop, high):
@@ -196,14 +200,14 @@ def _costs(rig: Rig, seen: Sightings, events: Sequence[Event], low: int, high: i
     return np.concatenate(parts)
 
 
-def steps(events: Sequence[Event], found: Evidence) -> tuple[Step, ...]:
+def change_steps(events: Sequence[Event], found: Evidence) -> tuple[Step, ...]:
     """The changes as shares of blocks."""
     middle = (found.first[:-1] + found.first[1:] - 1) / 2
     return tuple(Step(event.camera, event.share(middle), event.since, event.until) for event in events)
 
 
 def find_changes(
-    take: Take, prior: Floats, trusted: Floats, false_alarms: float, known: Sequence[Event] = ()
+    take: ChangeTake, prior: Floats, trusted: Floats, false_alarms: float, known: Sequence[Event] = ()
 ) -> tuple[Event, ...]:
     """Changes in the middle of a take, beside those that are known, one after the other, the plainest first.
 
@@ -212,11 +216,11 @@ def find_changes(
     events = tuple(known)
     for _ in range(len(take.rig) + 2):
         take, events, found = take.settled(events, trusted)
-        step = next_step(found, prior, steps(events, found), false_alarms)
+        step = next_step(found, prior, change_steps(events, found), false_alarms)
         if step is None:
             break
-        before, shares = take.fit(found, events, prior), (*steps(events, found), step)
-        fit = fitted(found, prior, shares)
+        before, shares = take.fit(found, events, prior), (*change_steps(events, found), step)
+        fit = fit_changes(found, prior, shares)
         since, until = (int(found.first[at]) for at in (step.since, step.until))
         event = Event(step.camera, since, until, fit.changes[-1], since, since)
         trial, better, fit = take.refined((*events, event), prior)
@@ -226,7 +230,7 @@ def find_changes(
             break
         events, found = trial, better
         if step.until == step.since:
-            spread = wandering(found, fit)[0][step.camera]
+            spread = residual_drift(found, fit)[0][step.camera]
             event = take.dated(events, len(events) - 1, fit, spread)
             events = take.refined((*events[:-1], event), prior)[0]
         else:

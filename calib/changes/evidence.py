@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from calib.distortion import Bools, Floats
+from calib.arrays import Bools, Floats
 from calib.geometry import pixels, rotation_from_vector, similarity, transform
 from calib.observations import Observations
 from calib.rig import Rig
@@ -155,7 +155,7 @@ def _wild(normal: Floats) -> tuple[Bools, Floats]:
     return wild, scale
 
 
-def evidence(rigs: Sequence[Rig], since: Sequence[int], seen: Sightings, blocks: int) -> Evidence:
+def collect_evidence(rigs: Sequence[Rig], since: Sequence[int], seen: Sightings, blocks: int) -> Evidence:
     """Evidence about cameras that stand as rigs[k] says from moment since[k] on; since[0] = 0.
 
     There are about `blocks` blocks of equally many moments, cut where the rig changes.

@@ -12,10 +12,10 @@ from itertools import combinations
 
 import numpy as np
 
-from calib.changes.events import Event, Take, find_changes, gain_of, standing, whole_cost
+from calib.arrays import Floats
+from calib.changes.events import ChangeTake, Event, find_changes, gain_of, rigs_over_time, whole_cost
 from calib.changes.evidence import CAMERA, CHANGE, Evidence, columns, sightings
-from calib.changes.steps import Fit, chance, gains, wandering
-from calib.distortion import Floats
+from calib.changes.steps import Fit, false_alarm_probability, likelihood_gains, residual_drift
 from calib.observations import Observations
 from calib.rig import Rig
 
@@ -64,7 +64,7 @@ class Search:
     bias_rad (C,) that directions may be off for long.
     """
 
-    take: Take
+    take: ChangeTake
     events: tuple[Event, ...]
     rivals: tuple[tuple[int, ...], ...]
     found: Evidence
@@ -81,7 +81,7 @@ class Search:
 def search(rig: Rig, observations: Observations, trust: Trust, false_alarms: float) -> Search:
     """Find the changes of a rig, whose cameras are in the order of the views, in a take."""
     seen = sightings([rig], [0], observations)
-    take = Take(rig, seen)
+    take = ChangeTake(rig, seen)
     bias = _BIAS * np.nan_to_num(seen.sigma_px) / rig.focal if len(seen.free) else np.zeros(len(rig))
     loose, tight = trust.precision(bias, _LOOSE, _LENS), trust.precision(bias)
     events = find_changes(take, loose, tight, false_alarms)
@@ -89,31 +89,34 @@ def search(rig: Rig, observations: Observations, trust: Trust, false_alarms: flo
     if before.events:
         events = find_changes(take, loose, tight, false_alarms, before.events)
     if events:  # whose sightings are wild is better told when it is known where the cameras stood
-        take = Take(rig, sightings(*standing(rig, events, len(observations.moments)), observations))
+        take = ChangeTake(rig, sightings(*rigs_over_time(rig, events, len(observations.moments)), observations))
         events = find_changes(take, loose, tight, false_alarms, take.refined(events, loose)[0])
     events = _needed(take, events, loose, false_alarms)
     events, rivals = _rivals(take, events, loose)
     kept = tuple(before.rivals if event.since == 0 else others for event, others in zip(events, rivals, strict=True))
     found = take.evidence(events)
     wide = take.fit(found, events, loose)
-    excess, freedom = wandering(found, wide)
+    excess, freedom = residual_drift(found, wide)
     tried = len(rig) * len(found.score)
     chances = tuple(
-        chance(gain_of(wide, events, row), excess[e.camera], freedom[e.camera], tried) for row, e in enumerate(events)
+        false_alarm_probability(gain_of(wide, events, row), excess[e.camera], freedom[e.camera], tried)
+        for row, e in enumerate(events)
     )
     worst = max(1.0, float(np.median(excess)), *(float(excess[event.camera]) for event in events))
     fit = take.fit(found, events, tight / before.off**2, worst)
     return Search(take, events, kept, found, wide, fit, chances, excess, freedom, before.off, before.undecided, bias)
 
 
-def _needed(take: Take, events: tuple[Event, ...], prior: Floats, false_alarms: float) -> tuple[Event, ...]:
+def _needed(take: ChangeTake, events: tuple[Event, ...], prior: Floats, false_alarms: float) -> tuple[Event, ...]:
     """The changes without those that the others make needless."""
     while any(event.since > 0 for event in events):
         events, found, fit = take.refined(events, prior)
-        excess, freedom = wandering(found, fit)
+        excess, freedom = residual_drift(found, fit)
         tried = len(take.rig) * len(found.score)
         worth = [
-            chance(gain_of(fit, events, row), excess[e.camera], freedom[e.camera], tried) if e.since > 0 else 0.0
+            false_alarm_probability(gain_of(fit, events, row), excess[e.camera], freedom[e.camera], tried)
+            if e.since > 0
+            else 0.0
             for row, e in enumerate(events)
         ]
         if max(worth) <= false_alarms:
@@ -122,7 +125,9 @@ def _needed(take: Take, events: tuple[Event, ...], prior: Floats, false_alarms: 
     return events
 
 
-def _rivals(take: Take, events: tuple[Event, ...], prior: Floats) -> tuple[tuple[Event, ...], list[tuple[int, ...]]]:
+def _rivals(
+    take: ChangeTake, events: tuple[Event, ...], prior: Floats
+) -> tuple[tuple[Event, ...], list[tuple[int, ...]]]:
     """The changes, each of the camera that explains most, and other cameras that explain as much."""
     out: list[tuple[int, ...]] = []
     for row, event in enumerate(events):
@@ -135,13 +140,13 @@ def _rivals(take: Take, events: tuple[Event, ...], prior: Floats) -> tuple[tuple
         )  # or what is not linear in its errors counts
         found = near.evidence(others)
         fit = near.fit(found, others, prior)
-        gain = gains(found, fit, event.share((found.first[:-1] + found.first[1:] - 1) / 2))
+        gain = likelihood_gains(found, fit, event.share((found.first[:-1] + found.first[1:] - 1) / 2))
         trials = {}
         for camera in {event.camera, *np.flatnonzero(gain > _NEAR * gain[event.camera]).tolist()}:
             own = camera == event.camera
             trial = replace(event, camera=camera, motion=event.motion if own else np.zeros(CHANGE))
             changed, found, fit = near.refined((*events[:row], trial, *events[row + 1 :]), prior)
-            room = _TIE * max(float(np.median(wandering(found, fit)[0])), 1.0) + _LINEAR * fit.gained
+            room = _TIE * max(float(np.median(residual_drift(found, fit)[0])), 1.0) + _LINEAR * fit.gained
             trials[camera] = whole_cost(found, fit), changed, room
         best = min(trials, key=lambda camera: trials[camera][0])
         least, events, room = trials[best]
@@ -175,14 +180,14 @@ class _Trial:
     cost: float
 
 
-def _before(take: Take, events: tuple[Event, ...], priors: tuple[Floats, Floats], false_alarms: float) -> _Before:
+def _before(take: ChangeTake, events: tuple[Event, ...], priors: tuple[Floats, Floats], false_alarms: float) -> _Before:
     """The fewest cameras that must have moved before the take for the others to be as good as trusted."""
     found = take.evidence(events)
     prior, loose = priors
     fit = take.fit(found, events, loose)
     from scipy.special import chdtrc
 
-    excess = max(float(np.median(wandering(found, fit)[0])), 1.0)
+    excess = max(float(np.median(residual_drift(found, fit)[0])), 1.0)
     cameras = range(len(take.rig))
     whole = _trial(take, events, prior, excess, (), found)
     best: _Trial | None = None
@@ -219,7 +224,7 @@ def _stands_out(whole: _Trial, trial: _Trial, tried: int, false_alarms: float) -
 
 
 def _trial(
-    take: Take,
+    take: ChangeTake,
     events: tuple[Event, ...],
     prior: Floats,
     excess: float,

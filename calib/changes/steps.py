@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from calib.arrays import Floats
 from calib.changes.evidence import CAMERA, CHANGE, Evidence, columns
-from calib.distortion import Floats
 
 _WIDE = np.array([0.5, 0.5, 0.5, 1.0, 1.0, 1.0, 0.5])  # standard deviations before anything is seen: rad, m, 1
 _LEAST_BLOCKS = 10  # of which the wandering of residuals is told
@@ -57,7 +57,7 @@ class Fit:
         return self.covariance[at : at + CHANGE, at : at + CHANGE]
 
 
-def fitted(found: Evidence, prior: Floats, steps: Sequence[Step], excess: float = 1.0) -> Fit:
+def fit_changes(found: Evidence, prior: Floats, steps: Sequence[Step], excess: float = 1.0) -> Fit:
     """Fit errors with precision `prior` (D,) and changes; the noise's variance is `excess` times what is stated."""
     H, g = found.information, found.score
     D, extra = H.shape[1], CHANGE * len(steps)
@@ -89,7 +89,7 @@ def _inverse(matrix: Floats) -> Floats:
     return np.asarray(np.linalg.inv(matrix * scale[:, None] * scale) * scale[:, None] * scale)
 
 
-def gains(found: Evidence, fit: Fit, share: Floats | None = None) -> Floats:
+def likelihood_gains(found: Evidence, fit: Fit, share: Floats | None = None) -> Floats:
     """Twice the log likelihood gained by a change of each camera that is there by `share` (B,) of each block, (C,).
 
     Without a share, by a step before each block, (C, B); column 0, before all blocks, is 0.
@@ -126,7 +126,7 @@ def _quadratic(matrix: Floats, vector: Floats, own: Floats) -> Floats:
     return np.asarray(np.einsum("bi,bi->b", told, np.linalg.solve(even, told[..., None])[..., 0]))
 
 
-def wandering(found: Evidence, fit: Fit) -> tuple[Floats, Floats]:
+def residual_drift(found: Evidence, fit: Fit) -> tuple[Floats, Floats]:
     """How much more each camera's residuals wander than the stated noise says, (C,), and from how many numbers (C,).
 
     Sums over longer and longer stretches of blocks tell: they grow until a stretch is longer than the noise is
@@ -156,7 +156,7 @@ def wandering(found: Evidence, fit: Fit) -> tuple[Floats, Floats]:
     return out, freedom
 
 
-def chance(gain: float, spread: float, freedom: float, tried: int) -> float:
+def false_alarm_probability(gain: float, spread: float, freedom: float, tried: int) -> float:
     """Probability that noise alone gains as much somewhere in so many trials."""
     from scipy.special import fdtrc
 
@@ -165,22 +165,22 @@ def chance(gain: float, spread: float, freedom: float, tried: int) -> float:
 
 def next_step(found: Evidence, prior: Floats, known: Sequence[Step], false_alarms: float) -> Step | None:
     """The change, beside those known, that explains most, if noise does not make it up more often than so."""
-    fit = fitted(found, prior, known)
-    gain = gains(found, fit)
+    fit = fit_changes(found, prior, known)
+    gain = likelihood_gains(found, fit)
     camera, block = (int(at) for at in np.unravel_index(int(gain.argmax()), gain.shape))
     blocks = len(found.score)
-    if chance(float(gain.max()), 1.0, 1e6, gain.size) > false_alarms:
+    if false_alarm_probability(float(gain.max()), 1.0, 1e6, gain.size) > false_alarms:
         return None
     step = Step(camera, (np.arange(blocks) >= block).astype(float), block, block)
     drift, gained, tried = _drift(found, prior, known, step)
-    spread, freedom = wandering(found, fitted(found, prior, (*known, drift)))
+    spread, freedom = residual_drift(found, fit_changes(found, prior, (*known, drift)))
     if gained > fit.gained + float(gain.max()) + _STRAIGHTER * spread[camera]:
         step, most = drift, gained - fit.gained
     else:
         most = float(gain.max())
-        spread, freedom = wandering(found, fitted(found, prior, (*known, step)))
+        spread, freedom = residual_drift(found, fit_changes(found, prior, (*known, step)))
     tried += gain.size
-    return step if chance(most, spread[camera], freedom[camera], tried) <= false_alarms else None
+    return step if false_alarm_probability(most, spread[camera], freedom[camera], tried) <= false_alarms else None
 
 
 def _drift(found: Evidence, prior: Floats, known: Sequence[Step], step: Step) -> tuple[Step, float, int]:
@@ -192,7 +192,7 @@ def _drift(found: Evidence, prior: Floats, known: Sequence[Step], step: Step) ->
     for since, until in pairs:
         share = np.clip((np.arange(blocks) + 0.5 - since) / (until - since), 0, 1)
         trial = replace(step, share=share, since=since, until=until)
-        gained = fitted(found, prior, (*known, trial)).gained
+        gained = fit_changes(found, prior, (*known, trial)).gained
         if gained > most:
             best, most = trial, gained
     return best, most, len(pairs)

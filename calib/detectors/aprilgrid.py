@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.arrays import Floats
 from calib.boards.kinds import DICTIONARIES, AprilGrid
 from calib.detectors.corners import Surroundings
 from calib.detectors.markers import Markers
 from calib.detectors.plane import corners_in_plane, corners_on
-from calib.detectors.sighting import Sighting, refused
-from calib.distortion import Floats
+from calib.detectors.sighting import Sighting, refused_sighting
 
 _ALONG = 0.5  # of a tag's side, the part of its edge that belongs to one corner
 _TOLERANCE = 0.2  # of a tag's side that its corners may lie off the others' plane
@@ -60,7 +60,9 @@ class AprilGridDetector:
         markers = markers.of(self.board.ids)
         least = min(2, len(self.board.ids))
         if len(markers.ids) < least:
-            return refused(count, "no tag of the board is seen" if not len(markers.ids) else "only one tag is seen")
+            return refused_sighting(
+                count, "no tag of the board is seen" if not len(markers.ids) else "only one tag is seen"
+            )
         best = None
         for side in (False, True):
             mine = markers.at(markers.mirrored == side)
@@ -72,11 +74,11 @@ class AprilGridDetector:
                     best = int(good.sum()), mine.at(good), places[good]
         assert best is not None
         if best[0] < least:
-            return refused(count, "the tags seen do not lie as on the board")
+            return refused_sighting(count, "the tags seen do not lie as on the board")
         points, known = self.board.target.points[:, :2], best[2].reshape(-1, 2)
         around = surroundings(self.board, border)
         found = corners_on(image, points, around, self.board.gap_m, known, best[1].xy.reshape(-1, 2))
         if found.reason is not None:
-            return refused(count, found.reason)
+            return refused_sighting(count, found.reason)
         mirrored = bool(best[1].mirrored[0])
         return Sighting(found.xy, found.sigma, None, mirrored, "inverted" if found.polarity < 0 else "")

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.arrays import Floats
 from calib.boards.kinds import Charuco
 from calib.detectors.corners import Surroundings
 from calib.detectors.markers import Markers
 from calib.detectors.plane import corners_in_plane, corners_on
-from calib.detectors.sighting import Sighting, refused
-from calib.distortion import Floats
+from calib.detectors.sighting import Sighting, refused_sighting
 
 _REACH = 0.6  # of a square: the edges go on, but the rest belongs to the next corner
 _TOLERANCE = 0.35  # of a marker's side that its corners may lie off the others' plane
@@ -64,13 +64,13 @@ class CharucoDetector:
         if chosen is None:
             seen = len(markers.of(self.board.ids).ids)
             told = "no marker of the board is seen" if not seen else "the markers seen do not lie as on the board"
-            return refused(count, told if seen != 1 else "only one marker of the board is seen")
+            return refused_sighting(count, told if seen != 1 else "only one marker of the board is seen")
         (board, corners, around), markers, row = chosen
         known = corners[row].reshape(-1, 2)
         points = self.board.target.points[:, :2]
         found = corners_on(image, points, around, board.square_m, known, markers.xy.reshape(-1, 2))
         if found.reason is not None:
-            return refused(count, found.reason)
+            return refused_sighting(count, found.reason)
         variant = ["other layout"] * (board is not self.board) + ["inverted"] * (found.polarity < 0)
         return Sighting(found.xy, found.sigma, None, bool(markers.mirrored[0]), ", ".join(variant))
 

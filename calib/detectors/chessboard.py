@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.arrays import Floats
 from calib.boards.kinds import Chessboard
 from calib.detectors.corners import Surroundings
 from calib.detectors.plane import corners_on, plane_map
-from calib.detectors.sighting import Sighting, refused
-from calib.distortion import Floats
+from calib.detectors.sighting import Sighting, refused_sighting
 
 _REACH = 0.6  # of a square: the edges go on, but the rest belongs to the next corner
 _QUICK_PX = 1000  # longer side of the picture that is searched first: the search takes time with its area
@@ -50,19 +50,19 @@ class ChessboardDetector:
         """The board in a grey picture (H, W)."""
         board = self.board
         told = f"no chessboard of {board.columns}x{board.rows} inner corners is seen"
-        for rough in searched(image, board.columns, board.rows):
+        for rough in search_corners(image, board.columns, board.rows):
             tried = self._checked(image, _upright(rough.reshape(board.rows, board.columns, 2)))
             if tried.reason is None:
                 return tried
             told = f"false chessboard: {tried.reason}"
-        return refused(len(board.target), told)
+        return refused_sighting(len(board.target), told)
 
     def _checked(self, image: NDArray[Any], grid: Floats) -> Sighting:
         """The sighting that rough corners (rows, columns, 2) lead to, if they are a board."""
         board, points, count = self.board, self.board.target.points[:, :2], len(self.board.target)
         crooked = self._crooked(points, grid.reshape(-1, 2), image.shape)
         if crooked:
-            return refused(count, crooked)
+            return refused_sighting(count, crooked)
         if board.columns == board.rows:
             grid = _rightmost([np.rot90(grid, turn) for turn in range(4)])
         found = corners_on(image, points, self._around, board.square_m, points, grid.reshape(-1, 2))
@@ -70,10 +70,10 @@ class ChessboardDetector:
             grid = self._turned(grid)
             found = corners_on(image, points, self._around, board.square_m, points, grid.reshape(-1, 2))
         if found.reason is not None:
-            return refused(count, found.reason)
+            return refused_sighting(count, found.reason)
         kept = int(np.isfinite(found.sigma).sum())
         if kept < _KEPT * count:
-            return refused(count, f"only {kept} of its {count} corners are where squares meet")
+            return refused_sighting(count, f"only {kept} of its {count} corners are where squares meet")
         return Sighting(found.xy, found.sigma)
 
     def _turned(self, grid: Floats) -> Floats:
@@ -99,7 +99,7 @@ class ChessboardDetector:
         )
 
 
-def searched(image: NDArray[Any], columns: int, rows: int) -> Iterator[Floats]:
+def search_corners(image: NDArray[Any], columns: int, rows: int) -> Iterator[Floats]:
     """Rough corners (rows * columns, 2) px of what may be a chessboard, one guess after the other, quick ways first."""
     import cv2
 

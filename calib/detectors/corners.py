@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from calib.distortion import Bools, Floats
+from calib.arrays import Bools, Floats
 
 _RADIUS_PX = (9, 18)  # of a window: over longer ways lenses bend edges
 _RADIUS_BLURS = 7.0  # of a window: blurred edges need more of their length

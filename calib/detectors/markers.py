@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.arrays import Bools, Floats, Ints
 from calib.boards.kinds import DICTIONARIES
-from calib.distortion import Bools, Floats
 from calib.errors import CalibrationError
-from calib.targets import Ints
 
 _FEW = 3  # markers, fewer than which a picture is looked at again, sharpened
 _SHARPEN = (1.5, 2.0)  # px of the blur that is taken off, and how many times

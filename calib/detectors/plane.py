@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.arrays import Bools, Floats
 from calib.detectors import corners
 from calib.detectors.corners import Corners, Surroundings
-from calib.distortion import Bools, Floats
 
 _LEAST = 6  # corners that make a sighting, or all of a tag: fewer could be anything
 _BENDS = np.array([-0.8, -0.5, -0.3, -0.18, -0.1, -0.05, -0.02, 0.0, 0.03, 0.08, 0.16])  # at half the diagonal

@@ -9,10 +9,10 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.arrays import Floats
 from calib.boards.kinds import DICTIONARIES, AprilGrid, Board, BoardSet, Charuco, Chessboard, Single, Tags
 from calib.detectors.charuco import marker_corners
 from calib.detectors.markers import Markers, grey_of, on_edges
-from calib.distortion import Floats
 from calib.errors import CalibrationError
 
 _PICTURES = 4  # looked at, evenly through all

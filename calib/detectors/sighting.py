@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calib.distortion import Bools, Floats
+from calib.arrays import Bools, Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +29,6 @@ class Sighting:
         return np.isfinite(self.sigma)
 
 
-def refused(count: int, reason: str) -> Sighting:
+def refused_sighting(count: int, reason: str) -> Sighting:
     """No sighting of a board of `count` points, and why."""
     return Sighting(np.full((count, 2), np.nan), np.full(count, np.nan), reason)

@@ -13,7 +13,7 @@ from calib.boards.kinds import DICTIONARIES, Tags
 from calib.detectors.corners import Surroundings
 from calib.detectors.markers import Markers
 from calib.detectors.plane import corners_on
-from calib.detectors.sighting import Sighting, refused
+from calib.detectors.sighting import Sighting, refused_sighting
 
 _ALONG = 0.5  # of a tag's side, the part of its edge that belongs to one corner
 _MARGIN = 1.0  # of a bit: the white around a tag that can be relied on
@@ -62,5 +62,5 @@ class TagsDetector:
             mirrored.append(bool(markers.mirrored[one]))
             variant |= {"inverted"} if found.polarity < 0 else set()
         if not mirrored:
-            return refused(count, told)
+            return refused_sighting(count, told)
         return Sighting(xy, sigma, None, all(mirrored), ", ".join(variant))

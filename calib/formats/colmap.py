@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from calib.arrays import Floats
 from calib.camera import Camera, Lens
 from calib.errors import CalibrationError, RigFileError
 from calib.formats.parts import (
@@ -25,7 +26,7 @@ from calib.formats.parts import (
     write_bytes,
 )
 from calib.formats.parts import rig as rig_of
-from calib.geometry import Floats, Model, pose
+from calib.geometry import Model, pose
 from calib.rig import Rig
 
 DECLARES_UNIT = False

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from calib.arrays import Floats
 from calib.camera import Camera, Lens
 from calib.errors import CalibrationError, RigFileError
 from calib.formats.parts import Sizes, head_of, numbers, text_of
 from calib.formats.parts import rig as rig_of
-from calib.geometry import Floats, pose
+from calib.geometry import pose
 from calib.rig import Rig
 
 DECLARES_UNIT = False

@@ -12,9 +12,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from calib.arrays import Floats
 from calib.errors import RigFileError
 from calib.formats.parts import text_of, write_text
-from calib.geometry import Floats
 
 Value: TypeAlias = object
 _MATRIX = {"rows", "cols", "dt", "data"}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from calib.arrays import Floats
 from calib.camera import Camera
 from calib.errors import CalibrationError, RigFileError
 from calib.formats.parts import (
@@ -26,7 +27,7 @@ from calib.formats.parts import (
     write_text,
 )
 from calib.formats.parts import rig as rig_of
-from calib.geometry import Floats, invert
+from calib.geometry import invert
 from calib.rig import Rig
 
 DECLARES_UNIT = True

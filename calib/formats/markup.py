@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
+from calib.arrays import Floats
 from calib.errors import CalibrationError, RigFileError
 from calib.formats.parts import damaged, needed, numbers
-from calib.geometry import Floats
 
 
 def load(path: Path) -> ElementTree.Element:

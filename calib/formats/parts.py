@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from calib import geometry
+from calib.arrays import Floats
 from calib.camera import Camera, Lens
 from calib.errors import CalibrationError, RigFileError
-from calib.geometry import Floats, Model
+from calib.geometry import Model
 from calib.rig import Rig
 
 Sizes: TypeAlias = tuple[int, int] | Mapping[str, tuple[int, int]] | None

@@ -12,13 +12,14 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from calib.arrays import Floats
 from calib.camera import Camera, Lens
 from calib.errors import CalibrationError
 from calib.formats import markup
 from calib.formats.markup import number
 from calib.formats.parts import Sizes, five, head_of, refuse_lenses, write_text
 from calib.formats.parts import rig as rig_of
-from calib.geometry import Floats, pose
+from calib.geometry import pose
 from calib.rig import Rig
 
 DECLARES_UNIT = True

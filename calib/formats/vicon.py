@@ -16,12 +16,13 @@ from xml.etree import ElementTree
 import numpy as np
 
 from calib import geometry
+from calib.arrays import Floats
 from calib.camera import Camera, Lens
 from calib.errors import CalibrationError
 from calib.formats import markup
 from calib.formats.parts import Sizes, head_of, numbers, rotation_from_quaternion
 from calib.formats.parts import rig as rig_of
-from calib.geometry import Floats, pose
+from calib.geometry import pose
 from calib.rig import Rig
 
 DECLARES_UNIT = True

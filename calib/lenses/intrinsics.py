@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import bundle
+from calib.arrays import Bools, Floats
 from calib.bundle.equations import LENS
 from calib.bundle.problem import Problem, Solution
 from calib.calibration import POSE, LensFit, ModelTrial
 from calib.camera import Lens
-from calib.distortion import Bools, Floats
 from calib.errors import CalibrationError
 from calib.lenses.models import FISHEYE, NAMES, PINHOLE, RATIONAL, LensModel, common_sense
 from calib.lenses.observability import picture_findings

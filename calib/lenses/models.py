@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from calib.arrays import Bools, Floats
 from calib.bundle.equations import LENS, lens_numbers
 from calib.camera import Lens
-from calib.distortion import Bools, Floats, Model
+from calib.distortion import Model
 
 NAMES: dict[Model, tuple[str, ...]] = {
     "pinhole": ("k1", "k2", "p1", "p2", "k3"),

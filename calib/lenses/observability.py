@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from calib.arrays import Floats
 from calib.calibration import Finding, Severity
-from calib.distortion import Floats
 
 _CELLS = 5  # by side, of the picture's coverage
 _UNSURE, _UNKNOWN = 0.005, 0.03  # standard deviation of the focal length, of itself

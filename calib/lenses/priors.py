@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from calib.arrays import Bools, Floats
 from calib.bundle.equations import LENS, lens_numbers
 from calib.calibration import Finding, LensFit
 from calib.camera import Lens
-from calib.distortion import Bools, Floats
 from calib.errors import CalibrationError
 from calib.lenses.intrinsics import fit_lens, strange_moments
 from calib.lenses.models import PINHOLE, LensModel, common_sense, model_of

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from calib import geometry
+from calib.arrays import Bools, Floats
 from calib.camera import Lens
-from calib.distortion import Bools, Floats
 from calib.targets import Target
 
 LEAST = 4  # points that fix a flat board; a body of any shape needs six to be sure

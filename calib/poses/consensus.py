@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import geometry
-from calib.distortion import Floats
+from calib.arrays import Floats
 from calib.geometry import invert, vector_from_rotation
 
 _SAMPLES = 40  # moments that are held against all others
@@ -17,7 +17,7 @@ _LEAST_AGREE_DEG = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Relation:
+class RelativePoseMean:
     """A relative pose a_from_b (4, 4) agreed on by `count` moments, and how unsure its mean is."""
 
     a_from_b: Floats
@@ -26,7 +26,7 @@ class Relation:
     error_m: float
 
 
-def agreed(samples: Floats) -> Relation | None:
+def consensus_pose(samples: Floats) -> RelativePoseMean | None:
     """The relative pose that most moments (S, ideas, 4, 4) have among their ideas; None without any."""
     if not len(samples):
         return None
@@ -48,7 +48,7 @@ def agreed(samples: Floats) -> Relation | None:
     shift = np.sqrt((off[:, :3, 3] ** 2).sum(-1).mean() / max(count - 1, 0.25))
     if count == 1:  # nothing to compare with: as unsure as a board's pose usually is
         spread, shift = np.deg2rad(2.0), 0.03 * reach
-    return Relation(best, count, float(np.rad2deg(spread)), float(shift))
+    return RelativePoseMean(best, count, float(np.rad2deg(spread)), float(shift))
 
 
 def _nearest_idea(samples: Floats, one: Floats, reach: float) -> tuple[Floats, NDArray[np.intp]]:

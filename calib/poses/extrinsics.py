@@ -10,19 +10,19 @@ import networkx as nx
 import numpy as np
 
 from calib import geometry
+from calib.arrays import Floats
 from calib.calibration import Pair
 from calib.camera import Camera, Lens
-from calib.distortion import Floats
 from calib.errors import CalibrationError
 from calib.geometry import invert, vector_from_rotation
 from calib.observations import Observations
 from calib.poses.board_pose import BoardPoses, board_poses
-from calib.poses.consensus import Relation, agreed
+from calib.poses.consensus import RelativePoseMean, consensus_pose
 from calib.poses.wand import wand_poses, wand_relations
 from calib.rig import Rig
 from calib.targets import Target
 
-_BACK = Relation(np.eye(4), 1, 1.0, 0.005)  # of a sheet on the back of another
+_BACK = RelativePoseMean(np.eye(4), 1, 1.0, 0.005)  # of a sheet on the back of another
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class Start:
     relative: tuple[Floats, ...] = ()  # a_from_b of every pair by itself
 
 
-def connect(observations: Observations, lenses: Sequence[Lens]) -> Start:
+def connect_views(observations: Observations, lenses: Sequence[Lens]) -> Start:
     """First poses of cameras, of the target at every moment, and of the target's pieces."""
     target = observations.target
     if target.free:
@@ -76,7 +76,7 @@ def connect(observations: Observations, lenses: Sequence[Lens]) -> Start:
     return Start(poses, bodies, body_from_piece, pairs, missing, tuple(one.a_from_b for one in cameras.values()))
 
 
-def _weight(relation: Relation, extent: float) -> float:
+def _weight(relation: RelativePoseMean, extent: float) -> float:
     """What a pair's error costs: the angle, and the shift in units of the target's size."""
     return float(np.hypot(np.deg2rad(relation.error_deg), relation.error_m / (3 * extent)) + 1e-9)
 
@@ -95,10 +95,10 @@ def _before_the_scene(observations: Observations, sights: list[BoardPoses]) -> S
 
 def _relations(
     sights: list[BoardPoses], target: Target
-) -> tuple[dict[tuple[int, int], Relation], dict[tuple[int, int], Relation]]:
+) -> tuple[dict[tuple[int, int], RelativePoseMean], dict[tuple[int, int], RelativePoseMean]]:
     """Relations between cameras and between pieces, each helping to find more of the other."""
     pieces = len(target.pieces)
-    cameras: dict[tuple[int, int], Relation] = {}
+    cameras: dict[tuple[int, int], RelativePoseMean] = {}
     plates = {(of, back): _BACK for back, of in enumerate(target.back_of) if of != back}
     for _ in range(1 if pieces == 1 else 3):
         before = len(cameras), len(plates)
@@ -106,19 +106,19 @@ def _relations(
         for a, b in combinations(range(len(sights)), 2):
             if (a, b) not in cameras:
                 samples = _between_cameras(sights[a], sights[b], links)
-                if (found := agreed(samples)) is not None:
+                if (found := consensus_pose(samples)) is not None:
                     cameras[a, b] = found
         for p, q in combinations(range(pieces), 2):
             if (p, q) not in plates:
                 samples = _between_pieces(sights, p, q, _links(cameras, len(sights)))
-                if (found := agreed(samples)) is not None:
+                if (found := consensus_pose(samples)) is not None:
                     plates[p, q] = found
         if before == (len(cameras), len(plates)):
             break
     return cameras, plates
 
 
-def _links(relations: dict[tuple[int, int], Relation], count: int) -> dict[tuple[int, int], Floats]:
+def _links(relations: dict[tuple[int, int], RelativePoseMean], count: int) -> dict[tuple[int, int], Floats]:
     """a_from_b of all that are related, both ways, and of each to itself."""
     out = {(index, index): np.eye(4) for index in range(count)}
     for (a, b), relation in relations.items():
@@ -159,7 +159,7 @@ def _four_right(left: Floats, right: Floats) -> Floats:
     return np.asarray(np.moveaxis(ideas, 2, 0).reshape(ideas.shape[2], 4, 4, 4))
 
 
-def _along(tree: nx.Graph, root: int, count: int, relations: dict[tuple[int, int], Relation]) -> Floats:
+def _along(tree: nx.Graph, root: int, count: int, relations: dict[tuple[int, int], RelativePoseMean]) -> Floats:
     """cam_from_world (count, 4, 4) with the root's frame as the world, NaN for who is not in the tree with it."""
     links = _links(relations, count)
     poses = np.full((count, 4, 4), np.nan)
@@ -169,7 +169,7 @@ def _along(tree: nx.Graph, root: int, count: int, relations: dict[tuple[int, int
     return poses
 
 
-def _pieces_along(relations: dict[tuple[int, int], Relation], count: int) -> Floats:
+def _pieces_along(relations: dict[tuple[int, int], RelativePoseMean], count: int) -> Floats:
     graph = nx.Graph()
     graph.add_nodes_from(range(count))
     for (p, q), relation in relations.items():
@@ -178,7 +178,7 @@ def _pieces_along(relations: dict[tuple[int, int], Relation], count: int) -> Flo
     return np.array([invert(pose) if np.isfinite(pose).all() else pose for pose in _along(tree, 0, count, relations)])
 
 
-def closed(start: Start, poses: Mapping[str, Floats]) -> tuple[Pair, ...]:
+def loop_errors(start: Start, poses: Mapping[str, Floats]) -> tuple[Pair, ...]:
     """The pairs of cameras that have poses, each with how far it alone is from what those poses say."""
     pairs = []
     for pair, a_from_b in zip(start.pairs, start.relative, strict=True):

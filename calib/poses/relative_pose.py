@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from calib.distortion import Bools, Floats
+from calib.arrays import Bools, Floats
 from calib.errors import CalibrationError
 from calib.geometry import pose, rotation_from_vector
 

@@ -8,16 +8,16 @@ from itertools import combinations
 import numpy as np
 
 from calib import geometry
+from calib.arrays import Floats
 from calib.camera import Lens
-from calib.distortion import Floats
 from calib.errors import CalibrationError
 from calib.observations import Observations
-from calib.poses.consensus import Relation
+from calib.poses.consensus import RelativePoseMean
 from calib.poses.relative_pose import relative_pose
 from calib.rig import Rig
 
 
-def wand_relations(observations: Observations, lenses: Sequence[Lens]) -> dict[tuple[int, int], Relation]:
+def wand_relations(observations: Observations, lenses: Sequence[Lens]) -> dict[tuple[int, int], RelativePoseMean]:
     """Relative poses of all pairs of cameras that saw the wand together: by epipolar geometry, and its length."""
     found = {}
     for a, b in combinations(range(len(lenses)), 2):
@@ -27,7 +27,7 @@ def wand_relations(observations: Observations, lenses: Sequence[Lens]) -> dict[t
     return found
 
 
-def _relation(observations: Observations, a: int, b: int, lens_a: Lens, lens_b: Lens) -> Relation | None:
+def _relation(observations: Observations, a: int, b: int, lens_a: Lens, lens_b: Lens) -> RelativePoseMean | None:
     both = observations.seen[a] & observations.seen[b]
     left, right = lens_a.undistort(observations.xy[a][both]), lens_b.undistort(observations.xy[b][both])
     focal_a, focal_b = np.sqrt(lens_a.K[0, 0] * lens_a.K[1, 1]), np.sqrt(lens_b.K[0, 0] * lens_b.K[1, 1])
@@ -45,7 +45,7 @@ def _relation(observations: Observations, a: int, b: int, lens_a: Lens, lens_b: 
     back = geometry.invert(fit.b_from_a)
     a_from_b = geometry.pose(back[:3, :3], scale * back[:3, 3])
     spread = 1.4826 * float(np.median(np.abs(ratios - scale))) / np.sqrt(len(ratios))
-    return Relation(
+    return RelativePoseMean(
         a_from_b, len(ratios), float(np.rad2deg(fit.error_rad)), float(np.hypot(spread, scale * fit.error_rad))
     )
 

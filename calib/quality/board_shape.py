@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from calib import bundle, geometry
+from calib.arrays import Floats
 from calib.bundle.problem import Solution
 from calib.calibration import Finding
-from calib.distortion import Floats
-from calib.quality.uncertainty import rig_of, seen_points, volume
+from calib.quality.uncertainty import rig_of, seen_points, seen_volume
 
 _SHAPE = 0.004  # standard deviation of points that are let go, of the board's diagonal
 _BETTER = 0.05  # share of the misfit that a board of another shape takes away
@@ -35,7 +35,7 @@ def shape_findings(solution: Solution) -> list[Finding]:
     if not np.isfinite(other.cost) or other.cost > (1 - _BETTER) ** 2 * solution.cost:
         return []
     rig, points = rig_of(solution), other.points - target.points
-    places = volume(rig, seen_points(solution))[0]
+    places = seen_volume(rig, seen_points(solution))[0]
     found = rig_of(other).triangulate(rig.project(places))
     if not len(places) or not np.isfinite(found).all():
         return []

@@ -8,8 +8,8 @@ from itertools import combinations
 
 import numpy as np
 
+from calib.arrays import Bools, Floats
 from calib.calibration import Calibration, Finding, Verdict
-from calib.distortion import Bools, Floats
 from calib.observations import Observations
 from calib.rig import Rig
 
@@ -21,7 +21,7 @@ _SAME_DEG = 1.0  # cameras that nobody has turned
 _SAME_SCALE = 0.03  # better than a ruler measures a square; worse than a rig drifts
 
 
-def with_doubts(made: Calibration, seen: Observations, old: Rig | None) -> Calibration:
+def check_consistency(made: Calibration, seen: Observations, old: Rig | None) -> Calibration:
     """The calibration with what speaks against it; of pictures that fit no one rig the verdict is "do not use".
 
     seen: what it was made from; old: an earlier rig of some of the cameras, if any.

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from calib import bundle, geometry
+from calib.arrays import Bools, Floats
 from calib.bundle.equations import CAMERA, LENS, Layout, Rows, State, lens_numbers, linearise
 from calib.bundle.problem import Problem, Solution
 from calib.calibration import POSE, Accuracy
 from calib.camera import Camera
-from calib.distortion import Bools, Floats
 from calib.rig import Rig
 
 _GRID = 8  # places along each side of the volume
@@ -22,10 +22,10 @@ _LONG = 8  # moments in a stretch at least where clocks differ: at its ends the 
 _LEAST = 12  # moments below which halves tell nothing
 
 
-def judge(solution: Solution, covariance: Floats, columns: Mapping[str, slice]) -> Accuracy:
+def measure_accuracy(solution: Solution, covariance: Floats, columns: Mapping[str, slice]) -> Accuracy:
     """The accuracy of a solution, over the volume in which its target was seen."""
     rig = rig_of(solution)
-    places, shared = volume(rig, seen_points(solution))
+    places, shared = seen_volume(rig, seen_points(solution))
     predicted = predicted_error(rig, covariance, columns, places)
     halves, px, where, off = _left_out(solution, rig, places)
     error = float(np.sqrt((off**2).mean())) if off.size else float("nan")
@@ -50,7 +50,7 @@ def seen_points(solution: Solution) -> Floats:
     return np.asarray(points[np.isfinite(points).all(-1)])
 
 
-def volume(rig: Rig, points: Floats) -> tuple[Floats, NDArray[np.intp]]:
+def seen_volume(rig: Rig, points: Floats) -> tuple[Floats, NDArray[np.intp]]:
     """A grid of places (G, 3) m where the target (N, 3) was and which two cameras see, and how many see each."""
     if len(points) < 2 or len(rig) < 2:
         return np.zeros((0, 3)), np.zeros(0, np.intp)

@@ -20,7 +20,7 @@ _FAR_APART = 2.5  # times: what halves of the moments say against what was predi
 _SLIGHT = 0.0001  # of the distance between cameras and target: halves of few moments differ by as much
 
 
-def judged(
+def decide_verdict(
     rig: Rig, solution: Solution, accuracy: Accuracy, findings: Sequence[Finding]
 ) -> tuple[Verdict, str, str, tuple[Finding, ...]]:
     """Verdict, reason, next action, and what was found on the way."""

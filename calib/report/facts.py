@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from calib import geometry
+from calib.arrays import Floats
 from calib.calibration import POSE, Accuracy, Calibration, Finding, ModelTrial, Pair
-from calib.distortion import Floats
 from calib.observations import Refusal
-from calib.report.views import ViewEvidence, evidence, target_points
+from calib.report.views import ViewEvidence, target_points, view_evidence
 
 FORMAT, VERSION = "calib-report", 1
 SEVERITIES = ("refuse", "limit", "note")
@@ -30,7 +30,7 @@ def report(calibration: Calibration) -> dict[str, Any]:
     Keys: `verdict` (`level`, `reason`, `next_action`), `live_line`, `made_from`, `accuracy`, `cameras`, `pairs`,
     `unconnected`, `target`, `world`, `refused`, `refused_by_reason` and `findings`.
     """
-    views = [evidence(calibration, view) for view in range(len(calibration.observations.views))]
+    views = [view_evidence(calibration, view) for view in range(len(calibration.observations.views))]
     out = {
         "format": FORMAT,
         "version": VERSION,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.arrays import Floats
 from calib.calibration import Calibration
-from calib.distortion import Floats
 from calib.report.facts import plot_from_world
-from calib.report.plots import INK, WIDTH, drawn, new_figure, styled
+from calib.report.plots import INK, WIDTH, figure_bytes, in_report_style, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,8 +66,8 @@ def _axis_cells(values: Floats, count: int) -> tuple[NDArray[np.intp], Floats]:
     return at, levels[0] + half * (2 * np.arange(at.max() + 2) - 1)
 
 
-@styled
-def volume(calibration: Calibration) -> bytes | None:
+@in_report_style
+def volume_map(calibration: Calibration) -> bytes | None:
     """Predicted error by place from above and from two sides, with the cameras and where they look."""
     turn, level = plot_from_world(calibration)
     figure, panels = new_figure(5.6, 2, 2, width_ratios=(1.45, 1))
@@ -92,10 +92,10 @@ def volume(calibration: Calibration) -> bytes | None:
         axes.set_title({(0, 1): title, (0, 2): "from the side, along y", (1, 2): "from the side, along x"}[use])
     if mesh is not None:
         figure.colorbar(mesh, ax=[view[0] for view in views], label="predicted error / mm", extend="max", shrink=0.7)
-    return drawn(figure)
+    return figure_bytes(figure)
 
 
-@styled
+@in_report_style
 def slices(calibration: Calibration) -> bytes | None:
     """Slices of the shared volume at three heights: predicted error, and how many cameras share each place."""
     accuracy = calibration.accuracy
@@ -130,7 +130,7 @@ def slices(calibration: Calibration) -> bytes | None:
         figure.colorbar(error, ax=list(panels[0]), label="predicted error / mm", extend="max")
     ticks = np.unique(np.linspace(0, most, min(most, 8) + 1).round())
     figure.colorbar(count, ax=list(panels[-1]), label="cameras that share a place", ticks=ticks)
-    return drawn(figure)
+    return figure_bytes(figure)
 
 
 def _panel_height(places: Floats, columns: int) -> float:
@@ -202,7 +202,7 @@ def _near(one: tuple[float, float, float], other: tuple[float, float, float], he
     return abs(one[0] - other[0]) < one[2] + other[2] and abs(one[1] - other[1]) < height
 
 
-@styled
+@in_report_style
 def measured_by_place(calibration: Calibration) -> bytes | None:
     """Predicted error, that between halves, and that of board points left out, each from above on one scale."""
     accuracy, turn = calibration.accuracy, plot_from_world(calibration)[0]
@@ -224,4 +224,4 @@ def measured_by_place(calibration: Calibration) -> bytes | None:
         axes.set(title=title, xlabel="x / m")
     panels[0, 0].set_ylabel("y / m")
     figure.colorbar(mesh, ax=list(panels[0]), label="error / mm", extend="max")
-    return drawn(figure)
+    return figure_bytes(figure)

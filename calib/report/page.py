@@ -14,7 +14,7 @@ from calib.formats.parts import write_text
 from calib.report import maps, plots
 from calib.report.facts import SEVERITIES, every_camera, millimetres, report
 from calib.report.view_plots import view_picture
-from calib.report.views import evidence
+from calib.report.views import view_evidence
 
 NAMES = ("calibration.json", "calibration.html")
 _VERDICTS = {
@@ -84,7 +84,7 @@ def _pictures(calibration: Calibration) -> dict[str, str]:
     """The pictures of the whole rig that there are, as data URIs."""
     alone = len(every_camera(calibration)) < 2
     made = {
-        "volume": None if alone else maps.volume(calibration),
+        "volume": None if alone else maps.volume_map(calibration),
         "slices": maps.slices(calibration),
         "measured": plots.predicted_and_measured(calibration),
         "by_place": maps.measured_by_place(calibration),
@@ -98,7 +98,7 @@ def _pictures(calibration: Calibration) -> dict[str, str]:
 def _view_pictures(calibration: Calibration) -> list[str | None]:
     """The picture of each camera as a data URI; None of one that saw nothing."""
     count, absent = len(calibration.observations.views), len(every_camera(calibration))
-    views = [evidence(calibration, view) for view in range(count)]
+    views = [view_evidence(calibration, view) for view in range(count)]
     made = [view_picture(view, 110 if count <= _SHARP else 80) for view in views]
     return [*(None if picture is None else _inlined(picture) for picture in made), *(absent - count) * [None]]
 

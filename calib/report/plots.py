@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
+from calib.arrays import Floats
 from calib.calibration import Calibration
-from calib.distortion import Floats
 from calib.report.facts import AGREES, every_camera, plot_from_world, shape_estimated
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ STYLE = {
 }  # fmt: skip
 
 
-def styled(plot: Callable[P, bytes | None]) -> Callable[P, bytes | None]:
+def in_report_style(plot: Callable[P, bytes | None]) -> Callable[P, bytes | None]:
     """The plot in the report's style, without a trace in matplotlib's settings."""
 
     @wraps(plot)
@@ -44,7 +44,7 @@ def styled(plot: Callable[P, bytes | None]) -> Callable[P, bytes | None]:
     return inner
 
 
-def drawn(figure: Figure, kind: str = "png", dpi: int = 110) -> bytes:
+def figure_bytes(figure: Figure, kind: str = "png", dpi: int = 110) -> bytes:
     """The figure as the bytes of a file; equal figures make equal files."""
     buffer = io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else {"Software": None}
@@ -65,7 +65,7 @@ def new_figure(
     return figure, panels
 
 
-@styled
+@in_report_style
 def predicted_and_measured(calibration: Calibration) -> bytes | None:
     """Predicted error against that between halves, place by place, and the spread of each kind of error."""
     accuracy = calibration.accuracy
@@ -93,7 +93,7 @@ def predicted_and_measured(calibration: Calibration) -> bytes | None:
     axes.set_ylim(0, 101)
     axes.set_title("how the errors spread")
     axes.legend(loc="lower right")
-    return drawn(figure, "svg")
+    return figure_bytes(figure, "svg")
 
 
 def _scattered(axes: Axes, predicted: Floats, halves: Floats) -> None:
@@ -119,7 +119,7 @@ def plain_log(axis: Any, range_of: float) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-@styled
+@in_report_style
 def pair_graph(calibration: Calibration) -> bytes | None:
     """Cameras on a ring, joined where they share moments; the tree that they were first placed by is bold."""
     names = _around(calibration)
@@ -150,7 +150,7 @@ def pair_graph(calibration: Calibration) -> bytes | None:
     axes.set_aspect("equal")
     axes.set(xlim=(-2.1, 2.1), ylim=(-1.35, 1.35))
     axes.axis("off")
-    return drawn(figure, "svg")
+    return figure_bytes(figure, "svg")
 
 
 def _around(calibration: Calibration) -> list[str]:
@@ -167,7 +167,7 @@ def _ring(count: int) -> Sequence[Floats]:
     return list(np.stack([np.cos(angle), np.sin(angle)], -1))
 
 
-@styled
+@in_report_style
 def moments(calibration: Calibration) -> bytes | None:
     """Which camera saw how many points of the target at each moment."""
     seen, used = calibration.observations, calibration.used
@@ -190,10 +190,10 @@ def moments(calibration: Calibration) -> bytes | None:
     axes.set_yticks(range(len(seen.views)), seen.views)
     axes.set_xlabel("moment")
     axes.grid(visible=False)
-    return drawn(figure)
+    return figure_bytes(figure)
 
 
-@styled
+@in_report_style
 def target_shape(calibration: Calibration) -> bytes | None:
     """How far the first piece's points were found from where they were said to be: arrows, and colour off the plane."""
     target = calibration.observations.target
@@ -218,4 +218,4 @@ def target_shape(calibration: Calibration) -> bytes | None:
     axes.invert_yaxis()
     axes.set(xlabel="x / m", ylabel="y / m")
     axes.set_title(f"{target.pieces[0]}: longest arrow {1000 * most:.2g} mm")
-    return drawn(figure, "svg")
+    return figure_bytes(figure, "svg")

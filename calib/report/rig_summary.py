@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from calib.arrays import Floats
 from calib.camera import Camera
 from calib.compare import shared_middle
-from calib.geometry import Floats
-from calib.report.plots import BLUE, INK, drawn, new_figure, styled
+from calib.report.plots import BLUE, INK, figure_bytes, in_report_style, new_figure
 from calib.rig import Rig
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _bent_px(camera: Camera) -> float:
     return float(np.linalg.norm(straight - corners, axis=1).max())
 
 
-@styled
+@in_report_style
 def picture(rig: Rig) -> bytes | None:
     """A plan and an elevation of the rig as the bytes of a PNG: cameras, their fields of view, the shared middle."""
     known = facts(rig)
@@ -119,7 +119,7 @@ def picture(rig: Rig) -> bytes | None:
         axes.set_aspect("equal", "datalim")
         axes.margins(0.15)
     panels[0, 1].axhline(0, color=INK, linewidth=0.8)
-    return drawn(figure)
+    return figure_bytes(figure)
 
 
 def _draw(axes: "Axes", rig: Rig, known: RigFacts, use: tuple[int, int], length: float) -> None:

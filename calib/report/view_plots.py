@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from calib.distortion import Floats
-from calib.report.plots import BLUE, INK, RED, drawn, new_figure, styled
+from calib.arrays import Floats
+from calib.report.plots import BLUE, INK, RED, figure_bytes, in_report_style, new_figure
 from calib.report.views import ViewEvidence
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _ARROW_SHARE = 0.035  # of the image's diagonal: what the residual of one RMS is
 _NICE = (1.0, 2.0, 5.0)
 
 
-@styled
+@in_report_style
 def view_picture(view: ViewEvidence, dpi: int = 110) -> bytes | None:
     """Four panels of one camera: corners over the image, residual vectors, residual by radius, tilt by distance."""
     if not len(view.xy):
@@ -32,7 +32,7 @@ def view_picture(view: ViewEvidence, dpi: int = 110) -> bytes | None:
     _vectors(panels[0, 1], view)
     _by_radius(panels[1, 0], view)
     _stances(panels[1, 1], view)
-    return drawn(figure, "png", dpi)
+    return figure_bytes(figure, "png", dpi)
 
 
 def _thinned(count: int, most: int) -> Any:

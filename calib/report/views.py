@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import geometry
+from calib.arrays import Floats
 from calib.calibration import Calibration, LensFit
 from calib.camera import Lens
-from calib.distortion import Floats
 
 _CELLS = 10  # along the longer side of the image
 _ACROSS, _DOWN = ("left", "", "right"), ("top", "", "bottom")
@@ -99,7 +99,7 @@ class ViewEvidence:
         return float(across), float(down)
 
 
-def evidence(calibration: Calibration, view: int) -> ViewEvidence:
+def view_evidence(calibration: Calibration, view: int) -> ViewEvidence:
     """What the view of this index, in the observations' order, has to tell."""
     seen = calibration.observations
     name, used, fit = seen.views[view], calibration.used[view], calibration.lenses[view]

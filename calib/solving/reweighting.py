@@ -7,21 +7,21 @@ from dataclasses import replace
 import numpy as np
 
 from calib import bundle
+from calib.arrays import Bools, Floats
 from calib.bundle.problem import Problem, Solution
 from calib.calibration import Finding
-from calib.distortion import Bools, Floats
 from calib.observations import Refusal
-from calib.solving.time_offsets import noise_of, with_clocks
+from calib.solving.time_offsets import noise_of, with_time_offsets
 
 _OUTLIER = 4.5  # sigmas of a sighting's distance: one of 25 000 good ones is as far
 _ROUNDS = 6
 _FALSE = 0.5  # of a view's points at a moment: if more are outliers the whole sighting is false
 
 
-def refined(problem: Problem) -> tuple[Solution, list[Refusal], list[Finding]]:
+def solve_reweighted(problem: Problem) -> tuple[Solution, list[Refusal], list[Finding]]:
     """The fit in rounds: each knows the noise of every camera, and leaves out what no noise explains."""
     solution = bundle.adjust(problem, tolerance=1e-4)
-    solution, findings = with_clocks(solution)
+    solution, findings = with_time_offsets(solution)
     false = np.zeros(problem.used.shape[:2], bool)
     for turn in range(_ROUNDS):
         noise = noise_of(solution)

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from calib import bundle
+from calib.arrays import Floats
 from calib.bundle import common_time
 from calib.bundle.problem import Solution
 from calib.calibration import Finding
-from calib.distortion import Floats
 from calib.quality.uncertainty import trusted_covariance
 
 _SURE = 5.0  # standard deviations of a clock's offset
@@ -24,7 +24,7 @@ _FAR = 3.0  # standard deviations, beyond which a picture's lateness is somethin
 _TELLING = 20.0  # nats by which a jitter has to explain the pictures' times better than none
 
 
-def with_clocks(solution: Solution) -> tuple[Solution, list[Finding]]:
+def with_time_offsets(solution: Solution) -> tuple[Solution, list[Finding]]:
     """The solution with the clock of every camera set right, and with how much single pictures come late or early."""
     problem, views = solution.problem, solution.problem.observations.views
     step = np.diff(common_time(problem.observations.time_s)[problem.used.any((0, 2))])

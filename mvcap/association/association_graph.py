@@ -13,23 +13,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
-from mvcap.association.correlation_clustering import assigned, contracted, exchanged
-from mvcap.association.joint_reassignment import Moves, moves
-from mvcap.association.ray_affinity import EXCHANGE_NATS, BodyRays, body_evidence, gaps, size_evidence, total
-from mvcap.association.tracked_bodies import LEARN_EVERY, Bodies, Followed, bodies_of
-from mvcap.association.unambiguous_frames import SURE, lone, settled
+from calib.arrays import Floats, Ints
+from mvcap.association.correlation_clustering import assign_rows, contract_edges, swapped_rows
+from mvcap.association.joint_reassignment import JointMoves, joint_moves
+from mvcap.association.ray_affinity import (
+    EXCHANGE_NATS,
+    BodyRays,
+    body_evidence,
+    body_total,
+    ray_distances,
+    size_evidence,
+)
+from mvcap.association.tracked_bodies import LEARN_EVERY, BodyEstimates, TrackedBodies, estimate_bodies
+from mvcap.association.unambiguous_frames import SURE, certain_matches, single_view_rows
 from mvcap.structures.anthropometry import TORSO_DEPTH_M, plausible_size
 from mvcap.structures.skeleton import Skeleton
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 _SURE_ODDS = 2.0  # of a judge: a row in seven of those so sure may be wrong
 _ANGLES = (0.0, 0.002, 0.004, 0.008, 0.016, 0.032)
 """What calibrations may be off by, rad: of an ordinary lens, 0 to 35 pixels."""
 
 
 @dataclass(frozen=True)
-class GraphConfig:
+class GeometryConfig:
     """Settings of the associator ``geometry``."""
 
     min_score: float = 0.1
@@ -45,7 +51,7 @@ class GraphConfig:
 
 
 @dataclass(frozen=True)
-class Opinion:
+class Affinities:
     """What a judge makes of a graph, in nats."""
 
     rows: Floats
@@ -64,12 +70,18 @@ class Opinion:
         return bool((((first > _SURE_ODDS) & (second < -_SURE_ODDS)) | alone).all())
 
 
-class Judge(Protocol):
+class AffinityModel(Protocol):
     """Somebody who has seen many frames, and is asked where geometry alone leaves doubt."""
 
     def of_frame(
-        self, rays: BodyRays, bodies: Bodies, evidence: Floats, people: Followed, group: Ints, skeleton: Skeleton
-    ) -> Opinion | None:
+        self,
+        rays: BodyRays,
+        bodies: BodyEstimates,
+        evidence: Floats,
+        people: TrackedBodies,
+        group: Ints,
+        skeleton: Skeleton,
+    ) -> Affinities | None:
         """Opinion on one frame's rows and bodies (G), the followed first, with evidence (M, G, J); None: none.
 
         group (M,): how geometry would group the rows, the bodies' numbers first, -1 = alone.
@@ -77,16 +89,21 @@ class Judge(Protocol):
         ...
 
     def of_births(
-        self, rays: BodyRays, bodies: Bodies, evidence: Floats, group: Ints, new: int, people: Followed,
+        self, rays: BodyRays, bodies: BodyEstimates, evidence: Floats, group: Ints, new: int, people: TrackedBodies,
         skeleton: Skeleton,
     ) -> float | None:  # fmt: skip
         """Evidence nats that the group ``new`` is a person; None: ask geometry."""
         ...
 
 
-def solve(
-    rays: BodyRays, people: Followed, rig: Rig, skeleton: Skeleton, config: GraphConfig, judge: Judge | None = None
-) -> tuple[Ints, Moves, Followed]:
+def associate_frame(
+    rays: BodyRays,
+    people: TrackedBodies,
+    rig: Rig,
+    skeleton: Skeleton,
+    config: GeometryConfig,
+    judge: AffinityModel | None = None,
+) -> tuple[Ints, JointMoves, TrackedBodies]:
     """Numbers (M,) of the people that one frame's rows are, -1 = nobody, joints that move, and who is followed on.
 
     ``people`` are as predicted for this frame. ``judge``: whose opinion counts for that of geometry.
@@ -94,16 +111,16 @@ def solve(
     if not len(rays.view):
         unseen = np.zeros(len(people), np.int64)
         _, people = people.updated(unseen, people.as_prior(0), skeleton.torso, config.occlusion_s)
-        return np.zeros(0, np.int64), Moves.none(), people
+        return np.zeros(0, np.int64), JointMoves.none(), people
     seen = bare = rays
     rays = rays.widened(people.calibration)
     prior = people.as_prior(0)
     evidence = body_evidence(rays, prior.xyz, prior.cov, prior.known)
-    score = total(evidence)
-    group = settled(score, rays.view)
+    score = body_total(evidence)
+    group = certain_matches(score, rays.view)
     learn = people.frames % LEARN_EVERY == 0
     if (group >= 0).all():
-        bodies = bodies_of(rays, group, prior, without=learn)
+        bodies = estimate_bodies(rays, group, prior, without=learn)
     else:
         pairs, flips = _pair_evidence(rays, skeleton, group < 0)
         cut, flip = _cut(rays, people, group, score, pairs, flips, skeleton, None)
@@ -114,7 +131,7 @@ def solve(
         group = cut
         bare, rays = bare.exchanged(flip, skeleton.mirror), rays.exchanged(flip, skeleton.mirror)
         if opinion and opinion.decided and group.max() < len(people):
-            bodies, evidence = held_against(rays, group, prior)
+            bodies, evidence = evidence_for_groups(rays, group, prior)
         else:
             group, bodies, evidence = _tested(rays, group, people, pairs, skeleton, judge)
         group = _born(group, bodies, evidence, pairs, rays, people, rig, skeleton, config, judge)
@@ -122,33 +139,33 @@ def solve(
         evidence = np.where(there[:, None], evidence, np.nan)
         evidence[flip] = np.nan  # a row whose sides are exchanged is put right as a whole before its joints move
     if len(same := _one_twice(rays, group, people, skeleton)):
-        return solve(seen, people.without(same), rig, skeleton, config, judge)
+        return associate_frame(seen, people.without(same), rig, skeleton, config, judge)
     if learn:
         people = people.recalibrated(bare, group, bodies)
-    made = moves(evidence, group, rays.view)
+    made = joint_moves(evidence, group, rays.view)
     views = np.array([len(np.unique(rays.view[group == one])) for one in range(len(bodies.xyz))], np.int64)
     numbers, people = people.updated(views, bodies, skeleton.torso, config.occlusion_s)
     return numbers[group], replace(made, group=numbers[made.group]), people
 
 
-def _one_twice(rays: BodyRays, group: Ints, people: Followed, skeleton: Skeleton) -> Ints:
+def _one_twice(rays: BodyRays, group: Ints, people: TrackedBodies, skeleton: Skeleton) -> Ints:
     """Two (2,) of the followed people who are one, or none (0,): each seen by a single view, far from sure, and alike.
 
     Somebody whom one view has seen alone for long may be believed elsewhere when another view finds them.
     """
-    row = lone(group, rays.view, people.lost(skeleton.torso))
+    row = single_view_rows(group, rays.view, people.lost(skeleton.torso))
     first, second = np.triu_indices(len(row), 1)
     apart = rays.view[row[first]] != rays.view[row[second]]
     first, second = row[first[apart]], row[second[apart]]
     if not len(first):
         return np.zeros(0, np.int64)
-    met = gaps(rays, first, second)
-    evidence = total(met.evidence()) + size_evidence(met, skeleton)
+    met = ray_distances(rays, first, second)
+    evidence = body_total(met.evidence()) + size_evidence(met, skeleton)
     best = int(evidence.argmax())
     return group[[first[best], second[best]]] if evidence[best] > SURE else np.zeros(0, np.int64)
 
 
-def first_calibration(frames: list[BodyRays], views: int) -> Floats:
+def initial_calibration_variance(frames: list[BodyRays], views: int) -> Floats:
     """Variance (C,) rad^2 of a calibration of which nothing is known yet: what explains the best pairs of views best.
 
     Too small a variance denies pairs that are one body, too large a one says little about any.
@@ -156,10 +173,10 @@ def first_calibration(frames: list[BodyRays], views: int) -> Floats:
     worth = np.zeros(len(_ANGLES))
     for rays in frames:
         first, second = np.nonzero(np.triu(rays.view[:, None] != rays.view[None], 1))
-        met = gaps(rays, first, second)
+        met = ray_distances(rays, first, second)
         for at, angle in enumerate(_ANGLES):
             best = np.zeros((len(rays.view), views))  # of each row and other view
-            evidence = total(met.evidence(angle**2))
+            evidence = body_total(met.evidence(angle**2))
             np.maximum.at(best, (first, rays.view[second]), evidence)
             np.maximum.at(best, (second, rays.view[first]), evidence)
             worth[at] += best.sum()
@@ -174,8 +191,8 @@ def _pair_evidence(rays: BodyRays, skeleton: Skeleton, wanted: NDArray[np.bool_]
     count = len(rays.view)
     look = (rays.view[:, None] != rays.view[None]) & (wanted[:, None] | wanted[None])
     first, second = np.nonzero(np.triu(look, 1))
-    met = gaps(rays, first, second)
-    same = total(met.evidence()) + size_evidence(met, skeleton)
+    met = ray_distances(rays, first, second)
+    same = body_total(met.evidence()) + size_evidence(met, skeleton)
     evidence, flips = np.zeros((count, count)), np.zeros((count, count), bool)
     evidence[first, second] = evidence[second, first] = same
     partner = np.zeros((count, int(rays.view.max()) + 1), bool)
@@ -185,7 +202,7 @@ def _pair_evidence(rays: BodyRays, skeleton: Skeleton, wanted: NDArray[np.bool_]
     if len(alone):
         first, second, same = first[alone], second[alone], same[alone]
         mirrored = rays.exchanged(np.ones(count, bool), skeleton.mirror)
-        crossed = total(gaps(rays, first, second, mirrored).evidence()) - EXCHANGE_NATS
+        crossed = body_total(ray_distances(rays, first, second, mirrored).evidence()) - EXCHANGE_NATS
         better = crossed > same
         first, second, crossed = first[better], second[better], crossed[better]
         evidence[first, second] = evidence[second, first] = crossed
@@ -196,8 +213,8 @@ def _pair_evidence(rays: BodyRays, skeleton: Skeleton, wanted: NDArray[np.bool_]
 
 
 def _cut(
-    rays: BodyRays, people: Followed, settled: Ints, score: Floats, pairs: Floats,
-    flips: NDArray[np.bool_], skeleton: Skeleton, opinion: Opinion | None,
+    rays: BodyRays, people: TrackedBodies, settled: Ints, score: Floats, pairs: Floats,
+    flips: NDArray[np.bool_], skeleton: Skeleton, opinion: Affinities | None,
 ) -> tuple[Ints, NDArray[np.bool_]]:  # fmt: skip
     """Group (M,) of each row, the followed people's first, -1 = alone, and which rows have left and right exchanged.
 
@@ -208,7 +225,7 @@ def _cut(
     rows = len(open_)
     prior, mirror = people.as_prior(0), skeleton.mirror
     crossed = body_evidence(rays[open_], prior.xyz[:, mirror], prior.cov[:, mirror], prior.known[:, mirror])
-    crossed = total(crossed) - EXCHANGE_NATS
+    crossed = body_total(crossed) - EXCHANGE_NATS
     same = score[open_]
     belongs = (settled[:, None] == np.arange(known)).astype(np.float64)
     says = pairs[open_]
@@ -218,7 +235,7 @@ def _cut(
     evidence[:rows, rows:] = told + np.where(np.isfinite(says), says, 0) @ belongs
     evidence[:rows, rows:][(np.isneginf(says) @ belongs) > 0] = -np.inf
     evidence[rows:, :rows] = evidence[:rows, rows:].T
-    label = contracted(evidence)
+    label = contract_edges(evidence)
     group, new = settled.copy(), known
     flip = np.zeros(len(settled), bool)
     for one in np.unique(label[:rows]):
@@ -230,37 +247,37 @@ def _cut(
             flip[mine] = crossed[at, person[0]] > same[at, person[0]]
         elif len(mine) > 1 and len(np.unique(rays.view[mine])) > 1:
             group[mine] = new
-            flip[mine] = exchanged(np.where(flips[np.ix_(mine, mine)], -1.0, 1.0))
+            flip[mine] = swapped_rows(np.where(flips[np.ix_(mine, mine)], -1.0, 1.0))
             new += 1
     return group, flip
 
 
 def _tested(
-    rays: BodyRays, group: Ints, people: Followed, pairs: Floats, skeleton: Skeleton, judge: Judge | None
-) -> tuple[Ints, Bodies, Floats]:
+    rays: BodyRays, group: Ints, people: TrackedBodies, pairs: Floats, skeleton: Skeleton, judge: AffinityModel | None
+) -> tuple[Ints, BodyEstimates, Floats]:
     """Groups after every row was held against every body, its own as the other rows make it; bodies, and the evidence.
 
     Evidence (M, G, J) of every row's joints for the bodies. Two rows of a new person make no body without each other:
     what they say of each other (M, M) counts.
     """
     prior = people.as_prior(max(0, int(group.max(initial=-1)) + 1 - len(people)))
-    bodies, evidence = held_against(rays, group, prior)
-    score = total(evidence)
+    bodies, evidence = evidence_for_groups(rays, group, prior)
+    score = body_total(evidence)
     for row in np.flatnonzero((group >= len(people)) & ~bodies.without[2].any((1, 2))):
         others = np.flatnonzero((group == group[row]) & np.isfinite(pairs[row]))
         score[row, group[row]] = pairs[row, others].sum()
-    better = assigned(score, rays.view, rays.seen)
+    better = assign_rows(score, rays.view, rays.seen)
     opinion = judge.of_frame(rays, bodies, evidence, people, better, skeleton) if judge else None
     if opinion:
-        better = assigned(opinion.bodies, rays.view, rays.seen, opinion.rows > 0)
+        better = assign_rows(opinion.bodies, rays.view, rays.seen, opinion.rows > 0)
     if np.array_equal(better, group):
         return group, bodies, evidence
-    return better, *held_against(rays, better, prior)
+    return better, *evidence_for_groups(rays, better, prior)
 
 
-def held_against(rays: BodyRays, group: Ints, prior: Bodies) -> tuple[Bodies, Floats]:
+def evidence_for_groups(rays: BodyRays, group: Ints, prior: BodyEstimates) -> tuple[BodyEstimates, Floats]:
     """Bodies of the groups, and the evidence (M, G, J) of rows for them; for its own as it is without the row."""
-    bodies = bodies_of(rays, group, prior)
+    bodies = estimate_bodies(rays, group, prior)
     evidence = body_evidence(rays, bodies.xyz, bodies.cov, bodies.known)
     own = body_evidence(rays, *bodies.without)[:, 0]
     member = np.flatnonzero(group >= 0)
@@ -270,15 +287,15 @@ def held_against(rays: BodyRays, group: Ints, prior: Bodies) -> tuple[Bodies, Fl
 
 def _born(
     group: Ints,
-    bodies: Bodies,
+    bodies: BodyEstimates,
     evidence: Floats,
     pairs: Floats,
     rays: BodyRays,
-    people: Followed,
+    people: TrackedBodies,
     rig: Rig,
     skeleton: Skeleton,
-    config: GraphConfig,
-    judge: Judge | None,
+    config: GeometryConfig,
+    judge: AffinityModel | None,
 ) -> Ints:
     """Groups without the new ones that are nobody: too little evidence, no human, or where somebody is already."""
     group = group.copy()

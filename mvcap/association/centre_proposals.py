@@ -14,15 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
-from mvcap.association.graph_features import Seen
-from mvcap.association.ray_affinity import BodyRays, gaps, total
-from mvcap.association.tracked_bodies import Bodies, Followed
+from calib.arrays import Floats, Ints, Singles
+from mvcap.association.graph_features import RowFeatures
+from mvcap.association.ray_affinity import BodyRays, body_total, ray_distances
+from mvcap.association.tracked_bodies import BodyEstimates, TrackedBodies
 from mvcap.structures.anthropometry import body_scale
 from mvcap.structures.skeleton import Skeleton
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Singles = NDArray[np.float32]
 
 VIEW_NAMES: tuple[str, ...] = (
     "has_row", "off", "evidence", "joints", "cut_off", "size", "another", "hidden", "border", "depth",
@@ -41,7 +38,7 @@ _OUTSIDE_M = 0.3  # a place as far outside the picture is not seen
 
 
 @dataclass(frozen=True)
-class Queries:
+class CentreProposals:
     """Q places round one group's centre."""
 
     xyz: Floats
@@ -56,7 +53,7 @@ class Queries:
     """(C,) views that see the place"""
 
 
-def centre_of(bodies: Bodies, one: int, skeleton: Skeleton) -> tuple[Floats, float]:
+def body_centre(bodies: BodyEstimates, one: int, skeleton: Skeleton) -> tuple[Floats, float]:
     """Middle (3,) of a body's torso, else of what is known of it, and its standard deviation, m; NaN if unknown."""
     known = bodies.known[one].copy()
     torso = np.zeros(len(known), np.bool_)
@@ -69,22 +66,22 @@ def centre_of(bodies: Bodies, one: int, skeleton: Skeleton) -> tuple[Floats, flo
     return np.asarray(middle), float(np.sqrt(use.sum() / weight.sum()))
 
 
-def queries(
+def centre_proposals(
     rays: BodyRays,
-    seen: Seen,
+    seen: RowFeatures,
     rig: Rig,
-    bodies: Bodies,
+    bodies: BodyEstimates,
     evidence: Floats,
     group: Ints,
     one: int,
-    people: Followed,
+    people: TrackedBodies,
     skeleton: Skeleton,
-) -> Queries | None:
+) -> CentreProposals | None:
     """Queries round the body ``one`` of ``bodies`` (G), made of the rows of that ``group`` (M,); None without a place.
 
     evidence (M, G, J) nats; ``people``: the followed, of which the body itself is left out.
     """
-    middle, spread = centre_of(bodies, one, skeleton)
+    middle, spread = body_centre(bodies, one, skeleton)
     if not np.isfinite(middle).all():
         return None
     step = float(np.clip(1.5 * spread, *_STEP_M))
@@ -105,11 +102,11 @@ def queries(
         0 if np.isnan(scale) else _beyond(np.log(np.clip(scale, 0.1, 10)), *_SCALES), np.isfinite(scale),
         bodies.known[one].mean(),
     )  # fmt: skip
-    return Queries(xyz, view, _pairs(rays, rig, middle, row_of), spot, there)
+    return CentreProposals(xyz, view, _pairs(rays, rig, middle, row_of), spot, there)
 
 
 def _views(
-    rays: BodyRays, seen: Seen, rig: Rig, xyz: Floats, row_of: Ints, evidence: Floats, torso: Floats, mine: Ints
+    rays: BodyRays, seen: RowFeatures, rig: Rig, xyz: Floats, row_of: Ints, evidence: Floats, torso: Floats, mine: Ints
 ) -> tuple[Singles, NDArray[np.bool_]]:
     """Features (Q, C, F) of each place in each view, and which views (C,) see the middle one."""
     out = np.zeros((len(xyz), len(rig), len(VIEW_NAMES)), np.float32)
@@ -131,7 +128,7 @@ def _views(
             out[:, view, 1] = np.log1p(np.maximum(apart, 0) / noise) / 4
             shared = rays.seen[row].sum()
             out[:, view, 0] = 1
-            own = np.clip(total(evidence[row][None])[0], -8, 8) / 8
+            own = np.clip(body_total(evidence[row][None])[0], -8, 8) / 8
             out[:, view, 2:5] = own, shared / rays.seen.shape[1], seen.cut[row]
             out[:, view, 5] = _beyond(np.log(seen.size[row] * reach[:, view] / _BODY_M), *_SIZES)
         rest = np.setdiff1d(np.flatnonzero(rays.view == view), mine)
@@ -164,7 +161,7 @@ def _pairs(rays: BodyRays, rig: Rig, middle: Floats, row_of: Ints) -> Singles:
     has = np.flatnonzero(row_of >= 0)
     first, second = (has[side] for side in np.triu_indices(len(has), 1))
     if len(first):
-        evidence = np.clip(total(gaps(rays, row_of[first], row_of[second]).evidence()), -8, 8) / 8
+        evidence = np.clip(body_total(ray_distances(rays, row_of[first], row_of[second]).evidence()), -8, 8) / 8
         out[first, second, 1] = out[second, first, 1] = 1
         out[first, second, 2] = out[second, first, 2] = evidence
     return out

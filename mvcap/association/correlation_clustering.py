@@ -11,10 +11,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from calib.arrays import Floats
 
 
-def contracted(evidence: Floats) -> NDArray[np.int64]:
+def contract_edges(evidence: Floats) -> NDArray[np.int64]:
     """Group number (N,) of each node from evidence (N, N) nats, symmetric; -inf keeps two nodes apart for good."""
     nodes = len(evidence)
     group = np.arange(nodes)
@@ -49,7 +49,7 @@ def pairs_within(group: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[n
     return np.concatenate(one), np.concatenate(other)
 
 
-def assigned(
+def assign_rows(
     score: Floats, view: NDArray[np.integer], seen: NDArray[np.bool_], alike: NDArray[np.bool_] | None = None
 ) -> NDArray[np.int64]:
     """Group (N,) of each row, -1 = none, from scores (N, G) nats: of a view a group has each joint once.
@@ -78,7 +78,7 @@ def assigned(
     return out
 
 
-def exchanged(alike: Floats) -> NDArray[np.bool_]:
+def swapped_rows(alike: Floats) -> NDArray[np.bool_]:
     """Which rows (N,) of one body have left and right exchanged: the fewer, of a tie the later ones.
 
     alike (N, N), symmetric: what each pair gains by both or neither being exchanged. Tried are the choices that follow

@@ -14,15 +14,19 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.association.ray_affinity import BodyRays, Gaps, body_evidence, gaps, size_evidence, total
-from mvcap.association.tracked_bodies import Bodies
+from calib.arrays import Bools, Floats, Singles
+from mvcap.association.ray_affinity import (
+    BodyRays,
+    RayDistances,
+    body_evidence,
+    body_total,
+    ray_distances,
+    size_evidence,
+)
+from mvcap.association.tracked_bodies import BodyEstimates
 from mvcap.structures.anthropometry import TORSO_DEPTH_M
 from mvcap.structures.detections import Detections2D, body_size
 from mvcap.structures.skeleton import Skeleton
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Singles = NDArray[np.float32]
 
 _SIDED = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 SLOTS: tuple[str, ...] = ("head", *(f"{side}_{joint}" for side in ("left", "right") for joint in _SIDED))
@@ -58,7 +62,7 @@ class FrameGraph:
 
 
 @dataclass(frozen=True)
-class Seen:
+class RowFeatures:
     """What rows say beside their rays: scores, sizes, whether the picture cuts them off."""
 
     score: Floats
@@ -80,7 +84,7 @@ class Seen:
         return np.clip(np.nan_to_num(self.angle, nan=0.1), 1e-2, 3)
 
     @classmethod
-    def of(cls, rows: Detections2D, focal: Floats, size: Floats) -> Seen:
+    def of(cls, rows: Detections2D, focal: Floats, size: Floats) -> RowFeatures:
         """Of rows whose views have focal lengths (C,) px and picture sizes (C, 2) px."""
         box = rows.box.astype(np.float64)
         wh = size[rows.view]
@@ -109,8 +113,8 @@ def _pooled(values: Floats, slot: NDArray[np.int64]) -> tuple[Singles, Singles]:
 
 def frame_graph(
     rays: BodyRays,
-    seen: Seen,
-    bodies: Bodies,
+    seen: RowFeatures,
+    bodies: BodyEstimates,
     evidence: Floats,
     unseen_s: Floats,
     group: NDArray[np.int64],
@@ -158,7 +162,7 @@ def _fill_leads(edge: Singles, prior: Singles, place: NDArray[np.integer]) -> No
 
 
 def _nodes(
-    rays: BodyRays, seen: Seen, bodies: Bodies, unseen_s: Floats, views: Floats, slot: NDArray[np.int64]
+    rays: BodyRays, seen: RowFeatures, bodies: BodyEstimates, unseen_s: Floats, views: Floats, slot: NDArray[np.int64]
 ) -> Singles:
     rows, count = len(rays.view), len(bodies.xyz)
     out = np.zeros((rows + count, len(NODE_NAMES)), np.float32)
@@ -185,7 +189,7 @@ def _nodes(
 
 
 def _row_edges(
-    rays: BodyRays, seen: Seen, first: NDArray[np.int64], second: NDArray[np.int64], slot: NDArray[np.int64],
+    rays: BodyRays, seen: RowFeatures, first: NDArray[np.int64], second: NDArray[np.int64], slot: NDArray[np.int64],
     skeleton: Skeleton,
 ) -> Singles:  # fmt: skip
     """Edges (P, E) between rows: across views by their rays, within a view by the picture."""
@@ -196,16 +200,18 @@ def _row_edges(
     out[:, _AT["ratio"]] = np.where(across, 0, np.abs(np.log(seen.size[first] / seen.size[second])))
     out[across, _AT["across"]], out[~across, _AT["within"]] = 1, 1
     if len(some := np.flatnonzero(across)):
-        met = gaps(rays, first[some], second[some])
+        met = ray_distances(rays, first[some], second[some])
         _fill_across(out, some, met, size_evidence(met, skeleton), slot)
     if len(some := np.flatnonzero(~across)):
         _fill_within(out, some, seen, rays, first, second)
     return out
 
 
-def _fill_across(out: Singles, some: NDArray[np.int64], met: Gaps, size: Floats, slot: NDArray[np.int64]) -> None:
+def _fill_across(
+    out: Singles, some: NDArray[np.int64], met: RayDistances, size: Floats, slot: NDArray[np.int64]
+) -> None:
     nats = met.evidence()
-    out[some, _AT["evidence"]] = np.clip(total(nats), -_EVIDENCE_RANGE, _EVIDENCE_RANGE) / 8
+    out[some, _AT["evidence"]] = np.clip(body_total(nats), -_EVIDENCE_RANGE, _EVIDENCE_RANGE) / 8
     out[some, _AT["size"]] = np.clip(size, -4, 4) / 8
     behind = np.isinf(met.variance)
     known = np.isfinite(met.variance)
@@ -232,7 +238,7 @@ def _spread(values: Floats) -> Singles:
 
 
 def _fill_within(
-    out: Singles, some: NDArray[np.int64], seen: Seen, rays: BodyRays, first: NDArray[np.int64],
+    out: Singles, some: NDArray[np.int64], seen: RowFeatures, rays: BodyRays, first: NDArray[np.int64],
     second: NDArray[np.int64],
 ) -> None:  # fmt: skip
     """Two rows of a view: how alike the joints are that both have, how far apart the others, in sizes of the larger."""
@@ -258,18 +264,18 @@ def _fill_within(
 
 
 def _body_edges(
-    rays: BodyRays, bodies: Bodies, evidence: Floats, slot: NDArray[np.int64], skeleton: Skeleton
+    rays: BodyRays, bodies: BodyEstimates, evidence: Floats, slot: NDArray[np.int64], skeleton: Skeleton
 ) -> tuple[Singles, Singles]:
     """Edges (M, G, E) of rows and bodies, and the evidence (M, G) in them."""
     out = np.zeros((len(rays.view), len(bodies.xyz), len(EDGE_NAMES)), np.float32)
-    same = np.clip(total(evidence), -_EVIDENCE_RANGE, _EVIDENCE_RANGE)
+    same = np.clip(body_total(evidence), -_EVIDENCE_RANGE, _EVIDENCE_RANGE)
     out[..., _AT["row_body"]] = 1
     out[..., _AT["evidence"]] = same / 8
     known = np.isfinite(evidence)
     out[..., _AT["shared"]] = known.sum(-1) / len(slot)
     if known.size:
         mirror = skeleton.mirror
-        crossed = total(body_evidence(rays, bodies.xyz[:, mirror], bodies.cov[:, mirror], bodies.known[:, mirror]))
+        crossed = body_total(body_evidence(rays, bodies.xyz[:, mirror], bodies.cov[:, mirror], bodies.known[:, mirror]))
         out[..., _AT["exchanged"]] = np.clip(crossed - same, -8, 8) / 8
         out[..., [_AT["near"], _AT["far"], _AT["middle"]]] = _spread(-evidence) * np.float32(-1)
     wide = np.where(bodies.known, np.log10(np.sqrt(np.maximum(bodies.variance, 1e-6))), 0).sum(1)
@@ -279,7 +285,7 @@ def _body_edges(
     return out, same.astype(np.float32)
 
 
-def _between_bodies(bodies: Bodies, skeleton: Skeleton) -> Singles:
+def _between_bodies(bodies: BodyEstimates, skeleton: Skeleton) -> Singles:
     """Edges (G, G, E) of bodies: how far apart their torsos are."""
     count = len(bodies.xyz)
     out = np.zeros((count, count, len(EDGE_NAMES)), np.float32)

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.arrays import Floats, Ints
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import Skeleton
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 _UNFIT = -1.0
 """Evidence of a joint for its own body below which it is free to go."""
 _FIT = 1.0
@@ -28,7 +27,7 @@ _TIED = (("ankle", ("toe", "heel")), ("wrist", ("pinky", "index", "thumb")), ("n
 
 
 @dataclass(frozen=True)
-class Moves:
+class JointMoves:
     """Joints that change rows, N of them; joints are those of ``Skeleton.body``."""
 
     row: Ints
@@ -39,23 +38,23 @@ class Moves:
     group: Ints
     """Group that it belongs to."""
 
-    def of_rows(self, rows: Ints) -> Moves:
+    def of_rows(self, rows: Ints) -> JointMoves:
         """Return the same moves for rows numbered (M,) otherwise."""
-        return Moves(rows[self.row], self.joint, np.where(self.to >= 0, rows[self.to], -1), self.group)
+        return JointMoves(rows[self.row], self.joint, np.where(self.to >= 0, rows[self.to], -1), self.group)
 
     @classmethod
-    def none(cls) -> Moves:
+    def none(cls) -> JointMoves:
         """No moves."""
         return cls(*np.zeros((4, 0), np.int64))
 
     @classmethod
-    def all(cls, parts: list[Moves]) -> Moves:
+    def all(cls, parts: list[JointMoves]) -> JointMoves:
         """Moves of many frames."""
         columns = [[part.row, part.joint, part.to, part.group] for part in parts] or [[np.zeros(0, np.int64)] * 4]
         return cls(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
-def moves(evidence: Floats, group: Ints, view: NDArray[np.integer]) -> Moves:
+def joint_moves(evidence: Floats, group: Ints, view: NDArray[np.integer]) -> JointMoves:
     """Moves of joints of rows in ``group`` (M,), -1 = nobody, from evidence (M, G, J) nats, NaN = unseen."""
     fit = np.nan_to_num(evidence, nan=-np.inf)
     member = np.flatnonzero(group >= 0)
@@ -63,7 +62,7 @@ def moves(evidence: Floats, group: Ints, view: NDArray[np.integer]) -> Moves:
     own[member] = fit[member, group[member]]
     free = (own < _UNFIT)[:, None] & (fit > _FIT)
     if not free.any():
-        return Moves.none()
+        return JointMoves.none()
     row, body, joint = np.nonzero(free)
     out: list[tuple[int, int, int, int]] = []
     taken: set[tuple[int, int, int]] = set()  # joints of rows that moved, and of bodies that got one, by view
@@ -80,7 +79,7 @@ def moves(evidence: Floats, group: Ints, view: NDArray[np.integer]) -> Moves:
     # One joint alone makes no new person's part: it is as likely off, and there by chance.
     new = Counter((r, g) for r, _, to, g in out if to < 0)
     kept = [move for move in out if move[2] >= 0 or new[move[0], move[3]] > 1]
-    return Moves(*np.array(kept, np.int64).reshape(-1, 4).T)
+    return JointMoves(*np.array(kept, np.int64).reshape(-1, 4).T)
 
 
 def _taker(mates: Ints, fit: Floats, joint: int) -> int:
@@ -91,7 +90,7 @@ def _taker(mates: Ints, fit: Floats, joint: int) -> int:
     return int(holder[0]) if len(holder) else int(mates[(fit[mates] > -np.inf).sum(1).argmax()])
 
 
-def moved(rows: Detections2D, made: Moves, person: Ints) -> Detections2D:
+def apply_moves(rows: Detections2D, made: JointMoves, person: Ints) -> Detections2D:
     """Return rows after moves, whose ``group`` is a person's number; ``person`` (M,) of each row is filled in.
 
     Joints that no evidence speaks of go with the one that they hang on: toes with an ankle.

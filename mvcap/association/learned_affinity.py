@@ -9,25 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
-from mvcap.association.association_graph import GraphConfig, Opinion
-from mvcap.association.centre_proposals import Queries, queries
-from mvcap.association.graph_features import EDGE_NAMES, FrameGraph, Seen, frame_graph
+from calib.arrays import Floats, Ints
+from mvcap.association.association_graph import Affinities, GeometryConfig
+from mvcap.association.centre_proposals import CentreProposals, centre_proposals
+from mvcap.association.graph_features import EDGE_NAMES, FrameGraph, RowFeatures, frame_graph
 from mvcap.association.ray_affinity import BodyRays
-from mvcap.association.tracked_bodies import Bodies, Followed
+from mvcap.association.tracked_bodies import BodyEstimates, TrackedBodies
 from mvcap.association.unambiguous_frames import SURE
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import Skeleton
 from mvcap.weights.networks import Network
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 _ROOM, _LEAST_ROOM = 0.25, 0.1  # beyond the limits of the training data: share of their distance, and at least
 _CERTAIN = 100.0
 _DOUBT, _MOST_DOUBTED = 0.4, 0.6  # log-odds that say nothing; share of the rows that may be so
 
 
 @dataclass(frozen=True)
-class JudgeConfig(GraphConfig):
+class LearnedAffinityConfig(GeometryConfig):
     """Settings of the associator ``graph``."""
 
     most_nodes: int = 200
@@ -45,10 +44,16 @@ class FrameRows:
     def __init__(self, rows: Detections2D, rig: Rig) -> None:
         sizes = np.array([camera.lens.size for camera in rig], np.float64)
         self.rig = rig
-        self.seen = Seen.of(rows, np.asarray(rig.focal, np.float64), sizes)
+        self.seen = RowFeatures.of(rows, np.asarray(rig.focal, np.float64), sizes)
 
     def graph(
-        self, rays: BodyRays, bodies: Bodies, evidence: Floats, people: Followed, group: Ints, skeleton: Skeleton
+        self,
+        rays: BodyRays,
+        bodies: BodyEstimates,
+        evidence: Floats,
+        people: TrackedBodies,
+        group: Ints,
+        skeleton: Skeleton,
     ) -> FrameGraph:
         """Graph of rows and bodies (G), those of ``people`` first, with evidence (M, G, J) and groups (M,) so far."""
         count, known = len(bodies.xyz), len(people)
@@ -57,18 +62,18 @@ class FrameRows:
         return frame_graph(rays, self.seen, bodies, evidence, unseen_s, group, skeleton)
 
     def queries(
-        self, rays: BodyRays, bodies: Bodies, evidence: Floats, group: Ints, one: int, people: Followed,
+        self, rays: BodyRays, bodies: BodyEstimates, evidence: Floats, group: Ints, one: int, people: TrackedBodies,
         skeleton: Skeleton,
-    ) -> Queries | None:  # fmt: skip
+    ) -> CentreProposals | None:  # fmt: skip
         """What CRG is asked about the body ``one``."""
-        return queries(rays, self.seen, self.rig, bodies, evidence, group, one, people, skeleton)
+        return centre_proposals(rays, self.seen, self.rig, bodies, evidence, group, one, people, skeleton)
 
 
-class FrameJudge:
+class LearnedAffinity:
     """Judge that asks the matching network."""
 
     def __init__(
-        self, rows: Detections2D, rig: Rig, config: JudgeConfig, networks: tuple[Network, Network | None]
+        self, rows: Detections2D, rig: Rig, config: LearnedAffinityConfig, networks: tuple[Network, Network | None]
     ) -> None:
         self.seen, self.config = FrameRows(rows, rig), config
         self.matching, self.centres = networks
@@ -76,8 +81,14 @@ class FrameJudge:
         """Whether it was asked, and had no opinion: too large a graph, or one unlike any that it was trained on."""
 
     def of_frame(
-        self, rays: BodyRays, bodies: Bodies, evidence: Floats, people: Followed, group: Ints, skeleton: Skeleton
-    ) -> Opinion | None:
+        self,
+        rays: BodyRays,
+        bodies: BodyEstimates,
+        evidence: Floats,
+        people: TrackedBodies,
+        group: Ints,
+        skeleton: Skeleton,
+    ) -> Affinities | None:
         """See ``Judge``."""
         self.asked = True
         if len(rays.view) + len(bodies.xyz) > self.config.most_nodes:
@@ -98,7 +109,7 @@ class FrameJudge:
         blind: NDArray[np.bool_] = ~np.asarray(rays.seen.any(1))  # rows without a joint are nobody's
         pairs[blind], pairs[:, blind] = -np.inf, -np.inf
         np.fill_diagonal(pairs, 0)
-        return Opinion(pairs, np.where(blind[:, None], -_CERTAIN, odds[:rows, rows:]))
+        return Affinities(pairs, np.where(blind[:, None], -_CERTAIN, odds[:rows, rows:]))
 
     def _strange(self, graph: FrameGraph) -> bool:
         """Whether much of a graph lies outside what the network was trained on."""
@@ -109,7 +120,7 @@ class FrameJudge:
         )
 
     def of_births(
-        self, rays: BodyRays, bodies: Bodies, evidence: Floats, group: Ints, new: int, people: Followed,
+        self, rays: BodyRays, bodies: BodyEstimates, evidence: Floats, group: Ints, new: int, people: TrackedBodies,
         skeleton: Skeleton,
     ) -> float | None:  # fmt: skip
         """See ``Judge``."""

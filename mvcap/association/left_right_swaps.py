@@ -13,22 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
-from mvcap.association.correlation_clustering import exchanged, pairs_within
-from mvcap.association.ray_affinity import EXCHANGE_NATS, BodyRays, body_evidence, gaps, total
-from mvcap.association.tracked_bodies import Bodies, bodies_of, unknown
+from calib.arrays import Bools, Floats, Ints
+from mvcap.association.correlation_clustering import pairs_within, swapped_rows
+from mvcap.association.ray_affinity import EXCHANGE_NATS, BodyRays, body_evidence, body_total, ray_distances
+from mvcap.association.tracked_bodies import BodyEstimates, estimate_bodies, unknown_bodies
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import Skeleton
 
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
-Ints = NDArray[np.int64]
 _WRONG = -1.0  # evidence of a joint below which a pair of views contradicts itself
 _ENOUGH = 4  # views of which all but one are still sure of a body if one of them is wrong
 _CHAINS = (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle"))
 _BEYOND = {"wrist": ("pinky", "index", "thumb"), "ankle": ("heel", "toe")}
 
 
-def put_right(rows: Detections2D, rig: Rig) -> Detections2D:
+def correct_swaps(rows: Detections2D, rig: Rig) -> Detections2D:
     """Return associated rows of any frames with left and right joints exchanged where a person's other views say so."""
     mine = np.flatnonzero(rows.person >= 0)
     if not len(mine):
@@ -47,27 +45,27 @@ def put_right(rows: Detections2D, rig: Rig) -> Detections2D:
     return _exchanged(rows, mine, swap) if swap.any() else rows
 
 
-def _doubtful(rows: Detections2D, group: Ints, rig: Rig) -> Flags:
+def _doubtful(rows: Detections2D, group: Ints, rig: Rig) -> Bools:
     """Which rows (M,) are of bodies in which a pair of views contradicts itself about a joint and its mirror joint."""
     rays, mirror = BodyRays.of(rows, rig), rows.skeleton.mirror
     first, second = _pairs(group, rays.view)
-    wrong = np.nan_to_num(gaps(rays, first, second).evidence()) < _WRONG
+    wrong = np.nan_to_num(ray_distances(rays, first, second).evidence()) < _WRONG
     both = wrong & wrong[:, mirror] & (mirror != np.arange(len(mirror)))
     return np.isin(group, group[first[both.any(1)]])
 
 
-def _whole(group: Ints, rays: BodyRays, swap: Flags, kind: Skeleton) -> None:
+def _whole(group: Ints, rays: BodyRays, swap: Bools, kind: Skeleton) -> None:
     """Exchange whole rows in ``swap`` (M, J) where pairs of views fit better so."""
     first, second = _pairs(group, rays.view)
     mirrored = rays.exchanged(np.ones(len(rays.view), bool), kind.mirror)
-    same = total(gaps(rays, first, second).evidence()[:, kind.body])
-    crossed = total(gaps(rays, first, second, mirrored).evidence()[:, kind.body]) - EXCHANGE_NATS
+    same = body_total(ray_distances(rays, first, second).evidence()[:, kind.body])
+    crossed = body_total(ray_distances(rays, first, second, mirrored).evidence()[:, kind.body]) - EXCHANGE_NATS
     for one in np.unique(group[first[crossed > same]]):
         rows, here = np.flatnonzero(group == one), group[first] == one
         place = np.searchsorted(rows, first[here]), np.searchsorted(rows, second[here])
         alike = np.zeros((len(rows), len(rows)))
         alike[place] = (same - crossed)[here]
-        swap[rows[exchanged(alike + alike.T)]] = True
+        swap[rows[swapped_rows(alike + alike.T)]] = True
 
 
 def _pairs(group: Ints, view: NDArray[np.integer]) -> tuple[Ints, Ints]:
@@ -77,7 +75,7 @@ def _pairs(group: Ints, view: NDArray[np.integer]) -> tuple[Ints, Ints]:
     return first[apart], second[apart]
 
 
-def _limbs(group: Ints, rays: BodyRays, swap: Flags, kind: Skeleton) -> None:
+def _limbs(group: Ints, rays: BodyRays, swap: Bools, kind: Skeleton) -> None:
     """Exchange parts of rows in ``swap`` (M, J) where they fit the body of the other views better."""
     parts, mirror = _parts(kind), kind.mirror
     numbers, own = np.unique(group, return_inverse=True)
@@ -86,7 +84,7 @@ def _limbs(group: Ints, rays: BodyRays, swap: Flags, kind: Skeleton) -> None:
     few = (seen.sum(1) < _ENOUGH)[own, None]
     for _ in range(2):
         now = rays.exchanged(swap, mirror)
-        bodies = bodies_of(now, own, unknown(len(numbers), len(kind)))
+        bodies = estimate_bodies(now, own, unknown_bodies(len(numbers), len(kind)))
         gained = np.where(few, _between(now, own, mirror), _fit(now, bodies, mirror))
         gain = np.stack([_gain(gained, part) for part in parts], axis=1)
         best = gain.argmax(1)
@@ -103,14 +101,14 @@ def _between(rays: BodyRays, group: Ints, mirror: NDArray[np.int64]) -> Floats:
     """What each row's joints (M, J) gain with every other view if exchanged; 0 where nothing can be told."""
     first, second = _pairs(group, rays.view)
     mirrored = rays.exchanged(np.ones(len(rays.view), bool), mirror)
-    met, crossed = gaps(rays, first, second), gaps(rays, first, second, mirrored)
+    met, crossed = ray_distances(rays, first, second), ray_distances(rays, first, second, mirrored)
     gain, out = np.nan_to_num(crossed.evidence() - met.evidence()), np.zeros(rays.seen.shape)
     np.add.at(out, first, gain)
     np.add.at(out, second, gain[:, mirror])
     return out
 
 
-def _fit(rays: BodyRays, bodies: Bodies, mirror: NDArray[np.int64]) -> Floats:
+def _fit(rays: BodyRays, bodies: BodyEstimates, mirror: NDArray[np.int64]) -> Floats:
     """What each row's joints (M, J) gain in the body of the other views if exchanged; 0 where nothing can be told."""
     xyz, cov, known = bodies.without
     same = body_evidence(rays, xyz, cov, known)[:, 0]
@@ -120,7 +118,7 @@ def _fit(rays: BodyRays, bodies: Bodies, mirror: NDArray[np.int64]) -> Floats:
 
 def _gain(gained: Floats, part: NDArray[np.int64]) -> Floats:
     """What exchanging the joints ``part`` gains each row (M,): only by joints that can be told both ways."""
-    return np.asarray(total(np.where(gained[:, part] == 0, np.nan, gained[:, part])))
+    return np.asarray(body_total(np.where(gained[:, part] == 0, np.nan, gained[:, part])))
 
 
 def _parts(kind: Skeleton) -> list[NDArray[np.int64]]:
@@ -137,7 +135,7 @@ def _parts(kind: Skeleton) -> list[NDArray[np.int64]]:
     return parts
 
 
-def _exchanged(rows: Detections2D, mine: NDArray[np.int64], swap: Flags) -> Detections2D:
+def _exchanged(rows: Detections2D, mine: NDArray[np.int64], swap: Bools) -> Detections2D:
     full = np.zeros(rows.score.shape, np.bool_)
     full[mine] = swap
     mirror = rows.skeleton.mirror

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
+from calib.arrays import Floats
 from mvcap.structures.anthropometry import body_scale, scale_noise
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import Skeleton
 
-Floats = NDArray[np.float64]
 ELSEWHERE_M = 2.0
 """A joint of somebody else passes anywhere within a range of so many metres: the room that people share."""
 WRONG = 0.08
@@ -84,7 +84,7 @@ class BodyRays:
 
 
 @dataclass(frozen=True)
-class Gaps:
+class RayDistances:
     """How rays of P pairs of rows pass each other, joint by joint."""
 
     square: Floats
@@ -109,7 +109,9 @@ class Gaps:
         return np.asarray(np.log((1 - WRONG) * near + WRONG))
 
 
-def gaps(rays: BodyRays, first: NDArray[np.int64], second: NDArray[np.int64], other: BodyRays | None = None) -> Gaps:
+def ray_distances(
+    rays: BodyRays, first: NDArray[np.int64], second: NDArray[np.int64], other: BodyRays | None = None
+) -> RayDistances:
     """Gaps of rows ``first`` (P,) and rows ``second`` (P,) of ``other`` (default: of the same rays)."""
     other = other or rays
     baseline = (other.origin[second] - rays.origin[first])[:, None]
@@ -123,14 +125,14 @@ def gaps(rays: BodyRays, first: NDArray[np.int64], second: NDArray[np.int64], ot
     variance = rays.variance[first] * depth_a**2 + other.variance[second] * depth_b**2
     variance = np.where((depth_a > 0) & (depth_b > 0), np.maximum(variance, 1e-12), np.inf)
     middle = rays.origin[first][:, None] + depth_a[..., None] * a + 0.5 * apart
-    return Gaps(_dot(apart, apart), np.where(both, variance, np.nan), middle, sine2, depth_a**2 + depth_b**2)
+    return RayDistances(_dot(apart, apart), np.where(both, variance, np.nan), middle, sine2, depth_a**2 + depth_b**2)
 
 
 def _dot(a: Floats, b: Floats) -> Floats:
     return np.asarray(np.einsum("...x,...x->...", a, b))
 
 
-def total(evidence: Floats) -> Floats:
+def body_total(evidence: Floats) -> Floats:
     """Evidence (...) of bodies from that of their joints (..., J), NaN = unseen: joints of one view err alike."""
     known = ~np.isnan(evidence)
     count = known.sum(-1)
@@ -138,7 +140,7 @@ def total(evidence: Floats) -> Floats:
     return np.asarray(np.where(known, evidence, 0).sum(-1) / alike)
 
 
-def size_evidence(met: Gaps, skeleton: Skeleton) -> Floats:
+def size_evidence(met: RayDistances, skeleton: Skeleton) -> Floats:
     """Evidence (P,) from the size of the bodies that pairs of rows make: a human's, or any."""
     scale = body_scale(skeleton, np.where(np.isnan(met.variance)[..., None], np.nan, met.middle))
     sigma = np.hypot(_SCALE_SIGMA, scale_noise(skeleton, met.variance / met.sine2))

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.arrays import Floats
 from mvcap.association.ray_affinity import BodyRays
 
-Floats = NDArray[np.float64]
 State = dict[str, NDArray[np.generic]]
 
 LIMB_SPEED_MPS = 2.0
@@ -35,7 +35,7 @@ _LEAST_RATE = 0.05
 
 
 @dataclass(frozen=True)
-class Bodies:
+class BodyEstimates:
     """Bodies of G groups of rows, from their rays and what was predicted."""
 
     xyz: Floats
@@ -53,14 +53,16 @@ class Bodies:
         return np.asarray(np.trace(self.cov, axis1=-2, axis2=-1) / 3)
 
 
-def unknown(count: int, joints: int) -> Bodies:
+def unknown_bodies(count: int, joints: int) -> BodyEstimates:
     """Bodies (G) of which nothing is known."""
     xyz, cov = np.zeros((count, joints, 3)), np.tile(np.eye(3) * _NOWHERE_M**2, (count, joints, 1, 1))
     known = np.zeros((count, joints), np.bool_)
-    return Bodies(xyz, cov, known, (xyz[:, None], cov[:, None], known[:, None]))
+    return BodyEstimates(xyz, cov, known, (xyz[:, None], cov[:, None], known[:, None]))
 
 
-def bodies_of(rays: BodyRays, group: NDArray[np.int64], prior: Bodies, without: bool = True) -> Bodies:
+def estimate_bodies(
+    rays: BodyRays, group: NDArray[np.int64], prior: BodyEstimates, without: bool = True
+) -> BodyEstimates:
     """Bodies of the groups (M,), 0..G-1 or -1, that ``prior`` (G) says something or nothing about.
 
     ``without``: also make each row's own body as it would be without the row.
@@ -90,7 +92,7 @@ def bodies_of(rays: BodyRays, group: NDArray[np.int64], prior: Bodies, without: 
         right_alone = right[mine] - np.einsum("mjxy,my->mjx", own, rays.origin)
         alone[0][member, 0], alone[1][member, 0] = np.einsum("mjxy,mjy->mjx", cov_alone, right_alone), cov_alone
         known_alone[member, 0] = _known(cov_alone)
-    return Bodies(x, cov, _known(cov), (*alone, known_alone))
+    return BodyEstimates(x, cov, _known(cov), (*alone, known_alone))
 
 
 def _known(cov: Floats) -> NDArray[np.bool_]:
@@ -110,7 +112,7 @@ def _solved(
 
 
 @dataclass(frozen=True)
-class Followed:
+class TrackedBodies:
     """K people followed at the moment."""
 
     time_s: float
@@ -133,7 +135,7 @@ class Followed:
     """(C,) rad^2 by which each view's rays are off beyond their noise: what the calibration is worth."""
 
     @classmethod
-    def nobody(cls, joints: int, calibration: Floats) -> Followed:
+    def nobody(cls, joints: int, calibration: Floats) -> TrackedBodies:
         """Return what is followed before the first frame."""
         xyz, cov = np.zeros((0, joints, 3)), np.zeros((0, joints, 3, 3))
         return cls(0.0, 0, 0, 0, np.zeros(0, np.int64), xyz, cov, np.zeros((0, 3)), np.zeros(0), calibration)
@@ -141,7 +143,7 @@ class Followed:
     def __len__(self) -> int:
         return len(self.ident)
 
-    def predicted(self, time_s: float, torso: NDArray[np.int64]) -> Followed:
+    def predicted(self, time_s: float, torso: NDArray[np.int64]) -> TrackedBodies:
         """Everybody as expected at a later time; joints move with the torso and, less surely, on their own."""
         dt = time_s - self.time_s
         limbs = np.full(self.xyz.shape[1], (LIMB_SPEED_MPS * dt) ** 2)
@@ -161,19 +163,19 @@ class Followed:
         spread = np.trace(self.cov[:, torso], axis1=-2, axis2=-1).mean(1)
         return np.asarray(spread > _KNOWN_M**2)
 
-    def without(self, people: NDArray[np.int64]) -> Followed:
+    def without(self, people: NDArray[np.int64]) -> TrackedBodies:
         """Return those who are followed but for some, by their place."""
         rest = np.delete(np.arange(len(self)), people)
         names = ("ident", "xyz", "cov", "velocity", "seen_s")
         return replace(self, **{name: getattr(self, name)[rest] for name in names})
 
-    def leaving(self, rows: int) -> Followed:
+    def leaving(self, rows: int) -> TrackedBodies:
         """Return the same with so many more rows left out."""
         return replace(self, left_out=self.left_out + rows) if rows else self
 
     def updated(
-        self, views: NDArray[np.int64], bodies: Bodies, torso: NDArray[np.int64], occlusion_s: float
-    ) -> tuple[NDArray[np.int64], Followed]:
+        self, views: NDArray[np.int64], bodies: BodyEstimates, torso: NDArray[np.int64], occlusion_s: float
+    ) -> tuple[NDArray[np.int64], TrackedBodies]:
         """Number (G + 1,) of the person that each body is, -1 = nobody and last, and the people followed from now on.
 
         The bodies are those of the people followed, then new ones; ``views`` (G,) is the number that see each.
@@ -203,7 +205,7 @@ class Followed:
         )
         return np.append(ident, -1), followed
 
-    def recalibrated(self, rays: BodyRays, group: NDArray[np.int64], bodies: Bodies) -> Followed:
+    def recalibrated(self, rays: BodyRays, group: NDArray[np.int64], bodies: BodyEstimates) -> TrackedBodies:
         """Learn from rows' distances from the bodies of the other views what each view's calibration is worth."""
         xyz, cov, known = bodies.without[0][:, 0], bodies.without[1][:, 0], bodies.without[2][:, 0]
         off = xyz - rays.origin[:, None]
@@ -226,14 +228,14 @@ class Followed:
         return {name: np.asarray(value) for name, value in vars(self).items()}
 
     @classmethod
-    def of_state(cls, state: State) -> Followed:
+    def of_state(cls, state: State) -> TrackedBodies:
         """Take everything from arrays."""
         counts = {name: int(state[name]) for name in ("frames", "left_out", "next_ident")}
         return cls(**{**state, "time_s": float(state["time_s"]), **counts})  # type: ignore[arg-type]
 
-    def as_prior(self, more: int) -> Bodies:
+    def as_prior(self, more: int) -> BodyEstimates:
         """What is expected of everybody, and of ``more`` bodies of which nothing is known."""
-        blank = unknown(more, self.xyz.shape[1])
+        blank = unknown_bodies(more, self.xyz.shape[1])
         xyz, cov = np.concatenate([self.xyz, blank.xyz]), np.concatenate([self.cov, blank.cov])
         known = _known(cov)
-        return Bodies(xyz, cov, known, (xyz[:, None], cov[:, None], known[:, None]))
+        return BodyEstimates(xyz, cov, known, (xyz[:, None], cov[:, None], known[:, None]))

@@ -16,12 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
-from mvcap.association.association_graph import GraphConfig, Judge, first_calibration, solve
+from mvcap.association.association_graph import (
+    AffinityModel,
+    GeometryConfig,
+    associate_frame,
+    initial_calibration_variance,
+)
 from mvcap.association.correlation_clustering import pairs_within
-from mvcap.association.joint_reassignment import Moves, moved
+from mvcap.association.joint_reassignment import JointMoves, apply_moves
 from mvcap.association.ray_affinity import BodyRays
-from mvcap.association.tracked_bodies import Followed
-from mvcap.association.unambiguous_frames import calm
+from mvcap.association.tracked_bodies import TrackedBodies
+from mvcap.association.unambiguous_frames import skip_unambiguous
 from mvcap.structures.contracts import State
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import Skeleton
@@ -36,10 +41,10 @@ _TRIED = 4  # frames from which the worth of the calibration is guessed at first
 class Geometry:
     """Associator ``geometry``."""
 
-    Config = GraphConfig
+    Config = GeometryConfig
     follows = True
 
-    def __init__(self, config: GraphConfig) -> None:
+    def __init__(self, config: GeometryConfig) -> None:
         self.config = config
 
     def associate(self, rows: Detections2D, rig: Rig, rate_hz: float, memory: State) -> tuple[Detections2D, State]:
@@ -48,7 +53,9 @@ class Geometry:
         rays = BodyRays.of(body, rig, self.config.min_score)
         worth = body.score.sum(1)
         looked = np.flatnonzero(_affordable(rows.frame, rays.view, worth, self.config.most_pairs))
-        people = Followed.of_state(memory) if memory else Followed.nobody(len(body.skeleton), np.zeros(len(rig)))
+        people = (
+            TrackedBodies.of_state(memory) if memory else TrackedBodies.nobody(len(body.skeleton), np.zeros(len(rig)))
+        )
         if not people.next_ident:  # whoever came so far came into one view only
             people = replace(people, frames=0, calibration=self._first_guess(body[looked], rays[looked], rig))
         people = people.leaving(len(rows) - len(looked))
@@ -65,7 +72,9 @@ class Geometry:
             if len(people):
                 mine = order[bounds[at] : bounds[stop]]
                 step = np.searchsorted(frames[at:stop], rows.frame[mine])
-                number, done, people = calm(rays[mine], step, people, times_s[at:stop], torso, self.config.occlusion_s)
+                number, done, people = skip_unambiguous(
+                    rays[mine], step, people, times_s[at:stop], torso, self.config.occlusion_s
+                )
                 person[mine[: len(number)]] = number
                 at, length = at + done, min(2 * length, _RUN) if done == stop - at else 1
             if at < min(stop, len(frames)):
@@ -73,12 +82,14 @@ class Geometry:
                 people = self._waited(people, float(times_s[at]) - 1 / rate_hz, rays[:0], rig, body.skeleton)
                 expected = people.predicted(float(times_s[at]), torso)
                 judge = self._judge(body[mine], rig)
-                person[mine], made, people = solve(rays[mine], expected, rig, body.skeleton, self.config, judge)
+                person[mine], made, people = associate_frame(
+                    rays[mine], expected, rig, body.skeleton, self.config, judge
+                )
                 parts.append(made.of_rows(mine))
                 at += 1
-        return moved(rows, Moves.all(parts), person[original]), people.state()
+        return apply_moves(rows, JointMoves.all(parts), person[original]), people.state()
 
-    def _judge(self, rows: Detections2D, rig: Rig) -> Judge | None:
+    def _judge(self, rows: Detections2D, rig: Rig) -> AffinityModel | None:
         """Who is asked about one frame's rows beside geometry."""
         return None
 
@@ -88,13 +99,15 @@ class Geometry:
         some = np.isin(body.frame, frames[:: max(1, len(frames) // _TRIED)][:_TRIED])
         some &= _affordable(body.frame, rays.view, body.score.sum(1), self.config.most_pairs // _TRIED)
         sample = [rays[np.flatnonzero(some & (body.frame == frame))] for frame in np.unique(body.frame[some])]
-        return first_calibration(sample, len(rig))
+        return initial_calibration_variance(sample, len(rig))
 
-    def _waited(self, people: Followed, until_s: float, nothing: BodyRays, rig: Rig, skeleton: Skeleton) -> Followed:
+    def _waited(
+        self, people: TrackedBodies, until_s: float, nothing: BodyRays, rig: Rig, skeleton: Skeleton
+    ) -> TrackedBodies:
         """Who is still followed after a time in which nobody at all was seen: long ones pass in strides."""
         while len(people) and (left_s := until_s - people.time_s) > _STRIDE_S / 2:
             expected = people.predicted(people.time_s + min(left_s, _STRIDE_S), skeleton.torso)
-            people = solve(nothing, expected, rig, skeleton, self.config)[2]
+            people = associate_frame(nothing, expected, rig, skeleton, self.config)[2]
         return people
 
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 from calib import Rig
-from mvcap.association.association_graph import Judge
-from mvcap.association.learned_affinity import FrameJudge, JudgeConfig
+from mvcap.association.association_graph import AffinityModel
+from mvcap.association.learned_affinity import LearnedAffinity, LearnedAffinityConfig
 from mvcap.associators.geometry import Geometry
 from mvcap.structures.contracts import State
 from mvcap.structures.detections import Detections2D
@@ -23,15 +23,15 @@ from mvcap.weights.networks import Network
 _COUNTS = ("asked", "declined")
 
 
-class Graph(Geometry):
+class GraphAssociator(Geometry):
     """Associator ``graph``."""
 
-    Config = JudgeConfig
+    Config = LearnedAffinityConfig
 
-    def __init__(self, config: JudgeConfig) -> None:
+    def __init__(self, config: LearnedAffinityConfig) -> None:
         super().__init__(config)
         self.judged = config
-        self._judges: list[FrameJudge] = []
+        self._judges: list[LearnedAffinity] = []
         self._networks: tuple[Network, Network | None] | None = None
 
     def identity(self, rig: Rig) -> str:
@@ -50,10 +50,12 @@ class Graph(Geometry):
         counts = {name: np.asarray(int(memory.get(name, 0)) + more) for name, more in zip(_COUNTS, now, strict=True)}
         return rows, {**state, **counts}
 
-    def _judge(self, rows: Detections2D, rig: Rig) -> Judge | None:
-        self._judges.append(FrameJudge(rows, rig, self.judged, self._networks or _networks(rig, self.judged.centres)))
+    def _judge(self, rows: Detections2D, rig: Rig) -> AffinityModel | None:
+        self._judges.append(
+            LearnedAffinity(rows, rig, self.judged, self._networks or _networks(rig, self.judged.centres))
+        )
         return self._judges[-1]
 
 
 def _networks(rig: Rig, centres: bool) -> tuple[Network, Network | None]:
-    return networks.load("mmg", rig), networks.load("crg", rig) if centres else None
+    return networks.load_network("mmg", rig), networks.load_network("crg", rig) if centres else None

@@ -20,7 +20,14 @@ import numpy as np
 from calib import Camera, Lens, Rig
 from calib.geometry import pose
 from mvcap.errors import InputError
-from mvcap.evaluation.benchmark_clip import Clip, Options, pcp_rules, projected_truth, reason, truth_table
+from mvcap.evaluation.benchmark_clip import (
+    BenchmarkClip,
+    Options,
+    one_line_reason,
+    pcp_rules,
+    projected_truth,
+    truth_table,
+)
 from mvcap.evaluation.head_rules import read_as_shelf14
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import skeleton
@@ -33,7 +40,7 @@ _SCORED = ((350, 470), (650, 750))
 _FIRST, _LAST = 350, 750
 
 
-def read(folder: Path, options: Options) -> list[Clip]:
+def read(folder: Path, options: Options) -> list[BenchmarkClip]:
     """The clip of frames 350 to 750; InputError names what is missing or broken."""
     options.only("campus", "noise_px")
     rig = _rig(folder / "calibration_campus.json")
@@ -47,7 +54,7 @@ def read(folder: Path, options: Options) -> list[Clip]:
     words = f"projected truth with {noise_px:g} px of noise"
     read_as, rules = partial(read_as_shelf14, rule=RULE), pcp_rules(RULE)
     estimator = projected_truth(truth, noise_px)
-    return [Clip("campus", rig, RATE_HZ, frames, truth, scored, words, estimator, read_as, rules)]
+    return [BenchmarkClip("campus", rig, RATE_HZ, frames, truth, scored, words, estimator, read_as, rules)]
 
 
 def _rig(path: Path) -> Rig:
@@ -56,7 +63,7 @@ def _rig(path: Path) -> Rig:
         return Rig(tuple(_camera(str(name), held) for name, held in document.items()), source=str(path))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as fault:
         raise InputError(
-            f"{path}: cannot be read as Campus' cameras ({reason(fault)}); give the folder that holds them"
+            f"{path}: cannot be read as Campus' cameras ({one_line_reason(fault)}); give the folder that holds them"
         ) from fault
 
 
@@ -81,6 +88,6 @@ def _truth(path: Path) -> Poses3D:
                     found.append(xyz)
     except (OSError, ValueError, KeyError, IndexError, TypeError) as fault:
         raise InputError(
-            f"{path}: cannot be read as Campus' truth ({reason(fault)}); give the folder that holds it"
+            f"{path}: cannot be read as Campus' truth ({one_line_reason(fault)}); give the folder that holds it"
         ) from fault
     return truth_table(skeleton("shelf14"), frame, person, np.array(found))

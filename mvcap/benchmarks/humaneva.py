@@ -23,7 +23,15 @@ from numpy.typing import NDArray
 from calib import Camera, Lens, Rig
 from calib.geometry import pose
 from mvcap.errors import InputError
-from mvcap.evaluation.benchmark_clip import Clip, Options, as_it_is, chosen, projected_truth, reason, truth_table
+from mvcap.evaluation.benchmark_clip import (
+    BenchmarkClip,
+    Options,
+    choose_clips,
+    one_line_reason,
+    projected_truth,
+    same_skeleton,
+    truth_table,
+)
 from mvcap.structures.skeleton import skeleton
 
 RATE_HZ = 60.0
@@ -31,7 +39,7 @@ NOISE_PX = 2.0
 _SIZE = (1280, 720)
 
 
-def read(folder: Path, options: Options) -> list[Clip]:
+def read(folder: Path, options: Options) -> list[BenchmarkClip]:
     """The clips of the file; InputError names what is missing or broken."""
     options.only("humaneva", "noise_px", "clips")
     pieces = _longest(folder / "data_3d_humaneva15.npz")
@@ -39,14 +47,16 @@ def read(folder: Path, options: Options) -> list[Clip]:
     rig = ring()
     rig = rig.select(options.views) if options.views else rig
     clips = []
-    for name in chosen(list(pieces), options.clips, folder):
+    for name in choose_clips(list(pieces), options.clips, folder):
         xyz = pieces[name]
         frames = len(xyz)
         subject = int(name[1])
         truth = truth_table(skeleton("humaneva15"), list(range(frames)), [subject] * frames, xyz)
         words = f"projected truth with {noise_px:g} px of noise"
         estimator = projected_truth(truth, noise_px)
-        clips.append(Clip(name, rig, RATE_HZ, frames, truth, np.ones(frames, bool), words, estimator, as_it_is))
+        clips.append(
+            BenchmarkClip(name, rig, RATE_HZ, frames, truth, np.ones(frames, bool), words, estimator, same_skeleton)
+        )
     return clips
 
 
@@ -98,5 +108,5 @@ def _held(path: Path) -> Any:
         return _Arrays(member, encoding="latin1").load().item()
     except (OSError, zipfile.BadZipFile, KeyError, ValueError, pickle.UnpicklingError, AttributeError) as fault:
         raise InputError(
-            f"{path}: cannot be read as HumanEva's poses ({reason(fault)}); give the folder that holds it"
+            f"{path}: cannot be read as HumanEva's poses ({one_line_reason(fault)}); give the folder that holds it"
         ) from fault

@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from calib import Camera, Lens, Rig
 from calib.geometry import pose, transform
 from mvcap.errors import InputError
-from mvcap.evaluation.benchmark_clip import Clip, Options, Settings, reason, truth_table
+from mvcap.evaluation.benchmark_clip import BenchmarkClip, EstimatorSettings, Options, one_line_reason, truth_table
 from mvcap.evaluation.head_rules import read_as_mvor
-from mvcap.structures.detection_table import write_npz
+from mvcap.structures.detection_table import write_detections_npz
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import skeleton
@@ -43,7 +43,7 @@ _DETECTOR_NOISE = 0.35
 """Measured in the same way: residuals between views are 0.96 to 1.05 of it."""
 
 
-def read(folder: Path, options: Options) -> list[Clip]:
+def read(folder: Path, options: Options) -> list[BenchmarkClip]:
     """The moments as one clip, people in 2D from the labels or a detector; InputError names what is wrong."""
     options.only("mvor", "detections")
     kind = options.detections or "labels"
@@ -59,7 +59,7 @@ def read(folder: Path, options: Options) -> list[Clip]:
         truth = _truth(document, images, room)
         found = labels if kind == "labels" else _detections(_json(folder / _FILES[kind]), images)
     except (KeyError, TypeError, ValueError, IndexError) as fault:
-        raise InputError(f"{path}: is not MVOR's file of 2018 (at {reason(fault)}); copy it again") from fault
+        raise InputError(f"{path}: is not MVOR's file of 2018 (at {one_line_reason(fault)}); copy it again") from fault
     if options.views:
         names = rig.names
         rig = rig.select(options.views)
@@ -69,7 +69,9 @@ def read(folder: Path, options: Options) -> list[Clip]:
     estimator = _table(found, rig)
     scored = np.ones(frames, bool)
     return [
-        Clip("mvor", rig, RATE_HZ, frames, truth, scored, words, estimator, read_as_mvor, moments=True, labels=labels)
+        BenchmarkClip(
+            "mvor", rig, RATE_HZ, frames, truth, scored, words, estimator, read_as_mvor, moments=True, labels=labels
+        )
     ]
 
 
@@ -77,7 +79,9 @@ def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as fault:
-        raise InputError(f"{path}: cannot be read ({reason(fault)}); give the folder of MVOR's json files") from fault
+        raise InputError(
+            f"{path}: cannot be read ({one_line_reason(fault)}); give the folder of MVOR's json files"
+        ) from fault
 
 
 def _rig(document: Any) -> tuple[Rig, NDArray[np.float64]]:
@@ -140,9 +144,9 @@ def _of_views(rows: Detections2D, names: tuple[str, ...], wanted: tuple[str, ...
 def _table(rows: Detections2D, rig: Rig) -> Any:
     """Settings of the estimator ``table`` for rows whose persons are told to nobody."""
 
-    def estimator(folder: Path) -> Settings:
+    def estimator(folder: Path) -> EstimatorSettings:
         ordered = rows[np.argsort(rows.frame, kind="stable")].with_columns(person=np.full(len(rows), -1))
-        write_npz(folder / "detections.npz", [ordered], rig.names, rows.skeleton)
+        write_detections_npz(folder / "detections.npz", [ordered], rig.names, rows.skeleton)
         return {"estimator": "table", "estimators": {"table": {"file": str(folder / "detections.npz")}}}
 
     return estimator

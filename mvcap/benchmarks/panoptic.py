@@ -18,7 +18,15 @@ from calib import Rig
 from calib.formats import panoptic
 from calib.geometry import transform
 from mvcap.errors import InputError
-from mvcap.evaluation.benchmark_clip import Clip, Options, as_it_is, chosen, projected_truth, reason, truth_table
+from mvcap.evaluation.benchmark_clip import (
+    BenchmarkClip,
+    Options,
+    choose_clips,
+    one_line_reason,
+    projected_truth,
+    same_skeleton,
+    truth_table,
+)
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import skeleton
 
@@ -28,7 +36,7 @@ _VIEWS = 5
 _POSES = "hdPose3d_stage1_coco19"
 
 
-def read(folder: Path, options: Options) -> list[Clip]:
+def read(folder: Path, options: Options) -> list[BenchmarkClip]:
     """The clips in the folder; InputError names what is missing or broken."""
     options.only("panoptic", "noise_px", "clips")
     places = sorted({path.parent for path in (folder, *folder.glob("*/")) for path in path.glob(_POSES)})
@@ -37,14 +45,16 @@ def read(folder: Path, options: Options) -> list[Clip]:
         raise InputError(f"{folder}: no {_POSES} with a calibration_*.json in it; give a folder of CMU Panoptic")
     noise_px = NOISE_PX if options.noise_px is None else options.noise_px
     clips = []
-    for name in chosen([place.name for place in places], options.clips, folder):
+    for name in choose_clips([place.name for place in places], options.clips, folder):
         place = next(place for place in places if place.name == name)
         own = sorted(place.glob("calibration_*.json"))
         truth, frames = _truth(place / _POSES)
         words = f"projected truth with {noise_px:g} px of noise"
         rig = _rig((own or cameras)[0], options)
         estimator = projected_truth(truth, noise_px)
-        clips.append(Clip(name, rig, RATE_HZ, frames, truth, np.ones(frames, bool), words, estimator, as_it_is))
+        clips.append(
+            BenchmarkClip(name, rig, RATE_HZ, frames, truth, np.ones(frames, bool), words, estimator, same_skeleton)
+        )
     return clips
 
 
@@ -69,7 +79,9 @@ def _truth(folder: Path) -> tuple[Poses3D, int]:
                     np.where(joints[:, 3:] > 0, transform(panoptic.WORLD_FROM_PANOPTIC, joints[:, :3]), np.nan)
                 )
         except (OSError, ValueError, KeyError, TypeError) as fault:
-            raise InputError(f"{path}: cannot be read as Panoptic's poses ({reason(fault)}); copy it again") from fault
+            raise InputError(
+                f"{path}: cannot be read as Panoptic's poses ({one_line_reason(fault)}); copy it again"
+            ) from fault
     first, last = (int(files[at].stem.rpartition("_")[2]) for at in (0, -1))
     truth = truth_table(skeleton("panoptic19"), frame, person, np.array(found))
     return truth.with_columns(frame=truth.frame - first), last - first + 1

@@ -20,7 +20,14 @@ from numpy.typing import NDArray
 from calib import Camera, Lens, Rig
 from calib.geometry import pose
 from mvcap.errors import InputError
-from mvcap.evaluation.benchmark_clip import Clip, Options, Settings, pcp_rules, reason, truth_table
+from mvcap.evaluation.benchmark_clip import (
+    BenchmarkClip,
+    EstimatorSettings,
+    Options,
+    one_line_reason,
+    pcp_rules,
+    truth_table,
+)
 from mvcap.evaluation.head_rules import read_as_shelf14
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton, skeleton
@@ -31,7 +38,7 @@ RULE = "voxelpose"
 _BY_JOINTS = {15: "shelf15", 19: "skel19"}
 
 
-def read(folder: Path, options: Options) -> list[Clip]:
+def read(folder: Path, options: Options) -> list[BenchmarkClip]:
     """The clip in the folder; InputError names what is missing or broken."""
     options.only("shelf")
     rig = _rig(folder / "calibration.json")
@@ -39,13 +46,13 @@ def read(folder: Path, options: Options) -> list[Clip]:
     truth = read_as_shelf14(truth, RULE)
     rig = rig.select(options.views) if options.views else rig
 
-    def estimator(session: Path) -> Settings:
+    def estimator(session: Path) -> EstimatorSettings:
         parts = {"folder": str((folder / "detection").resolve())}
         return {"estimator": "openpose_parts", "estimators": {"openpose_parts": parts}}
 
     scored, words = np.ones(frames, bool), "OpenPose part candidates"
     read_as = partial(read_as_shelf14, rule=RULE)
-    return [Clip("shelf", rig, RATE_HZ, frames, truth, scored, words, estimator, read_as, pcp_rules(RULE))]
+    return [BenchmarkClip("shelf", rig, RATE_HZ, frames, truth, scored, words, estimator, read_as, pcp_rules(RULE))]
 
 
 def _rig(path: Path) -> Rig:
@@ -59,7 +66,7 @@ def _rig(path: Path) -> Rig:
         return Rig(tuple(cameras), source=str(path))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as fault:
         raise InputError(
-            f"{path}: cannot be read as Shelf's calibration ({reason(fault)}); give the folder that holds it"
+            f"{path}: cannot be read as Shelf's calibration ({one_line_reason(fault)}); give the folder that holds it"
         ) from fault
 
 
@@ -78,7 +85,8 @@ def read_people(path: Path) -> tuple[Poses3D, int]:
         values = np.array(path.read_text(encoding="utf-8").split(), np.float64)
     except (OSError, ValueError) as fault:
         raise InputError(
-            f"{path}: cannot be read as people in 3D ({reason(fault)}); give 4D Association's gt.txt or skel.txt"
+            f"{path}: cannot be read as people in 3D ({one_line_reason(fault)}); "
+            "give 4D Association's gt.txt or skel.txt"
         ) from fault
     kind = _kind(path, values)
     joints, frames = len(kind), int(values[1])

@@ -16,21 +16,21 @@ from threading import Lock
 
 import numpy as np
 
+from calib.arrays import Image
 from calib.boards import Board
-from calib.detectors.sighting import Sighting, refused
+from calib.detectors.sighting import Sighting, refused_sighting
 from calib.observe import Finder
-from mvcap.calibration.image_sets import Pictures
+from mvcap.calibration.image_sets import ImageSet
 from mvcap.errors import InputError
 from mvcap.progress import Progress
 from mvcap.structures.npz import write_npz
-from mvcap.structures.session import Image
 
 _VERSION = 1  # of what is found; raise it where the same picture would give another sighting
 _KEEP_EVERY_S = 10.0
 
 
 @dataclass(frozen=True)
-class Look:
+class BoardDetection:
     """What was found in one picture: its number and name, its size (w, h) px, and the sighting.
 
     size is None where the picture cannot be read; the sighting then holds the reason.
@@ -42,9 +42,9 @@ class Look:
     sighting: Sighting
 
 
-def look(
-    board: Board, jobs: Sequence[tuple[Pictures, Sequence[int]]], cache: Path, progress: Progress
-) -> list[list[Look]]:
+def detect_board(
+    board: Board, jobs: Sequence[tuple[ImageSet, Sequence[int]]], cache: Path, progress: Progress
+) -> list[list[BoardDetection]]:
     """Find a board in the pictures wanted of each view; `cache` is the folder in which that is kept.
 
     An interrupted search goes on where it stood. Raises InputError where the pictures of a view differ in size, or none
@@ -59,7 +59,7 @@ def look(
             work.stopped = True  # who interrupts, or has one bad view, does not wait for all the others
 
 
-def size_of(pictures: Pictures, looks: Sequence[Look]) -> tuple[int, int]:
+def common_size(pictures: ImageSet, looks: Sequence[BoardDetection]) -> tuple[int, int]:
     """The one size (w, h) px that the pictures of a view have; InputError where it is not one."""
     sizes = Counter(one.size for one in looks if one.size is not None).most_common(2)
     if not sizes:
@@ -89,7 +89,7 @@ class _Work:
         self._lock = Lock()
         progress("detect", 0, total)
 
-    def view(self, pictures: Pictures, wanted: Sequence[int]) -> list[Look]:
+    def view(self, pictures: ImageSet, wanted: Sequence[int]) -> list[BoardDetection]:
         """Look at the pictures wanted of one view that were not looked at before."""
         keys = dict(zip(wanted, pictures.keys(wanted), strict=True))
         file = self._file(pictures)
@@ -111,12 +111,12 @@ class _Work:
             if todo:
                 _save(file, kept)
         there = [number for number in wanted if keys[number] in kept]
-        looks = [Look(number, pictures.label(number), *kept[keys[number]]) for number in there]
+        looks = [BoardDetection(number, pictures.label(number), *kept[keys[number]]) for number in there]
         if not self.stopped:
-            size_of(pictures, looks)
+            common_size(pictures, looks)
         return looks
 
-    def _file(self, pictures: Pictures) -> Path:
+    def _file(self, pictures: ImageSet) -> Path:
         about = f"{_VERSION}:{self.board.spec}:{pictures.place}"
         name = re.sub(r"[^\w.-]", "_", pictures.name)
         return self._cache / f"{name}.{hashlib.sha256(about.encode()).hexdigest()[:10]}.npz"
@@ -132,7 +132,7 @@ _Seen = tuple[tuple[int, int] | None, Sighting]
 
 def _found(finder: Finder, picture: Image | str, points: int) -> _Seen:
     if isinstance(picture, str):
-        return None, refused(points, picture)
+        return None, refused_sighting(points, picture)
     return (picture.shape[1], picture.shape[0]), finder.find(picture)
 
 

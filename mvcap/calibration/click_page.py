@@ -7,12 +7,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from mvcap.calibration.image_sets import Pictures
+from mvcap.calibration.image_sets import ImageSet
 from mvcap.errors import InputError
 from mvcap.structures.npz import write_text
 
 
-def write_click_page(path: Path, points: Sequence[str], views: Sequence[Pictures]) -> None:
+def write_click_page(path: Path, points: Sequence[str], views: Sequence[ImageSet]) -> None:
     """Write the page: one HTML file with the first picture of every view in it, no network; it saves pixels.csv."""
     import cv2
 

@@ -22,14 +22,14 @@ _ROOM_M = 500.0  # no scene of people is so large: then they are not metres
 
 
 @dataclass(frozen=True)
-class ScenePoints:
+class ControlPoints:
     """N measured points of the world, xyz in metres by name; pixels: (u, v) by name, for each view."""
 
     xyz: Mapping[str, tuple[float, float, float]]
     pixels: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
 
 
-def read_scene_points(file: Path, pixels: Path | None = None) -> ScenePoints:
+def read_control_points(file: Path, pixels: Path | None = None) -> ControlPoints:
     """Read points from CSV (name, x_m, y_m, z_m) or YAML, and their pixels from CSV (view, name, u, v).
 
     YAML holds `unit`, `points: {name: [x, y, z]}` and, if it likes, `pixels: {view: {name: [u, v]}}`. Raises
@@ -48,10 +48,12 @@ def read_scene_points(file: Path, pixels: Path | None = None) -> ScenePoints:
     strangers = sorted({name for of_view in seen.values() for name in of_view} - set(xyz))
     if strangers:
         raise InputError(f"{pixels or file}: has pixels of {strangers[0]!r}, and {file} no such point; name them alike")
-    return ScenePoints(xyz, seen)
+    return ControlPoints(xyz, seen)
 
 
-def seen_by(points: ScenePoints, views: Sequence[str], sizes: Sequence[tuple[int, int]]) -> Observations:
+def control_point_observations(
+    points: ControlPoints, views: Sequence[str], sizes: Sequence[tuple[int, int]]
+) -> Observations:
     """Observations of the points, which stay where they are, at one moment; InputError where views have too few."""
     strangers = sorted(set(points.pixels) - set(views))
     if strangers:

@@ -14,7 +14,7 @@ _GENERAL = ("videos", "images", "extrinsic", "extrinsics", "calibration")
 
 
 @dataclass(frozen=True)
-class Place:
+class Destination:
     """Where a calibration goes: a folder, and the session, if any, whose rig it is to be."""
 
     folder: Path
@@ -48,12 +48,12 @@ class Place:
                 save_rig(match_views(calibration.rig, self.session.names), self.session.folder / "rig.yaml")
 
 
-def place_of(source: str | Path | Session, out: str | Path | None = None, force: bool = False) -> Place:
+def destination_of(source: str | Path | Session, out: str | Path | None = None, force: bool = False) -> Destination:
     """Where the calibration of a folder or a session goes: `out`, else SESSION/calibration, else NAME.calibration."""
     if not isinstance(source, Session) and (Path(source) / "session.yaml").exists():
         source = Session.open(source)
     if isinstance(source, Session):
-        return Place(Path(out or source.folder / "calibration"), source, force)
+        return Destination(Path(out or source.folder / "calibration"), source, force)
     whole = Path(source).resolve()
     named = next((part for part in (whole, *whole.parents) if part.name.lower() not in _GENERAL), whole)
-    return Place(Path(out or f"{named.name}.calibration"), None, force)
+    return Destination(Path(out or f"{named.name}.calibration"), None, force)

@@ -11,7 +11,7 @@ from calib import Camera, Lens, Rig, match_views
 from calib.calibration import Calibration
 from calib.lenses.intrinsics import fit_lens
 from calib.observations import Observations
-from mvcap.calibration.moments import Material
+from mvcap.calibration.moments import Moments
 from mvcap.errors import InputError
 from mvcap.estimate import estimate
 from mvcap.init import init
@@ -22,7 +22,7 @@ from mvcap.structures.session import Session
 
 def from_people(
     source: Session | Path,
-    material: Material,
+    material: Moments,
     old: Rig | None,
     photos: Sequence[Observations],
     height_m: float | None,
@@ -50,7 +50,7 @@ def from_people(
     return calibrate_from_people(session, lenses, height_m=height_m, start=old, progress=progress)
 
 
-def _from_photos(material: Material, photos: Sequence[Observations]) -> tuple[Lens, ...]:
+def _from_photos(material: Moments, photos: Sequence[Observations]) -> tuple[Lens, ...]:
     table_of = {name: table for table in photos for name in table.views}
     missing = [name for name in material.names if name not in table_of]
     if missing:
@@ -58,7 +58,7 @@ def _from_photos(material: Material, photos: Sequence[Observations]) -> tuple[Le
     return tuple(fit_lens(table_of[name], name).lens for name in material.names)
 
 
-def _session(material: Material, lenses: Sequence[Lens], folder: Path) -> Session:
+def _session(material: Moments, lenses: Sequence[Lens], folder: Path) -> Session:
     """A session of the videos; where its cameras stand is not known yet, so they stand in one place."""
     rig = Rig(tuple(Camera(lens, np.eye(4)) for lens in lenses))
     return init([f"{view.name}={view.place}" for view in material.views], rig, folder, trim=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from calib.arrays import Image
 from mvcap.errors import InputError
 from mvcap.structures.footage import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Footage
-from mvcap.structures.session import Image
 
 LENS_FOLDERS = ("intrinsics", "intrinsic", "lenses", "lens")
 RIG_FOLDERS = ("extrinsics", "extrinsic", "rig")
@@ -21,7 +21,7 @@ LAST_NUMBER = re.compile(r"\d+(?=\D*$)")
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
+class ImageSet:
     """The pictures of one camera: a video, or image files in order; size_told: of a camera that has neither."""
 
     name: str
@@ -80,7 +80,7 @@ class Pictures:
                     yield number, str(fault)
 
 
-def find_lens_photos(folder: Path) -> tuple[Pictures, ...]:
+def find_lens_photos(folder: Path) -> tuple[ImageSet, ...]:
     """Find the pictures of every camera in a folder, whatever moments they are of; InputError where there are none."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give the one with the photos for the lenses")
@@ -135,12 +135,12 @@ def subfolder(folder: Path, names: Sequence[str]) -> Path | None:
     return next((folders[name] for name in names if name in folders), None)
 
 
-def cameras_in(folder: Path) -> list[Pictures]:
+def cameras_in(folder: Path) -> list[ImageSet]:
     """The cameras whose pictures are in a folder: its videos, else its folders, else its images by their names."""
     inside = sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=lambda p: natural_order(p.name))
     videos = [path for path in inside if path.suffix.lower() in VIDEO_SUFFIXES]
     if videos:
-        return [Pictures(path.stem, footage=Footage.probe(path)) for path in videos]
+        return [ImageSet(path.stem, footage=Footage.probe(path)) for path in videos]
     single = [view for path in inside if path.is_dir() and (view := _single_camera(path))]
     if single:
         return single
@@ -148,10 +148,10 @@ def cameras_in(folder: Path) -> list[Pictures]:
     views: dict[str, list[Path]] = {}
     for path, (name, _) in zip(images, _named(images), strict=True):
         views.setdefault(name or folder.name, []).append(path)
-    return [Pictures(name, tuple(files)) for name, files in views.items()]
+    return [ImageSet(name, tuple(files)) for name, files in views.items()]
 
 
-def _single_camera(folder: Path) -> Pictures | None:
+def _single_camera(folder: Path) -> ImageSet | None:
     """A folder with the images, or the one video, of a camera that it is named after."""
     if folder.name.lower() in (*LENS_FOLDERS, *RIG_FOLDERS):
         return None
@@ -160,8 +160,8 @@ def _single_camera(folder: Path) -> Pictures | None:
     files = tuple(path for path in inside if path.suffix.lower() in IMAGE_SUFFIXES)
     videos = [path for path in inside if path.suffix.lower() in VIDEO_SUFFIXES]
     if len(videos) == 1 and not files:
-        return Pictures(name, footage=Footage.probe(videos[0]))
-    return Pictures(name, files) if files else None
+        return ImageSet(name, footage=Footage.probe(videos[0]))
+    return ImageSet(name, files) if files else None
 
 
 def natural_order(text: str) -> list[tuple[bool, int, str]]:

@@ -17,7 +17,7 @@ from mvcap.calibration.image_sets import (
     LENS_FOLDERS,
     RIG_FOLDERS,
     TAKE_FOLDERS,
-    Pictures,
+    ImageSet,
     cameras_in,
     natural_order,
     subfolder,
@@ -29,18 +29,18 @@ MOST_MOMENTS = 300  # more of a waved board adds time and next to no knowledge
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class Moments:
     """What C cameras took at T moments, and photos of single cameras for their lenses.
 
     shown (T, C): the number of each camera's picture, -1 where it has none; time_s (T, C) s since the start on one
     clock, NaN where there is none; moments: T names; notes: lines for the user.
     """
 
-    views: tuple[Pictures, ...]
+    views: tuple[ImageSet, ...]
     shown: NDArray[np.int64]
     time_s: NDArray[np.float64]
     moments: tuple[str, ...]
-    lens: tuple[Pictures, ...] = ()
+    lens: tuple[ImageSet, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -49,7 +49,7 @@ class Material:
         return tuple(view.name for view in self.views)
 
 
-def find(source: Path | Session, every_s: float | None = None, most: int | None = None) -> Material:
+def find_moments(source: Path | Session, every_s: float | None = None, most: int | None = None) -> Moments:
     """Find the pictures in a session or a folder, and choose moments: one in every_s seconds, or most of them.
 
     A folder holds videos side by side, a folder of images for each camera, or images named by camera and moment; what
@@ -76,14 +76,14 @@ def find(source: Path | Session, every_s: float | None = None, most: int | None 
     return replace(found, lens=tuple(cameras_in(lens)) if lens else ())
 
 
-def evenly(count: int, most: int | None) -> NDArray[np.int64]:
+def spread_evenly(count: int, most: int | None) -> NDArray[np.int64]:
     """Indices of at most so many of a number of things, spread evenly."""
     if most is None or count <= most:
         return np.arange(count)
     return np.unique(np.rint(np.linspace(0, count - 1, most)).astype(np.int64))
 
 
-def _matched(folder: Path, views: tuple[Pictures, ...], every_s: float | None, most: int | None) -> Material:
+def _matched(folder: Path, views: tuple[ImageSet, ...], every_s: float | None, most: int | None) -> Moments:
     filmed = [view for view in views if view.footage is not None]
     if filmed and len(filmed) < len(views):
         raise InputError(f"{folder}: some cameras have videos and others images; give all of them one kind")
@@ -94,7 +94,7 @@ def _matched(folder: Path, views: tuple[Pictures, ...], every_s: float | None, m
     return _by_name(folder, views, most)
 
 
-def _by_name(folder: Path, views: tuple[Pictures, ...], most: int | None) -> Material:
+def _by_name(folder: Path, views: tuple[ImageSet, ...], most: int | None) -> Moments:
     """Images of one name but for the camera are of one moment; the order tells, where folders' names say nothing."""
     notes: tuple[str, ...] = ()
     keys = next((keys for rule in (_rest, _number) if _shared(keys := _keys(views, rule))), None)
@@ -112,22 +112,22 @@ def _by_name(folder: Path, views: tuple[Pictures, ...], most: int | None) -> Mat
         if len(views) > 1 and counts != {1}:
             notes = (f"{folder}: images of the cameras are matched by their order; their names have nothing in common",)
     moments = sorted({key for one in keys for key in one}, key=natural_order)
-    moments = [moments[index] for index in evenly(len(moments), most or MOST_MOMENTS)]
+    moments = [moments[index] for index in spread_evenly(len(moments), most or MOST_MOMENTS)]
     places = [{key: number for number, key in enumerate(one)} for one in keys]
     shown = np.array([[place.get(moment, -1) for place in places] for moment in moments], np.int64)
-    return Material(views, shown, np.full(shown.shape, np.nan), tuple(moments), notes=notes)
+    return Moments(views, shown, np.full(shown.shape, np.nan), tuple(moments), notes=notes)
 
 
-def _keys(views: Sequence[Pictures], rule: Callable[[Pictures, Path], str]) -> list[list[str]]:
+def _keys(views: Sequence[ImageSet], rule: Callable[[ImageSet, Path], str]) -> list[list[str]]:
     return [[rule(view, file) for file in view.files] for view in views]
 
 
-def _rest(view: Pictures, file: Path) -> str:
+def _rest(view: ImageSet, file: Path) -> str:
     """What a file's name has besides the camera's."""
     return re.sub(re.escape(view.name), "", file.stem, count=1, flags=re.IGNORECASE).strip(" _-")
 
 
-def _number(view: Pictures, file: Path) -> str:
+def _number(view: ImageSet, file: Path) -> str:
     match = LAST_NUMBER.search(_rest(view, file))
     return str(int(match[0])) if match else file.stem
 
@@ -141,7 +141,7 @@ def _shared(keys: Sequence[Sequence[str]]) -> bool:
     return 2 * common >= sum(map(len, keys)) or len(keys) == 1
 
 
-def _by_time(folder: Path, views: tuple[Pictures, ...], every_s: float | None, most: int | None) -> Material:
+def _by_time(folder: Path, views: tuple[ImageSet, ...], every_s: float | None, most: int | None) -> Moments:
     """Frames of videos: together by timestamps.csv if it is there, else by the videos' own clocks from their start."""
     notes: list[str] = []
     if (folder / "timestamps.csv").exists():
@@ -150,7 +150,7 @@ def _by_time(folder: Path, views: tuple[Pictures, ...], every_s: float | None, m
         shown, time_s = _by_clock(views, notes)
     typical = np.nanmean(time_s, 1)
     chosen = _chosen(typical, every_s, most)
-    return Material(views, shown[chosen], time_s[chosen], _clocked(typical[chosen]), notes=tuple(notes))
+    return Moments(views, shown[chosen], time_s[chosen], _clocked(typical[chosen]), notes=tuple(notes))
 
 
 def _clocked(time_s: NDArray[np.float64]) -> tuple[str, ...]:
@@ -162,13 +162,13 @@ def _clocked(time_s: NDArray[np.float64]) -> tuple[str, ...]:
 def _chosen(time_s: NDArray[np.float64], every_s: float | None, most: int | None) -> NDArray[np.int64]:
     """Indices of the moments to look at, of all moments (T,) s."""
     if every_s is None:
-        return evenly(len(time_s), most or MOST_MOMENTS)
+        return spread_evenly(len(time_s), most or MOST_MOMENTS)
     wanted = np.arange(time_s[0], time_s[-1] + 1e-6, every_s)
     near = np.unique(np.abs(time_s[:, None] - wanted).argmin(0)) if len(wanted) else np.zeros(1, np.int64)
-    return near[evenly(len(near), most)]
+    return near[spread_evenly(len(near), most)]
 
 
-def _by_clock(views: Sequence[Pictures], notes: list[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _by_clock(views: Sequence[ImageSet], notes: list[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Picture (T, C) and time (T, C) s at each frame of the slowest view; every view's clock starts with its video."""
     clocks = [view.footage.time_s - view.footage.time_s[0] for view in views if view.footage is not None]
     rates = [view.footage.rate_hz for view in views if view.footage is not None]
@@ -190,7 +190,7 @@ def _by_clock(views: Sequence[Pictures], notes: list[str]) -> tuple[NDArray[np.i
     return shown, time_s
 
 
-def _by_file(path: Path, views: Sequence[Pictures]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _by_file(path: Path, views: Sequence[ImageSet]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Picture (T, C) and time (T, C) s of a table sync_index, cam_id, frame_time: a row for each frame of a video."""
     rows = _rows_of(path)
     moments = sorted({sync for of_view in rows.values() for sync, _ in of_view})
@@ -225,11 +225,11 @@ def _rows_of(path: Path) -> Mapping[str, list[tuple[int, float]]]:
     return {name: sorted(of_view, key=lambda one: one[1]) for name, of_view in rows.items()}
 
 
-def _of_session(session: Session, every_s: float | None, most: int | None) -> Material:
+def _of_session(session: Session, every_s: float | None, most: int | None) -> Moments:
     if not session.has_footage():
-        views = tuple(Pictures(view.name, size_told=view.size) for view in session.views)
-        return Material(views, np.empty((0, len(views)), np.int64), np.empty((0, len(views))), ())
-    views = tuple(Pictures(view.name, footage=session.footage(index)) for index, view in enumerate(session.views))
+        views = tuple(ImageSet(view.name, size_told=view.size) for view in session.views)
+        return Moments(views, np.empty((0, len(views)), np.int64), np.empty((0, len(views))), ())
+    views = tuple(ImageSet(view.name, footage=session.footage(index)) for index, view in enumerate(session.views))
     chosen = _chosen(np.arange(session.frames) / session.rate_hz, every_s, most)
     time_s = np.array(session.time_s, np.float64)
     for column in range(len(views)):
@@ -237,10 +237,10 @@ def _of_session(session: Session, every_s: float | None, most: int | None) -> Ma
         time_s[:, column] += start / session.rate_hz - time_s[start, column]
     moments = _clocked(chosen / session.rate_hz)
     shown = np.asarray(session.frame_of, np.int64)[chosen]
-    return Material(views, shown, time_s[chosen], moments, notes=tuple(session.notes))
+    return Moments(views, shown, time_s[chosen], moments, notes=tuple(session.notes))
 
 
-def fitted(rig: Rig, material: Material) -> Rig:
+def rig_for_images(rig: Rig, material: Moments) -> Rig:
     """The cameras of the views, in their order, under their names, for pictures of their size."""
     chosen = match_views(rig, material.names, allow_extra=True)
     named = (

@@ -13,11 +13,11 @@ from calib.boards import FORMS, Board, Chessboard
 from calib.calibration import Calibration, Finding
 from calib.observations import Observations
 from calib.observe import looks_like, observations
-from mvcap.calibration.board_detections import Look, look, size_of
+from mvcap.calibration.board_detections import BoardDetection, common_size, detect_board
 from mvcap.calibration.click_page import write_click_page
-from mvcap.calibration.control_points import read_scene_points, seen_by
-from mvcap.calibration.image_sets import Pictures
-from mvcap.calibration.moments import MOST_MOMENTS, Material, evenly
+from mvcap.calibration.control_points import control_point_observations, read_control_points
+from mvcap.calibration.image_sets import ImageSet
+from mvcap.calibration.moments import MOST_MOMENTS, Moments, spread_evenly
 from mvcap.errors import InputError
 from mvcap.progress import Progress
 
@@ -34,7 +34,7 @@ class Observer:
         self.cache = folder / "sightings"
         self.progress = progress
 
-    def board(self, material: Material, board: Board | None) -> Observations:
+    def board(self, material: Moments, board: Board | None) -> Observations:
         """What all views saw of the board, moment by moment; InputError where that cannot make a rig."""
         if len(material.views) < 2:
             raise InputError(f"one view only, {material.names[0]!r}; a rig takes two or more cameras that film at once")
@@ -43,8 +43,8 @@ class Observer:
         if board is None:
             raise InputError(_which_board(material.views))
         shown = [column[column >= 0].tolist() for column in material.shown.T]
-        looks = look(board, list(zip(material.views, shown, strict=True)), self.cache, self.progress)
-        sizes = tuple(size_of(view, of_view) for view, of_view in zip(material.views, looks, strict=True))
+        looks = detect_board(board, list(zip(material.views, shown, strict=True)), self.cache, self.progress)
+        sizes = tuple(common_size(view, of_view) for view, of_view in zip(material.views, looks, strict=True))
         by_number = [{one.number: one.sighting for one in of_view} for of_view in looks]
         rows = [
             (view, moment, float(time_s), sightings[number])
@@ -56,7 +56,7 @@ class Observer:
         _check_seen(board, seen, material)
         return seen
 
-    def doubted(self, made: Calibration, material: Material, board: Board) -> Calibration:
+    def doubted(self, made: Calibration, material: Moments, board: Board) -> Calibration:
         """A calibration that nobody should use, with the board that the pictures show if it is another one."""
         other = _other(material.views, board) if made.verdict == "do not use" else None
         if other is None:
@@ -65,23 +65,23 @@ class Observer:
         reason = f"{other}; {made.reason}"
         return replace(made, findings=(finding, *made.findings), reason=reason, next_action=finding.todo)
 
-    def lenses(self, pictures: Sequence[Pictures], board: Board | None, most: int | None) -> tuple[Observations, ...]:
+    def lenses(self, pictures: Sequence[ImageSet], board: Board | None, most: int | None) -> tuple[Observations, ...]:
         """What single cameras saw of a board: a table for each, for their pictures belong to no common moments."""
         if not pictures:
             return ()
         if board is None:
             raise InputError(_which_board(pictures))
-        wanted = [evenly(len(one), most or MOST_MOMENTS).tolist() for one in pictures]
-        looks = look(board, list(zip(pictures, wanted, strict=True)), self.cache, self.progress)
+        wanted = [spread_evenly(len(one), most or MOST_MOMENTS).tolist() for one in pictures]
+        looks = detect_board(board, list(zip(pictures, wanted, strict=True)), self.cache, self.progress)
         tables = tuple(_of_lens(board, one, of_view) for one, of_view in zip(pictures, looks, strict=True))
         if not any(table.seen.any() for table in tables):
             count = sum(map(len, wanted))
             raise InputError(f"{board.spec} is in none of the {count} photos for the lenses; {_hint(pictures, board)}")
         return tables
 
-    def scene(self, material: Material, file: Path, pixels: Path | None) -> Observations:
+    def scene(self, material: Moments, file: Path, pixels: Path | None) -> Observations:
         """What the views see of the measured points in a file; without pixels, a page to click them is written."""
-        points = read_scene_points(file, pixels)
+        points = read_control_points(file, pixels)
         if not points.pixels:
             page = self.folder / "click.html"
             write_click_page(page, list(points.xyz), material.views)
@@ -89,15 +89,15 @@ class Observer:
                 f"{file}: says where the points are, not where the views show them; open {page}, click them, and give "
                 "the file that it saves with --scene-pixels"
             )
-        return seen_by(points, material.names, [view.size for view in material.views])
+        return control_point_observations(points, material.names, [view.size for view in material.views])
 
 
-def _of_lens(board: Board, pictures: Pictures, looks: Sequence[Look]) -> Observations:
+def _of_lens(board: Board, pictures: ImageSet, looks: Sequence[BoardDetection]) -> Observations:
     rows = [(pictures.name, one.label, np.nan, one.sighting) for one in looks]
-    return observations(board, [pictures.name], [size_of(pictures, looks)], rows)
+    return observations(board, [pictures.name], [common_size(pictures, looks)], rows)
 
 
-def _check_seen(board: Board, seen: Observations, material: Material) -> None:
+def _check_seen(board: Board, seen: Observations, material: Moments) -> None:
     """Raise InputError where no two views ever saw the board together, or it is another board."""
     pictures = int((material.shown >= 0).sum())
     sees = seen.seen.sum(2) >= _LEAST_POINTS
@@ -116,19 +116,19 @@ def _check_seen(board: Board, seen: Observations, material: Material) -> None:
         raise InputError(f"{board.spec} is seen in {sees.sum()} of {pictures} pictures, and never whole; {other}")
 
 
-def _which_board(views: Sequence[Pictures]) -> str:
+def _which_board(views: Sequence[ImageSet]) -> str:
     shown = _other(views, Chessboard(3, 3, 0.03))
     told = "" if shown is None else "; " + shown.partition(", not ")[0]
     return f"say which board was filmed with --board, as in --board {FORMS['chessboard'].split()[0]}{told}"
 
 
-def _hint(views: Sequence[Pictures], board: Board) -> str:
+def _hint(views: Sequence[ImageSet], board: Board) -> str:
     return _other(views, board) or "no other board is found in them: look at the pictures, at the light, at the focus"
 
 
-def _other(views: Sequence[Pictures], board: Board) -> str | None:
+def _other(views: Sequence[ImageSet], board: Board) -> str | None:
     """What some of the pictures show instead of the board, in words."""
-    several = [(view, number) for view in views for number in evenly(len(view), _MOST_LOOKED_AT).tolist()]
-    chosen = (several[index] for index in evenly(len(several), _MOST_LOOKED_AT))
+    several = [(view, number) for view in views for number in spread_evenly(len(view), _MOST_LOOKED_AT).tolist()]
+    chosen = (several[index] for index in spread_evenly(len(several), _MOST_LOOKED_AT))
     pictures = (picture for view, number in chosen for _, picture in view.read([number]))
     return looks_like([picture for picture in pictures if not isinstance(picture, str)], board)

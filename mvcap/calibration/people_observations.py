@@ -18,7 +18,7 @@ from mvcap.structures.skeleton import Skeleton
 _MOMENTS = 2000  # frames of people that are looked at; neighbouring ones tell nearly the same
 
 
-def people_seen(
+def people_observations(
     session: Session, rig: Rig, progress: Progress = silent, most: int = _MOMENTS
 ) -> tuple[Observations, Skeleton]:
     """The joints of a session's people as free points of the rig's views, at up to so many frames.
@@ -30,7 +30,7 @@ def people_seen(
 
     if session.artefact("associate", Detections2D).complete:
         rows = _whole(stages.detections(session, "associate"))
-        return joints_seen(rows[rows.person >= 0], rig, session.rate_hz, most), rows.skeleton
+        return joint_observations(rows[rows.person >= 0], rig, session.rate_hz, most), rows.skeleton
     rows = _whole(estimate(session, progress=progress))
     lenses = [camera.lens for camera in rig]
     found = people_target(rows, lenses, rate_hz=session.rate_hz, start=rig, progress=progress)
@@ -41,7 +41,7 @@ def _whole(artefact: Artefact[Detections2D]) -> Detections2D:
     return artefact.between(0, artefact.ranges()[-1][1])
 
 
-def joints_seen(rows: Detections2D, rig: Rig, rate_hz: float, most: int = _MOMENTS) -> Observations:
+def joint_observations(rows: Detections2D, rig: Rig, rate_hz: float, most: int = _MOMENTS) -> Observations:
     """Joints of associated rows at up to `most` frames as free points: N = most people at once x joints.
 
     Who is who through time does not matter, so the people of a frame take the places in their order. InputError where

@@ -87,11 +87,11 @@ def calibrate(source: Path, fix: str | None, as_json: bool, **asked: Any) -> Non
     for the lenses alone may be in its folder `intrinsics`.
     """
     from mvcap.calibrate import calibrate as run
-    from mvcap.calibration.destination import place_of
+    from mvcap.calibration.destination import destination_of
 
     with bar(as_json) as progress:
         made = run(source, fix_lenses=fix == "lens", progress=progress, **asked)
-    folder = place_of(source, asked["out"]).of(made)
+    folder = destination_of(source, asked["out"]).of(made)
     if as_json:
         click.echo((folder / "calibration.json").read_text(encoding="utf-8").rstrip())
     else:

@@ -31,7 +31,7 @@ def evaluate(words: tuple[str, ...], others: tuple[str, ...], changes: dict[str,
         if json_file:
             comparison.write(json_file, measured)
         results = {**comparison.stages_of(measured), **results}
-    click.echo(comparison.table(results))
+    click.echo(comparison.comparison_table(results))
     if plot_file:
         comparison.plot(results, plot_file)
 

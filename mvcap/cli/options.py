@@ -28,8 +28,8 @@ def settings_options(command: Command) -> Command:
 
         changes = config.read(config_file) if config_file else {}
         assigned = (*assigned, "track.live=true") if live else assigned
-        changes = config.merged(changes, config.assignments(assigned))
-        settings.check(changes)
+        changes = config.merge(changes, config.assignments(assigned))
+        settings.check_overrides(changes)
         return command(*args, changes=changes, **rest)
 
     return wrapped

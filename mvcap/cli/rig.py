@@ -126,7 +126,7 @@ def compare(a: Path, b: Path, unit: str | None, scale: bool, as_json: bool) -> N
 
     found = verb.compare(a, b, unit=unit, scale=scale)
     if as_json:
-        click.echo(json.dumps(verb.as_dict(found)))
+        click.echo(json.dumps(verb.comparison_dict(found)))
         return
     for note in found.notes:
         click.echo(f"note: {note}", err=True)
@@ -138,7 +138,7 @@ def compare(a: Path, b: Path, unit: str | None, scale: bool, as_json: bool) -> N
         rows.append([one.name, f"{one.focal_percent:+.3f}", f"{x:+.2f} {y:+.2f}", f"{one.lens_px:.2f}",
                      f"{one.rotation_deg:.4f}", f"{one.position_mm:.2f}"])  # fmt: skip
     _table(rows)
-    _say_worst(found, verb.as_dict(found)["points"])
+    _say_worst(found, verb.comparison_dict(found)["points"])
 
 
 def _say_worst(found: Any, points: dict[str, Any]) -> None:
@@ -170,12 +170,12 @@ def _say_worst(found: Any, points: dict[str, Any]) -> None:
 def check(rig_file: Path, take: Path, as_json: bool, **asked: Any) -> None:
     """Check an old calibration against a new take: which camera moved, how much, since when."""
     from mvcap.rig.check import check as run
-    from mvcap.rig.convert import plain
+    from mvcap.rig.convert import json_values
 
     with bar(as_json) as progress:
         found = run(rig_file, take, progress=progress, **asked)
     if as_json:
-        click.echo(json.dumps(plain({"check": found.check, "repair": _of_repair(found.repair)})))
+        click.echo(json.dumps(json_values({"check": found.check, "repair": _of_repair(found.repair)})))
         return
     rows = [["camera", "state", "shared moments", "residual px", "explained px", "would see mm"]]
     for one in found.check.cameras:
@@ -215,13 +215,13 @@ def _of_repair(repair: Any) -> dict[str, Any] | None:
 def align(rig_file: Path, out: Path, keep_scale: bool, as_json: bool, **asked: Any) -> None:
     """Give a calibration another world: the floor at z = 0, z up, by points, a board or people."""
     from mvcap.rig.align import align as run
-    from mvcap.rig.convert import plain
+    from mvcap.rig.convert import json_values
 
     with bar(as_json) as progress:
         made = run(rig_file, out, scale=not keep_scale, progress=progress, **asked)
     if as_json:
         told = {key: value for key, value in vars(made).items() if key != "rig"}
-        click.echo(json.dumps(plain({"file": str(out), "rms_m": made.rms_m, **told})))
+        click.echo(json.dumps(json_values({"file": str(out), "rms_m": made.rms_m, **told})))
         return
     click.echo("\n".join(made.lines))
     click.echo(f"rig: {out}")

@@ -48,7 +48,7 @@ def _opened(folder: Path, changes: dict[str, Any]) -> Any:
     from mvcap.structures.session import Session
 
     session = Session.open(folder)
-    settings.check(config.merged(session.overrides, changes))
+    settings.check_overrides(config.merge(session.overrides, changes))
     _override(session, changes)
     return session
 

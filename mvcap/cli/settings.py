@@ -41,7 +41,7 @@ class Settings:
     """Settings of each refiner under its name."""
 
 
-def check(overrides: Overrides) -> None:
+def check_overrides(overrides: Overrides) -> None:
     """Raise ConfigError or PluginError, naming the key, where overrides hold what there is not."""
     sections = {f"{kind}s" for kind in plugins.DEFAULT}
     build(Settings, {key: value for key, value in overrides.items() if key not in sections})

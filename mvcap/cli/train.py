@@ -41,11 +41,11 @@ def train(
 
     mmg tells who is who across views, crg whether somebody is there, prg how a body stands.
     """
-    from mvcap.train import table
+    from mvcap.train import figures_table
     from mvcap.train import train as run
 
     counts = {key: value for key, value in (("steps", steps), ("takes", takes)) if value is not None}
-    overrides = config.merged(config.assignments(assigned), counts)
+    overrides = config.merge(config.assignments(assigned), counts)
     words = shlex.join(["mvcap", "train", *_said(lesson, out, counts, assigned, asked)])
     with _live(as_json) as (progress, told):
         made = run(
@@ -54,7 +54,7 @@ def train(
     if as_json:
         click.echo(json.dumps({key: str(v) if isinstance(v, Path) else v for key, v in vars(made).items()}))
         return
-    click.echo(table(made))
+    click.echo(figures_table(made))
     click.echo(f"network: {made.file}")
     if made.kept is not None:
         click.echo(f"kept for this rig: {made.kept}; {made.reason}")

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from calib import Rig
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
-from mvcap.structures.synthetic_take import Take
+from mvcap.structures.synthetic_take import SyntheticTake
 from mvcap.synthesis.detector_errors import OPENPOSE, OPENPOSE_WEAK, TOPDOWN, DetectorModel
-from mvcap.synthesis.detector_simulator import seen
-from mvcap.synthesis.random_rigs import calibration_error, camera_count, decalibrated, random_rig, shared_volume
-from mvcap.synthesis.scenes import scene
+from mvcap.synthesis.detector_simulator import simulate_detector
+from mvcap.synthesis.random_rigs import camera_count, disturb_rig, random_calibration_error, random_rig, shared_volume
+from mvcap.synthesis.scenes import random_scene
 
 _PEOPLE_SHARE = np.array([7, 13, 19, 20, 15, 9, 6, 5, 3.5, 2.5])
 """How often there are 1, 2 ... 10 people: four on average."""
@@ -45,20 +45,20 @@ class TakeConfig:
     """The estimator of every take, as it is; None: one drawn for each."""
 
 
-def make_take(seed: int, config: TakeConfig) -> Take:
+def make_take(seed: int, config: TakeConfig) -> SyntheticTake:
     """Return the take of this seed: the same one every time."""
     rng = np.random.default_rng([seed, 20])
     rate_hz = float(np.exp(rng.uniform(*np.log(config.rate_hz))))
     people = _people_count(rng, *config.people)
-    truth = scene(rng, people, config.frames / rate_hz, rate_hz, config.split)
+    truth = random_scene(rng, people, config.frames / rate_hz, rate_hz, config.split)
     truth = truth[truth.frame < config.frames]
     known = config.rig or random_rig(rng, camera_count(rng, *config.cameras))
     truth = _placed(truth, known, rng) if len(truth) else truth
-    actual = decalibrated(rng, known, *calibration_error(rng))
+    actual = disturb_rig(rng, known, *random_calibration_error(rng))
     model = config.detector or _KINDS[int(rng.choice(len(_KINDS), p=_KIND_SHARES))].randomised(rng)
-    rows, whose = seen(model, truth, actual, rng, rate_hz)
+    rows, whose = simulate_detector(model, truth, actual, rng, rate_hz)
     rows, whose = _gappy(rows, whose, len(known), config.frames, rng)
-    return Take(truth, actual, known, rate_hz, rows, whose)
+    return SyntheticTake(truth, actual, known, rate_hz, rows, whose)
 
 
 def _people_count(rng: np.random.Generator, least: int, most: int) -> int:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.drawing.overlay import Image, shrunk
+from calib.arrays import Image
+from mvcap.drawing.overlay import shrink
 
 _GAP_PX = 6
 _LABEL_PX = 26
@@ -15,7 +16,7 @@ _PAPER = 244
 _INK = (35, 35, 35)
 
 
-def moments(frames: int, count: int) -> list[int]:
+def spread_frames(frames: int, count: int) -> list[int]:
     """Frames spread evenly over a take, at most ``count``, each in the middle of its share."""
     count = min(frames, count)
     return [int((2 * index + 1) * frames // (2 * count)) for index in range(count)]
@@ -35,7 +36,7 @@ class ContactSheet:
         """Keep a small copy of a picture (H, W, 3) RGB of one of the sheet's frames and views."""
         if frame not in self.frames or not 0 <= view < len(self.names):
             raise ValueError(f"frame {frame} of view {view} is not on the sheet")
-        self._thumbs[frame, view] = shrunk(image, self._height_px)[0].copy()
+        self._thumbs[frame, view] = shrink(image, self._height_px)[0].copy()
 
     def image(self) -> Image:
         """The sheet (H, W, 3) RGB; a moment without a picture is left grey."""

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
+from calib.arrays import Image
 from mvcap.drawing.colours import Rgb, colour, ink
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
 from mvcap.structures.video_writer import write_video
 
-Image = NDArray[np.uint8]
 Point = tuple[int, int]
 Rows = TypeVar("Rows", Detections2D, Poses3D)
 _SHIFT = 4  # coordinates in sixteenths of a pixel
@@ -40,7 +40,7 @@ class RowsByFrame(Generic[Rows]):
         return self._held[self._held.frame == frame]
 
 
-def draw(
+def draw_rows(
     image: Image,
     rows: Detections2D,
     owner: NDArray[np.integer],
@@ -92,18 +92,18 @@ def overlay_images(
     for frame, image in images:
         found, posed = found_at.at(frame), posed_at.at(frame)
         title = f"{rig.names[view]}  frame {frame}  {frame / rate_hz:.2f} s"
-        yield frame, drawn(image, view, rig, found, posed, height_px, title)
+        yield frame, draw_view(image, view, rig, found, posed, height_px, title)
 
 
-def drawn(
+def draw_view(
     image: Image, view: int, rig: Rig, found: Detections2D, posed: Poses3D, height_px: int = _HEIGHT_PX, title: str = ""
 ) -> Image:
     """One picture of a view with the detections and poses of its frame, at most height_px high, lines to match."""
-    small, scale = shrunk(image, height_px)
+    small, scale = shrink(image, height_px)
     found = found[found.view == view]
     sized = found.with_columns(xy=resized_px(found.xy, scale))
     projected = resized_px(rig.cameras[view].project(posed.xyz.astype(np.float64)), scale)
-    return draw(small, sized, owners(found, posed), projected, posed.person, posed.skeleton, title)
+    return draw_rows(small, sized, owners(found, posed), projected, posed.person, posed.skeleton, title)
 
 
 def write_overlay(path: Path, images: Iterable[tuple[int, Image]], rate_hz: float) -> Path:
@@ -115,7 +115,7 @@ def write_overlay(path: Path, images: Iterable[tuple[int, Image]], rate_hz: floa
     return write_video(path, _chain(first, stream), rate_hz, (first.shape[1], first.shape[0]), crf=26)
 
 
-def shrunk(image: Image, height_px: int) -> tuple[Image, float]:
+def shrink(image: Image, height_px: int) -> tuple[Image, float]:
     """Return the image at most height_px high, and its scale; never enlarged."""
     import cv2
 

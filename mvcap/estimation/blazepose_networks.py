@@ -91,7 +91,7 @@ def _starts(length: int, side: int) -> list[int]:
     return [round(x) for x in np.linspace(0, length - side, count)]
 
 
-class Detector:
+class BlazePoseDetector:
     """Bodies in a picture, searched tile by tile."""
 
     def __init__(self, model: Path, threshold: float) -> None:

@@ -58,7 +58,7 @@ def line_integral(paf: NDArray[np.floating], a: ArrayLike, b: ArrayLike) -> NDAr
     return np.where(real & agree, np.maximum(dots.mean(-1) + too_long, 0), 0)
 
 
-def group(
+def group_parts(
     xy: Sequence[NDArray[np.floating]],
     limb_scores: Sequence[NDArray[np.floating]],
     limbs: NDArray[np.int64] = BODY25_LIMBS,
@@ -81,7 +81,7 @@ def group(
     open_limbs = [at for at, scores in enumerate(limb_scores) if np.count_nonzero(scores) > len(pairs[at])]
     if not open_limbs:
         return people
-    height, sure = body_height(picked(xy, people), limbs, length)
+    height, sure = body_height(pick_candidates(xy, people), limbs, length)
     allowed = _SLACK * np.where(sure, height, np.inf)
     for limb in open_limbs:
         a, b = limbs[limb]
@@ -92,7 +92,7 @@ def group(
     return _assembled([len(points) for points in xy], pairs, limbs)
 
 
-def picked(values: Sequence[NDArray[np.floating]], people: NDArray[np.int64]) -> NDArray[np.float64]:
+def pick_candidates(values: Sequence[NDArray[np.floating]], people: NDArray[np.int64]) -> NDArray[np.float64]:
     """Values (N, J, ...) of the candidates of people (N, J); ``values``: J arrays (n, ...). NaN where there is none."""
     last = np.full((1, *values[0].shape[1:]), np.nan)
     start = np.cumsum([0, *(len(own) for own in values[:-1])])

@@ -25,7 +25,7 @@ _MIB = 1 << 20
 
 
 @dataclass(frozen=True)
-class Person:
+class FilePerson:
     """One body as a file tells it."""
 
     frame: int
@@ -101,7 +101,7 @@ def read_json(path: Path) -> Any:
 
 def keypoints(values: Any, skeleton: Skeleton, where: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Split x, y, score, x, y, score ... into xy (J, 2) and score (J,); InputError where the length is wrong."""
-    flat = numbers(values, where)
+    flat = flat_numbers(values, where)
     if flat.size != 3 * len(skeleton):
         raise InputError(f"{where}: {flat.size} numbers where {skeleton.name} has {_wanted(flat.size / 3, skeleton)}")
     triplets = flat.reshape(-1, 3)
@@ -112,7 +112,7 @@ def keypoint_pairs(
     xy: Any, score: Any, skeleton: Skeleton, where: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Points [[x, y], ...] and their scores as xy (J, 2) and score (J,); InputError where a length is wrong."""
-    points, scores = numbers(xy, where), numbers(score, where)
+    points, scores = flat_numbers(xy, where), flat_numbers(score, where)
     if points.size != 2 * scores.size or scores.size != len(skeleton):
         raise InputError(
             f"{where}: {points.size} coordinates and {scores.size} scores where {skeleton.name} has "
@@ -121,7 +121,7 @@ def keypoint_pairs(
     return points.reshape(-1, 2), scores
 
 
-def numbers(values: Any, where: str) -> NDArray[np.float64]:
+def flat_numbers(values: Any, where: str) -> NDArray[np.float64]:
     """Flat array of a list of numbers, however it is nested; InputError where something else is in it."""
     try:
         return np.array(values, dtype=np.float64).ravel()
@@ -135,7 +135,7 @@ def _wanted(joints: float, skeleton: Skeleton) -> str:
     return f"{len(skeleton)} keypoints; {way_out}"
 
 
-def rows_of(people: Sequence[Person], skeleton: Skeleton, view: int, noise: float) -> Detections2D:
+def rows_of(people: Sequence[FilePerson], skeleton: Skeleton, view: int, noise: float) -> Detections2D:
     """Rows of one view's people in their order; a body without any joint is left out."""
     xy = np.array([p.xy for p in people]).reshape(-1, len(skeleton), 2)
     score = np.array([p.score for p in people]).reshape(-1, len(skeleton))
@@ -145,17 +145,17 @@ def rows_of(people: Sequence[Person], skeleton: Skeleton, view: int, noise: floa
     real = (given[:, 2:] > given[:, :2]).all(-1, keepdims=True)  # False for NaN
     boxes = np.where(real, given, rows.box)
     rows = Detections2D.build(skeleton, 0, view, xy, score, noise, carried, boxes)
-    return seen(rows.with_columns(frame=np.array([p.frame for p in people], dtype=np.int32)))
+    return without_empty_rows(rows.with_columns(frame=np.array([p.frame for p in people], dtype=np.int32)))
 
 
-def seen(rows: Detections2D) -> Detections2D:
+def without_empty_rows(rows: Detections2D) -> Detections2D:
     """Return the rows that have at least one joint."""
     return rows[np.flatnonzero((rows.score > 0).any(-1))]
 
 
 def box_of(values: Any, where: str, wide: bool) -> tuple[float, float, float, float] | None:
     """Box left, top, right, bottom from four numbers, the last two being width and height where ``wide``; or None."""
-    box = numbers(values if values is not None else [], where)[:4]
+    box = flat_numbers(values if values is not None else [], where)[:4]
     if box.size < 4:
         return None
     left, top, right, bottom = (float(x) for x in box)
@@ -164,7 +164,7 @@ def box_of(values: Any, where: str, wide: bool) -> tuple[float, float, float, fl
 
 def ident_of(value: Any, where: str) -> int:
     """Whole number that stands alone or first in a list, as trackers write ids; -1 where there is none."""
-    flat = numbers(-1 if value is None else value, where)
+    flat = flat_numbers(-1 if value is None else value, where)
     return int(flat[0]) if flat.size and np.isfinite(flat[0]) else -1
 
 

@@ -24,7 +24,7 @@ _PAD = 114
 """Grey of the input beside the picture, as in the detectors' training."""
 
 
-class Network:
+class OnnxNetwork:
     """An ONNX network with one input."""
 
     def __init__(self, path: Path, threads: int, device: str) -> None:
@@ -65,12 +65,12 @@ def _faults() -> tuple[type[Exception], ...]:
     return (RuntimeError, ValueError, *own)
 
 
-class Detector:
+class PersonDetector:
     """Boxes of the people in a picture."""
 
     def __init__(self, card: DetectorCard, path: Path, threads: int, device: str) -> None:
         self._card = card
-        self._net = Network(path, threads, device)
+        self._net = OnnxNetwork(path, threads, device)
 
     def __call__(self, image: NDArray[np.uint8]) -> Boxes:
         """Boxes (N, 4) in an RGB picture (H, W, 3), the surest first."""
@@ -108,7 +108,7 @@ class PoseNetwork:
     def __init__(self, card: PoseCard, path: Path, threads: int, device: str) -> None:
         self._card = card
         self._joints = len(skeleton(card.skeleton))
-        self._net = Network(path, threads, device)
+        self._net = OnnxNetwork(path, threads, device)
         self._one_by_one = isinstance(self._net.input.shape[0], int)
 
     def __call__(self, image: NDArray[np.uint8], boxes: Boxes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

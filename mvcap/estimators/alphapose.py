@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mvcap.errors import InputError
 from mvcap.estimation.prediction_files import (
-    Person,
+    FilePerson,
     box_of,
     check_frames,
     existing_folder,
@@ -90,9 +90,9 @@ class AlphaPose:
         check_frames((person.frame for person in people), view, path)
         return rows_of(people, self.skeleton, view.index, self.config.noise)
 
-    def _person(self, item: Mapping[str, Any], where: str) -> Person:
+    def _person(self, item: Mapping[str, Any], where: str) -> FilePerson:
         # The body's own score is a sum that goes above 1: the joints' scores are what counts.
         xy, score = keypoints(item.get("keypoints"), self.skeleton, where)
         frame = frame_number(str(item["image_id"])) - self.config.first_frame
         ident = ident_of(item.get("idx"), where)
-        return Person(frame, xy, score, box_of(item.get("box"), where, wide=True), ident)
+        return FilePerson(frame, xy, score, box_of(item.get("box"), where, wide=True), ident)

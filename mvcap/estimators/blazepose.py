@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mvcap import assets
 from mvcap.errors import ConfigError
-from mvcap.estimation.blazepose_networks import Detector, Landmarker, Landmarks
+from mvcap.estimation.blazepose_networks import BlazePoseDetector, Landmarker, Landmarks
 from mvcap.structures.contracts import Estimate, State, View
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import SKELETONS
@@ -123,12 +123,12 @@ class BlazePose:
         after = _Carried(carried.ident[keep], _crops(kept), carried.low[keep], carried.next_ident)
         return Estimate(rows, after.state(), masks)
 
-    def _networks(self) -> tuple[Detector, Landmarker]:
+    def _networks(self) -> tuple[BlazePoseDetector, Landmarker]:
         if not hasattr(self._own, "networks"):
-            detector = Detector(assets.path("blazepose-detector"), self.config.detector_threshold)
+            detector = BlazePoseDetector(assets.path("blazepose-detector"), self.config.detector_threshold)
             landmarker = Landmarker(assets.path("blazepose-landmarks"), self.config.mirror)
             self._own.networks = detector, landmarker
-        networks: tuple[Detector, Landmarker] = self._own.networks
+        networks: tuple[BlazePoseDetector, Landmarker] = self._own.networks
         return networks
 
     def _search(

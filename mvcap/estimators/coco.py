@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mvcap.errors import InputError
 from mvcap.estimation.prediction_files import (
-    Person,
+    FilePerson,
     box_of,
     check_frames,
     existing_folder,
@@ -56,7 +56,7 @@ class CocoConfig:
 class Predictions:
     """One file's people, and the frames it lists whether or not anybody is in them."""
 
-    people: list[Person]
+    people: list[FilePerson]
     listed: list[int] | None = None
     """None where the file does not tell which frames it is about."""
 
@@ -131,10 +131,12 @@ def parse(document: Any, skeleton: Skeleton, path: Path, images: Mapping[int, in
     raise InputError(f"{path}: neither COCO results, COCO annotations nor MMPose predictions; export one of these")
 
 
-def _result(item: Mapping[str, Any], skeleton: Skeleton, where: str, images: Mapping[int, int] | None) -> Person:
+def _result(item: Mapping[str, Any], skeleton: Skeleton, where: str, images: Mapping[int, int] | None) -> FilePerson:
     frame = _frame_of(item.get("image_id"), where, images)
     xy, score = keypoints(item["keypoints"], skeleton, where)
-    return Person(frame, xy, score, box_of(item.get("bbox"), where, wide=True), ident_of(item.get("track_id"), where))
+    return FilePerson(
+        frame, xy, score, box_of(item.get("bbox"), where, wide=True), ident_of(item.get("track_id"), where)
+    )
 
 
 def _frame_of(image_id: Any, where: str, images: Mapping[int, int] | None) -> int:
@@ -154,7 +156,7 @@ def _annotated(document: Mapping[str, Any], skeleton: Skeleton, path: Path) -> P
     # Labels say 0 = not labelled, 1 = hidden, 2 = visible where predictions have a score.
     top = max((float(person.score.max()) for person in people), default=1.0)
     if top > 1.5:
-        people = [Person(p.frame, p.xy, p.score / 2, p.box, p.carried) for p in people]
+        people = [FilePerson(p.frame, p.xy, p.score / 2, p.box, p.carried) for p in people]
     return Predictions(people, sorted(images.values()))
 
 
@@ -181,7 +183,7 @@ def _mmpose(document: Sequence[Mapping[str, Any]], skeleton: Skeleton, path: Pat
         for person in instances:
             xy, score = keypoint_pairs(person.get("keypoints"), person.get("keypoint_scores"), skeleton, where)
             box = box_of(person.get("bbox"), where, wide=False)
-            people.append(Person(frame, xy, score, box, ident_of(person.get("track_id"), where)))
+            people.append(FilePerson(frame, xy, score, box, ident_of(person.get("track_id"), where)))
     return Predictions(people, sorted(listed))
 
 

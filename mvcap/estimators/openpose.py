@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mvcap.errors import ConfigError, InputError
 from mvcap.estimation.prediction_files import (
-    Person,
+    FilePerson,
     existing_folder,
     fingerprint,
     frame_number,
@@ -114,7 +114,7 @@ class OpenPose:
             )
         return {number - first: path for number, path in numbered.items()}
 
-    def _people(self, path: Path, frame: int) -> list[Person]:
+    def _people(self, path: Path, frame: int) -> list[FilePerson]:
         people = _listed(path)
         # Some tools empty the list of a body that they have removed.
         return [
@@ -123,9 +123,9 @@ class OpenPose:
             if person.get("pose_keypoints_2d") != []
         ]
 
-    def _person(self, person: Mapping[str, Any], frame: int, where: str) -> Person:
+    def _person(self, person: Mapping[str, Any], frame: int, where: str) -> FilePerson:
         xy, score = keypoints(person.get("pose_keypoints_2d"), self.skeleton, where)
-        return Person(frame, xy, score, carried=ident_of(person.get("person_id"), where))
+        return FilePerson(frame, xy, score, carried=ident_of(person.get("person_id"), where))
 
 
 def _listed(path: Path) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.errors import ConfigError, InputError
-from mvcap.estimation.part_grouping import BODY25_LIMBS, body_height, group, picked
+from mvcap.estimation.part_grouping import BODY25_LIMBS, body_height, group_parts, pick_candidates
 from mvcap.estimation.prediction_files import existing_folder, fingerprint, match_views
 from mvcap.structures.contracts import Estimate, State, View
 from mvcap.structures.detections import Detections2D, body_size
@@ -85,11 +85,11 @@ class OpenPoseParts:
         if view.name not in self._parts:
             self._parts[view.name] = self._read(self._files((view,))[view.name], view)
         parts = self._parts[view.name][frame]
-        people = group(parts.xy, parts.limb_scores)
-        score = np.nan_to_num(picked(parts.score, people))
+        people = group_parts(parts.xy, parts.limb_scores)
+        score = np.nan_to_num(pick_candidates(parts.score, people))
         joints = (people >= 0).sum(1)
         kept = (joints >= self.config.min_joints) & ((joints > 1) | (score.max(1, initial=0) >= _LONE_SCORE))
-        xy = picked(parts.xy, people[kept])
+        xy = pick_candidates(parts.xy, people[kept])
         rows = Detections2D.build(self.skeleton, frame, view.index, xy, score[kept], self.config.noise)
         return Estimate(self._of_body_size(rows, view), state)
 

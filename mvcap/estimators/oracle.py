@@ -10,16 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Camera, Rig
+from calib.arrays import Floats
 from mvcap.errors import ConfigError, InputError
 from mvcap.estimation.prediction_files import fingerprint
 from mvcap.structures.contracts import Estimate, State, View
 from mvcap.structures.detections import Detections2D, joint_box
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
-from mvcap.structures.true_poses import read_poses
-from mvcap.synthesis.occlusion import hidden
-
-Floats = NDArray[np.float64]
+from mvcap.structures.true_poses import read_true_poses
+from mvcap.synthesis.occlusion import occluded
 
 _LEAST_NOISE_PX = 0.1
 """Stated noise of exact points: zero would be an infinite weight."""
@@ -89,11 +88,11 @@ class Oracle:
                 "cameras' file"
             )
         self.config = config
-        self.skeleton = read_poses(Path(config.poses)).skeleton
+        self.skeleton = read_true_poses(Path(config.poses)).skeleton
 
     @cached_property
     def _truth(self) -> Poses3D:
-        poses = read_poses(Path(self.config.poses))
+        poses = read_true_poses(Path(self.config.poses))
         return poses[np.argsort(poses.frame, kind="stable")]
 
     @cached_property
@@ -152,9 +151,9 @@ class Oracle:
     ) -> tuple[Floats, NDArray[np.int32]]:
         """Points (P', J, 2) px with names and rows mixed up as the settings ask for, and whose they are (P',)."""
         config = self.config
-        xy = exchanged(xy, self.skeleton, config.swaps, config.limb_swaps, rng)
-        xy = merged(xy, config.merges, rng)
-        xy, who = split(xy, who, config.splits, rng)
+        xy = swap_sides(xy, self.skeleton, config.swaps, config.limb_swaps, rng)
+        xy = merge_neighbours(xy, config.merges, rng)
+        xy, who = split_people(xy, who, config.splits, rng)
         false = self._phantoms(camera, rng)
         return np.concatenate([xy, false]), np.concatenate([who, np.full(len(false), -1, who.dtype)])
 
@@ -175,13 +174,13 @@ class Oracle:
 
 def _behind(camera: Camera, truth: Poses3D) -> NDArray[np.bool_]:
     """Whether a joint (P, J) is hidden by a body; all of them where too few are left to know a person by."""
-    covered = hidden(camera, truth.skeleton, truth.xyz)
+    covered = occluded(camera, truth.skeleton, truth.xyz)
     known = (truth.score > 0).sum(-1)
     covered[(covered & (truth.score > 0)).sum(-1) > _HIDDEN_SHARE * known] = True
     return covered
 
 
-def exchanged(xy: Floats, of: Skeleton, bodies: float, limbs: float, rng: np.random.Generator) -> Floats:
+def swap_sides(xy: Floats, of: Skeleton, bodies: float, limbs: float, rng: np.random.Generator) -> Floats:
     """Points (P, J, 2) with left and right exchanged: of whole bodies, and of legs or of arms, in these shares."""
     people = len(xy)
     source = np.tile(np.arange(len(of)), (people, 1))
@@ -193,7 +192,7 @@ def exchanged(xy: Floats, of: Skeleton, bodies: float, limbs: float, rng: np.ran
     return np.asarray(np.take_along_axis(xy, source[..., None], axis=1))
 
 
-def merged(xy: Floats, share: float, rng: np.random.Generator) -> Floats:
+def merge_neighbours(xy: Floats, share: float, rng: np.random.Generator) -> Floats:
     """Points (P, J, 2) where some people have the joints beyond a line from somebody near, who lacks them then."""
     chosen, side = rng.random(len(xy)) < share, _sides(xy, rng)
     xy = xy.copy()
@@ -208,7 +207,7 @@ def merged(xy: Floats, share: float, rng: np.random.Generator) -> Floats:
     return xy
 
 
-def split(
+def split_people(
     xy: Floats, who: NDArray[np.int32], share: float, rng: np.random.Generator
 ) -> tuple[Floats, NDArray[np.int32]]:
     """Points (P', J, 2) where some people are two rows, which have their joints between them, and whose they are."""

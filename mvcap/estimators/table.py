@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mvcap.errors import InputError
 from mvcap.estimation.detection_files import Columns, open_table
-from mvcap.estimation.prediction_files import check_frames, fingerprint, seen
+from mvcap.estimation.prediction_files import check_frames, fingerprint, without_empty_rows
 from mvcap.structures.contracts import Estimate, State, View
 from mvcap.structures.detections import Detections2D, joint_box
 
@@ -66,7 +66,7 @@ class DetectionTable:
             raise InputError(
                 f"{self.config.file}: frame {frame} of view {view.name}: {fault}; write it anew"
             ) from fault
-        return Estimate(seen(rows), state)
+        return Estimate(without_empty_rows(rows), state)
 
     def _rows(self, columns: Columns, frame: int, view: View) -> Detections2D:
         count = len(columns["frame"])

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mvcap.errors import ConfigError, InputError
 from mvcap.estimation.model_card import model_file, read_card
 from mvcap.estimation.prediction_files import fingerprint
-from mvcap.estimation.topdown_networks import Boxes, Detector, PoseNetwork
+from mvcap.estimation.topdown_networks import Boxes, PersonDetector, PoseNetwork
 from mvcap.structures.contracts import Estimate, State, View
 from mvcap.structures.detections import Detections2D, body_size, joint_box
 from mvcap.structures.skeleton import Skeleton, skeleton
@@ -124,10 +124,10 @@ class TopDown:
         return model_file(self.card.detector, folder), model_file(self.card.pose, folder)
 
     @cached_property
-    def _networks(self) -> tuple[Detector, PoseNetwork]:
+    def _networks(self) -> tuple[PersonDetector, PoseNetwork]:
         detector, pose = self._files
         settings = (self.config.threads, self.config.device)
-        return Detector(self.card.detector, detector, *settings), PoseNetwork(self.card.pose, pose, *settings)
+        return PersonDetector(self.card.detector, detector, *settings), PoseNetwork(self.card.pose, pose, *settings)
 
     def _rows(self, image: NDArray[np.uint8], boxes: Boxes, pose: PoseNetwork, frame: int, view: View) -> Detections2D:
         """Rows of the people in the boxes: those that look like people, one a body; joints in the picture only."""
@@ -153,7 +153,7 @@ class TopDown:
         from scipy.optimize import linear_sum_assignment
 
         size = body_size(before.box)
-        closeness = overlap(before.box, rows.box) + similarity(before.xy, rows.xy, size, self.skeleton)
+        closeness = box_iou(before.box, rows.box) + similarity(before.xy, rows.xy, size, self.skeleton)
         old, new = linear_sum_assignment(closeness, maximize=True)
         same = closeness[old, new] > _SAME
         ident = np.full(len(rows), -1, dtype=np.int64)
@@ -175,7 +175,7 @@ class TopDown:
         )
 
 
-def overlap(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
+def box_iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
     """Intersection over union (N, M) of boxes (N, 4) and (M, 4)."""
     shared = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
     common = np.prod(np.maximum(shared, 0), axis=-1)

@@ -17,10 +17,10 @@ from mvcap.evaluation.head_rules import read_as_shelf
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D, Provenance
 from mvcap.structures.skeleton import Skeleton
-from mvcap.structures.true_poses import write_poses
+from mvcap.structures.true_poses import write_true_poses
 
 _CHOICES = {"noise_px": "--noise", "detections": "--detections", "clips": "--clips"}
-Settings = dict[str, Any]
+EstimatorSettings = dict[str, Any]
 Reading = Callable[[Poses3D], Poses3D]
 
 
@@ -45,7 +45,7 @@ class Options:
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
+class BenchmarkClip:
     """One take of a benchmark."""
 
     name: str
@@ -58,7 +58,7 @@ class Clip:
     """(T,) frames whose truth counts."""
     detections: str
     """In words: where the people in 2D come from."""
-    estimator: Callable[[Path], Settings]
+    estimator: Callable[[Path], EstimatorSettings]
     """Writes what the estimator reads into a session's folder; returns the settings that choose it."""
     read: Reading
     """Found people in the truth's skeleton."""
@@ -89,11 +89,11 @@ def truth_table(skeleton: Skeleton, frame: list[int], person: list[int], xyz: ND
     )
 
 
-def projected_truth(truth: Poses3D, noise_px: float) -> Callable[[Path], Settings]:
+def projected_truth(truth: Poses3D, noise_px: float) -> Callable[[Path], EstimatorSettings]:
     """Settings of the estimator ``oracle``: the truth in the clip's cameras with noise, people without names."""
 
-    def estimator(folder: Path) -> Settings:
-        write_poses(folder / "truth.npz", truth)
+    def estimator(folder: Path) -> EstimatorSettings:
+        write_true_poses(folder / "truth.npz", truth)
         oracle = {"poses": str(folder / "truth.npz"), "rig": str(folder / "rig.yaml"), "noise_px": noise_px,
                   "carry": False}  # fmt: skip
         return {"estimator": "oracle", "estimators": {"oracle": oracle}}
@@ -101,7 +101,7 @@ def projected_truth(truth: Poses3D, noise_px: float) -> Callable[[Path], Setting
     return estimator
 
 
-def chosen(names: Sequence[str], wanted: tuple[str, ...] | None, folder: Path) -> list[str]:
+def choose_clips(names: Sequence[str], wanted: tuple[str, ...] | None, folder: Path) -> list[str]:
     """Return the clips wanted, all of them where none is named; InputError lists those there are."""
     lost = [name for name in wanted or () if name not in names]
     if lost:
@@ -114,11 +114,11 @@ def pcp_rules(rule: str) -> dict[str, Reading]:
     return {"4da": partial(read_as_shelf, rule="4da"), "voxelpose": partial(read_as_shelf, rule=rule)}
 
 
-def reason(fault: Exception) -> str:
+def one_line_reason(fault: Exception) -> str:
     """Return in few words on one line why a file could not be read."""
     return " ".join(str(getattr(fault, "strerror", None) or fault).split())
 
 
-def as_it_is(poses: Poses3D) -> Poses3D:
+def same_skeleton(poses: Poses3D) -> Poses3D:
     """The reading of poses that have the truth's skeleton already."""
     return poses

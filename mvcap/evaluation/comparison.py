@@ -69,7 +69,7 @@ def stages_of(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return columns
 
 
-def table(results: Results) -> str:
+def comparison_table(results: Results) -> str:
     """One column a run, one line a figure; lines that nobody has are left out, and what one lacks is a dash."""
     lines = [["", *results]]
     if len({held.get("benchmark") for held in results.values()}) > 1:

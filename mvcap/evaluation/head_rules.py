@@ -35,10 +35,10 @@ def read_as_shelf(poses: Poses3D, rule: str) -> Poses3D:
     if not {"head_bottom", "head_top"} <= set(kind.joints):
         ends = _RULES[rule](_Head(kind, xyz))
         out[:, target.index("head_bottom")], out[:, target.index("head_top")] = ends
-    return converted(poses, target, out)
+    return with_joints(poses, target, out)
 
 
-def converted(poses: Poses3D, target: Skeleton, xyz: NDArray[np.floating]) -> Poses3D:
+def with_joints(poses: Poses3D, target: Skeleton, xyz: NDArray[np.floating]) -> Poses3D:
     """The same rows with joints (M, J', 3) of another skeleton; a joint that both have keeps its columns.
 
     A joint that was made of others has the score, the views and the error of their mean, and no covariance.
@@ -68,7 +68,7 @@ def converted(poses: Poses3D, target: Skeleton, xyz: NDArray[np.floating]) -> Po
 def read_as_shelf14(poses: Poses3D, rule: str) -> Poses3D:
     """The same people as shelf14, that is shelf15 without the pelvis."""
     whole, target = read_as_shelf(poses, rule), skeleton("shelf14")
-    return converted(whole, target, whole.skeleton.apply(target, whole.xyz))
+    return with_joints(whole, target, whole.skeleton.apply(target, whole.xyz))
 
 
 def read_as_mvor(poses: Poses3D) -> Poses3D:
@@ -78,7 +78,7 @@ def read_as_mvor(poses: Poses3D) -> Poses3D:
     out = kind.apply(target, xyz)
     if "head" not in kind.joints:
         out[:, target.index("head")] = _Head(kind, xyz).ears
-    return converted(poses, target, out)
+    return with_joints(poses, target, out)
 
 
 class _Head:

@@ -23,9 +23,9 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.exporters.bvh_skeleton import Held, Tree, angles_zxy, channels, tree_of
+from mvcap.exporters.bvh_skeleton import LastKnown, Tree, angles_zxy, channels, tree_of
 from mvcap.structures.npz import written_whole
-from mvcap.structures.pose_stream import Take
+from mvcap.structures.pose_stream import PoseStream
 
 _FILES_AT_ONCE = 16  # persons written in one pass over the take, two open files each
 _BLOCK_FRAMES = 512
@@ -34,7 +34,7 @@ _END_M = 0.05  # the last bone of a chain: the format wants a length, nothing is
 _CHANNELS = "Xposition Yposition Zposition Zrotation Xrotation Yrotation"
 
 
-def write(take: Take, path: Path) -> list[Path]:
+def write(take: PoseStream, path: Path) -> list[Path]:
     """Write ``<path>_person01.bvh`` and ``<path>_person01_held.json`` and so on; frame 0 of the take comes first.
 
     Raises SessionError when a file cannot be written.
@@ -47,7 +47,7 @@ def write(take: Take, path: Path) -> list[Path]:
     return paths
 
 
-def _write_persons(take: Take, tree: Tree, persons: tuple[int, ...], path: Path) -> list[Path]:
+def _write_persons(take: PoseStream, tree: Tree, persons: tuple[int, ...], path: Path) -> list[Path]:
     sizes = [_Size() for _ in persons]
     for xyz in _places(take, tree, persons):
         for index, size in enumerate(sizes):
@@ -60,7 +60,7 @@ def _write_persons(take: Take, tree: Tree, persons: tuple[int, ...], path: Path)
             paths += [motion, notes]
             note_stream, motion_stream = (_opened(stack, one) for one in (notes, motion))
             rest = tree.rest(size.lengths(tree))
-            files.append(_File(tree, Held.at_rest(tree, rest, size.root), note_stream, motion_stream))
+            files.append(_File(tree, LastKnown.at_rest(tree, rest, size.root), note_stream, motion_stream))
             files[-1].begin(take, rest, motion.name)
         for xyz in _places(take, tree, persons):
             for index, file in enumerate(files):
@@ -75,7 +75,7 @@ def _opened(stack: ExitStack, path: Path) -> TextIO:
     return stack.enter_context(temporary.open("w", encoding="utf-8", newline="\n"))
 
 
-def _places(take: Take, tree: Tree, persons: tuple[int, ...]) -> Iterator[NDArray[np.float64]]:
+def _places(take: PoseStream, tree: Tree, persons: tuple[int, ...]) -> Iterator[NDArray[np.float64]]:
     """Places (T, P, B, 3) of the tree's joints, block by block."""
     for block in take.blocks(take.cut(_BLOCK_FRAMES, persons)):
         yield tree.positions(take.skeleton, block.xyz)
@@ -115,14 +115,14 @@ class _File:
     """The two files of a person while they are written."""
 
     tree: Tree
-    state: Held
+    state: LastKnown
     notes: TextIO
     motion: TextIO
     _frame: int = 0
     _since: dict[int, int] = field(default_factory=dict)
     _between: str = "\n"
 
-    def begin(self, take: Take, rest: NDArray[np.float64], name: str) -> None:
+    def begin(self, take: PoseStream, rest: NDArray[np.float64], name: str) -> None:
         """Write what comes before the frames."""
         self.motion.write(f"HIERARCHY\n{_hierarchy(self.tree, rest)}MOTION\nFrames: {take.frames}\n")
         self.motion.write(f"Frame Time: {1 / take.rate_hz:.9f}\n")

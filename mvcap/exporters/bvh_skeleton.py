@@ -19,9 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.arrays import Floats
 from mvcap.structures.skeleton import Skeleton
-
-Floats = NDArray[np.float64]
 
 # Joint, parents of which the first that there is counts, direction in the rest pose, and length in m where not known.
 # A joint of the right side is the left one's mirror image.
@@ -157,7 +156,7 @@ def _right(name: str) -> str:
 
 
 @dataclass
-class Held:
+class LastKnown:
     """What the joints of a person did last, for frames where a joint is not known."""
 
     place: Floats
@@ -166,14 +165,14 @@ class Held:
     """(B, 3, 3) in the parent's axes."""
 
     @classmethod
-    def at_rest(cls, tree: Tree, rest: Floats, root: Floats) -> Held:
+    def at_rest(cls, tree: Tree, rest: Floats, root: Floats) -> LastKnown:
         """In the rest pose with the root (3,) where it is first seen."""
         place = rest.copy()
         place[0] = np.where(np.isnan(root), 0, root)
         return cls(place, np.tile(np.eye(3), (len(tree.names), 1, 1)))
 
 
-def channels(tree: Tree, xyz: Floats, held: Held) -> tuple[Floats, Floats]:
+def channels(tree: Tree, xyz: Floats, held: LastKnown) -> tuple[Floats, Floats]:
     """Places (T, B, 3) m and turns (T, B, 3, 3) of the joints in their parents' axes, for frames xyz (T, B, 3).
 
     Forward kinematics of these gives every known place back exactly. What is not known stays as it was in ``held``,

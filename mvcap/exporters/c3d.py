@@ -17,7 +17,7 @@ import numpy as np
 from mvcap.errors import InputError
 from mvcap.exporters import c3d_file
 from mvcap.structures.npz import written_whole
-from mvcap.structures.pose_stream import Block, Part, Take
+from mvcap.structures.pose_stream import Block, Part, PoseStream
 
 PART_FRAMES = 30_000
 _BLOCK_FRAMES = 256
@@ -25,7 +25,7 @@ _MM_PER_M = 1000.0
 _UPWARD = {"z-up": "+Z", "y-up": "+Y"}
 
 
-def write(take: Take, path: Path) -> list[Path]:
+def write(take: PoseStream, path: Path) -> list[Path]:
     """Write ``<path>.c3d``, and ``<path>_part02.c3d`` and so on for a long take; points are labelled P1_left_hip.
 
     POINT:X_SCREEN and Y_SCREEN name the axes that point right and up, as C3D wants it. Scores and errors have no place
@@ -43,7 +43,7 @@ def write(take: Take, path: Path) -> list[Path]:
     return paths
 
 
-def _plan(take: Take) -> Iterator[Part]:
+def _plan(take: PoseStream) -> Iterator[Part]:
     """Cut the take where a part would hold too many frames or points; a first pass over the chunks."""
     people_at_most = c3d_file.POINTS_AT_MOST // len(take.skeleton)
     start, seen = 0, set[int]()
@@ -70,7 +70,7 @@ def _pieces(part: Part) -> Iterator[Part]:
         yield Part(start, min(start + _BLOCK_FRAMES, part.stop), part.persons)
 
 
-def _write_part(take: Take, part: Part, blocks: Iterator[Block], path: Path) -> None:
+def _write_part(take: PoseStream, part: Part, blocks: Iterator[Block], path: Path) -> None:
     labels = [f"P{person}_{joint}" for person in part.persons for joint in take.skeleton.joints]
     notes: dict[str, str | float] = {
         "AXES": take.axes,
@@ -81,5 +81,5 @@ def _write_part(take: Take, part: Part, blocks: Iterator[Block], path: Path) -> 
     with written_whole(path) as temporary, temporary.open("wb") as stream:
         stream.write(c3d_file.preamble(labels, part.stop - part.start, take.rate_hz, "mm", screen, notes))
         for block in blocks:
-            stream.write(c3d_file.points(block.xyz.reshape(len(block.xyz), -1, 3) * _MM_PER_M))
+            stream.write(c3d_file.point_frames(block.xyz.reshape(len(block.xyz), -1, 3) * _MM_PER_M))
         stream.write(c3d_file.padding(stream.tell()))

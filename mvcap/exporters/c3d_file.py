@@ -44,7 +44,7 @@ def preamble(
     return _header(len(labels), frames, rate_hz, 2 + blocks) + _parameters(groups)
 
 
-def points(xyz: NDArray[np.floating]) -> bytes:
+def point_frames(xyz: NDArray[np.floating]) -> bytes:
     """Frames of points (T, N, 3) in the unit; a NaN position is written as 0 with residual -1, which means missing.
 
     All others have residual 0: computed, not measured by cameras of this format. Readers disagree about the byte in

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from mvcap.structures import long_table
 from mvcap.structures.npz import written_whole
-from mvcap.structures.pose_stream import Take
+from mvcap.structures.pose_stream import PoseStream
 
 
-def write(take: Take, path: Path) -> list[Path]:
+def write(take: PoseStream, path: Path) -> list[Path]:
     """Write ``<path>.csv``; an empty cell is a missing joint or an unknown number.
 
     Raises SessionError when the file cannot be written.
@@ -18,7 +18,7 @@ def write(take: Take, path: Path) -> list[Path]:
 
     file = path.with_name(f"{path.stem}.csv")
     options = csv.WriteOptions(include_header=False, quoting_style="none")
-    note = " ".join(f"{key}={value}" for key, value in long_table.notes(take).items() if key != "take")
+    note = " ".join(f"{key}={value}" for key, value in long_table.unit_notes(take).items() if key != "take")
     with written_whole(file) as temporary, temporary.open("wb") as stream:
         stream.write(f"# mvcap poses: {note}\n{','.join(long_table.COLUMNS)}\n".encode())
         with csv.CSVWriter(stream, long_table.schema(), write_options=options) as writer:

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.structures.npz import written_whole
-from mvcap.structures.pose_stream import Block, Take
+from mvcap.structures.pose_stream import Block, PoseStream
 
 _BLOCK_FRAMES = 256
 _DECIMALS = 6  # a thousandth of a millimetre
 
 
-def write(take: Take, path: Path) -> list[Path]:
+def write(take: PoseStream, path: Path) -> list[Path]:
     """Write ``<path>.json``, a frame a line; every frame is there, also one with nobody in it.
 
     Raises SessionError when the file cannot be written.
@@ -35,7 +35,7 @@ def write(take: Take, path: Path) -> list[Path]:
     return [file]
 
 
-def _head(take: Take) -> dict[str, Any]:
+def _head(take: PoseStream) -> dict[str, Any]:
     skeleton = {
         "name": take.skeleton.name,
         "joints": list(take.skeleton.joints),
@@ -52,7 +52,7 @@ def _head(take: Take) -> dict[str, Any]:
     }
 
 
-def _frames(take: Take, block: Block) -> Iterator[dict[str, Any]]:
+def _frames(take: PoseStream, block: Block) -> Iterator[dict[str, Any]]:
     values = np.concatenate([block.xyz, block.score[..., None]], -1).astype(np.float64).round(_DECIMALS)
     there = np.asarray((block.score > 0).any(-1))
     for index in range(len(values)):
@@ -62,6 +62,6 @@ def _frames(take: Take, block: Block) -> Iterator[dict[str, Any]]:
         yield {"frame": frame, "time_s": round(frame / take.rate_hz, _DECIMALS), "people": people}
 
 
-def _joints(take: Take, values: NDArray[np.float64]) -> dict[str, list[float | None]]:
+def _joints(take: PoseStream, values: NDArray[np.float64]) -> dict[str, list[float | None]]:
     plain = [[None if value != value else value for value in joint] for joint in values.tolist()]
     return dict(zip(take.skeleton.joints, plain, strict=True))

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from mvcap.structures import long_table
 from mvcap.structures.npz import written_whole
-from mvcap.structures.pose_stream import Take
+from mvcap.structures.pose_stream import PoseStream
 
 
-def write(take: Take, path: Path) -> list[Path]:
+def write(take: PoseStream, path: Path) -> list[Path]:
     """Write ``<path>.parquet``, a row group at a time; null is a missing joint or an unknown number.
 
     Raises SessionError when the file cannot be written.
@@ -17,7 +17,7 @@ def write(take: Take, path: Path) -> list[Path]:
     from pyarrow import parquet
 
     file = path.with_name(f"{path.stem}.parquet")
-    schema = long_table.schema().with_metadata(long_table.notes(take))
+    schema = long_table.schema().with_metadata(long_table.unit_notes(take))
     with (
         written_whole(file) as temporary,
         temporary.open("wb") as stream,

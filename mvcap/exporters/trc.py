@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.structures.npz import written_whole
-from mvcap.structures.pose_stream import Take
+from mvcap.structures.pose_stream import PoseStream
 
 _FILES_AT_ONCE = 32  # persons written in one pass over the take; a process may hold only so many open files
 _BLOCK_FRAMES = 512
 
 
-def write(take: Take, path: Path) -> list[Path]:
+def write(take: PoseStream, path: Path) -> list[Path]:
     """Write ``<path>_person01.trc`` and so on, one a person; every frame of the take has a line, counted from 1.
 
     The axes are named in the first line, after the file's name. Raises SessionError when a file cannot be written.
@@ -27,7 +27,7 @@ def write(take: Take, path: Path) -> list[Path]:
     return paths
 
 
-def _write_persons(take: Take, persons: tuple[int, ...], paths: list[Path]) -> None:
+def _write_persons(take: PoseStream, persons: tuple[int, ...], paths: list[Path]) -> None:
     with ExitStack() as stack:
         files = []
         for file in paths:
@@ -40,7 +40,7 @@ def _write_persons(take: Take, persons: tuple[int, ...], paths: list[Path]) -> N
                 _write_lines(stream, block.start, block.xyz[:, index], take.rate_hz)
 
 
-def _header(take: Take, file_name: str) -> str:
+def _header(take: PoseStream, file_name: str) -> str:
     rate = f"{take.rate_hz:.10g}"
     fields = {
         "DataRate": rate,

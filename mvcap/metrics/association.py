@@ -42,7 +42,7 @@ class Pairs:
         return 2 * self.right / (self.true + self.told) if self.true + self.told else float("nan")
 
 
-def pairs(rows: Detections2D, actor: NDArray[np.integer]) -> Pairs:
+def row_pairs(rows: Detections2D, actor: NDArray[np.integer]) -> Pairs:
     """Count pairs of associated rows, whose actors (M,) are known; rows of actor -1 are left out.
 
     Every pair of rows of one frame in two different views with the same actor is true, every one with the same
@@ -105,7 +105,7 @@ def _mean_distance(one: NDArray[np.floating], many: NDArray[np.floating]) -> NDA
     return np.where(both.any(-1), total / np.maximum(both.sum(-1), 1), np.inf)
 
 
-def projected(truth: Poses3D, rig: Rig) -> Detections2D:
+def project_poses(truth: Poses3D, rig: Rig) -> Detections2D:
     """True people as every view would see them, whether hidden or not; a joint outside the picture is there too."""
     xy = rig.project(truth.xyz.astype(np.float64)).reshape(-1, len(truth.skeleton), 2)
     views, rows = len(rig), len(truth)

@@ -24,7 +24,7 @@ def squared_mahalanobis(truth: Poses3D, found: Poses3D, matching: Matching) -> N
     return out
 
 
-def inside(truth: Poses3D, found: Poses3D, matching: Matching) -> dict[str, float]:
+def ellipsoid_shares(truth: Poses3D, found: Poses3D, matching: Matching) -> dict[str, float]:
     """Shares 0..1 of the matched joints inside their 68 and 95 % ellipsoid; NaN where no joint has a covariance."""
     squared = squared_mahalanobis(truth, found, matching)
     known = squared[np.isfinite(squared)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.metrics.matching import GATE_M, Rows, assign, frames, joint_distances, same_joints
+from mvcap.metrics.matching import GATE_M, Rows, assign, joint_distances, rows_by_frame, same_joints
 from mvcap.structures.poses import Poses3D
 
 
@@ -56,7 +56,7 @@ def identity(truth: Poses3D, found: Poses3D, gate_m: float = GATE_M) -> Identity
     last: dict[int, int] = {}
     together: dict[tuple[int, int], int] = {}
     switches = matched = 0
-    for _, true, near in frames(truth, found):
+    for _, true, near in rows_by_frame(truth, found):
         distance = joint_distances(truth.xyz[true], found.xyz[near])
         who, numbers = truth.person[true].tolist(), found.person[near].tolist()
         for row, column in zip(*np.nonzero(distance < gate_m), strict=True):

@@ -45,7 +45,7 @@ def same_joints(truth: Poses3D, found: Poses3D) -> None:
         raise ValueError(f"found poses are {found.skeleton.name}, the truth is {truth.skeleton.name}; convert one")
 
 
-def frames(truth: Poses3D, found: Poses3D) -> Iterator[tuple[int, Rows, Rows]]:
+def rows_by_frame(truth: Poses3D, found: Poses3D) -> Iterator[tuple[int, Rows, Rows]]:
     """Each frame in which somebody is, with the rows of both tables."""
     sides = []
     for table in (truth, found):
@@ -73,7 +73,7 @@ def match(truth: Poses3D, found: Poses3D, gate_m: float = GATE_M) -> Matching:
     """Match people frame by frame, one to one (Hungarian on ``joint_distances``), nobody beyond the gate."""
     same_joints(truth, found)
     pairs: list[tuple[Rows, Rows, NDArray[np.float64]]] = []
-    for _, true, near in frames(truth, found):
+    for _, true, near in rows_by_frame(truth, found):
         distance = joint_distances(truth.xyz[true], found.xyz[near])
         row, column = assign(distance, gate_m)
         pairs.append((true[row], near[column], distance[row, column]))
@@ -82,14 +82,14 @@ def match(truth: Poses3D, found: Poses3D, gate_m: float = GATE_M) -> Matching:
     return Matching(*(np.concatenate(part) for part in zip(*pairs, strict=True)))
 
 
-def nearest(truth: Poses3D, found: Poses3D) -> tuple[Rows, NDArray[np.float64]]:
+def nearest_people(truth: Poses3D, found: Poses3D) -> tuple[Rows, NDArray[np.float64]]:
     """The found person (M,) nearest to each true one in its frame, -1 for none, and how far (M,) m; one may serve many.
 
     VoxelPose's choice for PCP and recall (lib/dataset/shelf.py): no gate and no one-to-one constraint.
     """
     same_joints(truth, found)
     who, apart = np.full(len(truth), -1, np.int64), np.full(len(truth), np.inf)
-    for _, true, near in frames(truth, found):
+    for _, true, near in rows_by_frame(truth, found):
         if len(true) and len(near):
             distance = joint_distances(truth.xyz[true], found.xyz[near])
             best = np.argmin(distance, axis=1)

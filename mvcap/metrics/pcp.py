@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.metrics.matching import frames, joint_distances, nearest, same_joints
+from mvcap.metrics.matching import joint_distances, nearest_people, rows_by_frame, same_joints
 from mvcap.structures.poses import Poses3D
 
 PARTS = np.array([(0, 1), (1, 2), (3, 4), (4, 5), (6, 7), (7, 8), (9, 10), (10, 11), (12, 13), (12, 14)])
@@ -66,7 +66,7 @@ def pcp_voxelpose(truth: Poses3D, found: Poses3D) -> Pcp:
     Source: microsoft/voxelpose-pytorch, lib/dataset/shelf.py.
     """
     whole = len(truth.skeleton) - 1
-    who, _ = nearest(_first(truth, whole), _first(found, whole))
+    who, _ = nearest_people(_first(truth, whole), _first(found, whole))
     return _count(truth, found, who, strict=False)
 
 
@@ -81,7 +81,7 @@ def pcp_4da(truth: Poses3D, found: Poses3D) -> Pcp:
 
     same_joints(truth, found)
     who = np.full(len(truth), -1, np.int64)
-    for _, true, near in frames(truth, found):
+    for _, true, near in rows_by_frame(truth, found):
         distance = joint_distances(truth.xyz[true], found.xyz[near])
         row, column = linear_sum_assignment(np.where(np.isfinite(distance), distance, 1e3))
         there = np.isfinite(distance[row, column])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.metrics.matching import GATE_M, Matching, frames, joint_distances, nearest
+from mvcap.metrics.matching import GATE_M, Matching, joint_distances, nearest_people, rows_by_frame
 from mvcap.structures.poses import Poses3D
 
 THRESHOLDS_MM = (25, 50, 75, 100, 125, 150)
@@ -36,10 +36,10 @@ def pose_error(truth: Poses3D, found: Poses3D, matching: Matching) -> PoseError:
     total, count = np.where(known, apart, 0).sum(0), known.sum(0)
     per_joint = np.where(count > 0, total / np.maximum(count, 1), np.nan)
     aligned = np.concatenate([_aligned_mm(a, b) for a, b in zip(true, near, strict=True)] or [np.empty(0)])
-    return PoseError(mean(apart[known]), mean(aligned), per_joint)
+    return PoseError(mean_error(apart[known]), mean_error(aligned), per_joint)
 
 
-def mean(values: NDArray[np.floating]) -> float:
+def mean_error(values: NDArray[np.floating]) -> float:
     """Mean of values, NaN of none."""
     return float(values.mean()) if values.size else float("nan")
 
@@ -59,7 +59,7 @@ def _aligned_mm(true: NDArray[np.float64], found: NDArray[np.float64]) -> NDArra
 
 def recall(truth: Poses3D, found: Poses3D, gate_m: float = GATE_M) -> float:
     """Percent of the true people whose nearest found one is nearer than the gate (VoxelPose's recall@500mm)."""
-    _, apart = nearest(truth, found)
+    _, apart = nearest_people(truth, found)
     return float(100.0 * (apart < gate_m).mean()) if len(truth) else float("nan")
 
 
@@ -93,7 +93,7 @@ def precision_recall(
 def _nearest_true(truth: Poses3D, found: Poses3D) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Row of the true person nearest to each found one, -1 in a frame without any, and how far, m."""
     who, apart = np.full(len(found), -1, np.int64), np.full(len(found), np.inf)
-    for _, true, near in frames(truth, found):
+    for _, true, near in rows_by_frame(truth, found):
         if len(true) and len(near):
             distance = joint_distances(truth.xyz[true], found.xyz[near])
             best = np.argmin(distance, axis=0)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mvcap.metrics.association import Pairs
-from mvcap.metrics.covariance import inside
+from mvcap.metrics.covariance import ellipsoid_shares
 from mvcap.metrics.identity import identity
 from mvcap.metrics.matching import Matching, match
 from mvcap.metrics.pcp import Pcp
@@ -30,20 +30,20 @@ def pose_scores(truth: Poses3D, found: Poses3D, frames: int, rate_hz: float | No
     """
     matching = match(truth, found)
     error = pose_error(truth, found, matching)
-    honest = inside(truth, found, matching)
+    honest = ellipsoid_shares(truth, found, matching)
     return {
-        "recall_500": number(recall(truth, found)),
+        "recall_500": rounded_or_none(recall(truth, found)),
         **_unmatched(found, matching, frames),
-        "mpjpe_mm": number(error.mpjpe_mm),
-        "pa_mpjpe_mm": number(error.pa_mpjpe_mm),
-        "per_joint_mm": dict(zip(truth.skeleton.joints, map(number, error.per_joint_mm), strict=True)),
+        "mpjpe_mm": rounded_or_none(error.mpjpe_mm),
+        "pa_mpjpe_mm": rounded_or_none(error.pa_mpjpe_mm),
+        "per_joint_mm": dict(zip(truth.skeleton.joints, map(rounded_or_none, error.per_joint_mm), strict=True)),
         **{key: _numbers(values) for key, values in precision_recall(truth, found).items()},
-        "coverage": number(100 * len(matching.truth) / len(truth)) if len(truth) else None,
+        "coverage": rounded_or_none(100 * len(matching.truth) / len(truth)) if len(truth) else None,
         **_through_time(truth, found, matching, rate_hz),
-        "covariance_68": number(honest["68"]),
-        "covariance_95": number(honest["95"]),
-        "people_per_frame": number(len(found) / frames) if frames else None,
-        "truth_people_per_frame": number(len(truth) / frames) if frames else None,
+        "covariance_68": rounded_or_none(honest["68"]),
+        "covariance_95": rounded_or_none(honest["95"]),
+        "people_per_frame": rounded_or_none(len(found) / frames) if frames else None,
+        "truth_people_per_frame": rounded_or_none(len(truth) / frames) if frames else None,
     }
 
 
@@ -53,10 +53,10 @@ def _through_time(truth: Poses3D, found: Poses3D, matching: Matching, rate_hz: f
     ids = identity(truth, found)
     return {
         "id_switches": ids.switches,
-        "mota": number(ids.mota),
-        "idf1": number(ids.idf1),
-        "bone_spread_percent": number(bone_spread(found)),
-        "jitter_mps2": number(jitter(truth, found, matching, rate_hz)),
+        "mota": rounded_or_none(ids.mota),
+        "idf1": rounded_or_none(ids.idf1),
+        "bone_spread_percent": rounded_or_none(bone_spread(found)),
+        "jitter_mps2": rounded_or_none(jitter(truth, found, matching, rate_hz)),
     }
 
 
@@ -67,16 +67,16 @@ def _unmatched(found: Poses3D, matching: Matching, frames: int) -> dict[str, flo
     some = np.isfinite(measured).any(-1)
     three = int((np.nanmedian(measured[some], axis=-1) >= _THREE_VIEWS).sum()) if some.any() else 0
     return {
-        "unmatched_people_per_frame": number(len(alone) / frames) if frames else None,
-        "unmatched_three_views_per_frame": number(three / frames) if frames and known else None,
+        "unmatched_people_per_frame": rounded_or_none(len(alone) / frames) if frames else None,
+        "unmatched_three_views_per_frame": rounded_or_none(three / frames) if frames and known else None,
     }
 
 
 def pcp_scores(counted: Pcp) -> dict[str, Any]:
     """Percent of each actor, their average, and percent of each group of parts."""
     return {
-        "actors": [number(value) for value in counted.percent],
-        "average": number(counted.average),
+        "actors": [rounded_or_none(value) for value in counted.percent],
+        "average": rounded_or_none(counted.average),
         "parts": _numbers(counted.groups),
     }
 
@@ -86,10 +86,10 @@ def association_scores(counted: Pairs) -> dict[str, float | None]:
     return _numbers({"precision": counted.precision, "recall": counted.recall, "f1": counted.f1})
 
 
-def number(value: float) -> float | None:
+def rounded_or_none(value: float) -> float | None:
     """Six significant digits; None for what is not a finite number."""
     return float(f"{value:.6g}") if np.isfinite(value) else None
 
 
 def _numbers(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: number(value) for name, value in values.items()}
+    return {name: rounded_or_none(value) for name, value in values.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mvcap.metrics.matching import Matching
-from mvcap.metrics.pose_error import mean
+from mvcap.metrics.pose_error import mean_error
 from mvcap.structures.anthropometry import limb_lengths
 from mvcap.structures.poses import Poses3D
 
@@ -42,4 +42,4 @@ def jitter(truth: Poses3D, found: Poses3D, matching: Matching, rate_hz: float) -
     runs = (np.diff(frame) == 1) & (np.diff(person) == 0) & (np.diff(number) == 0)
     triple = runs[:-1] & runs[1:]
     bend = np.linalg.norm(error[2:] - 2 * error[1:-1] + error[:-2], axis=-1)[triple] * rate_hz**2
-    return mean(bend[np.isfinite(bend)])
+    return mean_error(bend[np.isfinite(bend)])

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 _LEAST = -1e4
 
 
-class Pose(nn.Module):
+class PoseGraph(nn.Module):
     """Offsets of joints, their covariance factors, and whether this is a person."""
 
     def __init__(

@@ -12,12 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calib.arrays import Bools, Floats
 from mvcap.structures.skeleton import Skeleton
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 # m/s^2, one standard deviation: from a person who stands to a foot that kicks a ball.
 LADDER: Floats = 0.15 * np.exp2(np.arange(10))
@@ -52,13 +49,13 @@ def accelerations(skeleton: Skeleton, point: Floats, variance: Floats, rate_hz: 
     return np.asarray(strength * np.maximum(_unseen(point, variance, rate_hz) / strength, 1) ** away)
 
 
-def unwatched(span: Floats, rate_hz: float) -> Floats:
+def unseen_variance(span: Floats, rate_hz: float) -> Floats:
     """Variance m^2 of where a body is that nobody has seen for a span of frames, however still it stood before."""
     strength = _BODY_MPS2 * np.sqrt(1 + 2 * _LASTS_S * rate_hz)
-    return np.asarray(carried_off(span) * strength**2 / rate_hz**4)
+    return np.asarray(random_acceleration_growth(span) * strength**2 / rate_hz**4)
 
 
-def carried_off(span: Floats) -> Floats:
+def random_acceleration_growth(span: Floats) -> Floats:
     """Variance of a joint that accelerates at random, over that of one frame's second difference.
 
     A joint that was seen a frames before has a^3 / 3, and one that was seen a frames before and b frames after has
@@ -67,7 +64,7 @@ def carried_off(span: Floats) -> Floats:
     return np.asarray(span**3 / 3)
 
 
-def since_seen(seen: Bools) -> tuple[Floats, Floats, Bools]:
+def frames_since_seen(seen: Bools) -> tuple[Floats, Floats, Bools]:
     """Frames (T, J) since each joint was seen last, and until it is seen next, and whether both were or will be."""
     frames = np.arange(len(seen), dtype=np.float64)[:, None]
     never = 10.0 * len(seen) + 1e6
@@ -105,7 +102,7 @@ def _unseen(point: Floats, variance: Floats, rate_hz: float) -> Floats:
     return np.asarray(np.sqrt(np.maximum(mean, _LEAST_MPS2**2)) * lasting)
 
 
-def impossible(point: Floats, variance: Floats, rate_hz: float) -> Bools:
+def impossible_points(point: Floats, variance: Floats, rate_hz: float) -> Bools:
     """Which points (T, J) no human could have moved to from where they were before and after.
 
     A point that is wrong makes its neighbours look wrong too: the worst of a few frames goes first.

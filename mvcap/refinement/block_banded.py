@@ -6,9 +6,8 @@ A system of T frames and n coordinates a frame is held as its lower band (2n + 1
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from calib.arrays import Floats
 
 # What makes a joint that nothing measures solvable: 10 m, and more than the rounding of the largest weight.
 _ANCHOR, _ROUNDING = 1e-2, 1e-13
@@ -29,7 +28,7 @@ def smoothness_band(stiffness: Floats) -> Floats:
     return band.reshape(2 * size + 1, -1)
 
 
-def with_blocks(band: Floats, blocks: Floats) -> Floats:
+def add_blocks(band: Floats, blocks: Floats) -> Floats:
     """Sum of a lower band and symmetric blocks (T, n, n) on its diagonal."""
     frames, size, _ = blocks.shape
     out = band.copy()
@@ -52,7 +51,7 @@ def smoothness_force(band: Floats, x: Floats) -> Floats:
     return np.asarray(out)
 
 
-def solve(band: Floats, right: Floats) -> Floats:
+def solve_banded(band: Floats, right: Floats) -> Floats:
     """Solution (T, n) of a lower band, which is overwritten, and right-hand sides (T, n)."""
     from scipy.linalg import solveh_banded
 

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.arrays import Floats, Ints
 from mvcap.structures.anthropometry import FOLDED_COSINE, HYPEREXTENDED_SINE, limb_prior, typical_limbs
 from mvcap.structures.body_frame import CORNERS, body_frames
 from mvcap.structures.body_prior import known_joints, usual_places
 from mvcap.structures.skeleton import Skeleton
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 _SOFT = 0.08  # deviation of a bone that is none, such as shoulder to hip, as a share of its length over the window
 _BEND_SIGMA = 0.05  # of the sines and cosines of angles
@@ -29,7 +27,7 @@ _POSTURE_S = 0.5  # how long a posture, and with it a bone's error, lasts
 
 
 @dataclass(frozen=True)
-class Bones:
+class BoneLengths:
     """Bones of a person with their lengths."""
 
     ends: Ints
@@ -39,13 +37,13 @@ class Bones:
     sigma_m: Floats
     """(B,) standard deviation of each frame's length from it, as if frames were independent."""
 
-    def __getitem__(self, which: NDArray[np.bool_]) -> Bones:
-        return Bones(self.ends[which], self.length_m[which], self.sigma_m[which])
+    def __getitem__(self, which: NDArray[np.bool_]) -> BoneLengths:
+        return BoneLengths(self.ends[which], self.length_m[which], self.sigma_m[which])
 
 
-def bones_of(
+def bone_lengths(
     skeleton: Skeleton, limb_length_m: Floats, point: Floats, variance: Floats, limb_sigma: Floats, rate_hz: float
-) -> Bones:
+) -> BoneLengths:
     """Limbs with the lengths given, those unknown from what is usual, and soft bones with their length in the window.
 
     ``point`` (T, J, 3) m with ``variance`` (T, J); ``limb_sigma`` (B',) is how constant each limb is, as a share of its
@@ -54,13 +52,13 @@ def bones_of(
     """
     together = np.sqrt(1 + 2 * _POSTURE_S * rate_hz)
     length, share = limb_prior(skeleton, limb_length_m)
-    limbs = Bones(skeleton.limbs, length, np.maximum(share, limb_sigma) * length * together)
+    limbs = BoneLengths(skeleton.limbs, length, np.maximum(share, limb_sigma) * length * together)
     taken = {frozenset(pair) for pair in skeleton.limbs.tolist()}
     ends = np.array([pair for pair in skeleton.bones.tolist() if frozenset(pair) not in taken], np.int64).reshape(-1, 2)
     length = _typical_lengths(ends, point, variance)
-    soft = Bones(ends, length, _SOFT * length * together)[length > 0]
+    soft = BoneLengths(ends, length, _SOFT * length * together)[length > 0]
     both = zip((limbs.ends, limbs.length_m, limbs.sigma_m), (soft.ends, soft.length_m, soft.sigma_m), strict=True)
-    return Bones(*(np.concatenate(pair) for pair in both))
+    return BoneLengths(*(np.concatenate(pair) for pair in both))
 
 
 def _typical_lengths(ends: Ints, point: Floats, variance: Floats) -> Floats:
@@ -77,7 +75,7 @@ def _typical_lengths(ends: Ints, point: Floats, variance: Floats) -> Floats:
     return out
 
 
-def parts_of(skeleton: Skeleton, bones: Bones) -> list[Ints]:
+def solve_order(skeleton: Skeleton, bones: BoneLengths) -> list[Ints]:
     """Joints of the parts in the order in which they are solved: limbs and torso; what hangs on them; the rest.
 
     Joints that are alone, whether they hang on a limb or on nothing, are one part together.
@@ -98,7 +96,9 @@ def parts_of(skeleton: Skeleton, bones: Bones) -> list[Ints]:
     return [*held, *([np.sort(np.concatenate(alone))] if alone else [])]
 
 
-def add_bones(blocks: Floats, right: Floats, x: Floats, fixed_variance: Floats, joints: Ints, bones: Bones) -> None:
+def add_bones(
+    blocks: Floats, right: Floats, x: Floats, fixed_variance: Floats, joints: Ints, bones: BoneLengths
+) -> None:
     """Add the bones' normal equations to blocks (T, n, n) and right (T, n) of a part's joints (K,), n = 3 K.
 
     ``x`` (T, J, 3) m are all joints where they are now. An end that is not of the part stays where it is;
@@ -165,7 +165,7 @@ def _add_hinge(
 
 
 @dataclass(frozen=True)
-class Habits:
+class UsualPlaces:
     """Where joints usually are in a body, for those that are not measured."""
 
     joints: Ints
@@ -181,9 +181,9 @@ class Habits:
     rate_hz: float
 
 
-def habits_of(
+def usual_places_of(
     skeleton: Skeleton, limb_length_m: Floats, lost: NDArray[np.bool_], share: float, rate_hz: float
-) -> Habits | None:
+) -> UsualPlaces | None:
     """Usual places that count with ``share`` times their deviation; None for a skeleton without a torso, or share 0."""
     names = {name: at for at, name in enumerate(skeleton.joints)}
     if not share or any(name not in names for name in CORNERS):
@@ -194,10 +194,10 @@ def habits_of(
     size = float(np.median(length / typical_limbs(skeleton)))
     together = np.sqrt(1 + 2 * _POSTURE_S * rate_hz)
     torso = np.array([names[name] for name in CORNERS])
-    return Habits(kind, size * place, share * size * spread * together, torso, lost, rate_hz)
+    return UsualPlaces(kind, size * place, share * size * spread * together, torso, lost, rate_hz)
 
 
-def add_habits(blocks: Floats, right: Floats, x: Floats, joints: Ints, habits: Habits) -> None:
+def add_usual_places(blocks: Floats, right: Floats, x: Floats, joints: Ints, habits: UsualPlaces) -> None:
     """Add what draws joints that are not measured to where they usually are."""
     at = {int(joint): place for place, joint in enumerate(joints)}
     variance = np.where(habits.lost[:, habits.torso], _LOST_M**2, 0)
@@ -212,7 +212,7 @@ def add_habits(blocks: Floats, right: Floats, x: Floats, joints: Ints, habits: H
         right[frames[:, None], column] += (goal - x[frames, joint]) / sigma**2
 
 
-def floor_holds(skeleton: Skeleton, point: Floats) -> bool:
+def floor_at_zero(skeleton: Skeleton, point: Floats) -> bool:
     """Whether the floor is at z = 0: in most frames the lowest joint of the feet is as far from it as when standing."""
     feet = [at for at, joint in enumerate(skeleton.joints) if any(part in _FEET for part in joint.split("_"))]
     height = point[:, feet, 2]

@@ -10,11 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.arrays import Floats
 from mvcap.refinement import block_banded
-from mvcap.refinement.observations import Sights
+from mvcap.refinement.observations import Observations2D
 from mvcap.structures.skeleton import Skeleton
-
-Floats = NDArray[np.float64]
 
 _LONELY_S = 0.1  # for less than this, straight lines in time are near enough
 _STEPS = 6
@@ -23,7 +22,9 @@ _KERNEL = 4.0
 _MPS2, _RADPS2 = 20.0, 30.0  # accelerations of the whole body and of its turning, one standard deviation a frame
 
 
-def start_of(skeleton: Skeleton, sights: Sights, point: Floats, noise_scale: float, rate_hz: float) -> Floats:
+def initial_points(
+    skeleton: Skeleton, sights: Observations2D, point: Floats, noise_scale: float, rate_hz: float
+) -> Floats:
     """Places (T, J, 3) m to start from: points (T, J, 3) where there are, else the body as it was, carried on."""
     known = np.isfinite(point[..., 0])
     middle, offset = _joined(point, known)
@@ -57,7 +58,7 @@ def _joined(point: Floats, known: NDArray[np.bool_]) -> tuple[Floats, Floats]:
 
 
 def _carried(
-    sights: Sights, middle: Floats, offset: Floats, noise_scale: float, rate_hz: float
+    sights: Observations2D, middle: Floats, offset: Floats, noise_scale: float, rate_hz: float
 ) -> tuple[Floats, Floats]:
     """Middles (T, 3) and turns (T,) about the vertical with which the whole body fits what the views saw."""
     weight = rate_hz**4 / np.array([_MPS2, _MPS2, _MPS2, _RADPS2]) ** 2
@@ -72,7 +73,7 @@ def _carried(
         slope[..., 0, 3], slope[..., 1, 3] = -turned[..., 1], turned[..., 0]
         blocks = np.einsum("tjap,tjab,tjbq->tpq", slope, information, slope, optimize=True)
         right = np.einsum("tjap,tja->tp", slope, gradient) - block_banded.smoothness_force(smooth, place)
-        place = place + block_banded.solve(block_banded.with_blocks(smooth, blocks), right)
+        place = place + block_banded.solve_banded(block_banded.add_blocks(smooth, blocks), right)
         turned = _turned(offset, place[:, 3])
     return place[:, :3], place[:, 3]
 

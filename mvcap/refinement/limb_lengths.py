@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.arrays import Floats
 from mvcap.structures.anthropometry import SIDES_SPREAD, limb_lengths, limb_spreads, mirror_limbs, typical_limbs
 from mvcap.structures.artefact import Artefact
 from mvcap.structures.poses import Poses3D, full_covariance
 from mvcap.structures.skeleton import Skeleton, skeleton
 
-Floats = NDArray[np.float64]
 _LONGEST_M = 1.5
 _BINS_PER_M, _COARSE_PER_M = 1000, 200
 _POSTURE_S = 1.0  # a limb looks as long as it does for about so long
@@ -22,7 +22,7 @@ _TRIED: Floats = np.concatenate([[0.0], np.geomspace(0.004, _LEAST_CONSTANT, 40)
 
 
 @dataclass(frozen=True)
-class Limbs:
+class PersonLimbs:
     """Limbs of one person."""
 
     length_m: Floats
@@ -32,7 +32,7 @@ class Limbs:
     the noise, and what is not known of its length."""
 
 
-def person_limbs(poses: Artefact[Poses3D], rate_hz: float) -> dict[int, Limbs]:
+def person_limbs(poses: Artefact[Poses3D], rate_hz: float) -> dict[int, PersonLimbs]:
     """Limbs of each person over the take.
 
     Each sight counts by its precision, so that a limb seen by two cameras at a bad angle does not speak as loudly as
@@ -52,7 +52,7 @@ def person_limbs(poses: Artefact[Poses3D], rate_hz: float) -> dict[int, Limbs]:
         length, doubt = _weighed(kind, *sights.medians(rate_hz))
         # What is not known of a length is no reason for it to change: it counts as the error of one frame.
         sigma = np.hypot(sights.inconstancy(), doubt / np.sqrt(1 + _POSTURE_S * rate_hz))
-        out[person] = Limbs(length, np.minimum(sigma, _LEAST_CONSTANT))
+        out[person] = PersonLimbs(length, np.minimum(sigma, _LEAST_CONSTANT))
     return out
 
 

@@ -8,11 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
+from calib.arrays import Bools, Floats
 from mvcap.structures.contracts import Evidence
 from mvcap.structures.poses import Poses3D, full_covariance
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 _SMALLEST_M = 0.002  # no joint that is given without its pixels is known better than this
 _LEAST_PX = 0.05
@@ -23,7 +21,7 @@ _ENOUGH = 200  # degrees of freedom from which on the residuals are asked about 
 
 
 @dataclass(frozen=True)
-class Sights:
+class Observations2D:
     """Consecutive frames of one person."""
 
     rig: Rig
@@ -44,7 +42,7 @@ class Sights:
     """(C,) how far the rays of each view are off at all frames."""
 
     @classmethod
-    def of(cls, poses: Poses3D, evidence: Evidence) -> Sights:
+    def of(cls, poses: Poses3D, evidence: Evidence) -> Observations2D:
         """Gather a person's rows; of two rows at one frame the last counts."""
         first = int(poses.frame.min())
         row = np.full(int(poses.frame.max()) - first + 1, -1, np.int64)
@@ -67,13 +65,13 @@ class Sights:
         """Whether (T, J) a joint comes as a point alone, without the pixels that it was made of."""
         return np.asarray(np.isfinite(self.point[..., 0]) & ~self.seen.any(0))
 
-    def of_joints(self, joints: NDArray[np.int64]) -> Sights:
+    def of_joints(self, joints: NDArray[np.int64]) -> Observations2D:
         """Return the same of some joints only."""
         xy, noise_px, score = (at[:, :, joints] for at in (self.xy, self.noise_px, self.score))
         point, cov = self.point[:, joints], self.cov[:, joints]
         return replace(self, point=point, cov=cov, xy=xy, noise_px=noise_px, score=score)
 
-    def at_frames(self, frames: NDArray[np.int64]) -> Sights:
+    def at_frames(self, frames: NDArray[np.int64]) -> Observations2D:
         """Return the same of some frames only, as if they followed one another."""
         row, point, cov = self.row[frames], self.point[frames], self.cov[frames]
         xy, noise_px, score = (at[:, frames] for at in (self.xy, self.noise_px, self.score))

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.arrays import Floats
 from mvcap.structures.poses import Poses3D
 
-Floats = NDArray[np.float64]
 
-
-def series_of(poses: Poses3D) -> Floats:
+def to_series(poses: Poses3D) -> Floats:
     """Positions (T, J, 3) m from the first frame to the last, NaN where missing."""
     if not len(poses):
         return np.zeros((0, len(poses.skeleton), 3))
@@ -20,7 +19,7 @@ def series_of(poses: Poses3D) -> Floats:
     return out
 
 
-def with_series(poses: Poses3D, series: Floats) -> Poses3D:
+def from_series(poses: Poses3D, series: Floats) -> Poses3D:
     """Poses whose joints are where the series (T, J, 3) says; missing ones stay missing, all else stays as it is."""
     if not len(poses):
         return poses

@@ -16,19 +16,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calib.arrays import Bools, Floats, Ints
 from mvcap.errors import ConfigError
 from mvcap.refinement import acceleration, block_banded, body_constraints
-from mvcap.refinement.initial_poses import start_of
-from mvcap.refinement.observations import Sights
+from mvcap.refinement.initial_poses import initial_points
+from mvcap.refinement.observations import Observations2D
 from mvcap.structures.contracts import Evidence
 from mvcap.structures.poses import Poses3D, Provenance, packed_covariance
 from mvcap.structures.skeleton import Skeleton
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Ints = NDArray[np.int64]
 
 _SOFTNESS = 1.4  # kernel scale over the outliers' distance
 _WIDE = (8.0, 4.0, 2.0)  # how much wider the kernel is in the first steps for joints without a point to start from
@@ -75,23 +71,23 @@ class Bones:
         """Move one person's rows; fill joints and frames in gaps as far as their covariance allows."""
         if not np.isfinite(poses.xyz).any():
             return poses
-        return rows_of(poses, solved(poses, evidence, self.config))
+        return rows_from(poses, solve_window(poses, evidence, self.config))
 
 
 @dataclass(frozen=True)
 class Solution:
     """Every joint at every frame from the first row to the last, those that nobody should believe among them."""
 
-    problem: Problem
+    problem: WindowProblem
     x: Floats
     """(T, J, 3) m"""
     cov: Floats
     """(T, J, 3, 3) m^2, without the error of the calibration"""
 
 
-def solved(poses: Poses3D, evidence: Evidence, config: BonesConfig) -> Solution:
+def solve_window(poses: Poses3D, evidence: Evidence, config: BonesConfig) -> Solution:
     """Solve the window of one person's rows, at least one joint of which is there."""
-    problem = Problem.of(poses, evidence, config)
+    problem = WindowProblem.of(poses, evidence, config)
     x, cov = problem.solved(problem.start.copy())
     sights = problem.sights
     views = (sights.residuals(x, problem.noise_scale) <= config.outlier_sigma).sum(0)
@@ -99,7 +95,7 @@ def solved(poses: Poses3D, evidence: Evidence, config: BonesConfig) -> Solution:
     return Solution(problem, x, cov)
 
 
-def solved_again(solution: Solution, x: Floats, information: Floats) -> Floats:
+def solve_from(solution: Solution, x: Floats, information: Floats) -> Floats:
     """Joints (T, J, 3) m in few steps from places x (T, J, 3) told with information (T, J, 3, 3) 1/m^2."""
     config = replace(solution.problem.config, steps=_STEPS_AGAIN)
     measured = np.ones(x.shape[:2], np.bool_)
@@ -108,12 +104,12 @@ def solved_again(solution: Solution, x: Floats, information: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
-class Problem:
+class WindowProblem:
     """All that is known about one person in a window."""
 
     config: BonesConfig
     skeleton: Skeleton
-    sights: Sights
+    sights: Observations2D
     noise_scale: float
     measured: Bools
     """(T, J) whether there is a point to start from."""
@@ -122,25 +118,25 @@ class Problem:
     rate_hz: float
     stiffness: Floats
     """(T, J) weight of the squared second difference, 1/m^2"""
-    bones: body_constraints.Bones
+    bones: body_constraints.BoneLengths
     floor: bool
-    habits: body_constraints.Habits | None
+    habits: body_constraints.UsualPlaces | None
     told: tuple[Floats, Floats] | None = None
     """Places (T, J, 3) m from elsewhere, and how sure they are (T, J, 3, 3), 1/m^2."""
 
     @classmethod
-    def of(cls, poses: Poses3D, evidence: Evidence, config: BonesConfig) -> Problem:
+    def of(cls, poses: Poses3D, evidence: Evidence, config: BonesConfig) -> WindowProblem:
         """Gather what is known of one person's rows."""
-        sights, rate_hz = Sights.of(poses, evidence), evidence.rate_hz
+        sights, rate_hz = Observations2D.of(poses, evidence), evidence.rate_hz
         scale = sights.noise_scale()
         agree = sights.residuals(sights.point, scale) <= config.outlier_sigma
         variance = _variance(sights.information(sights.point, scale, agree))
-        strange = acceleration.impossible(sights.point, variance, rate_hz)
+        strange = acceleration.impossible_points(sights.point, variance, rate_hz)
         point = np.where(strange[..., None], np.nan, sights.point)
         strength = acceleration.accelerations(poses.skeleton, point, variance, rate_hz)
         sigma = np.hypot(config.limb_sigma, np.broadcast_to(evidence.limb_sigma, evidence.limb_length_m.shape))
-        bones = body_constraints.bones_of(poses.skeleton, evidence.limb_length_m, point, variance, sigma, rate_hz)
-        floor = body_constraints.floor_holds(poses.skeleton, point)
+        bones = body_constraints.bone_lengths(poses.skeleton, evidence.limb_length_m, point, variance, sigma, rate_hz)
+        floor = body_constraints.floor_at_zero(poses.skeleton, point)
         measured = np.asarray(np.isfinite(point[..., 0]))
         stiffness = rate_hz**4 / strength**2
         return cls(
@@ -149,18 +145,18 @@ class Problem:
             sights,
             scale,
             measured,
-            start_of(poses.skeleton, sights, point, scale, rate_hz),
+            initial_points(poses.skeleton, sights, point, scale, rate_hz),
             rate_hz,
             stiffness,
             bones,
             floor,
-            body_constraints.habits_of(poses.skeleton, evidence.limb_length_m, ~measured, config.usual, rate_hz),
+            body_constraints.usual_places_of(poses.skeleton, evidence.limb_length_m, ~measured, config.usual, rate_hz),
         )
 
     def solved(self, x: Floats) -> tuple[Floats, Floats]:
         """Joints (T, J, 3), moved in place from where they are, and covariances (T, J, 3, 3)."""
         cov, variance = np.full((*x.shape, 3), np.nan), np.zeros(x.shape[:2])
-        for joints in body_constraints.parts_of(self.skeleton, self.bones):
+        for joints in body_constraints.solve_order(self.skeleton, self.bones):
             cov[:, joints] = self.solve(x, variance, joints)
             variance[:, joints] = np.trace(cov[:, joints], axis1=-2, axis2=-1) / 3
         return x, cov
@@ -182,7 +178,7 @@ class Problem:
             if step:  # bones turn wrongly from a start that is far off; the pictures do not
                 self._add_anatomy(blocks, right, x, variance, joints)
             right -= block_banded.smoothness_force(smooth, x[:, joints].reshape(right.shape))
-            moved = block_banded.solve(block_banded.with_blocks(smooth, blocks), right).reshape(len(x), -1, 3)
+            moved = block_banded.solve_banded(block_banded.add_blocks(smooth, blocks), right).reshape(len(x), -1, 3)
             x[:, joints] += moved
             if step >= hurry and np.abs(moved).max() < _SETTLED_M:
                 break
@@ -191,8 +187,8 @@ class Problem:
         blocks, right = _stacked(information, np.zeros(information.shape[:-1]))
         body_constraints.add_bones(blocks, right, x, variance, joints, self.bones)
         if self.habits is not None:
-            body_constraints.add_habits(blocks, right, x, joints, self.habits)
-        inverse = block_banded.diagonal_of_inverse(block_banded.with_blocks(smooth, blocks), right.shape[1])
+            body_constraints.add_usual_places(blocks, right, x, joints, self.habits)
+        inverse = block_banded.diagonal_of_inverse(block_banded.add_blocks(smooth, blocks), right.shape[1])
         at = np.arange(len(joints))
         return inverse.reshape(len(x), len(joints), 3, len(joints), 3)[:, at, :, at].swapaxes(0, 1)
 
@@ -202,7 +198,7 @@ class Problem:
         if self.floor:
             body_constraints.add_floor(blocks, right, x, joints)
         if self.habits is not None:
-            body_constraints.add_habits(blocks, right, x, joints, self.habits)
+            body_constraints.add_usual_places(blocks, right, x, joints, self.habits)
 
 
 def _stacked(information: Floats, gradient: Floats) -> tuple[Floats, Floats]:
@@ -221,7 +217,7 @@ def _variance(information: Floats) -> Floats:
     return np.where(known, (1 / np.where(known[..., None], eigenvalues, 1)).mean(-1), _ALONE_VARIANCE_M2)
 
 
-def rows_of(poses: Poses3D, solution: Solution) -> Poses3D:
+def rows_from(poses: Poses3D, solution: Solution) -> Poses3D:
     """Table of the frames that had a row or have a joint now, of the joints that can be believed."""
     problem, x, cov = solution.problem, solution.x, solution.cov
     sights, config = problem.sights, problem.config
@@ -255,7 +251,7 @@ def rows_of(poses: Poses3D, solution: Solution) -> Poses3D:
     )
 
 
-def _evidence(poses: Poses3D, sights: Sights, used: Bools, off: Floats) -> tuple[Floats, Floats, Floats]:
+def _evidence(poses: Poses3D, sights: Observations2D, used: Bools, off: Floats) -> tuple[Floats, Floats, Floats]:
     """Score, mean error px and number of views (T, J) of what is seen; what comes as a point keeps its own.
 
     The score of a joint that was triangulated stays; of one that was not it is the mean of its views.
@@ -278,9 +274,9 @@ def _unseen(seen: Bools, stiffness: Floats, fill_m: float) -> Ints:
 
     Where a joint's acceleration alone leaves too much open, what is known of it comes from the rest of the body.
     """
-    before, after, between = acceleration.since_seen(seen)
+    before, after, between = acceleration.frames_since_seen(seen)
     span = np.where(between, before * after / np.maximum(before + after, 1), np.minimum(before, after))
-    far = acceleration.carried_off(span) / stiffness > fill_m**2
+    far = acceleration.random_acceleration_growth(span) / stiffness > fill_m**2
     return np.where(far, Provenance.PRIOR, np.where(between, Provenance.INTERPOLATED, Provenance.PREDICTED))
 
 
@@ -292,12 +288,12 @@ def _believed(kept: Bools, seen: Bools, alone: Bools, fill_m: float, rate_hz: fl
     closely, since only those around it tell which of two ways a limb is tilted.
     """
     sighted = np.asarray(seen.any(-1, keepdims=True))
-    before, after, between = acceleration.since_seen(sighted)
+    before, after, between = acceleration.frames_since_seen(sighted)
     span = np.where(between, (before + after) / 4, np.minimum(before, after))
-    near = acceleration.unwatched(span, rate_hz) < fill_m**2
+    near = acceleration.unseen_variance(span, rate_hz) < fill_m**2
     count = kept.sum(-1, keepdims=True)
     whole = 2 * count >= _nearest_value(count, sighted)
-    followed = acceleration.unwatched(np.ones(1), rate_hz) < fill_m**2
+    followed = acceleration.unseen_variance(np.ones(1), rate_hz) < fill_m**2
     return np.asarray(kept & (sighted | (near & whole)) & (~alone | followed))
 
 

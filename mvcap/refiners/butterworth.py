@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mvcap.errors import ConfigError
-from mvcap.refinement.time_series import runs_of, series_of, with_series
+from mvcap.refinement.time_series import from_series, runs_of, to_series
 from mvcap.structures.contracts import Evidence
 from mvcap.structures.poses import Poses3D
 
@@ -55,7 +55,7 @@ class Butterworth:
                 f"the take has {evidence.rate_hz:g}; lower it"
             )
         sections = butter(half, cutoff, fs=evidence.rate_hz, output="sos")
-        series = series_of(poses)
+        series = to_series(poses)
         # As long as the filter remembers, or the ends would pull on the middle.
         most = max(3 * (half + 1), round(evidence.rate_hz / cutoff))
         for joint in range(series.shape[1]):
@@ -64,4 +64,4 @@ class Butterworth:
                     padding = min(most, stop - start - 1)
                     run = series[start:stop, joint]
                     series[start:stop, joint] = sosfiltfilt(sections, run, axis=0, padlen=padding)
-        return with_series(poses, series)
+        return from_series(poses, series)

@@ -18,15 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
+from calib.arrays import Bools, Floats
 from mvcap.errors import AssetError, ConfigError
-from mvcap.refiners.bones import BonesConfig, Solution, rows_of, solved, solved_again
-from mvcap.refiners.graph_features import Posture, has_torso, moved, part_of, posture_of
+from mvcap.refiners.bones import BonesConfig, Solution, rows_from, solve_from, solve_window
+from mvcap.refiners.graph_features import WindowFeatures, has_torso, move_joints, part_of, window_features
 from mvcap.structures.contracts import Evidence
 from mvcap.structures.poses import Poses3D
 from mvcap.weights import networks
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 _PIECE_S, _MARGIN_S = 4.0, 0.75  # the network looks at so much at a time, and so much on both sides
 _STRANGE = 0.1  # share of the features outside their limits with which a piece is like nothing that was taught
@@ -36,7 +34,7 @@ _INPUTS = ("node", "view", "sees", "there", "build", "step", "at", "near", "late
 
 
 @dataclass(frozen=True)
-class GraphConfig(BonesConfig):
+class GraphRefinerConfig(BonesConfig):
     """Settings of the refiner ``graph``: those of ``bones``, which it begins with, and its own."""
 
     usual: float = 1.0
@@ -50,18 +48,18 @@ class GraphConfig(BonesConfig):
             raise ConfigError("graph: person is 0 or more and below 1")
 
 
-class Graph:
+class GraphRefiner:
     """Refiner ``graph``."""
 
-    Config = GraphConfig
+    Config = GraphRefinerConfig
 
-    def __init__(self, config: GraphConfig) -> None:
+    def __init__(self, config: GraphRefinerConfig) -> None:
         self.config = config
 
     def identity(self, rig: Rig) -> str:
         """Which network a rig's takes are refined with; none where there are no weights."""
         try:
-            return networks.load("prg", rig).identity
+            return networks.load_network("prg", rig).identity
         except AssetError:
             return "none"
 
@@ -69,19 +67,19 @@ class Graph:
         """Move one person's rows; fill joints and frames in gaps as far as their covariance allows."""
         if not np.isfinite(poses.xyz).any():
             return poses
-        solution = solved(poses, evidence, self.config)
+        solution = solve_window(poses, evidence, self.config)
         if not has_torso(poses.skeleton):
-            return rows_of(poses, solution)
+            return rows_from(poses, solution)
         try:
-            network = networks.load("prg", evidence.rig)
+            network = networks.load_network("prg", evidence.rig)
         except AssetError as fault:
             warnings.warn(f"refiner graph: without its network people stay as bones left them: {fault}", stacklevel=2)
-            return rows_of(poses, solution)
-        return rows_of(poses, self.completed(solution, evidence, network))
+            return rows_from(poses, solution)
+        return rows_from(poses, self.completed(solution, evidence, network))
 
     def completed(self, solution: Solution, evidence: Evidence, network: networks.Network) -> Solution:
         """Return a solution whose badly known joints are where the network puts them."""
-        posture = posture_of(solution, evidence)
+        posture = window_features(solution, evidence)
         offset, factor, believed = self._answer(posture, network)
         if not believed.all():
             where, share = solution.problem.sights.first, (~believed).mean()
@@ -90,7 +88,7 @@ class Graph:
                 "what its network knows, or of no one person; there joints stay as bones left them",
                 stacklevel=3,
             )
-        x, cov = moved(posture, solution, offset, factor)
+        x, cov = move_joints(posture, solution, offset, factor)
         views = _views(solution, posture)
         every = np.searchsorted(posture.frame, np.arange(len(x)), side="right") - 1
         frame, joint = np.nonzero((views < 2) & (posture.joint >= 0) & believed[every, None])
@@ -101,14 +99,14 @@ class Graph:
         told[frame, own], spread[frame, own] = x[frame, joint], cov[frame, joint]
         # What the network says of one moment it says of the next ones too: their errors are one error.
         information[frame, own] = np.linalg.inv(cov[frame, joint]) / (1 + _LASTS_S * solution.problem.rate_hz)
-        again = solved_again(solution, told, information)
+        again = solve_from(solution, told, information)
         shift = again[frame, own] - told[frame, own]
         spread[frame, own] += _SHIFT * shift[:, :, None] * shift[:, None]
         out = solution.x.copy()
         out[frame, own] = again[frame, own]
         return replace(solution, x=out, cov=spread)
 
-    def _answer(self, posture: Posture, network: networks.Network) -> tuple[Floats, Floats, Bools]:
+    def _answer(self, posture: WindowFeatures, network: networks.Network) -> tuple[Floats, Floats, Bools]:
         """Offsets (T, J, 3), factors (T, J, 3, 3) and at which moments (T,) the network may speak."""
         moments, joints = posture.views.shape
         offset, factor = np.zeros((moments, joints, 3)), np.tile(np.eye(3), (moments, joints, 1, 1))
@@ -127,7 +125,7 @@ class Graph:
         return offset, factor, believed
 
 
-def _views(solution: Solution, posture: Posture) -> NDArray[np.int64]:
+def _views(solution: Solution, posture: WindowFeatures) -> NDArray[np.int64]:
     """How many views (T', J) agree with each joint of the vocabulary at all frames; a point alone counts as two."""
     problem = solution.problem
     used = (problem.sights.residuals(solution.x, problem.noise_scale) <= problem.config.outlier_sigma).sum(0)

@@ -14,18 +14,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.arrays import Bools, Floats, Ints
 from mvcap.refinement import acceleration
-from mvcap.refinement.observations import Sights
+from mvcap.refinement.observations import Observations2D
 from mvcap.refiners.bones import Solution
 from mvcap.structures.anthropometry import STATURE_M, typical_limbs
 from mvcap.structures.body_frame import CORNERS, body_frames
-from mvcap.structures.body_prior import build_of, usual_places
+from mvcap.structures.body_prior import body_build, usual_places
 from mvcap.structures.contracts import Evidence
 from mvcap.structures.skeleton import Skeleton, skeleton
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 BODY: Skeleton = skeleton("halpe26")
 """The joints that there are for the graph, and the bones between them."""
@@ -42,7 +39,7 @@ _LENIENT = 2.0  # poses are not normally distributed: usual places count with so
 
 
 @dataclass(frozen=True)
-class Posture:
+class WindowFeatures:
     """Arrays of one window, as a network wants them, and what leads back to the world. T counts moments, not frames."""
 
     arrays: Mapping[str, NDArray[np.generic]]
@@ -67,7 +64,7 @@ class Posture:
     """(T, J) how many views agree with the joint; a point without its pixels counts as two."""
 
 
-def joints_of(kind: Skeleton) -> Ints:
+def vocabulary_joints(kind: Skeleton) -> Ints:
     """Index (J,) in a skeleton of each joint of the vocabulary; -1 = it has none."""
     names = {name: at for at, name in enumerate(kind.joints)}
     return np.array([names.get(name, names.get(_SAME.get(name, ""), -1)) for name in BODY.joints], np.int64)
@@ -75,13 +72,13 @@ def joints_of(kind: Skeleton) -> Ints:
 
 def has_torso(kind: Skeleton) -> bool:
     """Whether a skeleton has the hips and shoulders that a body's frame needs."""
-    return bool((joints_of(kind)[_TORSO] >= 0).all())
+    return bool((vocabulary_joints(kind)[_TORSO] >= 0).all())
 
 
-def posture_of(solution: Solution, evidence: Evidence) -> Posture:
+def window_features(solution: Solution, evidence: Evidence) -> WindowFeatures:
     """Tell what ``bones`` found of a person whose skeleton has a torso."""
     problem = solution.problem
-    joint = joints_of(problem.skeleton)
+    joint = vocabulary_joints(problem.skeleton)
     have = np.maximum(joint, 0)
     every = max(round(evidence.rate_hz / MOMENTS_HZ), 1)
     frame, rate_hz = np.arange(0, len(solution.x), every), evidence.rate_hz / every
@@ -117,10 +114,10 @@ def posture_of(solution: Solution, evidence: Evidence) -> Posture:
         **_views(sights, x, turn, size, used, problem.noise_scale),
     }
     held = {name: value if value.dtype == np.int64 else value.astype(np.float32) for name, value in arrays.items()}
-    return Posture(held, frame, rate_hz, joint, x, turn, unit, size, np.asarray(views, np.int64))
+    return WindowFeatures(held, frame, rate_hz, joint, x, turn, unit, size, np.asarray(views, np.int64))
 
 
-def moved(posture: Posture, solution: Solution, offset: Floats, factor: Floats) -> tuple[Floats, Floats]:
+def move_joints(posture: WindowFeatures, solution: Solution, offset: Floats, factor: Floats) -> tuple[Floats, Floats]:
     """Joints (T', J, 3) m of the vocabulary at all frames and covariances (T', J, 3, 3) m^2 in the world.
 
     ``offset`` (T, J, 3) and the lower triangle ``factor`` (T, J, 3, 3) are in units of what ``bones`` knows.
@@ -159,7 +156,7 @@ _TORSO = [BODY.index(name) for name in CORNERS]
 def _build(kind: Skeleton, length_m: Floats, sigma: Floats) -> tuple[float, Floats]:
     """Size of a body, and for each limb of the vocabulary how much longer it is than that of such a body, if known."""
     length = np.broadcast_to(length_m, len(kind.limbs))
-    build = build_of(kind, length, np.maximum(np.broadcast_to(sigma, len(kind.limbs)), _LEAST_SHARE))
+    build = body_build(kind, length, np.maximum(np.broadcast_to(sigma, len(kind.limbs)), _LEAST_SHARE))
     size = build.stature_m / STATURE_M
     ratio = np.log(length / typical_limbs(kind) / size)
     ours = {tuple(BODY.joints[end] for end in pair): at for at, pair in enumerate(BODY.limbs.tolist())}
@@ -171,7 +168,7 @@ def _build(kind: Skeleton, length_m: Floats, sigma: Floats) -> tuple[float, Floa
     return size, out.ravel()
 
 
-def _doubt(sights: Sights, x: Floats, used: Bools, views: Ints) -> Floats:
+def _doubt(sights: Observations2D, x: Floats, used: Bools, views: Ints) -> Floats:
     """What to add to covariances (T, J, 3, 3), in body sizes: a joint that fewer than two views saw may be elsewhere.
 
     ``bones`` knows how far a wrong length or acceleration leads, not that a limb might be tilted the other way: along
@@ -218,7 +215,14 @@ def _neighbours(frames: int, rate_hz: float) -> tuple[Ints, Bools, Floats]:
 
 
 def _nodes(
-    place: Floats, step: Floats, near: Bools, late: Floats, unit: Floats, sights: Sights, views: Ints, rate_hz: float
+    place: Floats,
+    step: Floats,
+    near: Bools,
+    late: Floats,
+    unit: Floats,
+    sights: Observations2D,
+    views: Ints,
+    rate_hz: float,
 ) -> Floats:
     """Features (T, J, F) of joints: the first three are the place in the body's frame."""
     before, after = (STEPS_S.index(side) for side in (-0.1, 0.1))
@@ -226,7 +230,7 @@ def _nodes(
     speed = (step[:, :, after] - step[:, :, before]) / np.maximum(span, 1e-6) * (span > 0)
     deviation = np.trace(unit, axis1=-2, axis2=-1)[..., None] / 3
     seen = np.stack([views == 0, views == 1, views == 2, views > 2, sights.seen.any(0), sights.given], -1)
-    since = np.stack(acceleration.since_seen(views > 1)[:2], -1) / rate_hz
+    since = np.stack(acceleration.frames_since_seen(views > 1)[:2], -1) / rate_hz
     shape = (unit / deviation[..., None])[..., [0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2]]
     parts = [
         np.clip(place, -2, 2),
@@ -241,7 +245,7 @@ def _nodes(
 
 
 def _views(
-    sights: Sights, x: Floats, turn: Floats, size: float, used: Bools, noise_scale: float
+    sights: Observations2D, x: Floats, turn: Floats, size: float, used: Bools, noise_scale: float
 ) -> dict[str, NDArray[np.generic]]:
     """Features (T, J, C', G) of what the views that see the person at all saw, and which did (T, J, C')."""
     seen = np.flatnonzero(sights.seen.any((1, 2)))

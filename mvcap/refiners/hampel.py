@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from calib.arrays import Floats
 from mvcap.errors import ConfigError
-from mvcap.refinement.time_series import Floats, series_of, with_series
+from mvcap.refinement.time_series import from_series, to_series
 from mvcap.structures.contracts import Evidence
 from mvcap.structures.poses import Poses3D
 
@@ -46,7 +47,7 @@ class Hampel:
         """Replace outliers by the median of their neighbours (Hampel, 1974; Davies and Gather, 1993)."""
         if not len(poses):
             return poses
-        series = series_of(poses)
+        series = to_series(poses)
         reach = max(1, round(self.config.reach_s * evidence.rate_hz))
         empty = np.full((reach, *series.shape[1:]), np.nan)
         padded = np.concatenate([empty, series, empty])
@@ -56,7 +57,7 @@ class Hampel:
         off = np.linalg.norm(near - middle[..., None], axis=2)
         spread = _median(off, enough) / _MEDIAN_OF_NORM
         far = np.linalg.norm(series - middle, axis=-1) > np.maximum(self.config.sigma * spread, self.config.least_m)
-        return with_series(poses, np.where(far[..., None], middle, series))
+        return from_series(poses, np.where(far[..., None], middle, series))
 
 
 def _median(values: Floats, enough: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Floats:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.errors import ConfigError
-from mvcap.refinement.time_series import series_of, with_series
+from mvcap.refinement.time_series import from_series, to_series
 from mvcap.structures.contracts import Evidence
 from mvcap.structures.poses import Poses3D
 
@@ -47,7 +47,7 @@ class OneEuro:
 
         The speed is that in space, not along each axis, so that the result does not depend on the world's axes.
         """
-        series, rate_hz = series_of(poses), evidence.rate_hz
+        series, rate_hz = to_series(poses), evidence.rate_hz
         joints = series.shape[1]
         place, velocity = np.zeros((joints, 3)), np.zeros((joints, 3))
         raw, last = np.zeros((joints, 3)), np.full(joints, -np.inf)
@@ -63,7 +63,7 @@ class OneEuro:
             place[old] += _share(cutoff, step_s)[:, None] * (now[old] - place[old])
             raw[seen], last[seen] = now[seen], frame
             series[frame] = np.where(seen[:, None], place, np.nan)
-        return with_series(poses, series)
+        return from_series(poses, series)
 
 
 def _share(cutoff_hz: float | NDArray[np.float64], step_s: NDArray[np.float64]) -> NDArray[np.float64]:

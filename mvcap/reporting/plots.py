@@ -50,19 +50,19 @@ def _styled(plot: Callable[P, bytes]) -> Callable[P, bytes]:
 
 
 @_styled
-def from_above(series: SeriesCollector, rig: Rig | None = None, kind: Kind = "svg") -> bytes:
+def plan_plot(series: SeriesCollector, rig: Rig | None = None, kind: Kind = "svg") -> bytes:
     """Where people walked, seen from above (x, y in m), with the cameras and their viewing directions."""
     return _trajectories(series, rig, (0, 1), kind)
 
 
 @_styled
-def from_the_side(series: SeriesCollector, rig: Rig | None = None, kind: Kind = "svg") -> bytes:
+def elevation_plot(series: SeriesCollector, rig: Rig | None = None, kind: Kind = "svg") -> bytes:
     """Where people walked, seen along y (x, z in m): the height of the hips over the floor at z = 0."""
     return _trajectories(series, rig, (0, 2), kind)
 
 
 @_styled
-def bone_lengths(series: SeriesCollector, kind: Kind = "svg") -> bytes:
+def limb_length_plot(series: SeriesCollector, kind: Kind = "svg") -> bytes:
     """Length of each limb over time, a panel a person, with the median as a line and the spread in percent."""
     shown = _longest(series)
     names = [_limb_name(series, a, b) for a, b in series.skeleton.limbs.tolist()]
@@ -78,7 +78,7 @@ def bone_lengths(series: SeriesCollector, kind: Kind = "svg") -> bytes:
 
 
 @_styled
-def errors(series: SeriesCollector, views: tuple[str, ...] = (), kind: Kind = "svg") -> bytes:
+def error_plot(series: SeriesCollector, views: tuple[str, ...] = (), kind: Kind = "svg") -> bytes:
     """Reprojection error over time, a panel a person; a line a view where residuals by view were collected."""
     shown = _longest(series)
     by_view = series.error_by_view()
@@ -96,7 +96,7 @@ def errors(series: SeriesCollector, views: tuple[str, ...] = (), kind: Kind = "s
 
 
 @_styled
-def presence(series: SeriesCollector, kind: Kind = "svg") -> bytes:
+def presence_plot(series: SeriesCollector, kind: Kind = "svg") -> bytes:
     """Who is there when: a bar a person over time."""
     people = series.people
     figure, (axes,) = _panels(1, max(1.2, 0.5 + 0.34 * len(people)))

@@ -39,7 +39,7 @@ _UNITS = {
 }
 
 
-class Finding(NamedTuple):
+class Reason(NamedTuple):
     """One thing found: how grave it is, and the sentence for the user."""
 
     level: Literal["limits", "do not trust"]
@@ -83,23 +83,23 @@ def _praise(summary: Mapping[str, Any]) -> str:
     return f"people have human proportions and the views agree about where they are{told}"
 
 
-def _nobody(summary: Mapping[str, Any]) -> Iterator[Finding]:
+def _nobody(summary: Mapping[str, Any]) -> Iterator[Reason]:
     people = summary["people"]
     if not people:
-        yield Finding(
+        yield Reason(
             "do not trust",
             "nobody was found in 3D: look at the overlays; no detections points at the estimator, detections without "
             "3D at the calibration, the order of the cameras, or the synchronisation",
         )
     elif len(people) > _IDS_PER_PERSON * summary["people_at_once"]:
-        yield Finding(
+        yield Reason(
             "limits",
             f"{len(people)} ids for at most {summary['people_at_once']} people at once: ids break, so one person may "
             f"have several",
         )
 
 
-def _scale(summary: Mapping[str, Any]) -> Iterator[Finding]:
+def _scale(summary: Mapping[str, Any]) -> Iterator[Reason]:
     scale = human_scale(summary)
     if scale is None or _HUMAN_RANGE[0] <= scale <= _HUMAN_RANGE[1]:
         return
@@ -107,30 +107,30 @@ def _scale(summary: Mapping[str, Any]) -> Iterator[Finding]:
     for factor, why in _UNITS.items():
         if _HUMAN_RANGE[0] <= scale / factor <= _HUMAN_RANGE[1]:
             big = f"{factor:g} times too big" if factor > 1 else f"{1 / factor:g} times too small"
-            yield Finding("do not trust", f"people come out about {big}, as if {why}")
+            yield Reason("do not trust", f"people come out about {big}, as if {why}")
             return
-    yield Finding(
+    yield Reason(
         "do not trust",
         f"arms and legs are {size}: the scale of the calibration is wrong (the size of the board's squares, or the "
         f"rig's unit: --rig-unit)",
     )
 
 
-def _residual(summary: Mapping[str, Any]) -> Iterator[Finding]:
+def _residual(summary: Mapping[str, Any]) -> Iterator[Reason]:
     noise = summary["normalised_residual"]
     if noise is None or noise <= _NOISY:
         return
-    yield Finding(
+    yield Reason(
         "do not trust" if noise > _WRONG else "limits",
         f"the views disagree by {noise:.1f} times the expected noise (up to {_NOISY:g} is good): the calibration is "
         f"off (a moved camera, another zoom or image size) or the views are not synchronous",
     )
 
 
-def _step(summary: Mapping[str, Any]) -> Iterator[Finding]:
+def _step(summary: Mapping[str, Any]) -> Iterator[Reason]:
     for name, frames in summary.get("late_frames", {}).items():
         when = "late" if frames > 0 else "ahead"
-        yield Finding(
+        yield Reason(
             "limits",
             f"view {name} is {when} by at least {abs(frames):.1f} frames "
             f"({abs(frames) / summary['rate_hz'] * 1000:.0f} ms): what moves fast is less accurate; synchronise the "
@@ -138,9 +138,9 @@ def _step(summary: Mapping[str, Any]) -> Iterator[Finding]:
         )
 
 
-def _views(summary: Mapping[str, Any]) -> Iterator[Finding]:
+def _views(summary: Mapping[str, Any]) -> Iterator[Reason]:
     for name, ratio in _odd_views(summary):
-        yield Finding(
+        yield Reason(
             "limits",
             f"view {name} disagrees {ratio:.1f} times as much as the others: check that this camera has not moved and "
             f"that it is synchronous",
@@ -148,7 +148,7 @@ def _views(summary: Mapping[str, Any]) -> Iterator[Finding]:
     for view in summary["per_view"]:
         matched = view.get("share_matched")
         if matched is not None and matched < _UNMATCHED_VIEW and summary["people"]:
-            yield Finding(
+            yield Reason(
                 "limits",
                 f"view {view['name']}: only {matched:.0%} of what it saw belongs to somebody in 3D; it shows people "
                 f"whom no other view sees, or its calibration is off",
@@ -163,20 +163,20 @@ def _odd_views(summary: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
             yield name, value / median(others)
 
 
-def _bodies(summary: Mapping[str, Any]) -> Iterator[Finding]:
+def _bodies(summary: Mapping[str, Any]) -> Iterator[Reason]:
     long = [person for person in summary["people"] if person["last_s"] - person["first_s"] >= _SHORT_S]
     spreads = [spread for person in long if (spread := _raw_spread(person)) is not None]
     if spreads and median(spreads) > _LOOSE_BONES:
         broken = median(spreads) > _BROKEN_BONES
-        yield Finding(
+        yield Reason(
             "do not trust" if broken else "limits",
             f"limbs change their length by {median(spreads):.0%} over time (up to {_LOOSE_BONES:.0%} is good)",
         )
     if summary["views"] <= 2 and long:
-        yield Finding("limits", "two views only: a wrong detection cannot be told from a right one")
+        yield Reason("limits", "two views only: a wrong detection cannot be told from a right one")
     shares = [person["share_two_views"] for person in long if person["share_two_views"] is not None]
     if shares and median(shares) > _TWO_VIEWS_SHARE:
-        yield Finding(
+        yield Reason(
             "limits",
             f"{median(shares):.0%} of the joints come from two views only, where a wrong detection cannot be told "
             f"from a right one",

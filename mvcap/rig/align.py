@@ -8,24 +8,23 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calib import Rig, load_rig, save_rig
 from calib.align import Alignment, align_to_board, align_to_people, align_to_points
+from calib.arrays import Floats
 from calib.boards import Board, board_from
 from calib.geometry import pose, similarity
 from calib.observations import Observations
 from calib.robust_triangulation import triangulate_robust
-from mvcap.calibration.control_points import read_scene_points, seen_by
-from mvcap.calibration.moments import find, fitted
+from mvcap.calibration.control_points import control_point_observations, read_control_points
+from mvcap.calibration.moments import find_moments, rig_for_images
 from mvcap.calibration.observer import Observer
-from mvcap.calibration.people_observations import people_seen
+from mvcap.calibration.people_observations import people_observations
 from mvcap.errors import InputError
 from mvcap.progress import Progress, silent
 from mvcap.structures.session import Session
 from mvcap.structures.skeleton import Skeleton
 
-Floats = NDArray[np.float64]
 _ABOVE_M = {"ankle": 0.08, "heel": 0.015, "toe": 0.015}  # joints of a foot that stands, above the floor
 _LEAST_POINTS = 4
 
@@ -75,13 +74,13 @@ def align(
 
 
 def _by_points(rig: Rig, file: Path, pixels: Path | None, scale: bool) -> Alignment:
-    found = read_scene_points(file, pixels)
+    found = read_control_points(file, pixels)
     if not found.pixels:
         raise InputError(
             f"{file}: says where the points are, not where the views show them; add `pixels:` or give --pixels FILE"
         )
     views = [view for view in rig.names if view in found.pixels]
-    seen = seen_by(found, views, [rig[view].size for view in views])
+    seen = control_point_observations(found, views, [rig[view].size for view in views])
     xy = np.full((len(rig), len(found.xyz), 2), np.nan)
     xy[[rig.names.index(view) for view in views]] = seen.xy[:, 0]
     return align_to_points(rig, list(found.xyz.values()), xy=xy, names=list(found.xyz), scale=scale)
@@ -89,8 +88,8 @@ def _by_points(rig: Rig, file: Path, pixels: Path | None, scale: bool) -> Alignm
 
 def _by_people(rig: Rig, session: Session, progress: Progress) -> Alignment:
     """Feet and bodies are those that the rig itself makes of the session's detections."""
-    mine = fitted(rig, find(session))
-    seen, kind = people_seen(session, mine, progress)
+    mine = rig_for_images(rig, find_moments(session))
+    seen, kind = people_observations(session, mine, progress)
     points = triangulate_robust(mine, seen.xy, seen.sigma).xyz
     found = align_to_people(mine, *feet_and_bodies(kind, points.reshape(-1, len(kind), 3)))
     return replace(found, rig=rig.moved(found.new_from_old))
@@ -125,8 +124,8 @@ def _mean(kind: Skeleton, bodies: Floats, parts: tuple[str, ...]) -> Floats:
 def _by_board(
     rig: Rig, board: Board, take: Path, moment: int, origin: Literal["board", "middle"], progress: Progress
 ) -> Alignment:
-    material = find(take)
-    mine = fitted(rig, material)
+    material = find_moments(take)
+    mine = rig_for_images(rig, material)
     seen = Observer(take, progress).board(material, board)
     found = align_to_board(mine, board.target, board_place(mine, seen, moment), origin=origin)
     return replace(found, rig=rig.moved(found.new_from_old))

@@ -12,16 +12,16 @@ from calib.check import check as checked
 from calib.observations import Observations
 from calib.repair import Repair
 from calib.repair import repair as repaired
-from mvcap.calibration.destination import place_of
-from mvcap.calibration.moments import Material, find, fitted
-from mvcap.calibration.people_observations import people_seen
+from mvcap.calibration.destination import destination_of
+from mvcap.calibration.moments import Moments, find_moments, rig_for_images
+from mvcap.calibration.people_observations import people_observations
 from mvcap.errors import InputError
 from mvcap.progress import Progress, silent
 from mvcap.structures.session import Session
 
 
 @dataclass(frozen=True, eq=False)
-class Checked:
+class RigCheck:
     """What a check found, the rig with the cameras of the take, and the repair where one was asked for and possible."""
 
     rig: Rig
@@ -40,7 +40,7 @@ def check(
     repair_to: str | Path | None = None,
     force: bool = False,
     progress: Progress = silent,
-) -> Checked:
+) -> RigCheck:
     """Compare a calibration with a take: which camera moved, how much, since when.
 
     take: a folder of videos or images in which a board is carried about, or a session; without a board it has to be a
@@ -51,14 +51,14 @@ def check(
     if repair_to is not None and Path(repair_to).exists() and not force:
         raise InputError(f"{repair_to} is there already; choose another name or say --force")
     loaded = rig if isinstance(rig, Rig) else load_rig(rig, unit=unit)
-    place = place_of(take)
-    material = find(place.session or Path(str(take)), every_s, frames)
-    mine = fitted(loaded, material)
+    place = destination_of(take)
+    material = find_moments(place.session or Path(str(take)), every_s, frames)
+    mine = rig_for_images(loaded, material)
     if board is not None:
         shown = board_from(board) if isinstance(board, str | Path) else board
         seen = _board(material, shown, place.folder, progress)
     elif place.session is not None:
-        seen, _ = people_seen(place.session, mine, progress)
+        seen, _ = people_observations(place.session, mine, progress)
     else:
         raise InputError(f"{take}: say the board that was filmed, --board; by people alone it has to be a session")
     found = checked(mine, seen)
@@ -66,10 +66,10 @@ def check(
     if repair_to is not None and found.moved:
         mended = repaired(mine, seen, found)
         save_rig(mended.rig, repair_to)
-    return Checked(mine, found, mended)
+    return RigCheck(mine, found, mended)
 
 
-def _board(material: Material, board: Board, folder: Path, progress: Progress) -> Observations:
+def _board(material: Moments, board: Board, folder: Path, progress: Progress) -> Observations:
     from mvcap.calibration.observer import Observer
 
     return Observer(folder, progress).board(material, board)

@@ -10,7 +10,7 @@ import numpy as np
 from calib import Rig, load_rig
 from calib.compare import Comparison
 from calib.compare import compare as compared
-from mvcap.rig.convert import plain
+from mvcap.rig.convert import json_values
 
 
 def compare(
@@ -21,7 +21,7 @@ def compare(
     return compared(first, second, scale=scale)
 
 
-def as_dict(comparison: Comparison) -> dict[str, Any]:
+def comparison_dict(comparison: Comparison) -> dict[str, Any]:
     """A comparison as plain values, None where a number is not known, the points in the volume as a summary."""
     found = comparison.points_mm[np.isfinite(comparison.points_mm)]
     points: dict[str, Any] = {"count": int(found.size), "of": len(comparison.points_mm)}
@@ -31,7 +31,7 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
     return {
         "alignment": "similarity" if comparison.scaled else "rigid",
         "scale": comparison.scale,
-        **{key: plain(getattr(comparison, key)) for key in ("a_from_b", "cameras", "baselines")},
+        **{key: json_values(getattr(comparison, key)) for key in ("a_from_b", "cameras", "baselines")},
         "points": points,
-        **{key: plain(getattr(comparison, key)) for key in ("only_a", "only_b", "notes")},
+        **{key: json_values(getattr(comparison, key)) for key in ("only_a", "only_b", "notes")},
     }

@@ -43,14 +43,14 @@ def written_as(target: str | Path, to: str | None = None) -> str:
     return to or _told_by_name(Path(target))
 
 
-def plain(value: Any) -> Any:
+def json_values(value: Any) -> Any:
     """Lists for tuples and arrays, tables for dataclasses, None for what is not finite: all that JSON has."""
     if is_dataclass(value):
-        return {key: plain(entry) for key, entry in vars(value).items()}
+        return {key: json_values(entry) for key, entry in vars(value).items()}
     if isinstance(value, dict):
-        return {key: plain(entry) for key, entry in value.items()}
+        return {key: json_values(entry) for key, entry in value.items()}
     if isinstance(value, tuple | list):
-        return [plain(entry) for entry in value]
+        return [json_values(entry) for entry in value]
     if isinstance(value, np.ndarray):
-        return plain(value.tolist())
+        return json_values(value.tolist())
     return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -10,11 +10,11 @@ from calib import Rig, load_rig
 from calib.formats import declares_unit, format_of
 from calib.report.rig_summary import RigFacts, facts, picture
 from mvcap.errors import InputError
-from mvcap.rig.convert import Sizes, plain
+from mvcap.rig.convert import Sizes, json_values
 
 
 @dataclass(frozen=True)
-class Shown:
+class RigOverview:
     """A calibration file at a glance: its format, whence its unit is known, and the rig."""
 
     format: str
@@ -25,12 +25,12 @@ class Shown:
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain values, None where a number is not known."""
         about = {"source": self.rig.source, "format": self.format, "unit": self.unit}
-        return {**about, **{key: plain(value) for key, value in vars(self.facts).items()}}
+        return {**about, **{key: json_values(value) for key, value in vars(self.facts).items()}}
 
 
 def show(
     path: str | Path, *, unit: str | float | None = None, size: Sizes = None, picture_file: str | Path | None = None
-) -> Shown:
+) -> RigOverview:
     """What a calibration file holds, and a plan and elevation of it as PNG where `picture_file` says.
 
     Raises RigFileError for a file that cannot be read, InputError where the picture cannot be written.
@@ -46,4 +46,4 @@ def show(
             Path(picture_file).write_bytes(picture(rig) or b"")
         except OSError as fault:
             raise InputError(f"{picture_file} cannot be written: {fault.strerror}; choose another place") from None
-    return Shown(format, words, rig, facts(rig))
+    return RigOverview(format, words, rig, facts(rig))

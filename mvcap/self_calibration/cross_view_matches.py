@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calib import CalibrationError, Lens
+from calib.arrays import Floats, Ints
 from calib.poses.relative_pose import RelativePose, epipolar_residual, in_front, relative_pose
 from mvcap.self_calibration.single_view_tracks import ViewTrack
 from mvcap.structures.detections import Detections2D
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 LEAST_FRAMES = 8
 """Frames that two tracks have to share."""
 _FEW, _MANY = 30, 120  # frames to propose by and to judge by
@@ -31,14 +29,14 @@ _AGREE = 0.5  # nats a joint, on average, from which on two tracks are one perso
 
 
 @dataclass(frozen=True, eq=False)
-class Sights:
+class MovingPeople:
     """The rows of a take as directions: bare (M, J, 2) undistorted coordinates, noise (M, J) in the same unit."""
 
     bare: Floats
     noise: Floats
 
     @classmethod
-    def of(cls, rows: Detections2D, lenses: tuple[Lens, ...]) -> Sights:
+    def of(cls, rows: Detections2D, lenses: tuple[Lens, ...]) -> MovingPeople:
         """Sights of rows whose views have these lenses, in order."""
         bare, noise = np.full(rows.xy.shape, np.nan), np.full(rows.score.shape, np.nan)
         for view, lens in enumerate(lenses):
@@ -71,7 +69,7 @@ def shared_rows(one: ViewTrack, other: ViewTrack, most: int = _MANY) -> tuple[In
     return one.row[a[some]], other.row[b[some]]
 
 
-def evidence(sights: Sights, b_from_a: Floats, rows_a: Ints, rows_b: Ints) -> Floats:
+def pair_evidence(sights: MovingPeople, b_from_a: Floats, rows_a: Ints, rows_b: Ints) -> Floats:
     """Nats (F, J) by which rows of two views are rather the same person than not; 0 where a joint is not seen."""
     a, b = sights.bare[rows_a], sights.bare[rows_b]
     off = epipolar_residual(b_from_a, a, b, sights.noise[rows_a], sights.noise[rows_b])
@@ -81,7 +79,7 @@ def evidence(sights: Sights, b_from_a: Floats, rows_a: Ints, rows_b: Ints) -> Fl
     return np.asarray(np.where(seen, nats, 0.0))
 
 
-def fit_pair(sights: Sights, tracks: list[ViewTrack], a: int, b: int) -> PairFit | None:
+def fit_pair(sights: MovingPeople, tracks: list[ViewTrack], a: int, b: int) -> PairFit | None:
     """The best relative pose of two views and the people they share; None where no pose makes sense of any."""
     mine, other = (_of_view(tracks, view) for view in (a, b))
     proposals: list[tuple[float, Floats]] = []
@@ -93,7 +91,7 @@ def fit_pair(sights: Sights, tracks: list[ViewTrack], a: int, b: int) -> PairFit
             found = relative_pose(*sights.points(*rows))
         except CalibrationError:
             continue
-        proposals.append((float(evidence(sights, found.b_from_a, *rows).sum()), found.b_from_a))
+        proposals.append((float(pair_evidence(sights, found.b_from_a, *rows).sum()), found.b_from_a))
     best: PairFit | None = None
     for _, proposal in sorted(proposals, key=lambda one: -one[0])[:_PROPOSALS]:
         trial = _settled(sights, tracks, a, b, proposal)
@@ -106,11 +104,11 @@ def _of_view(tracks: list[ViewTrack], view: int) -> list[int]:
     return [index for index, track in enumerate(tracks) if track.view == view]
 
 
-def _settled(sights: Sights, tracks: list[ViewTrack], a: int, b: int, pose: Floats) -> PairFit | None:
+def _settled(sights: MovingPeople, tracks: list[ViewTrack], a: int, b: int, pose: Floats) -> PairFit | None:
     """A proposal refined by all the tracks that it says are the same, twice."""
     refined: RelativePose | None = None
     for _ in range(2):
-        matches = matched(sights, tracks, a, b, pose)
+        matches = match_tracks(sights, tracks, a, b, pose)
         if not matches:
             return None
         parts = [shared_rows(tracks[i], tracks[j]) for i, j in matches]
@@ -122,13 +120,13 @@ def _settled(sights: Sights, tracks: list[ViewTrack], a: int, b: int, pose: Floa
         except CalibrationError:
             return None
         pose = refined.b_from_a
-    matches = matched(sights, tracks, a, b, pose)
+    matches = match_tracks(sights, tracks, a, b, pose)
     assert refined is not None
     return PairFit(a, b, refined, tuple(matches), sum(matches.values())) if matches else None
 
 
-def matched(
-    sights: Sights, tracks: list[ViewTrack], a: int, b: int, b_from_a: Floats, least: float = _AGREE
+def match_tracks(
+    sights: MovingPeople, tracks: list[ViewTrack], a: int, b: int, b_from_a: Floats, least: float = _AGREE
 ) -> dict[tuple[int, int], float]:
     """Pairs of tracks of views a and b that are one person if b stands so, and the evidence for each, nats.
 
@@ -139,7 +137,7 @@ def matched(
         rows = shared_rows(tracks[i], tracks[j])
         if len(rows[0]) < LEAST_FRAMES:
             continue
-        told = evidence(sights, b_from_a, *rows)
+        told = pair_evidence(sights, b_from_a, *rows)
         seen = int(np.count_nonzero(told))
         if seen and told.sum() > least * seen:
             nats[i, j] = float(told.sum())
@@ -163,7 +161,7 @@ def _together(one: ViewTrack, other: ViewTrack) -> bool:
     return bool(np.isin(one.frame, other.frame, assume_unique=True).any())
 
 
-def persons_of(tracks: list[ViewTrack], nats: dict[tuple[int, int], float]) -> Ints:
+def persons_of_tracks(tracks: list[ViewTrack], nats: dict[tuple[int, int], float]) -> Ints:
     """Person (K,) of each track from pairs that are one, the surest first; -1 = matched with nobody."""
     group = np.arange(len(tracks))
     for (i, j), _ in sorted(nats.items(), key=lambda pair: -pair[1]):

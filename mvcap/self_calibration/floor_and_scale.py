@@ -7,13 +7,12 @@ where feet went far enough, they also say how it lies. Size comes from a stated 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calib.arrays import Floats
 from calib.geometry import pose, transform
 from mvcap.structures.anthropometry import STATURE_M, body_scale
 from mvcap.structures.skeleton import Skeleton
 
-Floats = NDArray[np.float64]
 # Shares of stature (Winter, "Biomechanics and Motor Control of Human Movement", 4th ed., fig. 4.1; ears and nose are
 # level with and a little below the eyes' 0.936).
 _HEAD = {"head_top": 1.0, "eye": 0.936, "ear": 0.93, "nose": 0.92}
@@ -28,14 +27,14 @@ _WORTH = 20.0  # independent feet
 _BENT = 0.2  # radians from upright at which a body counts half
 
 
-def standing(kind: Skeleton, bodies: Floats, ahead: Floats, height_m: float | None = None) -> tuple[float, Floats]:
+def upright_world(kind: Skeleton, bodies: Floats, ahead: Floats, height_m: float | None = None) -> tuple[float, Floats]:
     """Scale and new_from_old (4, 4), after it, that make a world of bodies (T, P, J, 3): z up, feet on the floor.
 
     The origin is below the middle of the one who walks about most. height_m is the stature of those who walk, their
     mean; without it people are of usual size. y is where `ahead` (3,) looks. Who stands still may be a picture, and far
     away: walkers count.
     """
-    worth = walked(bodies)
+    worth = floor_from_walking(bodies)
     main = int(worth.argmax())
     size = _usual_size(kind, bodies, worth)
     R = _upright(_upwards(kind, bodies, worth), ahead)
@@ -51,7 +50,7 @@ def standing(kind: Skeleton, bodies: Floats, ahead: Floats, height_m: float | No
     return scale, pose(R, -scale * np.array([middle[0], middle[1], floor]))
 
 
-def walked(bodies: Floats) -> Floats:
+def floor_from_walking(bodies: Floats) -> Floats:
     """How much each of the people (T, P, J, 3) walked about, (P,): the spread of where they were times how often."""
     out = np.zeros(bodies.shape[1])
     for person in range(len(out)):
@@ -62,7 +61,7 @@ def walked(bodies: Floats) -> Floats:
     return out
 
 
-def moved(scale: float, new_from_old: Floats, points: Floats) -> Floats:
+def move_points(scale: float, new_from_old: Floats, points: Floats) -> Floats:
     """Points (..., 3) scaled and then moved."""
     return transform(new_from_old, scale * points)
 

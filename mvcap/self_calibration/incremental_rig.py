@@ -13,24 +13,28 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calib import Camera, Lens, Rig
+from calib.arrays import Bools, Floats, Ints
 from calib.bundle import adjust
 from calib.bundle.problem import Problem
 from calib.geometry import invert, pose
 from calib.observations import Observations
 from calib.robust_triangulation import triangulate_robust
 from calib.targets import free_points
-from mvcap.self_calibration.cross_view_matches import LEAST_FRAMES, PairFit, Sights, fit_pair, matched, persons_of
+from mvcap.self_calibration.cross_view_matches import (
+    LEAST_FRAMES,
+    MovingPeople,
+    PairFit,
+    fit_pair,
+    match_tracks,
+    persons_of_tracks,
+)
 from mvcap.self_calibration.single_view_tracks import ViewTrack
 from mvcap.structures.anthropometry import body_scale
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import Skeleton
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Flags = NDArray[np.bool_]
 _SEEDS = 4  # pairs of views to start from
 _CONTENT = 0.9  # of what all pairs of views have told, each on its own: a rig that explains as much is taken
 _OLD = 4.0  # noises that an old rig may be off
@@ -43,13 +47,13 @@ _PNP_POINTS = 500
 
 
 @dataclass(frozen=True, eq=False)
-class People:
+class PeopleViews:
     """Rows of a take as tracks of its views, and what they are as directions."""
 
     rows: Detections2D
     lenses: tuple[Lens, ...]
     tracks: list[ViewTrack]
-    sights: Sights
+    sights: MovingPeople
 
     def frames_of(self, person: Ints, most: int) -> Ints:
         """Up to so many frames, evenly spread, at which two or more views have people who are told apart (K,)."""
@@ -88,7 +92,7 @@ class People:
         moment = tuple(f"{frame / rate_hz:.2f} s" for frame in frames)
         return Observations(free_points(shape[2]), names, sizes, xy, sigma, time_s, moment)
 
-    def _moved(self, row: Ints) -> Flags:
+    def _moved(self, row: Ints) -> Bools:
         """Which persons (T, P) of rows (C, T, P) have moved in some view since they last had."""
         _, moments, people = row.shape
         out = np.zeros((moments, people), np.bool_)
@@ -116,7 +120,7 @@ def _medians(values: Floats) -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
-class Grown:
+class GrownRig:
     """Poses of the placed views (cam_from_world by view), whose tracks (K,) are who (-1 = nobody), and the evidence."""
 
     poses: dict[int, Floats]
@@ -124,7 +128,7 @@ class Grown:
     nats: float
 
 
-def first_rig(people: People, progress: Callable[[int, int], None] = lambda done, whole: None) -> Grown | None:
+def first_rig(people: PeopleViews, progress: Callable[[int, int], None] = lambda done, whole: None) -> GrownRig | None:
     """The best rig of as many views as people connect; None where no two views can be."""
     views = len(people.lenses)
     pairs = list(combinations(range(views), 2))
@@ -133,7 +137,7 @@ def first_rig(people: People, progress: Callable[[int, int], None] = lambda done
         progress(done, len(pairs))
         fit = fit_pair(people.sights, people.tracks, a, b)
         fits += [fit] if fit is not None else []
-    best: Grown | None = None
+    best: GrownRig | None = None
     most = sum(fit.nats for fit in fits)
     for seed in sorted(fits, key=lambda fit: -fit.nats)[:_SEEDS]:
         grown = _grown(people, {seed.a: np.eye(4), seed.b: seed.pose.b_from_a})
@@ -144,18 +148,18 @@ def first_rig(people: People, progress: Callable[[int, int], None] = lambda done
     return best
 
 
-def from_old(people: People, poses: dict[int, Floats]) -> Grown | None:
+def rig_from_old(people: PeopleViews, poses: dict[int, Floats]) -> GrownRig | None:
     """The rig of people who are seen by cameras that stood at these poses once; who moved is placed anew."""
     return _grown(people, poses, _OLD)
 
 
-def _better(one: Grown, other: Grown) -> bool:
+def _better(one: GrownRig, other: GrownRig) -> bool:
     return (len(one.poses), one.nats) > (len(other.poses), other.nats)
 
 
-def _grown(people: People, poses: dict[int, Floats], widened: float = 1.0) -> Grown | None:
+def _grown(people: PeopleViews, poses: dict[int, Floats], widened: float = 1.0) -> GrownRig | None:
     """The rig that grows from posed views; None where they lose the people they share."""
-    now = settled(people, poses, widened)
+    now = refit_matches(people, poses, widened)
     while now is not None and len(now.poses) < len(people.lenses):
         trials = [
             placed
@@ -165,14 +169,14 @@ def _grown(people: People, poses: dict[int, Floats], widened: float = 1.0) -> Gr
         if not trials:
             break
         _, view, cam_from_world = max(trials, key=lambda trial: trial[0])
-        grown = settled(people, {**now.poses, view: cam_from_world})
+        grown = refit_matches(people, {**now.poses, view: cam_from_world})
         if grown is None or len(grown.poses) <= len(now.poses):
             break
         now = grown
     return now
 
 
-def settled(people: People, poses: dict[int, Floats], widened: float = 1.0) -> Grown | None:
+def refit_matches(people: PeopleViews, poses: dict[int, Floats], widened: float = 1.0) -> GrownRig | None:
     """Posed views adjusted to the people that they say are the same, twice; None where they share nobody.
 
     Views that share nobody with another are left out. widened: how much wrong the poses may be at first, in noises.
@@ -182,47 +186,47 @@ def settled(people: People, poses: dict[int, Floats], widened: float = 1.0) -> G
         poses = _sharing(people, poses, nats)
         if not nats:
             return None
-        poses = _adjusted(people, poses, persons_of(people.tracks, nats), _FRAMES)
+        poses = _adjusted(people, poses, persons_of_tracks(people.tracks, nats), _FRAMES)
     nats = all_matches(people, poses)
     poses = _sharing(people, poses, nats)
-    return Grown(poses, persons_of(people.tracks, nats), sum(nats.values())) if nats else None
+    return GrownRig(poses, persons_of_tracks(people.tracks, nats), sum(nats.values())) if nats else None
 
 
-def _sharing(people: People, poses: dict[int, Floats], nats: dict[tuple[int, int], float]) -> dict[int, Floats]:
+def _sharing(people: PeopleViews, poses: dict[int, Floats], nats: dict[tuple[int, int], float]) -> dict[int, Floats]:
     """The posed views that share people with another."""
     views = {people.tracks[track].view for pair in nats for track in pair}
     return {view: at for view, at in poses.items() if view in views}
 
 
-def all_matches(people: People, poses: dict[int, Floats], widened: float = 1.0) -> dict[tuple[int, int], float]:
+def all_matches(people: PeopleViews, poses: dict[int, Floats], widened: float = 1.0) -> dict[tuple[int, int], float]:
     """Evidence for tracks of any two posed views to be one person."""
     nats: dict[tuple[int, int], float] = {}
-    sights = Sights(people.sights.bare, widened * people.sights.noise)
+    sights = MovingPeople(people.sights.bare, widened * people.sights.noise)
     for a, b in combinations(sorted(poses), 2):
-        nats |= matched(sights, people.tracks, a, b, poses[b] @ invert(poses[a]))
+        nats |= match_tracks(sights, people.tracks, a, b, poses[b] @ invert(poses[a]))
     return nats
 
 
-def posed(people: People, poses: dict[int, Floats]) -> Rig:
+def pose_view(people: PeopleViews, poses: dict[int, Floats]) -> Rig:
     """The rig of the posed views."""
     return Rig(tuple(Camera(people.lenses[view], poses[view]) for view in sorted(poses)))
 
 
-def _adjusted(people: People, poses: dict[int, Floats], person: Ints, frames: int) -> dict[int, Floats]:
-    rig = posed(people, poses)
+def _adjusted(people: PeopleViews, poses: dict[int, Floats], person: Ints, frames: int) -> dict[int, Floats]:
+    rig = pose_view(people, poses)
     seen = people.observations(person, people.frames_of(person, frames), 1.0).of(rig.names)
-    fitted, points = adjusted(rig, seen)
-    scale = float(np.nanmedian(body_scale(people.rows.skeleton, joints_of(points, people.rows.skeleton))))
+    fitted, points = bundle_adjust(rig, seen)
+    scale = float(np.nanmedian(body_scale(people.rows.skeleton, joints_3d(points, people.rows.skeleton))))
     fitted = fitted.scaled_world(1 / scale) if np.isfinite(scale) and scale > 0 else fitted
     return dict(zip(sorted(poses), fitted.cam_from_world, strict=True))
 
 
-def joints_of(points: Floats, kind: Skeleton) -> Floats:
+def joints_3d(points: Floats, kind: Skeleton) -> Floats:
     """Joints (..., P, J, 3) of free points (..., P J, 3)."""
     return points.reshape(*points.shape[:-2], -1, len(kind), 3)
 
 
-def adjusted(rig: Rig, seen: Observations, rounds: int = _ROUNDS) -> tuple[Rig, Floats]:
+def bundle_adjust(rig: Rig, seen: Observations, rounds: int = _ROUNDS) -> tuple[Rig, Floats]:
     """Rig and points (T, N, 3) that explain the sightings best, with its lenses; what is far off is left out."""
     start = triangulate_robust(rig, seen.xy, seen.sigma)
     points, used = start.xyz, start.used
@@ -241,18 +245,18 @@ def adjusted(rig: Rig, seen: Observations, rounds: int = _ROUNDS) -> tuple[Rig, 
     return rig, points
 
 
-def _far(normal: Floats) -> Flags:
+def _far(normal: Floats) -> Bools:
     """Sightings (C, T, N) whose residual in standard deviations is far beyond what is usual in their view."""
     usual = np.array([np.nanmedian(view) if np.isfinite(view).any() else 1.0 for view in normal])
     return np.asarray(normal > _WRONG * usual[:, None, None])
 
 
-def _placed(people: People, now: Grown, view: int) -> tuple[float, int, Floats] | None:
+def _placed(people: PeopleViews, now: GrownRig, view: int) -> tuple[float, int, Floats] | None:
     """Where a view stands by what the posed ones know: evidence, view and pose; None where it is unclear."""
-    rig = posed(people, now.poses)
+    rig = pose_view(people, now.poses)
     frames = people.frames_of(now.person, 3 * _FRAMES)
     seen = people.observations(now.person, frames, 1.0).of(rig.names)
-    bodies = joints_of(triangulate_robust(rig, seen.xy, seen.sigma).xyz, people.rows.skeleton)
+    bodies = joints_3d(triangulate_robust(rig, seen.xy, seen.sigma).xyz, people.rows.skeleton)
     best: tuple[float, int, Floats] | None = None
     for track in people.tracks:
         if track.view != view:
@@ -263,7 +267,7 @@ def _placed(people: People, now: Grown, view: int) -> tuple[float, int, Floats] 
             if found is None:
                 continue
             nats = sum(
-                sum(matched(people.sights, people.tracks, other, view, found @ invert(at)).values())
+                sum(match_tracks(people.sights, people.tracks, other, view, found @ invert(at)).values())
                 for other, at in now.poses.items()
             )
             if nats > 0 and (best is None or nats > best[0]):
@@ -271,7 +275,7 @@ def _placed(people: People, now: Grown, view: int) -> tuple[float, int, Floats] 
     return best
 
 
-def _resected(sights: Sights, xyz: Floats, rows: Ints) -> Floats | None:
+def _resected(sights: MovingPeople, xyz: Floats, rows: Ints) -> Floats | None:
     """Pose (4, 4) of a camera that sees joints (F, J, 3) of the world in its rows (F,); None where there is none."""
     import cv2
 

@@ -10,12 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calib.arrays import Floats, Ints
 from mvcap.structures.detections import Detections2D, body_size
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 _GAP = 5  # frames that a person may be missing
 _REACH, _DRIFT = 0.15, 0.05  # sizes of the body that a joint may be off at once, and more for each frame missed
 _RIVAL = 3.0  # times as far off as the nearest row, another row is no rival

@@ -14,22 +14,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Lens, Rig
+from calib.arrays import Floats
 from calib.calibrate import calibrate
 from calib.calibration import Calibration, Finding
 from calib.geometry import invert, similarity
 from calib.observations import Observations
-from mvcap.association.left_right_swaps import put_right
+from mvcap.association.left_right_swaps import correct_swaps
 from mvcap.errors import InputError
 from mvcap.progress import Progress, silent
-from mvcap.self_calibration.cross_view_matches import Sights
-from mvcap.self_calibration.floor_and_scale import moved, standing
-from mvcap.self_calibration.incremental_rig import Grown, People, first_rig, from_old, joints_of, posed, settled
+from mvcap.self_calibration.cross_view_matches import MovingPeople
+from mvcap.self_calibration.floor_and_scale import move_points, upright_world
+from mvcap.self_calibration.incremental_rig import (
+    GrownRig,
+    PeopleViews,
+    first_rig,
+    joints_3d,
+    pose_view,
+    refit_matches,
+    rig_from_old,
+)
 from mvcap.self_calibration.single_view_tracks import view_tracks
-from mvcap.self_calibration.time_offsets import in_step, late_frames, worth_shifting
+from mvcap.self_calibration.time_offsets import estimate_late_frames, shift_is_significant, synchronise
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.session import Session
 
-Floats = NDArray[np.float64]
 _FRAMES = 150  # that the rig is adjusted to: neighbouring ones tell the same
 _STAGE = "people"
 _OFTEN = 10  # moments from which on a joint's residuals in a view tell what repeats
@@ -63,10 +71,10 @@ def people_target(
     start: an old rig of some or all of the views. Raises InputError where no two views share a person.
     """
     tracks = view_tracks(rows)
-    people = People(rows, tuple(lenses), tracks, Sights.of(rows, tuple(lenses)))
+    people = PeopleViews(rows, tuple(lenses), tracks, MovingPeople.of(rows, tuple(lenses)))
     if len({track.view for track in tracks}) < 2:
         raise InputError("fewer than two views have anybody in them for ten frames; film people who walk in all views")
-    grown = None if start is None else from_old(people, _old_poses(people, start))
+    grown = None if start is None else rig_from_old(people, _old_poses(people, start))
     if grown is None:
         grown = first_rig(people, lambda done, whole: progress(_STAGE, done, whole))
     if grown is None or len(grown.poses) < 2:
@@ -75,9 +83,9 @@ def people_target(
             "and see whether the lenses are right"
         )
     people, late = _in_step(people, grown)
-    grown = settled(people, grown.poses) or grown
+    grown = refit_matches(people, grown.poses) or grown
     people = replace(people, rows=_put_right(people, grown))
-    rig = posed(people, grown.poses)
+    rig = pose_view(people, grown.poses)
     frames = people.frames_of(grown.person, _FRAMES)
     seen = people.observations(grown.person, frames, rate_hz).of(rig.names)
     return PeopleTarget(seen, rig, people.rows, grown.person, late, _findings(people, grown, late))
@@ -109,7 +117,7 @@ def calibrate_from_people(
     made = calibrate(target.observations, rig=target.rig, fix_lenses=fix_lenses)
     scale, new_from_old = _world(made, target, height_m, start)
     notes = target.findings if height_m is not None or start is not None else (*target.findings, _UNKNOWN_SIZE)
-    made = with_repeating_errors(in_world(made, scale, new_from_old))
+    made = with_repeating_errors(place_in_world(made, scale, new_from_old))
     return replace(made, findings=(*made.findings, *notes))
 
 
@@ -129,27 +137,29 @@ def _rows(source: Session | Detections2D, rate_hz: float | None) -> tuple[Detect
     return artefact.between(start, stop), source.rate_hz
 
 
-def _old_poses(people: People, start: Rig) -> dict[int, Floats]:
+def _old_poses(people: PeopleViews, start: Rig) -> dict[int, Floats]:
     names = [lens.name for lens in people.lenses]
     return {view: start[name].cam_from_world for view, name in enumerate(names) if name in start}
 
 
-def _in_step(people: People, grown: Grown) -> tuple[People, Floats]:
+def _in_step(people: PeopleViews, grown: GrownRig) -> tuple[PeopleViews, Floats]:
     """The same with views that are late put in step, and the frames (C,) that they were late; told twice."""
     whole = np.zeros(len(people.lenses))
     first = people.rows
     for _ in range(3):
-        late = worth_shifting(*late_frames(people.sights, people.tracks, grown.person, grown.poses, len(people.lenses)))
+        late = shift_is_significant(
+            *estimate_late_frames(people.sights, people.tracks, grown.person, grown.poses, len(people.lenses))
+        )
         if not late.any():
             break
         whole = whole + late
-        rows = in_step(first, people.tracks, whole)
-        people = replace(people, rows=rows, sights=Sights.of(rows, people.lenses))
-        grown = settled(people, grown.poses) or grown
+        rows = synchronise(first, people.tracks, whole)
+        people = replace(people, rows=rows, sights=MovingPeople.of(rows, people.lenses))
+        grown = refit_matches(people, grown.poses) or grown
     return people, whole
 
 
-def _put_right(people: People, grown: Grown) -> Detections2D:
+def _put_right(people: PeopleViews, grown: GrownRig) -> Detections2D:
     """The rows with persons, left and right exchanged where the other views say so."""
     person = np.full(len(people.rows), -1, np.int32)
     for track, who in zip(people.tracks, grown.person.tolist(), strict=True):
@@ -157,7 +167,7 @@ def _put_right(people: People, grown: Grown) -> Detections2D:
     mine = np.flatnonzero(person >= 0)
     view = np.searchsorted(sorted(grown.poses), people.rows.view[mine])
     named = people.rows.with_columns(person=person)
-    right = put_right(named[mine].with_columns(view=view), posed(people, grown.poses))
+    right = correct_swaps(named[mine].with_columns(view=view), pose_view(people, grown.poses))
     columns = named.arrays()
     for name in ("xy", "score", "noise_px"):
         columns[name] = columns[name].copy()
@@ -165,7 +175,7 @@ def _put_right(people: People, grown: Grown) -> Detections2D:
     return named.with_columns(**columns)
 
 
-def _findings(people: People, grown: Grown, late: Floats) -> tuple[Finding, ...]:
+def _findings(people: PeopleViews, grown: GrownRig, late: Floats) -> tuple[Finding, ...]:
     found = [
         Finding(
             "limit",
@@ -192,9 +202,9 @@ def _world(made: Calibration, target: PeopleTarget, height_m: float | None, star
     """Scale and new_from_old, after it, of the world that people, or the old rig, say."""
     kind = target.rows.skeleton
     assert made.free_points is not None
-    bodies = joints_of(made.free_points, kind)
+    bodies = joints_3d(made.free_points, kind)
     ahead = made.rig.cam_from_world[0, 2, :3]
-    scale, new_from_old = standing(kind, bodies, ahead, height_m)
+    scale, new_from_old = upright_world(kind, bodies, ahead, height_m)
     shared = [name for name in made.rig.names if start is not None and name in start]
     if start is None or len(shared) < 2:
         return scale, new_from_old
@@ -251,7 +261,7 @@ def _spread(positions: Floats) -> float:
     return float(np.sqrt(((positions - positions.mean(0)) ** 2).sum()))
 
 
-def in_world(made: Calibration, scale: float, new_from_old: Floats) -> Calibration:
+def place_in_world(made: Calibration, scale: float, new_from_old: Floats) -> Calibration:
     """The calibration with every length multiplied, and then in another world frame."""
     back = invert(new_from_old)
     scaled = made.rig.scaled_world(scale)
@@ -264,18 +274,18 @@ def in_world(made: Calibration, scale: float, new_from_old: Floats) -> Calibrati
     was = made.accuracy
     accuracy = replace(
         was,
-        places=moved(scale, new_from_old, was.places),
+        places=move_points(scale, new_from_old, was.places),
         predicted_m=scale * was.predicted_m,
         halves_m=scale * was.halves_m,
         held_out_m=scale * was.held_out_m,
-        held_out_places=moved(scale, new_from_old, was.held_out_places),
+        held_out_places=move_points(scale, new_from_old, was.held_out_places),
         held_out_errors_m=scale * was.held_out_errors_m,
     )
     return replace(
         made,
         rig=replace(made.rig, cameras=cameras),
         world_from_body=new_from_old @ bodies,
-        free_points=None if made.free_points is None else moved(scale, new_from_old, made.free_points),
+        free_points=None if made.free_points is None else move_points(scale, new_from_old, made.free_points),
         covariance=made.covariance * unit * unit[:, None],
         pairs=tuple(replace(pair, error_m=scale * pair.error_m, loop_m=scale * pair.loop_m) for pair in made.pairs),
         accuracy=accuracy,

@@ -11,17 +11,15 @@ from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calib import CalibrationError
+from calib.arrays import Floats, Ints
 from calib.geometry import invert
 from calib.poses.relative_pose import relative_pose
-from mvcap.self_calibration.cross_view_matches import LEAST_FRAMES, Sights, evidence, shared_rows
+from mvcap.self_calibration.cross_view_matches import LEAST_FRAMES, MovingPeople, pair_evidence, shared_rows
 from mvcap.self_calibration.single_view_tracks import ViewTrack
 from mvcap.structures.detections import Detections2D
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 _REACH = 6  # frames that are tried to either side
 _SURE = 4.0  # standard deviations from zero
 _ALIKE = 20.0  # neighbouring joints and frames have errors in common: so many count for one
@@ -30,8 +28,8 @@ _FIRM = 1e6
 _FLOOR = 0.05  # frames, that no pair tells better than
 
 
-def late_frames(
-    sights: Sights, tracks: list[ViewTrack], person: Ints, poses: dict[int, Floats], views: int
+def estimate_late_frames(
+    sights: MovingPeople, tracks: list[ViewTrack], person: Ints, poses: dict[int, Floats], views: int
 ) -> tuple[Floats, Floats]:
     """How many frames later (C,) each view shows the same than they do on average, and the standard deviations.
 
@@ -58,7 +56,7 @@ def late_frames(
     return out, sigma
 
 
-def worth_shifting(late: Floats, sigma: Floats) -> Floats:
+def shift_is_significant(late: Floats, sigma: Floats) -> Floats:
     """The frames (C,) by which views are surely late, 0 for the others; the views that agree are in step."""
     known = np.isfinite(late)
     if known.sum() < 2:
@@ -69,7 +67,7 @@ def worth_shifting(late: Floats, sigma: Floats) -> Floats:
 
 
 def _between(
-    sights: Sights, tracks: list[ViewTrack], person: Ints, a: int, b: int, b_from_a: Floats
+    sights: MovingPeople, tracks: list[ViewTrack], person: Ints, a: int, b: int, b_from_a: Floats
 ) -> tuple[float, float] | None:
     """How many frames b is later than a, and the standard deviation; None where they cannot tell."""
     shifts = np.arange(-_REACH, _REACH + 1)
@@ -94,7 +92,7 @@ def _between(
 
 
 def _told(
-    sights: Sights, tracks: list[ViewTrack], person: Ints, a: int, b: int, late: int, b_from_a: Floats
+    sights: MovingPeople, tracks: list[ViewTrack], person: Ints, a: int, b: int, late: int, b_from_a: Floats
 ) -> tuple[float, int, Floats] | None:
     """Nats a joint, joints, and the pose of b, where b is so many frames late; None where they share too little."""
     parts = []
@@ -110,12 +108,12 @@ def _told(
         pose = relative_pose(*sights.points(rows_a, rows_b), start=b_from_a).b_from_a
     except CalibrationError:
         pose = b_from_a
-    nats = evidence(sights, pose, rows_a, rows_b)
+    nats = pair_evidence(sights, pose, rows_a, rows_b)
     count = int(np.count_nonzero(nats))
     return float(nats.sum() / max(count, 1)), count, pose
 
 
-def in_step(rows: Detections2D, tracks: list[ViewTrack], late: Floats) -> Detections2D:
+def synchronise(rows: Detections2D, tracks: list[ViewTrack], late: Floats) -> Detections2D:
     """The rows as they would be if no view were late (C,): each track looked at so many frames later."""
     xy, score, noise = (np.array(part, np.float64) for part in (rows.xy, rows.score, rows.noise_px))
     for track in tracks:

@@ -47,7 +47,7 @@ def limb_lengths(skeleton: Skeleton, xyz: NDArray[np.floating]) -> NDArray[np.fl
     return np.asarray(np.linalg.norm(ends[..., 1, :] - ends[..., 0, :], axis=-1))
 
 
-def overstretched(skeleton: Skeleton, xyz: NDArray[np.floating], variance: NDArray[np.floating]) -> NDArray[np.bool_]:
+def too_long_limbs(skeleton: Skeleton, xyz: NDArray[np.floating], variance: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Joints (..., J) that would make a limb longer than any human's: of its two ends the one less well known.
 
     variance (..., J): sum over the axes, m^2; three standard deviations of both ends are no stretch.

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from calib.arrays import Floats
 
 CORNERS = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
 """Joints that the frame follows from."""

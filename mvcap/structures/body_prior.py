@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.arrays import Floats
 from mvcap.structures.anthropometry import (
     HIPS_SPREAD,
     LIMB_SPREAD,
@@ -27,8 +28,6 @@ from mvcap.structures.anthropometry import (
     typical_limbs,
 )
 from mvcap.structures.skeleton import Skeleton
-
-Floats = NDArray[np.float64]
 
 _STATURE: Mapping[str, tuple[float, float]] = {"female": (1.613, 0.071), "male": (1.753, 0.076)}
 """Mean and standard deviation, m."""
@@ -43,7 +42,7 @@ _CHILDREN = 0.12
 
 
 @dataclass(frozen=True)
-class Build:
+class BodyBuild:
     """Sizes of one person's body."""
 
     length_m: Floats
@@ -56,7 +55,7 @@ class Build:
     """Probability of being female; 0.5 where limbs do not tell, as they rarely do."""
 
 
-def build_of(skeleton: Skeleton, length_m: Floats, sigma: Floats) -> Build:
+def body_build(skeleton: Skeleton, length_m: Floats, sigma: Floats) -> BodyBuild:
     """Build of a body whose limbs measure (B',) m, NaN where unknown, give or take a share ``sigma`` (B',) of it.
 
     The logarithms of a body's limbs are normally distributed about those of its sex and stature; that what estimators
@@ -84,7 +83,7 @@ def build_of(skeleton: Skeleton, length_m: Floats, sigma: Floats) -> Build:
     variance = sum(w * (one[2] + (one[1] - mean) ** 2) for w, one in zip(weight, found, strict=True))
     deviation, female = np.sqrt(np.maximum(variance, 0)), float(weight @ np.array([one[3] for one in found]))
     stature = float(np.exp(mean[-1]))
-    return Build(np.exp(mean[:-1]), deviation[:-1], stature, stature * float(deviation[-1]), female)
+    return BodyBuild(np.exp(mean[:-1]), deviation[:-1], stature, stature * float(deviation[-1]), female)
 
 
 def _people(kinds: list[str]) -> list[tuple[float, float, float, float, Floats]]:

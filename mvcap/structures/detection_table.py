@@ -30,7 +30,9 @@ _ROWS = 4096
 """Rows written at a time and held in a parquet row group: a few MB, whatever the size of the chunks that come in."""
 
 
-def write_npz(path: Path, tables: Iterable[Detections2D], view_names: Sequence[str], skeleton: Skeleton) -> None:
+def write_detections_npz(
+    path: Path, tables: Iterable[Detections2D], view_names: Sequence[str], skeleton: Skeleton
+) -> None:
     """Write chunks of detections in the order of frames; memory does not grow with their number.
 
     Raises SessionError where the file cannot be written, ValueError for chunks out of order or of another skeleton.
@@ -53,7 +55,9 @@ def write_npz(path: Path, tables: Iterable[Detections2D], view_names: Sequence[s
             _copy(parts[spec.name], stream, spec.metadata["dtype"])
 
 
-def write_parquet(path: Path, tables: Iterable[Detections2D], view_names: Sequence[str], skeleton: Skeleton) -> None:
+def write_detections_parquet(
+    path: Path, tables: Iterable[Detections2D], view_names: Sequence[str], skeleton: Skeleton
+) -> None:
     """Write chunks of detections in the order of frames, a row group at a time.
 
     Raises SessionError where the file cannot be written, ValueError for chunks out of order or of another skeleton.

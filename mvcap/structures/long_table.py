@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from mvcap.structures.pose_stream import Take, missing_joints, sigma_m
+from mvcap.structures.pose_stream import PoseStream, missing_joints, sigma_m
 from mvcap.structures.poses import Poses3D
 
 COLUMNS = ("frame", "time_s", "person", "joint", "x_m", "y_m", "z_m", "score", "error_px", "views", "sigma_m")
 _BATCH_ROWS = 4096  # persons at a frame, a fraction of a typical chunk; bounds memory whatever the chunks are
 
 
-def notes(take: Take) -> dict[str, str]:
+def unit_notes(take: PoseStream) -> dict[str, str]:
     """Return what a reader has to know of the numbers, in words."""
     return {
         "unit": "m",
@@ -35,7 +35,7 @@ def schema() -> Any:
     return pa.schema([(name, kinds.get(name, pa.float32())) for name in COLUMNS])
 
 
-def batches(take: Take) -> Iterator[Any]:
+def batches(take: PoseStream) -> Iterator[Any]:
     """Arrow record batches of the take in its axes, in the order of its rows."""
     for chunk in take.turned():
         for first in range(0, len(chunk), _BATCH_ROWS):

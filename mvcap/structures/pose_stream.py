@@ -53,7 +53,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Take:
+class PoseStream:
     """The poses of a take, readable again and again in chunks of frames in order; the unit is always the metre."""
 
     skeleton: Skeleton
@@ -74,7 +74,7 @@ class Take:
     def turned(self) -> Iterator[Poses3D]:
         """Chunks with the take's axes applied to positions and covariances."""
         for chunk in self.chunks():
-            yield chunk if self.axes == "z-up" else turn(chunk, _TURN[self.axes])
+            yield chunk if self.axes == "z-up" else turn_axes(chunk, _TURN[self.axes])
 
     def blocks(self, parts: Iterable[Part]) -> Iterator[Block]:
         """Dense blocks of parts that follow each other without overlap, in one pass over the chunks.
@@ -102,7 +102,7 @@ class Take:
         return [Part(start, min(start + frames, self.frames), who) for start in range(0, self.frames, frames)]
 
 
-def turn(poses: Poses3D, rotation: NDArray[np.float64]) -> Poses3D:
+def turn_axes(poses: Poses3D, rotation: NDArray[np.float64]) -> Poses3D:
     """The same rows with positions and covariances in other axes; rotation (3, 3) is applied from the left."""
     cov = rotation @ full_covariance(poses.cov.astype(np.float64)) @ rotation.T
     return poses.with_columns(xyz=poses.xyz @ rotation.T + 0.0, cov=packed_covariance(cov))

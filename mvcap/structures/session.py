@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig, RigFileError, load_rig, save_rig
+from calib.arrays import Image
 from mvcap import config
 from mvcap.errors import ConfigError, InputError, SessionError, StaleError
 from mvcap.structures.artefact import Artefact
@@ -30,7 +31,6 @@ from mvcap.structures.npz import write_npz, write_text
 from mvcap.structures.table import Table
 
 T = TypeVar("T", bound=Table)
-Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class Session:
         """Keep changed settings with the session, for every later verb; return the ones that held before."""
         before = self.overrides
         if changes:
-            self.keep_overrides(config.merged(before, changes))
+            self.keep_overrides(config.merge(before, changes))
         return before
 
     def keep_overrides(self, whole: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from mvcap.structures.poses import Poses3D
 
 
 @dataclass(frozen=True)
-class Take:
+class SyntheticTake:
     """Some seconds of people, as they are and as they are seen."""
 
     truth: Poses3D

@@ -13,12 +13,12 @@ from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import skeleton
 
 
-def write_poses(path: Path, poses: Poses3D) -> None:
+def write_true_poses(path: Path, poses: Poses3D) -> None:
     """Write poses as an npz of their columns and the skeleton's name."""
     write_npz(path, {"skeleton": np.array(poses.skeleton.name), **poses.arrays()})
 
 
-def read_poses(path: Path) -> Poses3D:
+def read_true_poses(path: Path) -> Poses3D:
     """Read poses that ``write_poses`` wrote; InputError where the file is missing, broken or of another kind."""
     try:
         with np.load(path, allow_pickle=False) as archive:

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.synthesis import postures
-from mvcap.synthesis.bodies import Build, joint_index
+from mvcap.synthesis.bodies import GeneratedBody, joint_index
 from mvcap.synthesis.gait import Way
 from mvcap.synthesis.motion_clips import Motion
 from mvcap.synthesis.postures import Curves, Key, Posture
-from mvcap.synthesis.procedural_motion import control
+from mvcap.synthesis.procedural_motion import control_index
 
 GRID_HZ = 20.0
 APART_M = 0.42
@@ -28,7 +28,7 @@ _FADE_S = 0.6
 _LOW = 0.4  # lengths of a leg that the pelvis is lower than of who stands
 _MARGIN_S = 1.0  # feet need to know what was and what comes
 _SPINE, _NECK = joint_index("spine"), joint_index("neck")
-_PLACE = [control(name) for name in ("height", "back", "pitch", "chest_pitch", "lying", "level")]
+_PLACE = [control_index(name) for name in ("height", "back", "pitch", "chest_pitch", "lying", "level")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +53,10 @@ class ClipAct:
     def weight(self, time_s: NDArray[np.floating]) -> NDArray[np.float64]:
         """How much (T,) the clip has of the person, 0..1."""
         into, out = self.fades
-        begun = postures.eased((time_s - self.begin) / into) if into else 1.0
-        return np.asarray(begun * postures.eased((self.end - time_s) / out))
+        begun = postures.ease((time_s - self.begin) / into) if into else 1.0
+        return np.asarray(begun * postures.ease((self.end - time_s) / out))
 
-    def of(self, build: Build, time_s: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def of(self, build: GeneratedBody, time_s: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Pelvis (T, 3) m and vectors (T, 27, 3) m of the body at times (T,) of the room."""
         at = np.clip(time_s, self.begin, self.end) - self.begin
         at = np.maximum(at - self.held, 0)
@@ -72,7 +72,7 @@ class ClipAct:
 class Plan:
     """One person: who they are, and what they do at the grid's times."""
 
-    build: Build
+    build: GeneratedBody
     rest: Posture
     """How they stand; of who sits or lies, how they do."""
     stand: Posture
@@ -129,7 +129,9 @@ class Floor:
         """Place of a time in the grid."""
         return min(max(math.ceil((time - self.begin) * GRID_HZ - 1e-6), 0), len(self.time_s) - 1)
 
-    def still(self, build: Build, place: NDArray[np.float64], heading: float, posture: Posture) -> NDArray[np.float64]:
+    def still(
+        self, build: GeneratedBody, place: NDArray[np.float64], heading: float, posture: Posture
+    ) -> NDArray[np.float64]:
         """Torso (1, 3, 3) of somebody who stays."""
         return torso(build, place[None], np.array([heading]), posture[None])
 
@@ -164,7 +166,7 @@ class Floor:
 
 
 def torso(
-    build: Build, place: NDArray[np.floating], heading: NDArray[np.floating], controls: NDArray[np.floating]
+    build: GeneratedBody, place: NDArray[np.floating], heading: NDArray[np.floating], controls: NDArray[np.floating]
 ) -> NDArray[np.float64]:
     """Pelvis, middle of the trunk and neck (T, 3, 3) m of somebody with these controls (T, V), about."""
     height, back, pitch, chest, lying, level = controls[:, _PLACE].T
@@ -177,7 +179,7 @@ def torso(
 
 
 def _trunk(
-    build: Build, pelvis: NDArray[np.floating], forward: NDArray[np.floating], *pitch: NDArray[np.floating]
+    build: GeneratedBody, pelvis: NDArray[np.floating], forward: NDArray[np.floating], *pitch: NDArray[np.floating]
 ) -> list[NDArray[np.float64]]:
     points, last = [], pelvis
     for part, angle in zip((_SPINE, _NECK), pitch, strict=True):
@@ -211,13 +213,13 @@ def stay(
     return Act(time, place, heading, _along(floor, plan, begin, place, heading, keys), keys, rest=rest)
 
 
-def turn(floor: Floor, plan: Plan, to: float, rng: np.random.Generator) -> Act:
+def turn_in_place(floor: Floor, plan: Plan, to: float, rng: np.random.Generator) -> Act:
     """Turn round on the spot to another heading."""
-    act = stay(floor, plan, [postures.walking(rng, plan.stand)], rng)
+    act = stay(floor, plan, [postures.walk_posture(rng, plan.stand)], rng)
     begin, time = floor.index(plan.busy), floor.time_s
     angle = _wrapped(to - plan.heading[begin])
     lasts = 0.5 + abs(angle) / rng.uniform(1.5, 3.0)
-    heading = plan.heading[begin] + angle * postures.eased((time[begin:] - plan.busy) / lasts)
+    heading = plan.heading[begin] + angle * postures.ease((time[begin:] - plan.busy) / lasts)
     return Act(
         plan.busy + lasts, act.place, heading, _along(floor, plan, begin, act.place, heading, act.keys), act.keys
     )
@@ -227,9 +229,9 @@ def walk(floor: Floor, plan: Plan, goal: NDArray[np.float64], rng: np.random.Gen
     """Go to a place in a curve; who sits gets up first, and who looks elsewhere turns round."""
     begin, keys, start = floor.index(plan.busy), [], plan.busy
     if plan.low:
-        keys.append((start, 0.7, postures.sitting_down(rng, plan.stand, plan.rest)[0]))
+        keys.append((start, 0.7, postures.sit_down(rng, plan.stand, plan.rest)[0]))
         start += 0.6
-    keys.append((start, 0.7, postures.walking(rng, plan.stand)))
+    keys.append((start, 0.7, postures.walk_posture(rng, plan.stand)))
     start += 0.4 if plan.low else 0.0
     here = plan.place[begin]
     far, speed = float(np.linalg.norm(goal - here)), plan.pace * rng.uniform(0.9, 1.1)
@@ -243,7 +245,7 @@ def walk(floor: Floor, plan: Plan, goal: NDArray[np.float64], rng: np.random.Gen
     place = (1 - s) ** 2 * here + 2 * s * (1 - s) * middle + s**2 * goal
     tangent = (1 - s) * (middle - here) + s * (goal - middle)
     course = np.unwrap(np.arctan2(tangent[:, 1], tangent[:, 0]))
-    eased = postures.eased((floor.time_s[begin:] - start) / (0.5 + 0.45 * abs(turned)))
+    eased = postures.ease((floor.time_s[begin:] - start) / (0.5 + 0.45 * abs(turned)))
     heading = plan.heading[begin] + turned * eased + course - course[0]
     torsos = _along(floor, plan, begin, place, heading, keys)
     return Act(begins + lasts + 0.1, place, heading, torsos, keys, rest=plan.stand)
@@ -267,7 +269,7 @@ def perform(floor: Floor, plan: Plan, motion: Motion, rng: np.random.Generator) 
     left = vectors[:, joint_index("left_hip")]
     heading = np.unwrap(np.arctan2(-left[:, 0], left[:, 1]))
     heading = heading + 2 * np.pi * np.round((plan.heading[begin] - heading[0]) / (2 * np.pi))
-    fade = 1.0 if first else postures.eased((time - plan.busy) / clip.fades[0])
+    fade = 1.0 if first else postures.ease((time - plan.busy) / clip.fades[0])
     heading = plan.heading[begin] + fade * (heading - plan.heading[begin])
     upright = torso(plan.build, root[:, :2], heading, np.repeat(plan.stand[None], len(time), axis=0))
     torsos = upright + clip.weight(time)[:, None, None] * (torsos - upright)
@@ -297,7 +299,7 @@ def _along(
     return torso(plan.build, place, heading, curves.at(floor.time_s[begin:]))
 
 
-def way(floor: Floor, plan: Plan) -> Way:
+def walk_way(floor: Floor, plan: Plan) -> Way:
     """Where a person goes."""
     return Way(floor.time_s, plan.place, plan.heading)
 

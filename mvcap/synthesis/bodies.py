@@ -71,7 +71,7 @@ _MIRROR = np.array([*HALPE.mirror, len(HALPE)])
 
 
 @dataclass(frozen=True, eq=False)
-class Build:
+class GeneratedBody:
     """One person's body."""
 
     stature_m: float
@@ -105,7 +105,7 @@ class Build:
         return CLEARANCE * self.stature_m / 1.72
 
 
-def body(stature_m: float, share: dict[str, float]) -> Build:
+def body(stature_m: float, share: dict[str, float]) -> GeneratedBody:
     """Body of a stature with shares of it: ``shoulders``, ``hips`` (apart), ``trunk``, ``arm``, ``forearm``, ``thigh``,
     ``shank``, ``foot``, ``ankle``; a key ``left_arm`` is for one side.
     """
@@ -124,10 +124,10 @@ def body(stature_m: float, share: dict[str, float]) -> Build:
             f"{side}_big_toe": (0.66 * foot, -0.1 * y * foot, -share["ankle"] * 0.8),
             f"{side}_small_toe": (0.5 * foot, 0.24 * y * foot, -share["ankle"] * 0.8),
         }  # fmt: skip
-    return Build(stature_m, stature_m * np.array([offset[joint] for joint in JOINTS], dtype=np.float64))
+    return GeneratedBody(stature_m, stature_m * np.array([offset[joint] for joint in JOINTS], dtype=np.float64))
 
 
-def random_build(rng: np.random.Generator) -> Build:
+def random_build(rng: np.random.Generator) -> GeneratedBody:
     """Body of a man, a woman or, seldom, a child, as they differ from each other."""
     man, child = rng.random() < 0.5, rng.random() < 0.06
     stature = rng.normal(1.754, 0.075) if man else rng.normal(1.615, 0.07)
@@ -147,7 +147,7 @@ def random_build(rng: np.random.Generator) -> Build:
     return body(stature, share)
 
 
-def carried(build: Build, turns: NDArray[np.floating]) -> NDArray[np.float64]:
+def carry_forward(build: GeneratedBody, turns: NDArray[np.floating]) -> NDArray[np.float64]:
     """Vectors (T, 27, 3) m of a body's joints from those that they hang on.
 
     turns (T, 13, 3, 3): of the segments in the world.
@@ -155,13 +155,13 @@ def carried(build: Build, turns: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray(np.matmul(turns[:, CARRIER], build.offset[:, :, None])[..., 0])
 
 
-def assembled(root: NDArray[np.floating], vectors: NDArray[np.floating]) -> NDArray[np.float64]:
+def assemble(root: NDArray[np.floating], vectors: NDArray[np.floating]) -> NDArray[np.float64]:
     """Joints (T, 26, 3) of bodies with their pelvis at ``root`` (T, 3) from the vectors (T, 27, 3) of ``carried``."""
     return np.asarray(root[:, None] + np.matmul(_ANCESTORS[: len(HALPE)], vectors))
 
 
-def blended(
-    build: Build, one: NDArray[np.floating], other: NDArray[np.floating], weight: NDArray[np.floating]
+def blend(
+    build: GeneratedBody, one: NDArray[np.floating], other: NDArray[np.floating], weight: NDArray[np.floating]
 ) -> NDArray[np.float64]:
     """Vectors (T, 27, 3) between two postures of a body, each segment as stiff as it is; weight (T,) of the other."""
     cos = (one * other).sum(-1) / np.maximum(build.length, 1e-9) ** 2
@@ -181,11 +181,11 @@ def _nearest_turn(offset: NDArray[np.float64], vectors: NDArray[np.float64]) -> 
     return np.asarray(u @ vt)
 
 
-def mirrored(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
+def mirror_vectors(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
     """Vectors (T, 27, 3) or joints (T, 26, 3) of the mirror image: left and right exchanged, y turned round."""
     return np.asarray(vectors[:, _MIRROR[: vectors.shape[1]]] * np.array([1.0, -1.0, 1.0]))
 
 
-def lowest(build: Build, xyz: NDArray[np.floating]) -> NDArray[np.float64]:
+def lowest_point(build: GeneratedBody, xyz: NDArray[np.floating]) -> NDArray[np.float64]:
     """Height (T,) m over z = 0 of the lowest part of a body with joints (T, 26, 3)."""
     return np.asarray((xyz[..., 2] - build.clearance).min(-1))

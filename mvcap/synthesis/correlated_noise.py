@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from calib.arrays import Floats
 
 
-def lasting(rng: np.random.Generator, shape: tuple[int, ...], memory: float) -> Floats:
+def correlated_normal(rng: np.random.Generator, shape: tuple[int, ...], memory: float) -> Floats:
     """Standard normal numbers (T, ...) that change slowly along T: neighbours correlate by ``memory``, 0..1."""
     out = rng.standard_normal(shape)
     fresh = np.sqrt(1 - memory**2)
@@ -18,7 +18,7 @@ def lasting(rng: np.random.Generator, shape: tuple[int, ...], memory: float) -> 
     return out
 
 
-def chance(field: Floats, share: Floats | float) -> NDArray[np.bool_]:
+def random_events(field: Floats, share: Floats | float) -> NDArray[np.bool_]:
     """Events of these shares, 0..1: where standard normal numbers are low."""
     from scipy.special import ndtri
 

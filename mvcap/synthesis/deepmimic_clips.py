@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.errors import InputError
-from mvcap.synthesis.bodies import SEGMENTS, Build, body
+from mvcap.synthesis.bodies import SEGMENTS, GeneratedBody, body
 
 _NUMBERS = 44
 _SIDE = {"right": 16, "left": 30}  # column of each side's hip; then knee, ankle (4), shoulder (4), elbow
@@ -26,7 +26,7 @@ _STATURE_M = 1.65
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
+class MotionClip:
     """A person in motion, z up."""
 
     time_s: NDArray[np.float64]
@@ -39,12 +39,12 @@ class Clip:
     """Whether the last frame is the first one again, at another place."""
 
 
-def humanoid() -> Build:
+def humanoid() -> GeneratedBody:
     """Body whose motion the clips are."""
     return body(_STATURE_M, {"head": 1.0, **{name: length / _STATURE_M for name, length in _HUMANOID_M.items()}})
 
 
-def read_clip(path: Path) -> Clip:
+def read_clip(path: Path) -> MotionClip:
     """Read a clip. Raises InputError where the file is no clip of a humanoid."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -61,7 +61,7 @@ def read_clip(path: Path) -> Clip:
                   f"{side}_forearm": _hinge(frames[:, at + 13])}  # fmt: skip
     turn = np.stack(_in_world(local), axis=1)[..., [0, 1, 3, 2]] * np.array([1.0, 1, -1, 1])
     root = frames[:, 1:4][:, [0, 2, 1]] * np.array([1.0, -1, 1])
-    return Clip(time_s, root, _continuous(turn), content.get("Loop") == "wrap")
+    return MotionClip(time_s, root, _continuous(turn), content.get("Loop") == "wrap")
 
 
 def _hinge(angle: NDArray[np.float64]) -> NDArray[np.float64]:

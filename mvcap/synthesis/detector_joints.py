@@ -12,17 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
+from calib.arrays import Floats
 from mvcap.structures.detections import body_size, joint_box
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
-from mvcap.synthesis.correlated_noise import chance, expit, lasting
-from mvcap.synthesis.detector_people import Points
-from mvcap.synthesis.occlusion import hidden
+from mvcap.synthesis.correlated_noise import correlated_normal, expit, random_events
+from mvcap.synthesis.detector_people import PointRows
+from mvcap.synthesis.occlusion import occluded
 
 if TYPE_CHECKING:
     from mvcap.synthesis.detector_errors import DetectorModel
 
-Floats = NDArray[np.float64]
 
 _GROUP_OF = {"shoulder": 1, "neck": 1, "thorax": 1, "elbow": 2, "wrist": 3, "pinky": 3, "index": 3, "thumb": 3,
              "hip": 4, "pelvis": 4, "knee": 5, "ankle": 6, "toe": 7, "heel": 7}  # fmt: skip
@@ -33,7 +33,7 @@ _HAND = 0.35
 """How far knuckles are beyond the wrist, as a share of the forearm."""
 
 
-def projected(
+def project_joints(
     model: DetectorModel,
     kind: Skeleton,
     truth: Poses3D,
@@ -41,16 +41,16 @@ def projected(
     rig: Rig,
     rng: np.random.Generator,
     rate_hz: float,
-) -> Points:
+) -> PointRows:
     """Joints of true people as the estimator finds them, each still in its own row and under its own name."""
     body = truth.dense(int(truth.frame.max()) + 1, people).astype(np.float64)
-    weight, source = read_from(truth.skeleton, kind)
+    weight, source = joint_matrix(truth.skeleton, kind)
     there = np.isfinite(body[..., 0])
     xyz = np.einsum("kj,tpjd->tpkd", weight, np.where(there[..., None], body, 0.0), optimize=True)
     xyz[(~there).astype(float) @ (np.abs(weight.T) > 0) > 0] = np.nan
     defined = xyz + _definition(model, kind, truth.skeleton, body, rng)
     true = np.moveaxis(rig.project(defined), 0, 1)
-    behind = np.stack([hidden(camera, truth.skeleton, body) for camera in rig], 1)[..., source]
+    behind = np.stack([occluded(camera, truth.skeleton, body) for camera in rig], 1)[..., source]
     last = np.array([camera.size for camera in rig], float) - 1
     with np.errstate(invalid="ignore"):
         inside = ((true >= -0.5) & (true <= last[:, None, None] + 0.5)).all(-1)
@@ -61,7 +61,9 @@ def projected(
     memory = float(np.exp(-1 / max(rate_hz * model.lasting_s, 1e-6)))
     away = _turned_away(kind, truth.skeleton, xyz, body, rig)
     nothing = np.zeros(true.shape[:4])
-    out = Points(true, xyz, true.copy(), nothing, whose, size, nothing, behind, np.asarray(inside), away, last, memory)
+    out = PointRows(
+        true, xyz, true.copy(), nothing, whose, size, nothing, behind, np.asarray(inside), away, last, memory
+    )
     _see(model, kind, out, rng)
     return out
 
@@ -74,7 +76,7 @@ def group_of(kind: Skeleton) -> NDArray[np.int64]:
 
 
 @cache
-def read_from(have: Skeleton, kind: Skeleton) -> tuple[Floats, NDArray[np.int64]]:
+def joint_matrix(have: Skeleton, kind: Skeleton) -> tuple[Floats, NDArray[np.int64]]:
     """Matrix (K, J) that makes a skeleton's joints of those of another, hands and faces too, and their chief joints."""
     matrix = have.convert(kind)
     for row, joint in enumerate(kind.joints):
@@ -146,14 +148,14 @@ def _screened(
     return out
 
 
-def _see(model: DetectorModel, kind: Skeleton, out: Points, rng: np.random.Generator) -> None:
+def _see(model: DetectorModel, kind: Skeleton, out: PointRows, rng: np.random.Generator) -> None:
     """Fill in where joints are seen, with what score, and which are missing."""
     shape, group, small = out.score.shape, group_of(kind), -np.log(np.maximum(out.size, 1.0) / 100)
-    wild = model.tail * lasting(rng, shape, out.memory)
-    wild += model.tail_row * lasting(rng, shape[:3], out.memory)[..., None]
+    wild = model.tail * correlated_normal(rng, shape, out.memory)
+    wild += model.tail_row * correlated_normal(rng, shape[:3], out.memory)[..., None]
     score = np.array(model.score)[group] - model.score_size * small[..., None] - model.score_error * wild
-    score += model.score_row * lasting(rng, shape[:3], out.memory)[..., None]
-    odd = lasting(rng, shape, out.memory)
+    score += model.score_row * correlated_normal(rng, shape[:3], out.memory)[..., None]
+    odd = correlated_normal(rng, shape, out.memory)
     score += model.score_spread * np.where(odd < 0, 1.4, 0.7) * odd  # scores are more often far too low than too high
     score -= model.score_hidden * (out.hidden | out.turned)
     lies = rng.random(shape) < model.score_lies
@@ -165,32 +167,38 @@ def _see(model: DetectorModel, kind: Skeleton, out: Points, rng: np.random.Gener
 
 
 def _error(
-    model: DetectorModel, group: NDArray[np.int64], wild: Floats, out: Points, rng: np.random.Generator
+    model: DetectorModel, group: NDArray[np.int64], wild: Floats, out: PointRows, rng: np.random.Generator
 ) -> Floats:
     """Errors (T, C, P, K, 2) px: lasting and fresh, the row's and the joint's own, with tails, some of them gross."""
     shape = out.score.shape
     scale = np.array(model.noise)[group] * np.where(out.hidden, model.hidden_noise, 1.0) * np.exp(wild)
     whole, own = np.sqrt(model.together), np.sqrt(1 - model.together)
     slow, fast = np.sqrt(model.lasting), np.sqrt(1 - model.lasting)
-    unit = own * slow * lasting(rng, (*shape, 2), out.memory) + own * fast * rng.standard_normal((*shape, 2))
-    unit += (whole * lasting(rng, (*shape[:3], 2), out.memory))[..., None, :]
+    unit = own * slow * correlated_normal(rng, (*shape, 2), out.memory) + own * fast * rng.standard_normal((*shape, 2))
+    unit += (whole * correlated_normal(rng, (*shape[:3], 2), out.memory))[..., None, :]
     spread = np.hypot(scale * out.stated, model.floor_px)
-    gross = chance(lasting(rng, shape, out.memory), np.where(out.hidden, model.hidden_outliers, model.outliers))
+    gross = random_events(
+        correlated_normal(rng, shape, out.memory), np.where(out.hidden, model.hidden_outliers, model.outliers)
+    )
     spread = np.where(gross, np.hypot(spread, model.outlier_size * out.size[..., None]), spread)
     return np.asarray(spread[..., None] * unit)
 
 
-def _lose(model: DetectorModel, group: NDArray[np.int64], small: Floats, out: Points, rng: np.random.Generator) -> None:
+def _lose(
+    model: DetectorModel, group: NDArray[np.int64], small: Floats, out: PointRows, rng: np.random.Generator
+) -> None:
     """Take out joints and people that are not found."""
     shape = out.score.shape
     share = np.array(model.missed)[group] + model.missed_small * small[..., None] + model.missed_hidden * out.hidden
     share = share + model.missed_turned * out.turned
-    missing = chance(lasting(rng, shape, out.memory), expit(share))
-    missing |= ~out.inside & ~chance(lasting(rng, shape, out.memory), model.outside)
+    missing = random_events(correlated_normal(rng, shape, out.memory), expit(share))
+    missing |= ~out.inside & ~random_events(correlated_normal(rng, shape, out.memory), model.outside)
     behind = (out.hidden & out.inside).sum(-1) / np.maximum(out.inside.sum(-1), 1)
     share = model.person_missed + model.person_small * small + model.person_hidden * behind
     share = share + model.person_cut * (1 - out.inside.mean(-1))
-    missing |= (chance(lasting(rng, shape[:3], out.memory), expit(share)) | ~out.inside.any(-1))[..., None]
+    missing |= (random_events(correlated_normal(rng, shape[:3], out.memory), expit(share)) | ~out.inside.any(-1))[
+        ..., None
+    ]
     out.score = np.where(out.inside, out.score, 0.4 * out.score)
     missing |= np.isnan(out.xy).any(-1)
     out.xy[missing], out.score[missing] = np.nan, 0.0

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
+from calib.arrays import Floats
 from mvcap.structures.detections import body_size, joint_box
 from mvcap.structures.skeleton import Skeleton
-from mvcap.synthesis.correlated_noise import chance, expit, lasting
+from mvcap.synthesis.correlated_noise import correlated_normal, expit, random_events
 
 if TYPE_CHECKING:
     from mvcap.synthesis.detector_errors import DetectorModel
 
-Floats = NDArray[np.float64]
 
 _ARM, _LEG = ("elbow", "wrist", "pinky", "index", "thumb"), ("knee", "ankle", "heel", "toe")
 _HEAD = ("nose", "eye", "ear", "mouth", "head")
@@ -60,7 +60,7 @@ class SeenRows:
 
 
 @cache
-def parts_of(kind: Skeleton) -> NDArray[np.bool_]:
+def torn_parts(kind: Skeleton) -> NDArray[np.bool_]:
     """Joints (G, J) that are torn off or taken together: arms, legs, their ends, the head, both legs, halves."""
 
     def have(words: tuple[str, ...], side: str = "") -> list[bool]:
@@ -75,7 +75,7 @@ def parts_of(kind: Skeleton) -> NDArray[np.bool_]:
 
 
 @dataclass
-class Points:
+class PointRows:
     """Joints of all people in all views, as they are and as they are seen."""
 
     true: Floats
@@ -115,7 +115,7 @@ class Points:
         return SeenRows(frame, view, self.xy[at], self.score[at], self.whose[at], self.size[at], lone)
 
 
-def swapped(model: DetectorModel, kind: Skeleton, points: Points, rng: np.random.Generator) -> None:
+def swap_left_right(model: DetectorModel, kind: Skeleton, points: PointRows, rng: np.random.Generator) -> None:
     """Exchange left and right of whole rows, of legs and of arms."""
     shape, J = points.size.shape, len(kind)
     source = np.broadcast_to(np.arange(J), (*shape, J)).copy()
@@ -127,11 +127,11 @@ def swapped(model: DetectorModel, kind: Skeleton, points: Points, rng: np.random
     points.score = np.take_along_axis(points.score, source, 3)
 
 
-def merged(model: DetectorModel, kind: Skeleton, points: Points, rng: np.random.Generator) -> None:
+def merge_neighbours_rows(model: DetectorModel, kind: Skeleton, points: PointRows, rng: np.random.Generator) -> None:
     """Let rows take a limb of a neighbour whose box overlaps theirs, or exchange one with them."""
     T, C, P = points.size.shape
     box = joint_box(points.xy.reshape(-1, len(kind), 2)).reshape(T, C, P, 4)
-    limb = rng.integers(0, len(parts_of(kind)), (C, P))
+    limb = rng.integers(0, len(torn_parts(kind)), (C, P))
     how, liking = rng.random((C, P)), rng.random((C, P, P))
     for t, c, p in zip(*np.nonzero(_events(points, model.merges, rng)), strict=True):
         with np.errstate(invalid="ignore"):
@@ -140,7 +140,7 @@ def merged(model: DetectorModel, kind: Skeleton, points: Points, rng: np.random.
         if not near.any():
             continue
         other = int(np.where(near, liking[c, p], -1).argmax())
-        joints = np.flatnonzero(parts_of(kind)[limb[c, p]])
+        joints = np.flatnonzero(torn_parts(kind)[limb[c, p]])
         mine, theirs = (t, c, p, joints), (t, c, other, joints)
         for held in (points.xy, points.score, points.whose):
             taken = held[theirs].copy()
@@ -151,9 +151,9 @@ def merged(model: DetectorModel, kind: Skeleton, points: Points, rng: np.random.
             points.xy[theirs], points.score[theirs] = np.nan, 0.0
 
 
-def split(model: DetectorModel, kind: Skeleton, points: Points, rng: np.random.Generator) -> list[SeenRows]:
+def split_rows(model: DetectorModel, kind: Skeleton, points: PointRows, rng: np.random.Generator) -> list[SeenRows]:
     """Tear parts off rows, and single joints; what is torn off is returned as rows of its own."""
-    out, parts = [], parts_of(kind)
+    out, parts = [], torn_parts(kind)
     for often in (model.splits, model.splits / 3):
         logit = np.log(max(often, 1e-9) / (1 - often)) + model.splits_hidden * points.hidden.mean(-1)
         share = expit(logit) if often else np.zeros_like(logit)
@@ -169,11 +169,11 @@ def split(model: DetectorModel, kind: Skeleton, points: Points, rng: np.random.G
     return [*(rows for rows in out if len(rows)), rows]
 
 
-def duplicated(model: DetectorModel, kind: Skeleton, points: Points, rng: np.random.Generator) -> list[SeenRows]:
+def duplicate_rows(model: DetectorModel, kind: Skeleton, points: PointRows, rng: np.random.Generator) -> list[SeenRows]:
     """Return rows that show people a second time: all of them, or a part, a little different and less sure."""
     again = _events(points, model.duplicates, rng)
     rows = points.picked(again)
-    parts = np.concatenate([parts_of(kind), np.ones((3, len(kind)), bool)])
+    parts = np.concatenate([torn_parts(kind), np.ones((3, len(kind)), bool)])
     part = parts[rng.integers(0, len(parts), points.size.shape[1:])]
     rows = rows.only(part[rows.view, np.nonzero(again)[2]] & (rng.random(rows.score.shape) > 0.1))
     off = 1.5 * points.stated[again][..., None] * rng.standard_normal(rows.xy.shape)
@@ -181,7 +181,7 @@ def duplicated(model: DetectorModel, kind: Skeleton, points: Points, rng: np.ran
     return [rows]
 
 
-def copied(model: DetectorModel, rows: SeenRows, rng: np.random.Generator) -> SeenRows:
+def copy_rows(model: DetectorModel, rows: SeenRows, rng: np.random.Generator) -> SeenRows:
     """Return the rows, some of them twice or more often."""
     if not model.copies:
         return rows
@@ -189,8 +189,8 @@ def copied(model: DetectorModel, rows: SeenRows, rng: np.random.Generator) -> Se
     return rows[np.repeat(np.arange(len(rows)), times)]
 
 
-def furnished(
-    model: DetectorModel, kind: Skeleton, points: Points, rig: Rig, rng: np.random.Generator
+def false_positives(
+    model: DetectorModel, kind: Skeleton, points: PointRows, rig: Rig, rng: np.random.Generator
 ) -> list[SeenRows]:
     """Return rows of people who are not there: things of the room, at the same place all the time, and others."""
     T, C, _ = points.size.shape
@@ -201,7 +201,7 @@ def furnished(
     xy = rig.project(_placed(xyz, owner, points, rig, rng))  # (C, K, J, 2)
     likely = rng.beta(1.0, 1.0, (C, len(owner)))
     likely[(rng.random(likely.shape) < 0.8) & (np.arange(C)[:, None] != owner)] = 0.0
-    frame, view, thing = np.nonzero(chance(lasting(rng, (T, *likely.shape), points.memory), likely))
+    frame, view, thing = np.nonzero(random_events(correlated_normal(rng, (T, *likely.shape), points.memory), likely))
     least = model.phantom_joints
     fixed = rng.random((C, len(owner), len(kind))) < rng.uniform(least, 1.0, (C, len(owner), 1))
     often = fixed[view, thing] & (rng.random((len(frame), len(kind))) < rng.uniform(least, 1.0, (len(frame), 1)))
@@ -213,7 +213,7 @@ def furnished(
     return [still, _false(model, kind, frame, view, xy, often, points, rng)]
 
 
-def _placed(xyz: Floats, views: NDArray[np.integer], points: Points, rig: Rig, rng: np.random.Generator) -> Floats:
+def _placed(xyz: Floats, views: NDArray[np.integer], points: PointRows, rig: Rig, rng: np.random.Generator) -> Floats:
     """Bodies (K, J, 3) like those of people xyz (N, J, 3), turned about the vertical, in the pictures of views (K,)."""
     body = xyz[rng.integers(0, len(xyz), len(views))]
     angle = rng.uniform(0, 2 * np.pi, len(body))
@@ -237,7 +237,7 @@ def _false(
     view: NDArray[np.integer],
     xy: Floats,
     often: NDArray[np.bool_],
-    points: Points,
+    points: PointRows,
     rng: np.random.Generator,
 ) -> SeenRows:
     """Rows (M,) of nobody at places xy (M, J, 2) px, with the joints ``often`` that lie in the picture."""
@@ -255,7 +255,7 @@ def _false(
     return rows.only(often)
 
 
-def _events(points: Points, share: Floats | float, rng: np.random.Generator) -> NDArray[np.bool_]:
+def _events(points: PointRows, share: Floats | float, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Rows (T, C, P) to which something of this share happens, for some time."""
-    happens = chance(lasting(rng, points.size.shape, points.memory), share)
+    happens = random_events(correlated_normal(rng, points.size.shape, points.memory), share)
     return happens & np.isfinite(points.xy[..., 0]).any(-1)

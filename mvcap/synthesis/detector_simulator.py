@@ -16,8 +16,16 @@ from mvcap.structures.detections import Detections2D, body_size, joint_box
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton, skeleton
 from mvcap.synthesis.detector_errors import DetectorModel
-from mvcap.synthesis.detector_joints import projected
-from mvcap.synthesis.detector_people import SeenRows, copied, duplicated, furnished, merged, split, swapped
+from mvcap.synthesis.detector_joints import project_joints
+from mvcap.synthesis.detector_people import (
+    SeenRows,
+    copy_rows,
+    duplicate_rows,
+    false_positives,
+    merge_neighbours_rows,
+    split_rows,
+    swap_left_right,
+)
 
 _LEAST_SIZE = 0.1
 """Where the stated noise is of the row's own box, it is of this share of the body's size at least."""
@@ -25,7 +33,7 @@ _BEYOND = 0.02
 """Joints that are guessed outside the picture are this share of its size beyond its edge at most."""
 
 
-def seen(
+def simulate_detector(
     model: DetectorModel, truth: Poses3D, rig: Rig, rng: np.random.Generator, rate_hz: float = 25.0
 ) -> tuple[Detections2D, NDArray[np.int32]]:
     """Rows that the estimator gives of true people (``halpe26``) in all views, and whose each joint is.
@@ -38,13 +46,13 @@ def seen(
     people = np.unique(truth.person)
     if not len(truth):
         return Detections2D.empty(kind), np.zeros((0, len(kind)), np.int32)
-    points = projected(model, kind, truth, people, rig, rng, rate_hz)
-    swapped(model, kind, points, rng)
-    merged(model, kind, points, rng)
-    extra = [*furnished(model, kind, points, rig, rng)]
-    extra += duplicated(model, kind, points, rng)
-    extra += split(model, kind, points, rng)
-    rows = copied(model, SeenRows.concatenate([points.rows(), *extra]), rng)
+    points = project_joints(model, kind, truth, people, rig, rng, rate_hz)
+    swap_left_right(model, kind, points, rng)
+    merge_neighbours_rows(model, kind, points, rng)
+    extra = [*false_positives(model, kind, points, rig, rng)]
+    extra += duplicate_rows(model, kind, points, rng)
+    extra += split_rows(model, kind, points, rng)
+    rows = copy_rows(model, SeenRows.concatenate([points.rows(), *extra]), rng)
     last = points.last[rows.view][:, None]
     margin = _BEYOND * last if model.outside else 0.5
     rows.xy = np.clip(rows.xy, -margin, last + margin)

@@ -34,7 +34,7 @@ def circle(rng: np.random.Generator, people: int) -> list[Spot]:
     return _ring(rng, people, max(rng.uniform(0.4, 0.75), 0.13 * people), "stand")
 
 
-def table(rng: np.random.Generator, people: int) -> list[Spot]:
+def round_table(rng: np.random.Generator, people: int) -> list[Spot]:
     """Sit round a table."""
     return _ring(rng, people, max(rng.uniform(0.35, 0.8), 0.1 * people), "sit")
 
@@ -87,9 +87,14 @@ def _ring(rng: np.random.Generator, people: int, radius: float, role: str) -> li
 Grouping = Callable[[np.random.Generator, int], list[Spot]]
 GROUPS: Mapping[str, tuple[Grouping, int, int, float]] = {
     "alone": (lambda rng, people: [Spot((0.0, 0.0), 0.0, "stand")], 1, 1, 0.26),
-    "circle": (circle, 2, 5, 0.17), "row": (row, 2, 4, 0.09), "table": (table, 2, 6, 0.1), "bed": (bed, 2, 6, 0.09),
-    "hug": (embrace, 2, 2, 0.13), "crossing": (crossing, 2, 4, 0.17), "company": (company, 2, 3, 0.1),
-}  # fmt: skip
+    "circle": (circle, 2, 5, 0.17),
+    "row": (row, 2, 4, 0.09),
+    "table": (round_table, 2, 6, 0.1),
+    "bed": (bed, 2, 6, 0.09),
+    "hug": (embrace, 2, 2, 0.13),
+    "crossing": (crossing, 2, 4, 0.17),
+    "company": (company, 2, 3, 0.1),
+}
 """Group -> its spots, least and most people, and how often it is."""
 
 
@@ -129,11 +134,11 @@ def _embraced(
     begin = floor.index(plan.busy)
     time = floor.time_s[begin:]
     turned = (face - plan.heading[begin] + np.pi) % (2 * np.pi) - np.pi
-    heading = plan.heading[begin] + turned * postures.eased((time - start) / max(met - start, 0.5 * abs(turned)))
-    closer = postures.eased((time - start) / (met - start))[:, None]
-    away = postures.eased((time - let_go) / 0.9)[:, None]
+    heading = plan.heading[begin] + turned * postures.ease((time - start) / max(met - start, 0.5 * abs(turned)))
+    closer = postures.ease((time - start) / (met - start))[:, None]
+    away = postures.ease((time - let_go) / 0.9)[:, None]
     place = here + closer * (near - here) + away * (back - near)
-    embrace = postures.hugging(rng, plan.stand)
+    embrace = postures.hug_posture(rng, plan.stand)
     keys: list[Key] = [(start, 0.4, plan.stand), (met - 0.5, 0.6, embrace), (let_go - 0.2, 0.7, plan.stand)]
     curves = Curves((plan.keys[-1], *keys), np.zeros((1, 2 + len(embrace))))
     return Act(let_go + 1.0, place, heading, torso(plan.build, place, heading, curves.at(time)), keys, rest=plan.stand)

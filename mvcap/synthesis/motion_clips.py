@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from mvcap import assets
 from mvcap.errors import AssetError, InputError
-from mvcap.synthesis.bodies import Build, assembled, carried, lowest, mirrored
-from mvcap.synthesis.deepmimic_clips import Clip, humanoid, read_clip
+from mvcap.synthesis.bodies import GeneratedBody, assemble, carry_forward, lowest_point, mirror_vectors
+from mvcap.synthesis.deepmimic_clips import MotionClip, humanoid, read_clip
 
 TRAIN = ("backflip", "cartwheel", "crawl", "getup_facedown", "getup_faceup", "kick", "punch", "roll", "run", "spinkick",
          "walk")  # fmt: skip
@@ -53,7 +53,7 @@ class Motion:
         return (len(self.root) - 1) / _RATE_HZ
 
     def of(
-        self, build: Build, time_s: NDArray[np.floating], mirror: bool = False
+        self, build: GeneratedBody, time_s: NDArray[np.floating], mirror: bool = False
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Pelvis (T, 3) m and vectors (T, 27, 3) m of a body in this motion at times (T,); it stands on z = 0.
 
@@ -66,11 +66,11 @@ class Motion:
         turn = self.turn[low] + part[:, None, None] * (self.turn[low + 1] - self.turn[low])
         root = (self.root[low] + part[:, None] * (self.root[low + 1] - self.root[low])) * build.leg_m
         gap = (self.gap[low] + part * (self.gap[low + 1] - self.gap[low])) * build.leg_m
-        vectors = carried(build, matrices(turn))
+        vectors = carry_forward(build, matrices(turn))
         if mirror:
-            vectors, root = mirrored(vectors), root * np.array([1.0, -1.0, 1.0])
+            vectors, root = mirror_vectors(vectors), root * np.array([1.0, -1.0, 1.0])
         root[:, 2] = 0
-        root[:, 2] = gap - lowest(build, assembled(root, vectors))
+        root[:, 2] = gap - lowest_point(build, assemble(root, vectors))
         return root, vectors
 
 
@@ -86,7 +86,7 @@ class Library:
         return bool(self.motions)
 
 
-def motion_of(clip: Clip, name: str) -> Motion:
+def motion_of(clip: MotionClip, name: str) -> Motion:
     """Motion of a clip; one that ends as it begins is gone through again until it is four seconds long."""
     clip = _again(clip)
     time_s = np.arange(int(clip.time_s[-1] * _RATE_HZ) + 1) / _RATE_HZ
@@ -98,14 +98,14 @@ def motion_of(clip: Clip, name: str) -> Motion:
     turn = fine[:, 3:].reshape(len(fine), -1, 4)
     turn /= np.linalg.norm(turn, axis=-1, keepdims=True)
     own = humanoid()
-    low = lowest(own, assembled(fine[:, :3], carried(own, matrices(turn))))
+    low = lowest_point(own, assemble(fine[:, :3], carry_forward(own, matrices(turn))))
     gap = np.maximum(low - np.quantile(low, 0.1), 0) / own.leg_m
     gap = np.where(gap < 0.04, 0, gap - 0.04)  # what stands does not float
     root = (fine[:, :3] - fine[0, :3] * np.array([1, 1, 0])) / own.leg_m
     return Motion(name, root, turn, gap)
 
 
-def _again(clip: Clip) -> Clip:
+def _again(clip: MotionClip) -> MotionClip:
     """Repeat a clip that walks on as it began."""
     way = clip.root[-1] - clip.root[0]
     apart = 2 * np.arccos(np.clip(np.abs((clip.turn[0] * clip.turn[-1]).sum(-1)), 0, 1))
@@ -120,7 +120,7 @@ def _again(clip: Clip) -> Clip:
     root = clip.root - share[..., 0] * (clip.root[-1] - clip.root[0] - way)
     pieces = [(clip.time_s[:-1] + n * clip.time_s[-1], root[:-1] + n * way, turn[:-1] * sign**n) for n in range(times)]
     time_s, root, turn = (np.concatenate(part) for part in zip(*pieces, strict=True))
-    return Clip(time_s, root, turn, False)
+    return MotionClip(time_s, root, turn, False)
 
 
 @cache

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Camera
+from calib.arrays import Floats
 from mvcap.structures.skeleton import Skeleton
-
-Floats = NDArray[np.float64]
 
 _SHOULDERS, _HIPS, _EARS = (("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"), ("left_ear", "right_ear"))
 # Both ends of a capsule, each the middle of the named joints, and its radius in metres: half the thickness of that part
@@ -34,7 +33,7 @@ _NEAREST_M = 0.1
 """What is closer to the camera than this hides nothing: it is in the lens."""
 
 
-def hidden(camera: Camera, skeleton: Skeleton, xyz: NDArray[np.floating]) -> NDArray[np.bool_]:
+def occluded(camera: Camera, skeleton: Skeleton, xyz: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Whether each joint (..., P, J) of people xyz (..., P, J, 3) m is behind a body in the camera's picture.
 
     A joint is behind another person where its ray comes closer to the axis of one of their capsules than the radius

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.synthesis.procedural_motion import CONTROLS, both, control
+from mvcap.synthesis.procedural_motion import CONTROLS, control_index, control_pair
 
 Posture = NDArray[np.float64]
 Key = tuple[float, float, Posture]
 """When a posture is begun, s, how long going into it takes, s, and the posture."""
 
-_WRIST = np.stack([both(f"wrist_{axis}") for axis in "xyz"], axis=-1)
-_ANKLE = np.stack([both(f"ankle_{axis}") for axis in "xyz"], axis=-1)
+_WRIST = np.stack([control_pair(f"wrist_{axis}") for axis in "xyz"], axis=-1)
+_ANKLE = np.stack([control_pair(f"ankle_{axis}") for axis in "xyz"], axis=-1)
 # Where people hold their hands: wrist from the own shoulder in lengths of an arm (forward, outward, up), elbow outward.
 HANDS: Mapping[str, tuple[float, float, float, float]] = {
     "hang": (0.06, 0.1, -0.97, 0.5), "hip": (0.02, 0.14, -0.66, 1.2), "crossed": (0.36, -0.34, -0.42, 0.5),
@@ -39,14 +39,14 @@ _WAVER = dict.fromkeys(CONTROLS, 0.0) | {
 WAVER = np.array([_WAVER[name] for name in CONTROLS])
 
 
-def standing(rng: np.random.Generator) -> Posture:
+def stand(rng: np.random.Generator) -> Posture:
     """Upright, arms hanging; each stands in their own way."""
     out = np.zeros(len(CONTROLS))
-    out[control("height")] = 0.998 - 0.012 * rng.random()
-    out[control("pitch")] = rng.normal(0.02, 0.03)
-    out[control("chest_pitch")] = rng.normal(0.04, 0.05)
-    out[control("head_pitch")] = rng.normal(0.05, 0.1)
-    out[control("swing")] = rng.uniform(0.5, 1.2)
+    out[control_index("height")] = 0.998 - 0.012 * rng.random()
+    out[control_index("pitch")] = rng.normal(0.02, 0.03)
+    out[control_index("chest_pitch")] = rng.normal(0.04, 0.05)
+    out[control_index("head_pitch")] = rng.normal(0.05, 0.1)
+    out[control_index("swing")] = rng.uniform(0.5, 1.2)
     for side in (0, 1):
         hold(out, side, "hang", rng)
     out[_ANKLE[:, 2]] = -0.97
@@ -57,7 +57,7 @@ def hold(posture: Posture, side: int, hand: str, rng: np.random.Generator, sprea
     """Put a hand (0 left, 1 right) to one of the places of ``HANDS``, about."""
     *wrist, elbow = HANDS[hand]
     posture[_WRIST[side]] = np.array(wrist) + spread * rng.normal(size=3)
-    posture[both("elbow")[side]] = elbow + 0.2 * rng.normal()
+    posture[control_pair("elbow")[side]] = elbow + 0.2 * rng.normal()
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,25 +74,25 @@ class Curves:
         values = np.stack([key[2] for key in self.keys])
         begin = np.array([key[0] for key in self.keys[1:]])
         lasts = np.array([key[1] for key in self.keys[1:]])
-        part = eased((time_s[:, None] - begin) / np.maximum(lasts, 1e-6))
+        part = ease((time_s[:, None] - begin) / np.maximum(lasts, 1e-6))
         out = values[0] + part @ np.diff(values, axis=0)
         return np.asarray(out + np.sin(time_s[:, None] * self.waver[:, 0] + self.waver[:, 1]) @ self.waver[:, 2:])
 
 
-def wavering(rng: np.random.Generator, waves: int = 4) -> NDArray[np.float64]:
+def waver(rng: np.random.Generator, waves: int = 4) -> NDArray[np.float64]:
     """What wavers in one person, slowly and a little quicker."""
     hz = np.exp(rng.uniform(np.log(0.1), np.log(1.2), waves))
     size = rng.normal(size=(waves, len(CONTROLS))) * WAVER * (0.3 / hz[:, None]) ** 0.4 * rng.uniform(0.4, 1.4)
     return np.column_stack([2 * np.pi * hz, rng.uniform(0, 2 * np.pi, waves), size])
 
 
-def eased(part: NDArray[np.floating]) -> NDArray[np.float64]:
+def ease(part: NDArray[np.floating]) -> NDArray[np.float64]:
     """From 0 to 1, at rest at both ends (minimum jerk); what is outside 0..1 is the nearer end."""
     part = np.clip(part, 0, 1)
     return np.asarray(part**3 * (10 - 15 * part + 6 * part**2))
 
 
-def chosen(rng: np.random.Generator, names: Sequence[str]) -> str:
+def choose(rng: np.random.Generator, names: Sequence[str]) -> str:
     """One of some names."""
     return names[int(rng.integers(len(names)))]
 
@@ -106,17 +106,17 @@ def gesture(rng: np.random.Generator, rest: Posture) -> list[Posture]:
     out = rest.copy()
     if draw < 0.25:
         for one in (0, 1):
-            hold(out, one, chosen(rng, ("hang", "hip", "pocket", "behind", "front", "chin", "phone")), rng)
+            hold(out, one, choose(rng, ("hang", "hip", "pocket", "behind", "front", "chin", "phone")), rng)
         return [out]
     if draw < 0.45:
-        hand = chosen(rng, ("carry", "crossed", "front", "hip", "behind", "screen", "head"))
+        hand = choose(rng, ("carry", "crossed", "front", "hip", "behind", "screen", "head"))
         hold(out, 0, hand, rng)
         hold(out, 1, hand, rng)
         return [out]
-    out[control("head_turn")] += rng.normal(0, 0.3)
+    out[control_index("head_turn")] += rng.normal(0, 0.3)
     if draw < 0.6:
-        hold(out, side, chosen(rng, ("point", "up", "side", "wave", "head", "mouth", "shoulder")), rng, 0.1)
-        out[control("chest_twist")] += (1 - 2 * side) * -0.25 * rng.random()
+        hold(out, side, choose(rng, ("point", "up", "side", "wave", "head", "mouth", "shoulder")), rng, 0.1)
+        out[control_index("chest_twist")] += (1 - 2 * side) * -0.25 * rng.random()
         return [out, rest]
     shown = []
     for _ in range(int(rng.integers(3, 7))):
@@ -128,25 +128,25 @@ def gesture(rng: np.random.Generator, rest: Posture) -> list[Posture]:
     return shown
 
 
-def walking(rng: np.random.Generator, rest: Posture) -> Posture:
+def walk_posture(rng: np.random.Generator, rest: Posture) -> Posture:
     """What the upper body does on the way."""
     out = rest.copy()
     if rng.random() < 0.65:
         return out
-    hand = chosen(rng, ("carry", "phone", "pocket", "screen", "wave", "crossed", "behind"))
+    hand = choose(rng, ("carry", "phone", "pocket", "screen", "wave", "crossed", "behind"))
     side = int(rng.integers(2))
     hold(out, side, hand, rng)
     if hand in ("carry", "pocket", "screen", "crossed", "behind"):
         hold(out, 1 - side, hand, rng)
-        out[control("swing")] = 0
+        out[control_index("swing")] = 0
     else:
-        out[control("swing")] *= 0.4
+        out[control_index("swing")] *= 0.4
     if hand in ("screen", "phone"):
-        out[control("head_pitch")] += 0.3
+        out[control_index("head_pitch")] += 0.3
     return out
 
 
-def bending(rng: np.random.Generator, rest: Posture) -> list[Posture]:
+def bend(rng: np.random.Generator, rest: Posture) -> list[Posture]:
     """Bending down for something on the floor or a low table, and up again."""
     out, deep = rest.copy(), rng.uniform(0.4, 1.0)
     _turned(
@@ -165,37 +165,37 @@ def bending(rng: np.random.Generator, rest: Posture) -> list[Posture]:
     return [out, out + 0.3 * (rest - out) if rng.random() < 0.3 else out, rest]
 
 
-def squatting(rng: np.random.Generator, rest: Posture) -> list[Posture]:
+def squat(rng: np.random.Generator, rest: Posture) -> list[Posture]:
     """Squatting down and up again."""
     out, deep = rest.copy(), rng.uniform(0.6, 1.0)
     _turned(out, height=-0.52 * deep, back=0.24 * deep, pitch=0.6 * deep, chest_pitch=0.25)
     for side in (0, 1):
-        hold(out, side, chosen(rng, ("carry", "front", "hang", "talk", "desk")), rng, 0.08)
+        hold(out, side, choose(rng, ("carry", "front", "hang", "talk", "desk")), rng, 0.08)
     return [out, *gesture(rng, out)[:2], rest]
 
 
-def kneeling(rng: np.random.Generator, rest: Posture) -> list[Posture]:
+def kneel(rng: np.random.Generator, rest: Posture) -> list[Posture]:
     """Going down on one knee or both, and up again."""
     out, draw, side = rest.copy(), rng.random(), int(rng.integers(2))
     upright = draw > 0.35
     height, ankle = (0.49, (-0.49, 0.03, -0.5)) if upright else (0.31, (-0.11, 0.03, -0.31))
-    out[control("height")] = height
+    out[control_index("height")] = height
     for one in (0, 1):
         if draw > 0.7 and one == side:
             continue  # this foot stands before the body
-        out[both("free")[one]] = 1
+        out[control_pair("free")[one]] = 1
         out[_ANKLE[one]] = ankle
-        out[both("point")[one]] = rng.uniform(0.9, 1.3)
+        out[control_pair("point")[one]] = rng.uniform(0.9, 1.3)
     _turned(out, back=0.4 if draw > 0.7 else 0.1, pitch=rng.uniform(0.0, 0.3), chest_pitch=rng.uniform(0, 0.3))
     return [out, *gesture(rng, out)[:3], rest]
 
 
-def seated(rng: np.random.Generator, rest: Posture) -> Posture:
+def sit(rng: np.random.Generator, rest: Posture) -> Posture:
     """Sitting on a chair, feet on the floor before it."""
     out = rest.copy()
-    out[control("height")] = rng.uniform(0.5, 0.62)
+    out[control_index("height")] = rng.uniform(0.5, 0.62)
     _turned(out, back=rng.uniform(0.38, 0.52), pitch=rng.normal(0.0, 0.12), chest_pitch=rng.uniform(0.0, 0.25))
-    hand = chosen(rng, ("desk", "talk", "front", "crossed", "chin"))
+    hand = choose(rng, ("desk", "talk", "front", "crossed", "chin"))
     for side in (0, 1):
         hold(out, side, hand if rng.random() < 0.8 else "desk", rng)
         if hand == "front":
@@ -203,70 +203,70 @@ def seated(rng: np.random.Generator, rest: Posture) -> Posture:
     return out
 
 
-def sitting_down(rng: np.random.Generator, rest: Posture, sat: Posture) -> list[Posture]:
+def sit_down(rng: np.random.Generator, rest: Posture, sat: Posture) -> list[Posture]:
     """Between standing and sitting: the trunk goes forward while the pelvis goes back."""
     out = 0.5 * (rest + sat)
-    if sat[control("height")] < 0.8:
+    if sat[control_index("height")] < 0.8:
         _turned(out, pitch=rng.uniform(0.4, 0.7), chest_pitch=0.15, head_pitch=-0.2)
     return [out, sat]
 
 
-def at_table(rng: np.random.Generator, rest: Posture) -> Posture:
+def sit_at_table(rng: np.random.Generator, rest: Posture) -> Posture:
     """Standing at a table, doing something on it with both hands, somewhat bent over it."""
     out, deep = rest.copy(), rng.random()
     _turned(out, pitch=0.45 * deep, chest_pitch=0.35 * deep, head_pitch=0.35, back=0.08 * deep)
     for side in (0, 1):
-        hold(out, side, chosen(rng, ("desk", "desk", "carry", "talk")), rng, 0.1)
+        hold(out, side, choose(rng, ("desk", "desk", "carry", "talk")), rng, 0.1)
         out[_WRIST[side, 2]] -= 0.2 * deep
     return out
 
 
-def lying(rng: np.random.Generator, rest: Posture, level_m: float) -> Posture:
+def lie(rng: np.random.Generator, rest: Posture, level_m: float) -> Posture:
     """Lying on the back, the front or a side, ``level_m`` over the floor."""
     out, draw = rest.copy(), rng.random()
     front, aside = draw < 0.2, draw > 0.8
     for name in ("pitch", "chest_pitch", "lean", "chest_lean", "swing"):
-        out[control(name)] = 0
-    out[control("lying")], out[control("level")] = 1, level_m
-    out[control("pitch")] = np.pi / 2 if front else -np.pi / 2
-    out[control("roll")] = aside * (np.pi / 2 if draw > 0.9 else -np.pi / 2)
-    out[control("head_turn")] = rng.normal(0, 0.3)
-    out[both("free")], out[both("point")] = 1, 1.1 if front else rng.uniform(0.2, 0.7)
+        out[control_index(name)] = 0
+    out[control_index("lying")], out[control_index("level")] = 1, level_m
+    out[control_index("pitch")] = np.pi / 2 if front else -np.pi / 2
+    out[control_index("roll")] = aside * (np.pi / 2 if draw > 0.9 else -np.pi / 2)
+    out[control_index("head_turn")] = rng.normal(0, 0.3)
+    out[control_pair("free")], out[control_pair("point")] = 1, 1.1 if front else rng.uniform(0.2, 0.7)
     for side in (0, 1):
         bent = 0.0 if front or rng.random() < 0.5 else rng.uniform(0, 0.4)
         out[_ANKLE[side]] = (0.04 + 0.6 * bent * aside, rng.uniform(0.0, 0.1), -0.98 + bent)
-        hold(out, side, chosen(rng, ("hang", "pocket", "front", "crossed", "front")), rng)
+        hold(out, side, choose(rng, ("hang", "pocket", "front", "crossed", "front")), rng)
         if front:
             out[_WRIST[side]] = (0.1, rng.uniform(0.1, 0.4), 0.3 if rng.random() < 0.5 else -0.9)
         out[_WRIST[side, 0]] = max(out[_WRIST[side, 0]], 0.1)
     if aside:  # the arm below is drawn up before the chest
         below = 0 if draw > 0.9 else 1
-        out[_WRIST[below]], out[both("elbow")[below]] = (0.5, -0.12, rng.uniform(-0.3, 0.1)), -0.4
+        out[_WRIST[below]], out[control_pair("elbow")[below]] = (0.5, -0.12, rng.uniform(-0.3, 0.1)), -0.4
     return out
 
 
-def stirring(rng: np.random.Generator, rest: Posture) -> list[Posture]:
+def stir(rng: np.random.Generator, rest: Posture) -> list[Posture]:
     """Lying, arms and legs moved a little now and then."""
     shown = []
     for _ in range(int(rng.integers(1, 4))):
         out = rest.copy()
-        out[control("head_turn")] += rng.normal(0, 0.3)
+        out[control_index("head_turn")] += rng.normal(0, 0.3)
         side = int(rng.integers(2))
         out[_WRIST[side]] += np.array([abs(rng.normal(0, 0.15)), *rng.normal(0, 0.1, 2)])
-        if rest[control("pitch")] < 0 and rng.random() < 0.5:
+        if rest[control_index("pitch")] < 0 and rng.random() < 0.5:
             out[_ANKLE[side]] += np.array([0.02, 0.0, rng.uniform(0, 0.25)])
         shown.append(out)
     return shown
 
 
-def hugging(rng: np.random.Generator, rest: Posture) -> Posture:
+def hug_posture(rng: np.random.Generator, rest: Posture) -> Posture:
     """Both arms round somebody who stands close in front."""
     out, side = rest.copy(), int(rng.integers(2))
     high = rng.uniform(-0.25, 0.1)
     for one in (0, 1):
         height = high + (0.12 if one == side else -0.2)
         out[_WRIST[one]] = (rng.uniform(0.55, 0.68), -rng.uniform(0.2, 0.4), height)
-        out[both("elbow")[one]] = rng.uniform(0.6, 1.0)
+        out[control_pair("elbow")[one]] = rng.uniform(0.6, 1.0)
     _turned(out, pitch=rng.uniform(-0.02, 0.06), head_turn=rng.uniform(0.1, 0.6), head_pitch=rng.uniform(0, 0.2))
     return out
 
@@ -274,4 +274,4 @@ def hugging(rng: np.random.Generator, rest: Posture) -> Posture:
 def _turned(posture: Posture, **by: float) -> None:
     """Add to controls."""
     for name, value in by.items():
-        posture[control(name)] += value
+        posture[control_index(name)] += value

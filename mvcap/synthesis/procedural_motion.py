@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.synthesis.bodies import JOINTS, Build, assembled, joint_index, lowest
+from mvcap.synthesis.bodies import JOINTS, GeneratedBody, assemble, joint_index, lowest_point
 from mvcap.synthesis.gait import Steps
 
 CONTROLS = (
@@ -40,26 +40,26 @@ _PELVIS = np.array([joint_index(name) for name in ("spine", "left_hip", "right_h
 _ARM_SWING = 0.36
 
 
-def both(name: str) -> NDArray[np.int64]:
+def control_pair(name: str) -> NDArray[np.int64]:
     """Places in ``CONTROLS`` of a control's left and right one."""
     return np.array([_AT[f"{side}_{name}"] for side in _SIDES])
 
 
-def control(name: str) -> int:
+def control_index(name: str) -> int:
     """Place in ``CONTROLS`` of a control."""
     return _AT[name]
 
 
-_WRISTS = np.stack([both(f"wrist_{axis}") for axis in "xyz"], axis=-1)
-_ANKLES = np.stack([both(f"ankle_{axis}") for axis in "xyz"], axis=-1)
-_ELBOWS, _FREE, _POINT = both("elbow"), both("free"), both("point")
+_WRISTS = np.stack([control_pair(f"wrist_{axis}") for axis in "xyz"], axis=-1)
+_ANKLES = np.stack([control_pair(f"ankle_{axis}") for axis in "xyz"], axis=-1)
+_ELBOWS, _FREE, _POINT = control_pair("elbow"), control_pair("free"), control_pair("point")
 _ANGLES = np.array([[_AT[name] for name in names] for names in (
     ("twist", "pitch", "lean"), ("chest_twist", "chest_pitch", "chest_lean"),
     ("head_turn", "head_pitch", "head_lean"))])  # fmt: skip
 
 
-def posed(
-    build: Build, place: NDArray[np.floating], heading: NDArray[np.floating], feet: Steps,
+def pose_body(
+    build: GeneratedBody, place: NDArray[np.floating], heading: NDArray[np.floating], feet: Steps,
     controls: NDArray[np.floating],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
     """Pelvis (T, 3) m and vectors (T, 27, 3) m (``bodies.assembled``) of a body whose feet go as given.
@@ -82,7 +82,7 @@ def posed(
     _legs(build, vectors, root, (ankles, soles), pelvis, feet, controls)
     _arms(build, vectors, upright, chest, feet, controls, get)
     if free.any():  # who kneels or lies rests on what is lowest
-        low = lowest(build, assembled(root, vectors))
+        low = lowest_point(build, assemble(root, vectors))
         root[:, 2] += np.maximum(-low, 0) * (free.max(1) > 0)
         root[:, 2] += get["lying"] * (get["level"] - np.maximum(low, 0))
     return root, vectors
@@ -109,7 +109,7 @@ def _turns(
     return pelvis, chest, chest @ local[:, 2]
 
 
-def _ankles(build: Build, feet: Steps) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _ankles(build: GeneratedBody, feet: Steps) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Ankles (T, 2, 3) m of feet that stand on toes or heels or are flat, and turns (T, 2, 3, 3) of the feet."""
     flat = 0 * feet.yaw
     yawed, turned = (euler(np.stack([feet.yaw, pitch, flat], -1)) for pitch in (flat, feet.pitch))
@@ -121,7 +121,7 @@ def _ankles(build: Build, feet: Steps) -> tuple[NDArray[np.float64], NDArray[np.
     return ankle + np.matmul(yawed - turned, pivot[..., None])[..., 0], turned
 
 
-def _sunk(build: Build, feet: Steps) -> NDArray[np.float64]:
+def _sunk(build: GeneratedBody, feet: Steps) -> NDArray[np.float64]:
     """By how much (T,) m the pelvis of a walker is lower than of who stands: most when a foot comes down ahead."""
     ahead = np.minimum(feet.ahead / build.leg_m, 0.7)
     least = build.leg_m * np.maximum(1 - np.sqrt(1 - ahead**2) - 0.02, 0)
@@ -129,7 +129,7 @@ def _sunk(build: Build, feet: Steps) -> NDArray[np.float64]:
 
 
 def _legs(
-    build: Build, vectors: NDArray[np.float64], root: NDArray[np.float64],
+    build: GeneratedBody, vectors: NDArray[np.float64], root: NDArray[np.float64],
     ground: tuple[NDArray[np.float64], NDArray[np.float64]], pelvis: NDArray[np.float64], feet: Steps,
     controls: NDArray[np.floating],
 ) -> None:  # fmt: skip
@@ -169,9 +169,14 @@ def _foot_turns(
 
 
 def _arms(
-    build: Build, vectors: NDArray[np.float64], upright: NDArray[np.float64], chest: NDArray[np.float64], feet: Steps,
-    controls: NDArray[np.floating], get: dict[str, NDArray[np.floating]],
-) -> None:  # fmt: skip
+    build: GeneratedBody,
+    vectors: NDArray[np.float64],
+    upright: NDArray[np.float64],
+    chest: NDArray[np.float64],
+    feet: Steps,
+    controls: NDArray[np.floating],
+    get: dict[str, NDArray[np.floating]],
+) -> None:
     """Fill in the vectors of elbows and wrists."""
     goal = controls[:, _WRISTS].copy()
     wave = (get["swing"] * feet.vigour * np.cos(2 * np.pi * feet.phase))[:, None] * _OUTWARD

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Camera, Lens, Rig
+from calib.arrays import Floats
 from calib.geometry import pose, rotation_from_vector
-
-Floats = NDArray[np.float64]
 
 _SIZES = ((360, 288), (640, 480), (1032, 776), (1280, 720), (1920, 1080), (2704, 2028), (3840, 2160))
 _SIZE_SHARES = (0.06, 0.16, 0.14, 0.22, 0.26, 0.06, 0.1)
@@ -60,13 +59,13 @@ def random_rig(rng: np.random.Generator, cameras: int | None = None) -> Rig:
     return Rig(tuple(cams), source=f"generated: {layout}, {count} cameras, room of {width:.1f} m")
 
 
-def calibration_error(rng: np.random.Generator) -> tuple[float, float]:
+def random_calibration_error(rng: np.random.Generator) -> tuple[float, float]:
     """Degrees and metres by which a calibration is typically off: mostly 0.05 to 0.2 degrees, seldom up to 1."""
     turned = float(np.exp(rng.normal(np.log(0.1), 0.5)) if rng.random() < 0.85 else rng.uniform(0.2, 1.0))
     return turned, turned * float(rng.uniform(0.01, 0.05))
 
 
-def decalibrated(rng: np.random.Generator, rig: Rig, turned_deg: float, moved_m: float) -> Rig:
+def disturb_rig(rng: np.random.Generator, rig: Rig, turned_deg: float, moved_m: float) -> Rig:
     """Return the rig as a calibration of this quality has it: every camera turned and moved at random.
 
     The numbers are standard deviations about, and along, each axis, of a camera of the rig's average; some cameras are

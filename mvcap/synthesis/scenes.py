@@ -8,23 +8,23 @@ from numpy.typing import NDArray
 from mvcap.structures.poses import Poses3D
 from mvcap.synthesis import activities, interactions, postures
 from mvcap.synthesis.activities import APART_M, Act, Floor, Plan
-from mvcap.synthesis.bodies import HALPE, assembled, blended, lowest, mirrored, random_build
+from mvcap.synthesis.bodies import HALPE, assemble, blend, lowest_point, mirror_vectors, random_build
 from mvcap.synthesis.gait import steps
 from mvcap.synthesis.interactions import GROUPS, Spot
 from mvcap.synthesis.motion_clips import Library, library
-from mvcap.synthesis.procedural_motion import posed
+from mvcap.synthesis.procedural_motion import pose_body
 
 ROOM_M = (3.0, 8.0)
 _LEAD_S = 3.0  # at most this long ago people began
 _DOOR_M = 0.8  # who is not in the room is so far from it
 _TRIES = 30
 ACTS = {  # what people do where they stand
-    "train": (postures.bending, postures.squatting),
-    "held_out": (postures.bending, postures.kneeling),
+    "train": (postures.bend, postures.squat),
+    "held_out": (postures.bend, postures.kneel),
 }
 
 
-def scene(
+def random_scene(
     rng: np.random.Generator, people: int, seconds: float, rate_hz: float, split: str = "train",
     clips: Library | None = None,
 ) -> Poses3D:  # fmt: skip
@@ -45,7 +45,7 @@ def scene(
         _go_on(floor, plan, clips, rng, split)
     xyz = np.stack([_joints(floor, plan, time_s) for plan in floor.plans], axis=1)
     if rng.random() < 0.5:
-        xyz = mirrored(xyz.reshape(-1, len(HALPE), 3)).reshape(xyz.shape)
+        xyz = mirror_vectors(xyz.reshape(-1, len(HALPE), 3)).reshape(xyz.shape)
     there = np.abs(xyz[..., HALPE.index("pelvis"), :2]) < half + 0.3
     return _table(xyz, np.all(there, axis=-1, out=np.empty(there.shape[:-1], dtype=np.bool_)))
 
@@ -68,14 +68,14 @@ def _gather(floor: Floor, people: int, rng: np.random.Generator) -> None:
 
 def _person(floor: Floor, spot: Spot, rng: np.random.Generator) -> Plan:
     """Somebody as they are at first, not yet at a place of the room."""
-    stand = postures.standing(rng)
-    rest = {"sit": postures.seated, "table": postures.at_table}.get(spot.role, lambda rng, stand: stand)(rng, stand)
+    stand = postures.stand(rng)
+    rest = {"sit": postures.sit, "table": postures.sit_at_table}.get(spot.role, lambda rng, stand: stand)(rng, stand)
     if spot.role == "lie":
-        rest = postures.lying(rng, stand, spot.level_m)
+        rest = postures.lie(rng, stand, spot.level_m)
     size = len(floor.time_s)
     feet = (rng.random(), rng.uniform(0.06, 0.11), rng.normal(0.12, 0.06))
     return Plan(random_build(rng), rest, stand, np.zeros((size, 2)), np.zeros(size), np.zeros((size, 3, 3)),
-                [(floor.begin, 0.0, rest)], postures.wavering(rng), feet, floor.opens, rng.uniform(0.5, 1.6),
+                [(floor.begin, 0.0, rest)], postures.waver(rng), feet, floor.opens, rng.uniform(0.5, 1.6),
                 spot.role == "lie")  # fmt: skip
 
 
@@ -187,7 +187,7 @@ def _idea(
     """Something somebody might do, and how far out of the room it may go, m."""
     draw = rng.random()
     if plan.bound:
-        return activities.stay(floor, plan, postures.stirring(rng, plan.rest), rng, 1.5), np.inf
+        return activities.stay(floor, plan, postures.stir(rng, plan.rest), rng, 1.5), np.inf
     if plan.low and draw > 0.15:
         return activities.stay(floor, plan, postures.gesture(rng, plan.rest), rng), np.inf
     if plan.low or draw < 0.4:
@@ -201,13 +201,13 @@ def _idea(
         return activities.perform(floor, plan, motion, rng), _DOOR_M
     if draw < 0.66 and others:
         gap = others[int(rng.integers(len(others)))].place[floor.index(plan.busy)] - plan.place[floor.index(plan.busy)]
-        return activities.turn(floor, plan, float(np.arctan2(gap[1], gap[0])), rng), np.inf
+        return activities.turn_in_place(floor, plan, float(np.arctan2(gap[1], gap[0])), rng), np.inf
     if draw < 0.78:
         kinds = ACTS[split]
         return activities.stay(floor, plan, kinds[int(rng.integers(len(kinds)))](rng, plan.stand), rng), np.inf
     if draw < 0.84:
-        sat = postures.seated(rng, plan.stand)
-        return activities.stay(floor, plan, postures.sitting_down(rng, plan.stand, sat), rng, rest=sat), np.inf
+        sat = postures.sit(rng, plan.stand)
+        return activities.stay(floor, plan, postures.sit_down(rng, plan.stand, sat), rng, rest=sat), np.inf
     return activities.stay(floor, plan, postures.gesture(rng, plan.rest), rng), np.inf
 
 
@@ -226,19 +226,19 @@ def _joints(floor: Floor, plan: Plan, time_s: NDArray[np.float64]) -> NDArray[np
     acting = [(clip, weight) for clip, weight in acting if weight.any()]
     whole = [clip for clip, weight in acting if weight.min() == 1]
     if whole:
-        return assembled(*whole[0].of(plan.build, time_s))
+        return assemble(*whole[0].of(plan.build, time_s))
     curves = postures.Curves(tuple(plan.keys), plan.waver)
     grid = floor.time_s
     place = np.stack([np.interp(time_s, grid, plan.place[:, axis]) for axis in (0, 1)], -1)
-    feet = steps(activities.way(floor, plan), time_s, *plan.feet)
-    root, vectors = posed(plan.build, place, np.interp(time_s, grid, plan.heading), feet, curves.at(time_s))
+    feet = steps(activities.walk_way(floor, plan), time_s, *plan.feet)
+    root, vectors = pose_body(plan.build, place, np.interp(time_s, grid, plan.heading), feet, curves.at(time_s))
     for clip, weight in acting:
         real = clip.of(plan.build, time_s)
-        low = [lowest(plan.build, assembled(*one)) for one in ((root, vectors), real)]
+        low = [lowest_point(plan.build, assemble(*one)) for one in ((root, vectors), real)]
         root = root + weight[:, None] * (real[0] - root)
-        vectors = blended(plan.build, vectors, real[1], weight)
-        root[:, 2] += low[0] + weight * (low[1] - low[0]) - lowest(plan.build, assembled(root, vectors))
-    return assembled(root, vectors)
+        vectors = blend(plan.build, vectors, real[1], weight)
+        root[:, 2] += low[0] + weight * (low[1] - low[0]) - lowest_point(plan.build, assemble(root, vectors))
+    return assemble(root, vectors)
 
 
 def _table(xyz: NDArray[np.float64], there: NDArray[np.bool_]) -> Poses3D:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.association.association_graph import held_against
+from mvcap.association.association_graph import evidence_for_groups
 from mvcap.association.centre_proposals import GRID, PAIR_NAMES, SPOT_NAMES, VIEW_NAMES
-from mvcap.association.ray_affinity import gaps, total
+from mvcap.association.ray_affinity import body_total, ray_distances
 from mvcap.structures.skeleton import skeleton
-from mvcap.structures.synthetic_take import Take
-from mvcap.training.association_frames import Watched, watch
-from mvcap.training.task import Sample, Sizes
+from mvcap.structures.synthetic_take import SyntheticTake
+from mvcap.training.association_frames import FrameQuestion, collect_questions
+from mvcap.training.task import NetworkAxes, Sample
 
 if TYPE_CHECKING:
     import torch
@@ -26,11 +26,11 @@ _PEOPLE, _WRONG = 4, 3  # people, and wrong pairs, of a frame that are looked at
 _AGAIN = 0.3  # share of those followed that come up once more
 
 
-class Centres:
+class CentreTask:
     """Lesson ``crg``."""
 
     name = "crg"
-    sizes = Sizes(
+    sizes = NetworkAxes(
         inputs={
             "view": {0: "groups", 2: "views"},
             "pair": {0: "groups", 1: "views", 2: "views"},
@@ -50,10 +50,10 @@ class Centres:
         "The places of centres are hardly better than the robust centre that they start from.",
     )
 
-    def samples(self, take: Take, seed: int) -> list[Sample]:
+    def samples(self, take: SyntheticTake, seed: int) -> list[Sample]:
         """Groups of some frames of a take, and of rows that are no person together."""
         rng = np.random.default_rng(seed)
-        frames = [one for one in watch(take, seed) if one.grouped]
+        frames = [one for one in collect_questions(take, seed) if one.grouped]
         found = [sample for at in rng.permutation(len(frames))[:_FRAMES] for sample in _samples(frames[at], rng)]
         return [found[at] for at in rng.permutation(len(found))[:_MOST]]
 
@@ -132,7 +132,7 @@ def _loss(odds: torch.Tensor, spread: torch.Tensor, batch: Mapping[str, torch.Te
     return score + 0.02 * fit
 
 
-def _samples(one: Watched, rng: np.random.Generator) -> list[Sample]:
+def _samples(one: FrameQuestion, rng: np.random.Generator) -> list[Sample]:
     """Groups as they come up for birth: rows of one person whom nobody follows yet, of one followed, or of several."""
     known = _followed(one)
     groups = []
@@ -145,12 +145,12 @@ def _samples(one: Watched, rng: np.random.Generator) -> list[Sample]:
     return [sample for group in groups if (sample := _sample(one, *group)) is not None]
 
 
-def _followed(one: Watched) -> set[int]:
+def _followed(one: FrameQuestion) -> set[int]:
     """True people of the followed bodies that have rows."""
     return {int(who) for at, who in enumerate(one.body_is[: len(one.people)]) if (one.group == at).any()}
 
 
-def _wrong(one: Watched) -> list[NDArray[np.int64]]:
+def _wrong(one: FrameQuestion) -> list[NDArray[np.int64]]:
     """The pairs of rows of different people, or of nobody, that look most like one."""
     first, second = np.triu_indices(len(one.row_is), 1)
     same = (one.row_is[first] == one.row_is[second]) & (one.row_is[first] >= 0)
@@ -160,11 +160,11 @@ def _wrong(one: Watched) -> list[NDArray[np.int64]]:
     first, second = first[asked], second[asked]
     if not len(first):
         return []
-    likely = total(gaps(one.rays, first, second).evidence())
+    likely = body_total(ray_distances(one.rays, first, second).evidence())
     return [np.array([first[at], second[at]]) for at in np.argsort(-likely, kind="stable")[:_WRONG]]
 
 
-def _sample(one: Watched, rows: NDArray[np.int64], person: int, again: bool) -> Sample | None:
+def _sample(one: FrameQuestion, rows: NDArray[np.int64], person: int, again: bool) -> Sample | None:
     """Queries round the body that rows (N,) make, of the true ``person`` or of nobody, -1.
 
     ``again``: the person is followed already, so that the body is nobody new; else whoever is followed as this person
@@ -173,7 +173,7 @@ def _sample(one: Watched, rows: NDArray[np.int64], person: int, again: bool) -> 
     people = one.people if again else one.people.without(np.flatnonzero(one.body_is[: len(one.people)] == person))
     group = np.full(len(one.row_is), -1, np.int64)
     group[rows] = len(people)
-    bodies, evidence = held_against(one.rays, group, people.as_prior(1))
+    bodies, evidence = evidence_for_groups(one.rays, group, people.as_prior(1))
     asked = one.seen.queries(one.rays, bodies, evidence, group, len(people), people, one.skeleton)
     at = np.flatnonzero(one.truth_is == person)
     if asked is None or (person >= 0 and not len(at)):

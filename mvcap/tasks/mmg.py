@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.association.graph_features import EDGE_NAMES, NODE_NAMES
-from mvcap.structures.synthetic_take import Take
-from mvcap.training.association_frames import Watched, watch
-from mvcap.training.task import Sample, Sizes
+from mvcap.structures.synthetic_take import SyntheticTake
+from mvcap.training.association_frames import FrameQuestion, collect_questions
+from mvcap.training.task import NetworkAxes, Sample
 
 if TYPE_CHECKING:
     import torch
@@ -26,11 +26,11 @@ _RARE = 0.0005
 _TOGETHER = EDGE_NAMES.index("together")
 
 
-class Matching:
+class MatchingTask:
     """Lesson ``mmg``."""
 
     name = "mmg"
-    sizes = Sizes(
+    sizes = NetworkAxes(
         inputs={
             "node": {0: "frames", 1: "nodes"},
             "edge": {0: "frames", 1: "nodes", 2: "nodes"},
@@ -50,9 +50,9 @@ class Matching:
         "On the mean of generated takes it is better than geometry; in some takes of bad calibrations it is worse.",
     )
 
-    def samples(self, take: Take, seed: int) -> list[Sample]:
+    def samples(self, take: SyntheticTake, seed: int) -> list[Sample]:
         """Graphs of some of the frames that left geometry in doubt, with the person that each node is."""
-        found = [one for one in watch(take, seed) if 1 < len(one.row_is) + len(one.body_is) <= _MOST_NODES]
+        found = [one for one in collect_questions(take, seed) if 1 < len(one.row_is) + len(one.body_is) <= _MOST_NODES]
         picked = np.random.default_rng(seed).permutation(len(found))[:_MOST]
         return [_sample(found[at]) for at in picked]
 
@@ -126,7 +126,7 @@ def _entropy(odds: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> torch.Ten
     return total / len(odds)
 
 
-def _sample(one: Watched) -> Sample:
+def _sample(one: FrameQuestion) -> Sample:
     graph = one.seen.graph(one.rays, one.bodies, one.evidence, one.people, one.group, one.skeleton)
     first, second = np.triu_indices(len(graph.node), 1)
     return {

@@ -13,24 +13,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.refiners.bones import rows_of, solved
-from mvcap.refiners.graph import GraphConfig
-from mvcap.refiners.graph_features import BODY, STEPS_S, has_torso, posture_of
+from calib.arrays import Bools, Floats
+from mvcap.refiners.bones import rows_from, solve_window
+from mvcap.refiners.graph import GraphRefinerConfig
+from mvcap.refiners.graph_features import BODY, STEPS_S, has_torso, window_features
 from mvcap.structures.anthropometry import limb_lengths
 from mvcap.structures.contracts import Evidence
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton, skeleton
-from mvcap.structures.synthetic_take import Take
-from mvcap.training.task import Sample, Sizes
-from mvcap.triangulation.calibration_error import beyond_noise, widened
+from mvcap.structures.synthetic_take import SyntheticTake
+from mvcap.training.task import NetworkAxes, Sample
+from mvcap.triangulation.calibration_error import excess_error_px, with_calibration_error
 from mvcap.triangulation.robust_triangulation import TriangulateConfig, triangulate_rows
 
 if TYPE_CHECKING:
     import torch
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 _READ_AS = ("halpe26", "halpe26", "body25", "coco17", "panoptic19", "humaneva15")
 _LENGTH_DOUBT, _INCONSTANCY = 0.015, 0.01  # of limbs: what a take does not tell of their length, and what they vary
@@ -58,7 +57,7 @@ Case = tuple[Poses3D, Evidence, Poses3D, bool]
 """Triangulated poses of one person, the evidence for them, the truth in the same skeleton, whether it is one person."""
 
 
-class Pose:
+class PoseTask:
     """Lesson ``prg``."""
 
     name = "prg"
@@ -79,7 +78,7 @@ class Pose:
         "ordinary motion would have it.",
         "People as estimators see them are simulated; joints are those of halpe26, others stay as bones leaves them.",
     )
-    sizes = Sizes(
+    sizes = NetworkAxes(
         inputs={
             "node": {0: "B", 1: "T"}, "view": {0: "B", 1: "T", 3: "C"}, "sees": {0: "B", 1: "T", 3: "C"},
             "there": {0: "B", 1: "T"}, "build": {0: "B"}, "step": {0: "B", 1: "T"}, "at": {0: "B", 1: "T"},
@@ -88,9 +87,9 @@ class Pose:
         outputs={"offset": {0: "B", 1: "T"}, "factor": {0: "B", 1: "T"}, "person": {0: "B"}},
     )  # fmt: skip
 
-    def samples(self, take: Take, seed: int) -> list[Sample]:
+    def samples(self, take: SyntheticTake, seed: int) -> list[Sample]:
         """Windows of every person of a take."""
-        return [window_of(*case) for case in cases(take, seed)]
+        return [window_of(*case) for case in person_cases(take, seed)]
 
     def limits(self, samples: Sequence[Sample]) -> dict[str, Floats]:
         """Range of each feature of joints and views, but for the outermost in a thousand, with a tenth to spare."""
@@ -105,7 +104,7 @@ class Pose:
         """Return a network with fresh weights."""
         from mvcap.nn import prg
 
-        return prg.Pose(len(BODY), self.features, len(STEPS_S))
+        return prg.PoseGraph(len(BODY), self.features, len(STEPS_S))
 
     def batch(self, samples: Sequence[Sample]) -> dict[str, NDArray[np.generic]]:
         """Windows together, views and frames padded with nothing."""
@@ -145,7 +144,7 @@ class Pose:
         return {"loss": sum(number * loss for number, loss in losses) / max(count, 1), **held.figures()}
 
 
-def cases(take: Take, seed: int) -> list[Case]:
+def person_cases(take: SyntheticTake, seed: int) -> list[Case]:
     """Every person of a take, with limbs that vanish for a while."""
     rng = np.random.default_rng(seed)
     kind = take.rows.skeleton
@@ -154,7 +153,7 @@ def cases(take: Take, seed: int) -> list[Case]:
     truth = _truth_as(take.truth, kind)
     rows = _read_as(take.rows, kind).with_columns(person=take.person)
     calibration_px = _calibration_px(take, rows, rng)
-    rows = widened(rows, calibration_px)
+    rows = with_calibration_error(rows, calibration_px)
     out: list[Case] = []
     for person in np.unique(rows.person[rows.person >= 0]).tolist():
         mine, xyz = rows[rows.person == person], truth[truth.person == person]
@@ -301,7 +300,12 @@ def _dropped(rows: Detections2D, views: int, rate_hz: float, rng: np.random.Gene
 
 
 def _cases(
-    rows: Detections2D, truth: Poses3D, take: Take, calibration_px: Floats, genuine: bool, rng: np.random.Generator
+    rows: Detections2D,
+    truth: Poses3D,
+    take: SyntheticTake,
+    calibration_px: Floats,
+    genuine: bool,
+    rng: np.random.Generator,
 ) -> list[Case]:
     """One person's rows as a case, or nothing where no joint is seen by two views."""
     poses = triangulate_rows(rows, take.rig, TriangulateConfig())
@@ -312,7 +316,7 @@ def _cases(
     return [(poses, evidence, truth, genuine)]
 
 
-def _calibration_px(take: Take, rows: Detections2D, rng: np.random.Generator) -> Floats:
+def _calibration_px(take: SyntheticTake, rows: Detections2D, rng: np.random.Generator) -> Floats:
     """What a take would tell of the errors (C,) px of the views' calibration, beyond the noise."""
     xyz = take.truth.xyz.astype(np.float64)
     off = np.linalg.norm(take.seen_by.project(xyz) - take.rig.project(xyz), axis=-1)
@@ -321,13 +325,13 @@ def _calibration_px(take: Take, rows: Detections2D, rng: np.random.Generator) ->
     worth = np.zeros(len(off))
     learned = np.exp(_WORTH_DOUBT * rng.standard_normal(int(known.sum())))
     worth[known] = np.nanmedian(off[known], axis=-1) / _MEDIAN_OFF * learned
-    return beyond_noise(worth, rows)
+    return excess_error_px(worth, rows)
 
 
 def window_of(poses: Poses3D, evidence: Evidence, truth: Poses3D, genuine: bool = True) -> Sample:
     """All frames of one person, ``poses`` being triangulated and ``truth`` theirs in the same skeleton."""
-    solution = solved(poses, evidence, GraphConfig())
-    posture = posture_of(solution, evidence)
+    solution = solve_window(poses, evidence, GraphRefinerConfig())
+    posture = window_features(solution, evidence)
     sights = solution.problem.sights
     xyz = np.full(solution.x.shape, np.nan)
     inside = (truth.frame >= sights.first) & (truth.frame < sights.first + len(xyz))
@@ -338,7 +342,7 @@ def window_of(poses: Poses3D, evidence: Evidence, truth: Poses3D, genuine: bool 
     off = np.einsum("tab,tjb->tja", posture.body_from_world, np.where(known[..., None], off, 0))
     target = np.linalg.solve(posture.unit, off[..., None])[..., 0]
     kept = np.zeros(xyz.shape[:2], np.bool_)
-    table = rows_of(poses, solution)
+    table = rows_from(poses, solution)
     kept[table.frame - sights.first] = table.score > 0
     own = xyz[posture.frame][:, have] - solution.x[posture.frame][:, have]
     own = np.where(known[..., None], own, 0)

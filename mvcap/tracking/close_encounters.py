@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.arrays import Floats, Ints
 from mvcap.structures.anthropometry import TORSO_DEPTH_M
-from mvcap.tracking.kalman_tracker import Following, Sight
+from mvcap.tracking.kalman_tracker import FrameInput, KalmanTracker
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 NEAR_M = 0.5
 """Bodies whose torsos are so near may be taken for each other: an arm's length between their middles."""
 _UNSURE_M = 0.5  # a place that is less sure than that is not near to anything
@@ -22,7 +21,7 @@ _PAIRS = 256  # a frame
 
 
 @dataclass
-class Meeting:
+class Encounter:
     """Two tracklets that are near each other."""
 
     start: int
@@ -31,7 +30,7 @@ class Meeting:
     last: int
 
 
-class Meetings:
+class Encounters:
     """All meetings and shared places of a take so far."""
 
     def __init__(self, rate_hz: float) -> None:
@@ -40,9 +39,9 @@ class Meetings:
         """By tracklet and another: frames in which they were seen closer than two torsos can be."""
         self.near: defaultdict[int, Counter[int]] = defaultdict(Counter)
         """The same of frames in which they were seen near each other."""
-        self._now: dict[tuple[int, int], Meeting] = {}
+        self._now: dict[tuple[int, int], Encounter] = {}
 
-    def see(self, idents: Ints, sight: Sight) -> None:
+    def see(self, idents: Ints, sight: FrameInput) -> None:
         """Count the people of one frame who are in one place, or near each other."""
         seen = np.flatnonzero((idents >= 0) & sight.there)
         a, b, apart, sigma = _pairs(sight.middle[seen], sight.middle_cov[seen])
@@ -53,14 +52,14 @@ class Meetings:
                 for one, other in (pair, pair[::-1]):
                     counts[one][other] += 1
 
-    def step(self, frame: int, following: Following) -> list[tuple[int, int, int, int]]:
+    def step(self, frame: int, following: KalmanTracker) -> list[tuple[int, int, int, int]]:
         """Meetings that are over, as first and closest frame and the two tracklets; others begin or go on."""
         who = np.flatnonzero(following.count * 10 >= self.rate_hz)
         who = who[np.argsort(-following.count[who], kind="stable")[:_PEOPLE]]
         a, b, apart, sigma = _pairs(following.mean[who, :3], following.cov[who, :3, :3])
         for at in np.flatnonzero(apart < NEAR_M + sigma)[:_PAIRS].tolist():
             pair = tuple(sorted((int(following.ident[who[a[at]]]), int(following.ident[who[b[at]]]))))
-            one = self._now.setdefault(pair, Meeting(frame, frame, np.inf, frame))  # type: ignore[arg-type]
+            one = self._now.setdefault(pair, Encounter(frame, frame, np.inf, frame))  # type: ignore[arg-type]
             one.last = frame
             least = float(apart[at] - 2 * sigma[at])  # who is not seen may be nearer than it seems
             if least < one.closest_m:

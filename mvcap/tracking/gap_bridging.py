@@ -12,12 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.tracking.limb_reid import Profile, apart, same_limbs
-from mvcap.tracking.motion_model import TOP_SPEED_MPS, moved
+from calib.arrays import Floats, Ints
+from mvcap.tracking.limb_reid import LimbProfile, limb_distance, same_person_nats
+from mvcap.tracking.motion_model import TOP_SPEED_MPS, predict_states
 from mvcap.tracking.tracklets import TrackConfig, Tracklets
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 _SOMEBODY_KNOWN = 2.0  # nats: who comes is more often somebody who was there than a newcomer
 _SAME_NUMBER = 8.0  # nats: the associator, which follows people, says it is the same one
 _LIMBS_TELL = 1.0  # nats that limbs must give where motion says nothing
@@ -45,11 +44,11 @@ class Chains:
         self.end = held["end_mean"][end], held["end_cov"][end]
         limbs = held["limbs"].shape[1:]
         self.limbs: Floats = np.array([held["limbs"][chain].sum(0) for chain in of]).reshape(-1, *limbs)
-        self.profile = Profile(tracklets.skeleton, self.limbs, self.rate_hz)
+        self.profile = LimbProfile(tracklets.skeleton, self.limbs, self.rate_hz)
 
 
 @dataclass(frozen=True)
-class Returns:
+class ReturnEvidence:
     """Evidence (N, K) that chains which begin (K) are ones that ended before (N)."""
 
     nats: Floats
@@ -79,10 +78,10 @@ class Returns:
         return f"back after {figures['absent_s']:.2f} s, {moved}{limbs}"
 
 
-def returns(ended: Chains, begun: Chains, config: TrackConfig, area_m2: float, follows: bool) -> Returns:
+def return_evidence(ended: Chains, begun: Chains, config: TrackConfig, area_m2: float, follows: bool) -> ReturnEvidence:
     """Compare every chain that ended with every one that begins later."""
     absent = (begun.first[None] - ended.last[:, None]) / ended.rate_hz
-    limb = same_limbs(ended.profile, begun.profile)
+    limb = same_person_nats(ended.profile, begun.profile)
     motion, sigma = np.full(absent.shape, -np.inf), np.full(absent.shape, np.nan)
     a, b = np.nonzero((absent > 0) & (absent <= config.join_s))
     motion[a, b], sigma[a, b] = _bridged(ended, begun, a, b, config, area_m2)
@@ -94,8 +93,8 @@ def returns(ended: Chains, begun: Chains, config: TrackConfig, area_m2: float, f
     by_limbs = (limb >= _LIMBS_TELL) | (called & (limb + _SOMEBODY_KNOWN + _SAME_NUMBER > 0))
     nats = np.where(by_motion, motion, 0.0) + limb + _SOMEBODY_KNOWN + _SAME_NUMBER * called
     possible = (absent > 0) & reachable & (by_motion | by_limbs)
-    share, limb_sigma = apart(ended.profile, begun.profile)
-    return Returns(np.where(possible, nats, -np.inf), by_motion | called, limb, absent, sigma, share, limb_sigma)
+    share, limb_sigma = limb_distance(ended.profile, begun.profile)
+    return ReturnEvidence(np.where(possible, nats, -np.inf), by_motion | called, limb, absent, sigma, share, limb_sigma)
 
 
 def _bridged(
@@ -108,8 +107,8 @@ def _bridged(
     half = (begun.begun[b] - ended.last[a]) / ended.rate_hz / 2
     back = np.array([1.0, 1, 1, -1, -1, -1])
     speeds = config.speed_mps, config.acceleration_mps2
-    before, before_cov = moved(ended.end[0][a], ended.end[1][a], half, *speeds)
-    after, after_cov = moved(begun.start[0][b] * back, begun.start[1][b] * back * back[:, None], half, *speeds)
+    before, before_cov = predict_states(ended.end[0][a], ended.end[1][a], half, *speeds)
+    after, after_cov = predict_states(begun.start[0][b] * back, begun.start[1][b] * back * back[:, None], half, *speeds)
     off = (before - after)[:, :2]
     cov = (before_cov + after_cov)[:, :2, :2]
     square = np.einsum("px,px->p", off, np.linalg.solve(cov, off[..., None])[..., 0])
@@ -117,7 +116,7 @@ def _bridged(
     return np.asarray(evidence), np.sqrt(np.maximum(square, 0) / 2)
 
 
-def unambiguous(found: Returns, ended: Chains, begun: Chains, one: int, other: int) -> bool:
+def is_unambiguous(found: ReturnEvidence, ended: Chains, begun: Chains, one: int, other: int) -> bool:
     """Whether the best that can be said of everybody is much worse without this pair.
 
     Motion speaks for itself. Limbs must tell the one who comes from all who went and are known well: where two went who
@@ -142,7 +141,7 @@ def best_sum(nats: Floats) -> float:
     return float(nats[linear_sum_assignment(-nats)].sum())
 
 
-def area(places: Floats) -> float:
+def visited_area(places: Floats) -> float:
     """Area m^2 in which people turn up: what the places (N, 3) m span and a metre around, at least a small room's."""
     if not len(places):
         return _LEAST_AREA_M2

@@ -11,16 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calib.arrays import Bools, Floats, Ints
 from mvcap.structures.poses import Poses3D, full_covariance
 from mvcap.structures.skeleton import Skeleton
-from mvcap.tracking.motion_model import TOP_SPEED_MPS, moved
+from mvcap.tracking.motion_model import TOP_SPEED_MPS, predict_states
 from mvcap.tracking.tracklets import TrackConfig
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 _MIN_JOINTS = 3
 _SHAPE_M = 0.02  # how well any joint is defined
 _REACH_M = 0.5  # limbs move no further against the torso
@@ -33,14 +30,14 @@ _TOP_GATES = 4.0
 
 
 @dataclass(frozen=True)
-class Sight:
+class FrameInput:
     """One frame's people as the filter takes them, M."""
 
     xyz: Floats
     """(M, J, 3) m, 0 where not seen."""
     cov: Floats
     """(M, J, 3, 3) m^2."""
-    seen: Mask
+    seen: Bools
     """(M, J)"""
     middle: Floats
     """(M, 3) m middle of the torso, or of all joints where none of it is seen."""
@@ -50,26 +47,26 @@ class Sight:
     """(M,) number that the associator gave them."""
 
     @property
-    def there(self) -> Mask:
+    def there(self) -> Bools:
         """(M,) whether any joint is seen."""
         return np.asarray(self.seen.any(-1))
 
     @classmethod
-    def of(cls, rows: Poses3D) -> Sight:
+    def of(cls, rows: Poses3D) -> FrameInput:
         """Take a table's rows; joints that are not numbers, or out of this world, are not seen."""
         xyz = rows.xyz.astype(np.float64)
-        seen: Mask = np.asarray((np.abs(np.nan_to_num(xyz, nan=np.inf)) < _ROOM_M).all(-1) & (rows.score > 0))
+        seen: Bools = np.asarray((np.abs(np.nan_to_num(xyz, nan=np.inf)) < _ROOM_M).all(-1) & (rows.score > 0))
         cov = np.asarray(full_covariance(rows.cov.astype(np.float64)))
         known = (np.abs(np.nan_to_num(cov, nan=np.inf)) < _ROOM_M).all((-1, -2))
         known &= (np.diagonal(cov, axis1=-2, axis2=-1) >= 0).all(-1)
         cov = np.where(known[..., None, None], cov, _UNKNOWN_M**2 * np.eye(3)) + _SHAPE_M**2 * np.eye(3)
         xyz = np.where(seen[..., None], xyz, 0.0)
-        weight = shares(seen, rows.skeleton)
+        weight = torso_weights(seen, rows.skeleton)
         middle, spread = np.einsum("mj,mjx->mx", weight, xyz), np.einsum("mj,mjxy->mxy", weight, cov)
         return cls(xyz, cov, seen, middle, spread, rows.group.astype(np.int64))
 
 
-def shares(seen: Mask, skeleton: Skeleton) -> Floats:
+def torso_weights(seen: Bools, skeleton: Skeleton) -> Floats:
     """Weights (M, J) of joints in a body's place: hips and shoulders alike, all alike where none is seen; 0 in all."""
     torso = np.zeros(len(skeleton), np.bool_)
     torso[skeleton.torso] = True
@@ -79,7 +76,7 @@ def shares(seen: Mask, skeleton: Skeleton) -> Floats:
 
 
 @dataclass(frozen=True)
-class Handover:
+class IdentitySwitch:
     """The associator gave the number of one person to another body."""
 
     frame: int
@@ -92,15 +89,15 @@ class Handover:
     """Distance of the body from where the first one should be, in standard deviations."""
 
 
-class Following:
+class KalmanTracker:
     """People followed at the moment, one row each (K)."""
 
     def __init__(self, skeleton: Skeleton, config: TrackConfig, rate_hz: float, follows: bool) -> None:
         joints = len(skeleton)
         self.skeleton, self.config, self.rate_hz, self.follows = skeleton, config, rate_hz, follows
         self.next_ident = 0
-        self.handovers: list[Handover] = []
-        self.sight = Sight.of(Poses3D.empty(skeleton))
+        self.handovers: list[IdentitySwitch] = []
+        self.sight = FrameInput.of(Poses3D.empty(skeleton))
         """The last frame's people."""
         self.at = 0
         """The frame that everybody is predicted to."""
@@ -130,14 +127,14 @@ class Following:
 
         A row without a joint belongs to whom the associator says, if it follows people and that one is known.
         """
-        frame, sight = int(rows.frame[0]), Sight.of(rows)
+        frame, sight = int(rows.frame[0]), FrameInput.of(rows)
         self.sight = sight
         self._predict(frame)
         people = np.full(len(rows), -1, np.int64)
         cost, same = self._cost(sight)
         for mine in self._in_turn():
             free = np.flatnonzero(people < 0)
-            for person, row in assigned(cost[np.ix_(mine, free)], self.config.gate_sigma):
+            for person, row in cheapest_pairs(cost[np.ix_(mine, free)], self.config.gate_sigma):
                 people[free[row]] = mine[person]
         self._note_handovers(frame, people, same, cost, sight)
         held = np.flatnonzero(people >= 0)
@@ -169,14 +166,14 @@ class Following:
         before = self.mean
         dt = (frame - self.at) / self.rate_hz
         self.at = frame
-        self.mean, self.cov = moved(before, self.cov, dt, self.config.speed_mps, self.config.acceleration_mps2)
+        self.mean, self.cov = predict_states(before, self.cov, dt, self.config.speed_mps, self.config.acceleration_mps2)
         self.xyz = self.xyz + (self.mean - before)[:, None, :3]
 
-    def _keep(self, rows: Mask) -> None:
+    def _keep(self, rows: Bools) -> None:
         for name in self._COLUMNS:
             setattr(self, name, getattr(self, name)[rows])
 
-    def _cost(self, sight: Sight) -> tuple[Floats, Mask]:
+    def _cost(self, sight: FrameInput) -> tuple[Floats, Bools]:
         """Distance (K, M) of people seen from people predicted, less a gate where their number is the same."""
         same = (self.group[:, None] == sight.group[None]) & (self.group[:, None] >= 0)
         cost = np.full(same.shape, np.inf)
@@ -186,7 +183,7 @@ class Following:
         cost[person, row] = self._distance(person, row, sight, same[person, row])
         return np.where(same, cost - self.config.gate_sigma, cost), same
 
-    def _near(self, sight: Sight) -> Mask:
+    def _near(self, sight: FrameInput) -> Bools:
         """Whom it is worth looking at closely (K, M)."""
         off = np.linalg.norm(self.mean[:, None, :3] - sight.middle[None], axis=-1)
         sigma = np.sqrt(_largest(self.cov[:, :3, :3])[:, None] + _largest(sight.middle_cov)[None])
@@ -200,7 +197,7 @@ class Following:
             near &= few
         return np.asarray(near & sight.there[None])
 
-    def _distance(self, person: Ints, row: Ints, sight: Sight, same: Mask) -> Floats:
+    def _distance(self, person: Ints, row: Ints, sight: FrameInput, same: Bools) -> Floats:
         """Distance (N,) in standard deviations of pairs; infinite where they cannot be compared, or are too far."""
         config = self.config
         both = np.asarray(sight.seen[row] & np.isfinite(self.xyz[person, :, 0]))
@@ -217,26 +214,26 @@ class Following:
         out = np.where(np.isinf(out) & same & sight.seen[row].any(-1), rough, out)
         away = (self.at - self.seen[person]) / self.rate_hz
         noise = np.sqrt(_largest(self.joint_cov[person].mean(1)) + _largest(sight.middle_cov[row]))
-        weight = shares(both, self.skeleton)
+        weight = torso_weights(both, self.skeleton)
         jump = np.linalg.norm(np.einsum("nj,njx->nx", weight, off), axis=-1)
         return np.asarray(np.where(jump > TOP_SPEED_MPS * away + config.gate_sigma * noise, np.inf, out))
 
-    def _note_handovers(self, frame: int, people: Ints, same: Mask, cost: Floats, sight: Sight) -> None:
+    def _note_handovers(self, frame: int, people: Ints, same: Bools, cost: Floats, sight: FrameInput) -> None:
         """Remember where the associator's number went to somebody else; new people get theirs afterwards."""
         for person, row in zip(*np.nonzero(same & sight.there[None]), strict=True):
             if people[row] == person:
                 continue
             after = int(self.ident[people[row]]) if people[row] >= 0 else -1
             sigma = float(cost[person, row]) + self.config.gate_sigma
-            self.handovers.append(Handover(frame, int(sight.group[row]), int(self.ident[person]), after, sigma))
+            self.handovers.append(IdentitySwitch(frame, int(sight.group[row]), int(self.ident[person]), after, sigma))
 
-    def _correct(self, people: Ints, frame: int, sight: Sight, rows: Ints) -> None:
+    def _correct(self, people: Ints, frame: int, sight: FrameInput, rows: Ints) -> None:
         """Kalman update of people (N,) by what is seen of them."""
         if not len(people):
             return
         seen, xyz = sight.seen[rows], sight.xyz[rows]
         both = np.asarray(seen & np.isfinite(self.xyz[people, :, 0]))
-        weight = shares(both, self.skeleton)
+        weight = torso_weights(both, self.skeleton)
         off = np.einsum("nj,njx->nx", weight, np.where(both[..., None], xyz - self.xyz[people], 0.0))
         noise = np.einsum("nj,njxy->nxy", weight, sight.cov[rows])
         noise[~both.any(-1)] = 1e6 * np.eye(3)  # nothing to compare with
@@ -260,7 +257,7 @@ class Following:
         self.group[np.isin(self.group, group)] = -1
         return group
 
-    def _start(self, frame: int, sight: Sight, rows: Ints) -> Ints:
+    def _start(self, frame: int, sight: FrameInput, rows: Ints) -> Ints:
         """Follow new people; return their rows among the people."""
         count, before = len(rows), len(self.ident)
         cov = np.zeros((count, 6, 6))
@@ -294,7 +291,7 @@ class Following:
         return out
 
 
-def assigned(cost: Floats, gate: float) -> list[tuple[int, int]]:
+def cheapest_pairs(cost: Floats, gate: float) -> list[tuple[int, int]]:
     """Pairs (row, column) of the cheapest one-to-one assignment that cost less than the gate."""
     from scipy.optimize import linear_sum_assignment
 
@@ -309,7 +306,7 @@ def _largest(cov: Floats) -> Floats:
     return np.asarray(np.trace(cov, axis1=-2, axis2=-1))
 
 
-def _median(values: Floats, known: Mask) -> Floats:
+def _median(values: Floats, known: Bools) -> Floats:
     """Lower median (N,) of the values (N, J) that are known; 0 where none is."""
     ordered = np.sort(np.where(known, values, np.inf), axis=-1)
     middle = np.maximum((known.sum(-1) - 1) // 2, 0)

@@ -8,13 +8,12 @@ frames close in time say the same. What remains however long one looks is the es
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calib.arrays import Floats
 from mvcap.structures.anthropometry import limb_lengths, typical_limbs
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
 
-Floats = NDArray[np.float64]
 MOMENTS = 4
 _NOISE = 0.03  # of a length's logarithm in one frame: it depends on the pose, whatever the covariance
 _RANGE = (0.3, 2.0)  # times an adult's; anything else is no measurement
@@ -24,7 +23,7 @@ _STATURE, _BUILD = 0.06, 0.03  # how adults differ in all limbs together, and in
 _UNKNOWN = 1e4  # variance of a limb that was not seen
 
 
-def moments(rows: Poses3D) -> Floats:
+def limb_sums(rows: Poses3D) -> Floats:
     """Sums (M, B', 4) of each limb in each row: 1, weight, weight x log of the length, weight x its square."""
     kind = rows.skeleton
     with np.errstate(invalid="ignore"):  # joints at infinity
@@ -38,18 +37,18 @@ def moments(rows: Poses3D) -> Floats:
     return np.stack([known, weight, weight * log, weight * log**2], axis=-1)
 
 
-def scatter(sums: Floats) -> Floats:
+def limb_scatter(sums: Floats) -> Floats:
     """Standard deviation (..., B') over time of the logarithm of limb lengths, from ``moments``; NaN = unknown."""
     count, weight, first, second = np.moveaxis(sums, -1, 0)
     total = np.where(count > 1, weight, np.nan)
     return np.asarray(np.sqrt(np.maximum(second / total - (first / total) ** 2, 0)))
 
 
-class Profile:
+class LimbProfile:
     """Mean logarithm (..., L) of the length of each kind of limb, and its variance; of bodies of any number of axes."""
 
     def __init__(self, skeleton: Skeleton, sums: Floats, rate_hz: float) -> None:
-        spread = np.maximum(np.nan_to_num(scatter(sums)), _NOISE)
+        spread = np.maximum(np.nan_to_num(limb_scatter(sums)), _NOISE)
         count, weight, first, _ = np.moveaxis(sums, -1, 0)
         looks = np.maximum(count / (_POSE_S * rate_hz), 1e-9)
         precision = np.where(count > 0, looks / spread**2, 0.0)
@@ -68,7 +67,7 @@ def _kinds(skeleton: Skeleton) -> Floats:
     return np.array([[float(name == kind) for kind in kinds] for name in names]).reshape(len(names), len(kinds))
 
 
-def same_limbs(a: Profile, b: Profile) -> Floats:
+def same_person_nats(a: LimbProfile, b: LimbProfile) -> Floats:
     """Evidence (N, K) in nats that bodies a (N, L) and b (K, L) have the same limbs, against two of the population."""
     off = a.mean[:, None] - b.mean[None]
     variance = a.variance[:, None] + b.variance[None]
@@ -82,7 +81,7 @@ def same_limbs(a: Profile, b: Profile) -> Floats:
     return np.asarray((volume + squares - (off**2 / variance).sum(-1)) / 2)
 
 
-def apart(a: Profile, b: Profile) -> tuple[Floats, Floats]:
+def limb_distance(a: LimbProfile, b: LimbProfile) -> tuple[Floats, Floats]:
     """How far limbs differ (N, K): as a share of their length, the mean over kinds, and in standard deviations."""
     off = a.mean[:, None] - b.mean[None]
     variance = a.variance[:, None] + b.variance[None]

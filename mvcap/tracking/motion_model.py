@@ -9,9 +9,9 @@ on the frame rate, and is the same forwards and backwards in time.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from calib.arrays import Floats
+
 TOP_SPEED_MPS = 12.0
 """Nobody runs faster."""
 
@@ -32,7 +32,7 @@ def transition(dt_s: float | Floats, speed_mps: float, acceleration_mps2: float)
     return steps.reshape(*dt.shape, 2, 2), noise.reshape(*dt.shape, 2, 2)
 
 
-def moved(
+def predict_states(
     mean: Floats, cov: Floats, dt_s: float | Floats, speed_mps: float, acceleration_mps2: float
 ) -> tuple[Floats, Floats]:
     """States (K, 6) of place and velocity and their covariances (K, 6, 6) after a time, one for all or (K,) s."""

@@ -7,24 +7,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.arrays import Ints
 from mvcap.structures.poses import Poses3D
-from mvcap.tracking.gap_bridging import Chains, area, returns, unambiguous
-from mvcap.tracking.tracklet_linking import Linking
+from mvcap.tracking.gap_bridging import Chains, is_unambiguous, return_evidence, visited_area
+from mvcap.tracking.tracklet_linking import TrackletLinker
 
-Ints = NDArray[np.int64]
 _SEEN = 0.5  # share of the frames since the first in which somebody new has to be seen
 _GONE = 64  # people gone who may come back: the last ones who came
 _SHARED = 0.5  # of them in one place with somebody known: the same one, followed twice
 
 
-class Naming:
+class OnlineIds:
     """Gives tracklets their persons while frames come in; nothing that was said is taken back.
 
     A newcomer is looked at when the delay has passed, and in every frame after it until believed. Rows of the delay
     before that moment get the number too.
     """
 
-    def __init__(self, linking: Linking) -> None:
+    def __init__(self, linking: TrackletLinker) -> None:
         self.linking = linking
         config, rate_hz = linking.tracklets.config, linking.tracklets.rate_hz
         self.delay = int(config.delay_s * rate_hz)
@@ -102,10 +102,10 @@ class Naming:
         gone = gone[-_GONE:]
         chains = [[piece for ident in self.people[number - 1] for piece in pieces[ident]] for number in gone]
         went, comes = Chains(tracklets, chains), Chains(tracklets, [mine])
-        space = area(held["end_mean"][:, :3])
-        found = returns(went, comes, config, space, self.linking.following.follows)
+        space = visited_area(held["end_mean"][:, :3])
+        found = return_evidence(went, comes, config, space, self.linking.following.follows)
         best = int(np.argmax(found.nats[:, 0]))
-        if found.nats[best, 0] <= 0 or not unambiguous(found, went, comes, best, 0):
+        if found.nats[best, 0] <= 0 or not is_unambiguous(found, went, comes, best, 0):
             return None
         figures = found.figures(best, 0)
         what = "joined" if found.by_motion[best, 0] else "returned"

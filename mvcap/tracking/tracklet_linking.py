@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calib.arrays import Ints
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
-from mvcap.tracking.close_encounters import Meetings
-from mvcap.tracking.kalman_tracker import Following
+from mvcap.tracking.close_encounters import Encounters
+from mvcap.tracking.kalman_tracker import KalmanTracker
 from mvcap.tracking.tracklets import TrackConfig, Tracklets
 
-Ints = NDArray[np.int64]
 
-
-class Linking:
+class TrackletLinker:
     """Follows people frame by frame and takes note of what they were; what it says never depends on later frames."""
 
     def __init__(self, skeleton: Skeleton, config: TrackConfig, rate_hz: float, follows: bool) -> None:
-        self.following = Following(skeleton, config, rate_hz, follows)
+        self.following = KalmanTracker(skeleton, config, rate_hz, follows)
         self.tracklets = Tracklets(skeleton, config, rate_hz)
-        self.meetings = Meetings(rate_hz)
+        self.meetings = Encounters(rate_hz)
 
     def link(self, rows: Poses3D) -> Ints:
         """Tracklet (M,) of the rows of one frame; -1 = nobody."""

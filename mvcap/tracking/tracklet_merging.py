@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.tracking.close_encounters import Meetings
-from mvcap.tracking.gap_bridging import Chains, area, returns, unambiguous
-from mvcap.tracking.kalman_tracker import Handover
-from mvcap.tracking.limb_reid import Profile, apart, same_limbs, scatter
+from calib.arrays import Floats, Ints
+from mvcap.tracking.close_encounters import Encounters
+from mvcap.tracking.gap_bridging import Chains, is_unambiguous, return_evidence, visited_area
+from mvcap.tracking.kalman_tracker import IdentitySwitch
+from mvcap.tracking.limb_reid import LimbProfile, limb_distance, limb_scatter, same_person_nats
 from mvcap.tracking.tracklets import Cut, Tracklets
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 _BEYOND_DOUBT = 8.0  # nats that overrule what was followed
 _SHARED = 0.5  # share of the time together in one place from which on two are one
 _SHARED_FRAMES = 3
@@ -36,7 +35,7 @@ _TWO_VIEWS, _MORE_VIEWS = 2.3, 2.7
 
 
 @dataclass
-class Change:
+class MergeRecord:
     """What the whole take changed, or found: for the record."""
 
     what: str
@@ -49,15 +48,19 @@ class Change:
     figures: dict[str, float] = field(default_factory=dict)
 
 
-class Identities:
+class TrackletMerger:
     """Chains of pieces, each of which becomes a person."""
 
     def __init__(
-        self, tracklets: Tracklets, meetings: Meetings, handovers: Sequence[Handover] = (), follows: bool = False
+        self,
+        tracklets: Tracklets,
+        meetings: Encounters,
+        handovers: Sequence[IdentitySwitch] = (),
+        follows: bool = False,
     ) -> None:
         self.tracklets, self.meetings, self.handovers, self.follows = tracklets, meetings, handovers, follows
         self.config, self.rate_hz = tracklets.config, tracklets.rate_hz
-        self.changes: list[Change] = []
+        self.changes: list[MergeRecord] = []
         held = tracklets.all
         frames = np.array([held["frames"][mine].sum() for mine in tracklets.pieces], np.int64)
         longest = np.argsort(-frames, kind="stable")[:_MOST]
@@ -69,7 +72,7 @@ class Identities:
             self.chain_of[chain] = ident
         self.untold = len(tracklets.pieces) - len(kept)
         """Tracklets that were too short to be looked at."""
-        self._area = area(held["end_mean"][self.chain_of >= 0, :3])
+        self._area = visited_area(held["end_mean"][self.chain_of >= 0, :3])
 
     def persons(self) -> NDArray[np.int32]:
         """Person (N,) of every piece: 1, 2, 3 ... in the order of appearance, 0 = nobody."""
@@ -100,7 +103,7 @@ class Identities:
             keep, gone = self.chains[a], self.chains.pop(b)
             why = f"in one place in {shared} of the {together:.0f} frames in which both were seen"
             figures = {"frames_shared": float(shared), "frames_together": round(together, 1)}
-            self.changes.append(Change("merged", keep[0], int(first[gone[0]]), why, gone[0], figures))
+            self.changes.append(MergeRecord("merged", keep[0], int(first[gone[0]]), why, gone[0], figures))
             self._put(a, [*keep, *gone])
 
     def _together(self, a: list[int], b: list[int]) -> float:
@@ -137,14 +140,14 @@ class Identities:
         if not (head_a and head_b) or not (tail_a or tail_b):
             return False
         heads, tails = self._limbs([head_a, head_b]), self._limbs([tail_a, tail_b])
-        nats = same_limbs(heads, tails)
+        nats = same_person_nats(heads, tails)
         kept, exchanged = float(np.trace(nats)), float(np.trace(nats[::-1]))
         new = [nats[1, 0]] * bool(tail_a) + [nats[0, 1]] * bool(tail_b)
         if exchanged - kept < _BEYOND_DOUBT or min(new) <= 0:
             return False
         self._put(a, [*head_a, *tail_b])
         self._put(b, [*head_b, *tail_a])
-        share, sigma = apart(heads, tails)
+        share, sigma = limb_distance(heads, tails)
         tail = int(bool(tail_b) and not tail_a)  # of a tail that there is
         figures = {
             "nats": round(exchanged - kept, 2),
@@ -158,7 +161,7 @@ class Identities:
             f"followed, by {share[1 - tail, tail]:.1%} ({sigma[1 - tail, tail]:.1f} sigma) exchanged"
         )
         frame = int(self.tracklets.all["first"][(tail_a or tail_b)[0]])
-        self.changes.append(Change("exchanged", head_a[-1], frame, why, head_b[-1], figures))
+        self.changes.append(MergeRecord("exchanged", head_a[-1], frame, why, head_b[-1], figures))
         return True
 
     def _break(self, cut: Cut, before: int) -> bool:
@@ -170,17 +173,17 @@ class Identities:
         if not head or not tail:
             return False
         heads, tails = self._limbs([head]), self._limbs([tail])
-        nats = float(same_limbs(heads, tails)[0, 0])
+        nats = float(same_person_nats(heads, tails)[0, 0])
         if nats > -_BEYOND_DOUBT:
             return False
-        share, sigma = (float(one[0, 0]) for one in apart(heads, tails))
+        share, sigma = (float(one[0, 0]) for one in limb_distance(heads, tails))
         new = len(self.tracklets.pieces) + tail[0]  # a number that no other chain has
         self._put(chain, head)
         self._put(new, tail)
         why = f"limbs before and after differ by {share:.1%} ({sigma:.1f} sigma)"
         figures = {"nats": round(nats, 2), "limb_share": round(share, 4), "limb_sigma": round(sigma, 2)}
         frame = int(self.tracklets.all["first"][tail[0]])
-        self.changes.append(Change("split", head[-1], frame, why, tail[0], figures))
+        self.changes.append(MergeRecord("split", head[-1], frame, why, tail[0], figures))
         return True
 
     def _ends(self, chain: int, cut: Cut) -> tuple[list[int], list[int]]:
@@ -189,10 +192,10 @@ class Identities:
         tail = [piece for piece in self.chains[chain] if first[piece] > cut.frame or piece in begins]
         return [piece for piece in self.chains[chain] if piece not in tail], tail
 
-    def _limbs(self, chains: list[list[int]]) -> Profile:
+    def _limbs(self, chains: list[list[int]]) -> LimbProfile:
         """What limbs chains (N) have; one of no pieces has unknown ones."""
         sums = np.array([self.tracklets.all["limbs"][chain].sum(0) for chain in chains])
-        return Profile(self.tracklets.skeleton, sums, self.rate_hz)
+        return LimbProfile(self.tracklets.skeleton, sums, self.rate_hz)
 
     # Away and back
 
@@ -213,7 +216,7 @@ class Identities:
         if len(names) < 2:
             return False
         all_of = Chains(self.tracklets, [self.chains[name] for name in names])
-        found = returns(all_of, all_of, self.config, self._area, self.follows)
+        found = return_evidence(all_of, all_of, self.config, self._area, self.follows)
         gain = np.maximum(found.nats, 0.0)
         rows, columns = np.flatnonzero((gain > 0).any(1)), np.flatnonzero((gain > 0).any(0))
         pairs = linear_sum_assignment(-gain[np.ix_(rows, columns)])
@@ -221,14 +224,14 @@ class Identities:
         touched: set[int] = set()
         for one, other in sorted(best, key=lambda pair: -gain[pair]):
             free = gain[one, other] > 0 and not touched & {one, other}
-            if not free or not unambiguous(found, all_of, all_of, one, other):
+            if not free or not is_unambiguous(found, all_of, all_of, one, other):
                 continue
             touched |= {one, other}
             start = self.chains[names[other]][0]
             what = "joined" if found.by_motion[one, other] else "returned"
             frame, end = int(all_of.first[other]), self.chains[names[one]][-1]
             why, figures = found.words(one, other), found.figures(one, other)
-            self.changes.append(Change(what, end, frame, why, start, figures))
+            self.changes.append(MergeRecord(what, end, frame, why, start, figures))
             self._put(names[one], [*self.chains[names[one]], *self.chains.pop(names[other])])
         return bool(touched)
 
@@ -247,7 +250,9 @@ class Identities:
             start = self.chains[name][0]
             why = "; ".join([f"seen for {count / self.rate_hz:.2f} s", *mine])
             figures = {"frames": float(count), "frames_needed": float(needed)}
-            self.changes.append(Change("dropped", start, int(self.tracklets.all["first"][start]), why, -1, figures))
+            self.changes.append(
+                MergeRecord("dropped", start, int(self.tracklets.all["first"][start]), why, -1, figures)
+            )
             self.chain_of[self.chains.pop(name)] = -1
 
     def _doubts(self, names: list[int]) -> tuple[list[list[str]], Ints]:
@@ -258,7 +263,7 @@ class Identities:
         joints, views, score = (
             np.array([held[name][chain].sum() for chain in of]) / frames for name in ("joints", "views", "score")
         )
-        loose = [_typical(scatter(held["limbs"][chain].sum(0))) for chain in of]
+        loose = [_typical(limb_scatter(held["limbs"][chain].sum(0))) for chain in of]
         beside = self._beside(names, frames)
         usual = [_weighted_median(values, frames) for values in (joints, views, score)]
         out: list[list[str]] = []
@@ -298,7 +303,7 @@ class Identities:
         ]  # fmt: skip
         return sorted(out, key=lambda one: (one["frame"], one["what"]))
 
-    def _handed_over(self, person: NDArray[np.int32]) -> list[Change]:
+    def _handed_over(self, person: NDArray[np.int32]) -> list[MergeRecord]:
         """Numbers of the associator that went from one person to another."""
         frames = np.array([one.frame for one in self.handovers], np.int64)
         pieces = [self.tracklets.pieces_at(np.array([getattr(one, end) for one in self.handovers], np.int64), frames)
@@ -308,7 +313,7 @@ class Identities:
             if person[before] != person[after] and person[before] > 0:
                 far = f"{one.sigma:.1f} sigma" if np.isfinite(one.sigma) else "further than anybody could have moved"
                 why = f"association gave number {one.group} to a body {far} from where this one was"
-                out.append(Change("split", int(before), one.frame, why, int(after)))
+                out.append(MergeRecord("split", int(before), one.frame, why, int(after)))
         return out
 
 

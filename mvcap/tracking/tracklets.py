@@ -12,13 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.arrays import Floats, Ints
 from mvcap.errors import ConfigError
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
-from mvcap.tracking.limb_reid import MOMENTS, moments
+from mvcap.tracking.limb_reid import MOMENTS, limb_sums
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 LOST_S = 0.2
 """Who was not seen for so long may be somebody else: a new piece."""
 _SETTLED_S = 0.3  # after so long the velocity of somebody new is known
@@ -120,7 +119,7 @@ class Tracklets:
         early = frame - held["first"][at] <= _SETTLED_S * self.rate_hz
         held["begun"][at[early]] = frame
         held["start_mean"][at[early]], held["start_cov"][at[early]] = mean[early], cov[early]
-        held["limbs"][at[measurable]] += moments(rows[measurable])
+        held["limbs"][at[measurable]] += limb_sums(rows[measurable])
 
     def _piece_for(self, ident: int, frame: int, group: int) -> None:
         """Begin a tracklet, or a new piece of one that was lost from sight."""

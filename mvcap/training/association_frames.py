@@ -5,35 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calib import Rig
-from mvcap.association.association_graph import GraphConfig, Judge, Opinion
+from calib.arrays import Floats, Ints
+from mvcap.association.association_graph import Affinities, AffinityModel, GeometryConfig
 from mvcap.association.learned_affinity import FrameRows
 from mvcap.association.ray_affinity import BodyRays
-from mvcap.association.tracked_bodies import Bodies, Followed
+from mvcap.association.tracked_bodies import BodyEstimates, TrackedBodies
 from mvcap.associators.geometry import Geometry
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import Skeleton
-from mvcap.structures.synthetic_take import Take
+from mvcap.structures.synthetic_take import SyntheticTake
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 _STRIDES, _STRIDE_SHARES = (1, 2, 6, 0), (0.6, 0.1, 0.1, 0.2)  # 0: every frame for itself
 _FEWER = 0.4  # share of the takes that are seen by a few of their cameras only
 _NEAR_M = 0.4  # a body further than this from everybody is nobody
 
 
 @dataclass(frozen=True)
-class Watched:
+class FrameQuestion:
     """What a judge is asked about one frame, and the truth."""
 
     seen: FrameRows
     rays: BodyRays
-    bodies: Bodies
+    bodies: BodyEstimates
     evidence: Floats
     """(M, G, J) nats of rows' joints for bodies"""
-    people: Followed
+    people: TrackedBodies
     """The first of the bodies."""
     group: Ints
     """(M,) body that geometry would have each row be of, -1 = none"""
@@ -50,7 +48,7 @@ class Watched:
     """(P,) who they are"""
 
 
-def watch(take: Take, seed: int) -> list[Watched]:
+def collect_questions(take: SyntheticTake, seed: int) -> list[FrameQuestion]:
     """Run the geometric associator on a take; return every question that a judge would be asked, in order.
 
     Some takes are watched at every few frames only, or at moments that have nothing to do with each other; some by a
@@ -84,27 +82,27 @@ class _Watching(Geometry):
     """Geometry with somebody who watches."""
 
     def __init__(self, notes: _Notes) -> None:
-        super().__init__(GraphConfig())
+        super().__init__(GeometryConfig())
         self.notes = notes
 
-    def _judge(self, rows: Detections2D, rig: Rig) -> Judge | None:
+    def _judge(self, rows: Detections2D, rig: Rig) -> AffinityModel | None:
         return _Watcher(self.notes, rows, rig)
 
 
 class _Notes:
     """A take's truth, and what was seen so far."""
 
-    def __init__(self, take: Take) -> None:
+    def __init__(self, take: SyntheticTake) -> None:
         self.person, self.truth = take.person, take.truth[np.argsort(take.truth.frame, kind="stable")]
         self.start = np.searchsorted(self.truth.frame, np.arange(int(self.truth.frame.max(initial=0)) + 2))
-        self.found: list[Watched] = []
+        self.found: list[FrameQuestion] = []
 
     def there(self, frame: int) -> tuple[Floats, Ints]:
         """People (P, J, 3) of a frame and who they are."""
         mine = slice(self.start[frame], self.start[frame + 1]) if frame + 1 < len(self.start) else slice(0, 0)
         return self.truth.xyz[mine].astype(np.float64), self.truth.person[mine].astype(np.int64)
 
-    def who(self, bodies: Bodies, skeleton: Skeleton, xyz: Floats, who: Ints) -> Ints:
+    def who(self, bodies: BodyEstimates, skeleton: Skeleton, xyz: Floats, who: Ints) -> Ints:
         """True person (G,) that each body is; -1 = nobody."""
         out = np.full(len(bodies.xyz), -1, np.int64)
         if not len(who) or not len(out):
@@ -129,14 +127,20 @@ class _Watcher:
         self.notes, self.rows, self.seen, self.asked = notes, rows, FrameRows(rows, rig), 0
 
     def of_frame(
-        self, rays: BodyRays, bodies: Bodies, evidence: Floats, people: Followed, group: Ints, skeleton: Skeleton
-    ) -> Opinion | None:
+        self,
+        rays: BodyRays,
+        bodies: BodyEstimates,
+        evidence: Floats,
+        people: TrackedBodies,
+        group: Ints,
+        skeleton: Skeleton,
+    ) -> Affinities | None:
         """Write it down."""
         xyz, who = self.notes.there(int(self.rows.frame[0]))
         body_is = self.notes.who(bodies, skeleton, xyz, who)
         self.asked += 1
         self.notes.found.append(
-            Watched(
+            FrameQuestion(
                 self.seen, rays, bodies, evidence, people, group, skeleton, self.asked == 2,
                 self.notes.person[self.rows.carried], body_is, xyz, who,
             )
@@ -146,11 +150,11 @@ class _Watcher:
     def of_births(
         self,
         rays: BodyRays,
-        bodies: Bodies,
+        bodies: BodyEstimates,
         evidence: Floats,
         group: Ints,
         new: int,
-        people: Followed,
+        people: TrackedBodies,
         skeleton: Skeleton,
     ) -> float | None:
         """Have no opinion."""

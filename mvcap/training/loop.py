@@ -30,7 +30,7 @@ from mvcap.training.samples import Samples
 if TYPE_CHECKING:
     import torch
 
-    from mvcap.training.task import Lesson, Sample
+    from mvcap.training.task import Sample, Task
 
 Told = Callable[[Mapping[str, Any]], None]
 """Called with a line of ``metrics.jsonl`` whenever one is written."""
@@ -94,7 +94,7 @@ def rate_at(step: int, config: TrainConfig) -> float:
     return config.rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * passed)))
 
 
-def order(sizes: NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
+def batch_order(sizes: NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
     """Batches (indices) of an epoch: every sample once but for a rest, samples of like size together."""
     rng = np.random.default_rng([seed, epoch])
     shuffled = rng.permutation(len(sizes))
@@ -115,7 +115,7 @@ def tensors(batch: Mapping[str, NDArray[np.generic]], device: str) -> dict[str, 
     return {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in batch.items()}
 
 
-def measure(lesson: Lesson, network: torch.nn.Module, samples: Sequence[Sample]) -> dict[str, float]:
+def measure(lesson: Task, network: torch.nn.Module, samples: Sequence[Sample]) -> dict[str, float]:
     """The lesson's figures of a network on samples, on the processor, without a trace in the network's state."""
     import torch
 
@@ -142,7 +142,7 @@ def seeded(seed: int, threads: int) -> Iterator[None]:
 class Learner:
     """A network while it learns: its weights, their average, the optimiser, and the step that it is at."""
 
-    def __init__(self, lesson: Lesson, network: torch.nn.Module, config: TrainConfig, seed: int, device: str) -> None:
+    def __init__(self, lesson: Task, network: torch.nn.Module, config: TrainConfig, seed: int, device: str) -> None:
         import torch
 
         self.lesson, self.config, self.seed, self.device = lesson, config, seed, device
@@ -221,7 +221,7 @@ class Learner:
         for step in range(self.step, self.config.steps):
             epoch, at = divmod(step, max(1, len(sizes) // self.lesson.batch_size))
             if epoch != epoch_of:
-                batches, epoch_of = order(sizes, self.lesson.batch_size, self.seed, epoch), epoch
+                batches, epoch_of = batch_order(sizes, self.lesson.batch_size, self.seed, epoch), epoch
             yield batches[at]
 
     def _measured(self, shown: Sequence[Sample], losses: list[float], folder: Path, told: Told) -> None:
@@ -269,7 +269,7 @@ class Learner:
             raise InputError(f"{path}: cannot be gone on from ({reason}); remove it, or train anew (--redo)") from fault
 
 
-def lines(folder: Path) -> list[dict[str, Any]]:
+def metric_lines(folder: Path) -> list[dict[str, Any]]:
     """Lines of ``metrics.jsonl``; one that an interruption cut is left out."""
     path = folder / "metrics.jsonl"
     out = []
@@ -283,5 +283,5 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 def forget_after(folder: Path, step: int) -> None:
     """Drop the lines of ``metrics.jsonl`` that come after a step: they will be written again."""
-    kept = [json.dumps(line) for line in lines(folder) if line["step"] <= step]
+    kept = [json.dumps(line) for line in metric_lines(folder) if line["step"] <= step]
     write_text(folder / "metrics.jsonl", "".join(f"{line}\n" for line in kept))

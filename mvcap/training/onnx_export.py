@@ -17,13 +17,13 @@ from mvcap.structures.npz import written_whole
 if TYPE_CHECKING:
     import torch
 
-    from mvcap.training.task import Lesson, Sample
+    from mvcap.training.task import Sample, Task
 
 _OPSET = 17
 _TOLERANCE = 1e-4
 
 
-def export(lesson: Lesson, network: torch.nn.Module, samples: Sequence[Sample], path: Path) -> None:
+def export_onnx(lesson: Task, network: torch.nn.Module, samples: Sequence[Sample], path: Path) -> None:
     """Write a network as ONNX; the axes that the lesson names have any length. ``samples``: an example of its inputs.
 
     Initialisers keep the names of the weights, so that ``weights_of`` finds them again.
@@ -50,7 +50,7 @@ def export(lesson: Lesson, network: torch.nn.Module, samples: Sequence[Sample], 
 
 
 def check_parity(
-    lesson: Lesson, network: torch.nn.Module, samples: Sequence[Sample], path: Path, batches: int = 8
+    lesson: Task, network: torch.nn.Module, samples: Sequence[Sample], path: Path, batches: int = 8
 ) -> float:
     """Largest difference between the file's and torch's outputs, in units of 1 + size of the value.
 
@@ -100,12 +100,12 @@ def _plain(network: torch.nn.Module) -> torch.nn.Module:
     return copy.deepcopy(network).cpu().eval()
 
 
-def _at_once(lesson: Lesson) -> int:
+def _at_once(lesson: Task) -> int:
     """Samples that the network takes at once: one, where an input's first axis has a fixed length."""
     return lesson.batch_size if all(0 in axes for axes in lesson.sizes.inputs.values()) else 1
 
 
-def _inputs(lesson: Lesson, samples: Sequence[Sample]) -> tuple[NDArray[np.generic], ...]:
+def _inputs(lesson: Task, samples: Sequence[Sample]) -> tuple[NDArray[np.generic], ...]:
     batch: Mapping[str, NDArray[np.generic]] = lesson.batch(samples)
     return tuple(np.ascontiguousarray(batch[name]) for name in lesson.sizes.inputs)
 

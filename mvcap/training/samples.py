@@ -30,8 +30,8 @@ from mvcap.structures.npz import write_npz, write_text
 from mvcap.weights.networks import rig_fingerprint
 
 if TYPE_CHECKING:
-    from mvcap.structures.synthetic_take import Take
-    from mvcap.training.task import Lesson, Sample
+    from mvcap.structures.synthetic_take import SyntheticTake
+    from mvcap.training.task import Sample, Task
 
 _SHARDS = 64
 """Files of a split at most: each is open while samples are read."""
@@ -60,22 +60,22 @@ class Source:
         plain: dict[str, Any] = json.loads(json.dumps(held, default=list))
         return plain
 
-    def samples_of(self, index: int, lesson: Lesson) -> list[Sample]:
+    def samples_of(self, index: int, lesson: Task) -> list[Sample]:
         """Samples of one take."""
         root = _HELD_OUT_SEED if self.split == "held_out" else self.seed
         of_take, of_lesson = np.random.SeedSequence([root, index]).generate_state(2).tolist()
         return lesson.samples(self._take(of_take), of_lesson)
 
-    def _take(self, seed: int) -> Take:
+    def _take(self, seed: int) -> SyntheticTake:
         from mvcap.datasets.people import TakeConfig, make_take
 
         config = build(TakeConfig, {"split": self.split, **self.take}, "take")
         return make_take(seed, config if self.rig is None else dataclasses.replace(config, rig=self.rig))
 
 
-def load_lesson(target: str) -> Lesson:
+def load_task(target: str) -> Task:
     """Make a lesson by its name in the table or by ``"package.module:Class"``; PluginError where there is none."""
-    lesson: Lesson = plugins.find("task", target)()
+    lesson: Task = plugins.find("task", target)()
     return lesson
 
 
@@ -229,7 +229,7 @@ def _make(job: tuple[Source, Path, int]) -> int:
     from threadpoolctl import threadpool_limits
 
     source, folder, shard = job
-    lesson = load_lesson(source.lesson)
+    lesson = load_task(source.lesson)
     with threadpool_limits(1):
         _write(_file(source, folder, shard), [source.samples_of(index, lesson) for index in _takes(source, shard)])
     return len(_takes(source, shard))
@@ -251,7 +251,7 @@ def _other(record: Path, about: Mapping[str, Any], sources: Sequence[Source], fo
         return f"made with another {', '.join(sorted(changed)) or 'split'}"
     for source in sources:
         file = _file(source, folder, 0)
-        if _whole(file) and not _same(_Shard(file), source.samples_of(0, load_lesson(source.lesson))):
+        if _whole(file) and not _same(_Shard(file), source.samples_of(0, load_task(source.lesson))):
             return "that the program makes otherwise by now"
     return ""
 

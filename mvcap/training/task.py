@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
 
-from mvcap.structures.synthetic_take import Take
+from mvcap.structures.synthetic_take import SyntheticTake
 
 if TYPE_CHECKING:
     import torch
@@ -18,7 +18,7 @@ Sample = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Sizes:
+class NetworkAxes:
     """Names of a network's inputs and outputs and of their axes that have no fixed length, as ONNX wants them."""
 
     inputs: Mapping[str, Mapping[int, str]]
@@ -26,14 +26,14 @@ class Sizes:
     outputs: Mapping[str, Mapping[int, str]]
 
 
-class Lesson(Protocol):
+class Task(Protocol):
     """What one network learns from takes."""
 
     name: str
-    sizes: Sizes
+    sizes: NetworkAxes
     batch_size: int
 
-    def samples(self, take: Take, seed: int) -> list[Sample]:
+    def samples(self, take: SyntheticTake, seed: int) -> list[Sample]:
         """Features and targets of a take. The seed is for what is drawn here (dropped views, disturbed starts)."""
         ...
 

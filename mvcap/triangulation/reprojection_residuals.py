@@ -82,7 +82,7 @@ def residuals(detections: Detections2D, poses: Poses3D, rig: Rig) -> Residuals:
 
     A joint that the detections' skeleton lacks is left out. Detections that belong to no pose give no row.
     """
-    row, pose = links(detections, poses)
+    row, pose = linked_rows(detections, poses)
     view = detections.view[row].astype(np.int64)
     projected = rig.project(poses.xyz.astype(np.float64))  # (C, M, J, 2)
     xy, noise = detections.xy[row], detections.noise_px[row]
@@ -155,7 +155,7 @@ def _share(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.floa
     return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
 
 
-def links(detections: Detections2D, poses: Poses3D) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def linked_rows(detections: Detections2D, poses: Poses3D) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows of the detections that belong to a pose, and that pose's rows, by frame and group."""
     key = {(f, g): i for i, (f, g) in enumerate(zip(poses.frame.tolist(), poses.group.tolist(), strict=True))}
     whose = [key.get(pair, -1) for pair in zip(detections.frame.tolist(), detections.person.tolist(), strict=True)]

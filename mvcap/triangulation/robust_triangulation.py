@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
-from calib.robust_triangulation import GATE, RobustPoints, pair_points, triangulate_robust
+from calib.arrays import Floats
+from calib.robust_triangulation import RESIDUAL_GATE, RobustPoints, pair_points, triangulate_robust
 from mvcap.errors import ConfigError
-from mvcap.structures.anthropometry import REACH_M, overstretched
+from mvcap.structures.anthropometry import REACH_M, too_long_limbs
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D, Provenance, packed_covariance
 from mvcap.structures.skeleton import Skeleton
 
-Floats = NDArray[np.float64]
 _FEW = 10  # sure bones whose median tells how long a bone is
 _STRETCH = 0.3  # by which people's bones differ, and are foreshortened by joints that are surfaces
 
@@ -25,7 +25,7 @@ _STRETCH = 0.3  # by which people's bones differ, and are foreshortened by joint
 class TriangulateConfig:
     """Settings of the verb ``triangulate``."""
 
-    gate_sigma: float = GATE
+    gate_sigma: float = RESIDUAL_GATE
     """A view whose joint is further off than so many standard deviations is not used for that joint."""
     min_score: float = 0.1
     """Joints of lower score in a view are not used."""
@@ -77,7 +77,7 @@ def _judged(
 ) -> NDArray[np.uint8]:
     """``Provenance`` (M, J) of joints that ``seen`` (M, J) views saw: measured, or why not."""
     variance = np.trace(points.cov, axis1=-2, axis2=-1)
-    implausible = overstretched(kind, points.xyz, variance) | _misplaced(kind, points, variance)
+    implausible = too_long_limbs(kind, points.xyz, variance) | _misplaced(kind, points, variance)
     return np.select(
         [seen == 0, seen == 1, ~points.used.any(0), implausible, _ambiguous(rig, xy, noise, points, gate)],
         [Provenance.MISSING, Provenance.LONE, Provenance.CONTRADICTED, Provenance.IMPLAUSIBLE, Provenance.AMBIGUOUS],

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from calib import Rig
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
-from mvcap.triangulation.reprojection_residuals import links
+from mvcap.triangulation.reprojection_residuals import linked_rows
 
 _REACH = 5
 _FAR = 5.0  # deviations beyond which a joint says nothing more
@@ -32,7 +32,7 @@ class ViewLag:
 
     def add(self, detections: Detections2D, poses: Poses3D) -> None:
         """Count the moving joints of a chunk of detections and the poses of the same frames."""
-        row, pose = links(detections, poses)
+        row, pose = linked_rows(detections, poses)
         if not len(row):
             return
         near = _neighbours(poses, self.shifts)[pose]  # (N, K) rows of the same person in neighbouring frames

@@ -103,7 +103,7 @@ def _faults() -> tuple[type[Exception], ...]:
     return (RuntimeError, ValueError, *own)
 
 
-def load(name: str, rig: Rig | None = None) -> Network:
+def load_network(name: str, rig: Rig | None = None) -> Network:
     """Return the network of that name: the rig's own where it was fine-tuned for this rig, else the package's.
 
     Raises AssetError where a file is missing or damaged, ConfigError where its card is.

@@ -13,7 +13,14 @@ from calib.bundle.equations import small_motion
 from calib.calibrate import calibrate
 from calib.calibration import POSE
 from calib.lenses.models import PINHOLE, common_sense
-from calib.quality.uncertainty import judge, predicted_error, rig_of, seen_points, trusted_covariance, volume
+from calib.quality.uncertainty import (
+    measure_accuracy,
+    predicted_error,
+    rig_of,
+    seen_points,
+    seen_volume,
+    trusted_covariance,
+)
 
 AXES = [np.linspace(-0.7, 0.7, 5) for _ in range(3)]
 GRID = np.stack(np.meshgrid(*AXES, indexing="ij"), -1).reshape(-1, 3) + np.array([0, 0, 1.1])
@@ -148,14 +155,14 @@ def test_the_volume_is_where_the_target_was_and_two_see():
     points = seen_points(solution)
     assert points.shape[1] == 3
     assert np.isfinite(points).all()
-    places, shared = volume(rig, points)
+    places, shared = seen_volume(rig, points)
     assert len(places) == len(shared) > 100
     assert shared.min() >= 2
     assert shared.max() <= 3
     low, high = points.min(0) - 0.2, points.max(0) + 0.2
     assert np.all((places > low) & (places < high))
-    assert volume(rig, points[:1])[0].shape == (0, 3)
-    assert volume(rig.select(["cam01"]), points)[0].shape == (0, 3)
+    assert seen_volume(rig, points[:1])[0].shape == (0, 3)
+    assert seen_volume(rig.select(["cam01"]), points)[0].shape == (0, 3)
 
 
 def test_a_camera_that_sees_nothing_new_moves_the_volume_nowhere():
@@ -172,7 +179,7 @@ def test_a_camera_that_sees_nothing_new_moves_the_volume_nowhere():
 def test_halves_and_what_is_left_out_agree_with_what_is_predicted():
     rig, poses = arc_rig(3, 2), scattered(40, 1)
     solution, covariance, columns = solved(rig, poses, 1, lens=False)
-    accuracy = judge(solution, covariance, columns)
+    accuracy = measure_accuracy(solution, covariance, columns)
     assert accuracy.held_out_px == pytest.approx(0.15, rel=0.15)
     assert 0.3 < accuracy.halves_rms_m / accuracy.predicted_rms_m < 2.5
     assert 0.0001 < accuracy.held_out_m < 0.002
@@ -182,7 +189,7 @@ def test_halves_and_what_is_left_out_agree_with_what_is_predicted():
 
 def test_too_few_moments_leave_nothing_out():
     rig, poses = arc_rig(2, 2), scattered(8, 1)
-    accuracy = judge(*solved(rig, poses, 1, lens=False))
+    accuracy = measure_accuracy(*solved(rig, poses, 1, lens=False))
     assert np.isfinite(accuracy.predicted_rms_m)
     assert np.isnan(accuracy.held_out_px)
     assert np.isnan(accuracy.halves_rms_m)

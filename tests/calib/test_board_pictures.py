@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from calib.boards import BoardSet, board_from
 from calib.boards.files import as_pdf, as_png, as_svg
-from calib.boards.pictures import drawings, drawn
+from calib.boards.pictures import draw_strokes, drawings
 from calib.boards.sheets import BAR_MM, PAPERS, ruler_check, sheets
 from calib.errors import CalibrationError
 
@@ -102,7 +102,7 @@ def test_tags_are_pieces_of_their_own():
 def test_rectangles_are_the_drawing(kind):
     for drawing in drawings(board_from(SPECS[kind])):
         boxes = drawing.rectangles()
-        again = drawn(
+        again = draw_strokes(
             [(drawing.x[0], drawing.y[0], drawing.x[-1], drawing.y[-1], False), *((*box, True) for box in boxes)]
         )
         pixel = drawing.size_m[0] / 200

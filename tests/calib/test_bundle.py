@@ -20,7 +20,7 @@ from seen_boards import (
 )
 
 from calib import bundle, geometry
-from calib.bundle.equations import LENS, Layout, Rows, State, lens_numbers, moved, residuals
+from calib.bundle.equations import LENS, Layout, Rows, State, apply_step, lens_numbers, residuals
 from calib.bundle.equations import small_motion as motion
 from calib.quality.uncertainty import rig_of
 from calib.targets import Target, free_points, scene_points, wand
@@ -49,7 +49,7 @@ def by_scipy(problem):
     piece = seen.target.of_piece
 
     def state_of(x):
-        return moved(start, layout, x[: layout.size], x[layout.size :].reshape(moments, 6), np.arange(moments))
+        return apply_step(start, layout, x[: layout.size], x[layout.size :].reshape(moments, 6), np.arange(moments))
 
     def fun(x):
         state = state_of(x)

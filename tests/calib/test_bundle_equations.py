@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from seen_boards import arc_rig, scattered, with_lenses
 
 from calib import Lens, geometry
-from calib.bundle.equations import CAMERA, Layout, Rows, State, lens_numbers, linearise, moved, residuals
+from calib.bundle.equations import CAMERA, Layout, Rows, State, apply_step, lens_numbers, linearise, residuals
 from calib.bundle.equations import small_motion as motion
 
 COEFFICIENTS = {
@@ -75,7 +75,7 @@ def test_derivatives_are_exact_in_every_unknown(model, kind, late):
     places = [*range(layout.columns[1].start, layout.columns[1].stop), *range(layout.pieces.start, layout.size)]
 
     def at(shared, blocks):
-        other = moved(state, layout, shared, blocks, block_at)
+        other = apply_step(state, layout, shared, blocks, block_at)
         return residuals(other, 1, rows, other.world_points(piece), speeds)
 
     none, still = np.zeros(layout.size), np.zeros((layout.blocks, layout.width))

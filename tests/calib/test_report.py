@@ -17,7 +17,7 @@ from calib.geometry import invert, pose, rotation_from_vector, transform
 from calib.observations import Observations, Refusal
 from calib.report.facts import AGREES, agreement, live_line, millimetres, refused_by_reason, report
 from calib.report.page import page, write_report
-from calib.report.views import evidence
+from calib.report.views import view_evidence
 from calib.targets import Target, free_points, wand
 
 SECTIONS = ("verdict", "findings", "accuracy", "measured", "cameras", "pairs", "moments", "target", "world", "refused")
@@ -304,14 +304,14 @@ def test_distance_and_tilt_are_those_of_the_board():
     made = calibration_of(rig, moments=3, accuracy=UNKNOWN)
     seen = replace(made.observations, xy=np.full((1, 3, 24, 2), 400.0), sigma=np.ones((1, 3, 24)))
     made = replace(made, observations=seen, used=seen.seen, world_from_body=bodies, residual=np.zeros((1, 3, 24, 2)))
-    view = evidence(made, 0)
+    view = view_evidence(made, 0)
     assert view.distance_m == pytest.approx([2, 3, 4])
     assert view.tilt_deg == pytest.approx([0, 20, 50], abs=1e-4)
 
 
 def test_empty_parts_of_the_image_are_named(good):
     xy = np.random.default_rng(0).uniform((0, 0), (420, 719), (900, 2))
-    view = replace(evidence(good, 0), xy=xy, residual=np.zeros_like(xy))
+    view = replace(view_evidence(good, 0), xy=xy, residual=np.zeros_like(xy))
     cover = view.coverage()
     assert set(cover.thin) == {"top", "middle", "bottom", "top right", "right", "bottom right"}
     assert cover.counts.sum() == 900 and cover.counts.shape == (6, 10)

@@ -7,7 +7,7 @@ from ring_rigs import DISTORTION, make_mixed_rig, make_rig
 from calib import Rig
 from calib.distortion import padded
 from calib.geometry import least_eigenvalue, solve_symmetric
-from calib.robust_triangulation import GATE, pair_points, triangulate_robust
+from calib.robust_triangulation import RESIDUAL_GATE, pair_points, triangulate_robust
 
 NOISE_PX = 2.0
 WITHIN = (3.5059, 7.8147)  # squared Mahalanobis distances that hold 68 and 95 % in three dimensions
@@ -34,7 +34,7 @@ def reference(rig, xy, noise, start):
     """The point of least robust cost, with the exact projection, from a start near it."""
     from scipy.optimize import least_squares
 
-    scale = 1.4 * GATE
+    scale = 1.4 * RESIDUAL_GATE
 
     def root(x):  # of the kernel of Geman and McClure, view by view
         square = (((rig.project(x) - xy) / noise[:, None]) ** 2).sum(-1)

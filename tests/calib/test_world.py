@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from calib import CalibrationError
-from calib.align import align_to_board, align_to_people, align_to_points, scale_check, unit_of
+from calib.align import align_to_board, align_to_people, align_to_points, scale_check, unit_from_points
 from calib.boards import Chessboard
 from calib.geometry import pose, rotation_from_vector, transform
 from calib.targets import free_points
@@ -136,7 +136,7 @@ def test_lengths_tell_the_scale():
 
 
 def test_units_are_known_by_their_factor():
-    assert [unit_of(factor) for factor in (1000, 0.001, 0.01, 25.4 / 1000, 1.02, np.nan)] == [
+    assert [unit_from_points(factor) for factor in (1000, 0.001, 0.01, 25.4 / 1000, 1.02, np.nan)] == [
         "millimetres", "millimetres", "centimetres", "inches", None, None
     ]  # fmt: skip
 

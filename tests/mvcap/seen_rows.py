@@ -8,10 +8,10 @@ import numpy as np
 from calib import save_rig
 from mvcap import plugins
 from mvcap.estimators.oracle import Oracle, OracleConfig
-from mvcap.metrics.association import pairs
+from mvcap.metrics.association import row_pairs
 from mvcap.structures.contracts import View
 from mvcap.structures.detections import Detections2D
-from mvcap.structures.true_poses import write_poses
+from mvcap.structures.true_poses import write_true_poses
 
 
 def seen(take, **errors):
@@ -19,7 +19,7 @@ def seen(take, **errors):
     truth, rig, rate_hz = take
     frames = int(truth.frame.max()) + 1
     with tempfile.TemporaryDirectory() as folder:
-        write_poses(Path(folder) / "truth.npz", truth)
+        write_true_poses(Path(folder) / "truth.npz", truth)
         save_rig(rig, Path(folder) / "rig.yaml")
         oracle = Oracle(OracleConfig(f"{folder}/truth.npz", f"{folder}/rig.yaml", **errors))
         parts = [
@@ -37,7 +37,7 @@ def told(rows):
 
 def associated(rows, rig, rate_hz, chunk=50, **config):
     """Rows after the associator ``geometry``, chunk by chunk, and its memory at the end."""
-    associator, _ = plugins.load("associator", {"associators": {"geometry": config}})
+    associator, _ = plugins.load_plugin("associator", {"associators": {"geometry": config}})
     memory, parts = {}, []
     for start in range(0, int(rows.frame.max(initial=0)) + 1, chunk):
         mine = (rows.frame >= start) & (rows.frame < start + chunk)
@@ -48,7 +48,7 @@ def associated(rows, rig, rate_hz, chunk=50, **config):
 
 def scores(rows):
     """Precision and recall of pairs, by the truth that the rows carry; people who are not there are nobody."""
-    found = pairs(rows, np.where(rows.carried > 0, rows.carried, -1))
+    found = row_pairs(rows, np.where(rows.carried > 0, rows.carried, -1))
     return found.precision, found.recall
 
 

@@ -9,9 +9,9 @@ from seen_rows import associated, numbers, scores, seen, told
 from synthetic_take import recordings
 
 import mvcap
-from mvcap.association.joint_reassignment import moves
+from mvcap.association.joint_reassignment import joint_moves
 from mvcap.association.ray_affinity import BodyRays
-from mvcap.association.tracked_bodies import Bodies, Followed, bodies_of, unknown
+from mvcap.association.tracked_bodies import BodyEstimates, TrackedBodies, estimate_bodies, unknown_bodies
 from mvcap.structures.detections import Detections2D
 
 _CACHE = {}
@@ -209,9 +209,9 @@ def test_two_rows_of_a_view_do_not_both_give_a_body_its_arm():
     """Two rows of view 0 have joints that fit body 1, which has no row there: one of them gives each joint."""
     evidence = np.full((3, 2, 4), np.nan)
     evidence[:2, 0], evidence[:2, 1], evidence[2, 1] = -2.0, [[3.0], [4.0]], 3.0
-    made = moves(evidence, np.array([0, 0, 1]), np.array([0, 0, 1]))
+    made = joint_moves(evidence, np.array([0, 0, 1]), np.array([0, 0, 1]))
     assert sorted(made.joint.tolist()) == [0, 1, 2, 3] and set(made.row.tolist()) == {1}
-    made = moves(evidence, np.array([0, 0, 1]), np.array([0, 2, 1]))
+    made = joint_moves(evidence, np.array([0, 0, 1]), np.array([0, 2, 1]))
     assert len(made.row) == 8, "rows of different views may"
 
 
@@ -274,24 +274,24 @@ def sight(truth, rig, views, noise_px=1.0):
 def test_bodies_without_noise_are_exact():
     truth, rig, _ = circle(3, 5, 2)
     rays, group, xyz = sight(truth, rig, np.arange(5))
-    bodies = bodies_of(rays, group, unknown(3, xyz.shape[1]))
+    bodies = estimate_bodies(rays, group, unknown_bodies(3, xyz.shape[1]))
     np.testing.assert_allclose(bodies.xyz, xyz, atol=1e-4)
     assert bodies.known.all() and bodies.without[2].all()
     np.testing.assert_allclose(bodies.without[0][:, 0], xyz[group], atol=1e-4)
     np.testing.assert_allclose(bodies.cov, np.swapaxes(bodies.cov, -1, -2), atol=1e-9)
     assert (np.linalg.eigvalsh(bodies.cov) > 0).all()
     left = np.where(np.arange(15) < 3, -1, group)  # rows of nobody change nothing
-    np.testing.assert_allclose(bodies_of(rays, left, unknown(3, xyz.shape[1])).xyz, xyz, atol=1e-4)
+    np.testing.assert_allclose(estimate_bodies(rays, left, unknown_bodies(3, xyz.shape[1])).xyz, xyz, atol=1e-4)
 
 
 def test_a_body_without_a_row_is_the_body_of_the_others():
     truth, rig, _ = circle(1, 4, 2)
     rays, group, xyz = sight(truth, rig, np.arange(4))
     rng = np.random.default_rng(0)
-    prior = Bodies(xyz + rng.normal(0, 0.02, xyz.shape), np.tile(np.eye(3) * 0.05**2, (*xyz.shape[:2], 1, 1)),
-                   np.ones(xyz.shape[:2], bool), unknown(1, xyz.shape[1]).without)  # fmt: skip
-    every = bodies_of(rays, group, prior)
-    others = bodies_of(rays, np.array([-1, 0, 0, 0]), prior)
+    prior = BodyEstimates(xyz + rng.normal(0, 0.02, xyz.shape), np.tile(np.eye(3) * 0.05**2, (*xyz.shape[:2], 1, 1)),
+                   np.ones(xyz.shape[:2], bool), unknown_bodies(1, xyz.shape[1]).without)  # fmt: skip
+    every = estimate_bodies(rays, group, prior)
+    others = estimate_bodies(rays, np.array([-1, 0, 0, 0]), prior)
     np.testing.assert_allclose(every.without[0][0, 0], others.xyz[0], atol=2e-3)
     np.testing.assert_allclose(every.without[1][0, 0], others.cov[0], atol=1e-5)
 
@@ -299,15 +299,15 @@ def test_a_body_without_a_row_is_the_body_of_the_others():
 def test_one_view_leaves_open_how_far_away():
     truth, rig, rate_hz = circle(1, 4, 2)
     rays, group, xyz = sight(truth, rig, np.arange(4))
-    bodies = bodies_of(rays, group, unknown(1, xyz.shape[1]))
+    bodies = estimate_bodies(rays, group, unknown_bodies(1, xyz.shape[1]))
     torso = truth.skeleton.body_part.torso
-    people = Followed.nobody(xyz.shape[1], np.zeros(4))
+    people = TrackedBodies.nobody(xyz.shape[1], np.zeros(4))
     given, people = people.updated(np.array([4]), bodies, torso, 1.0)
     assert given.tolist() == [0, -1] and len(people) == 1
     one = rays[:1]
     for frame in range(1, 31):
         expected = people.predicted(frame / rate_hz, torso)
-        _, people = expected.updated(np.array([1]), bodies_of(one, group[:1], expected.as_prior(0)), torso, 1.0)
+        _, people = expected.updated(np.array([1]), estimate_bodies(one, group[:1], expected.as_prior(0)), torso, 1.0)
     direction = one.direction[0]
     along = np.einsum("jx,jxy,jy->j", direction, people.cov[0], direction)
     across = 0.5 * (np.trace(people.cov[0], axis1=1, axis2=2) - along)
@@ -318,7 +318,7 @@ def test_one_view_leaves_open_how_far_away():
 def test_memory_is_arrays_and_comes_back():
     take, rows = rows_of(circle, 3, 5, 40, **NOISE)
     _, memory = associated(rows, *take[1:])
-    people = Followed.of_state(memory)
+    people = TrackedBodies.of_state(memory)
     assert len(people) == 3 and people.next_ident == 3
     for name, value in people.state().items():
         np.testing.assert_array_equal(value, memory[name])
@@ -348,7 +348,7 @@ def test_shelf(tmp_path):
         pytest.skip("no shelf_dev among the recordings; the variable MVCAP_DATA says where they are")
     from mvcap.benchmarks import shelf
     from mvcap.evaluation.benchmark_clip import Options
-    from mvcap.metrics.association import actors, pairs, projected
+    from mvcap.metrics.association import actors, project_poses, row_pairs
 
     clip = shelf.read(data / "shelf_dev", Options())[0]
     frames = 60
@@ -360,6 +360,6 @@ def test_shelf(tmp_path):
     rows = Detections2D.concatenate(
         list(mvcap.associate(session).chunks()), mvcap.structures.skeleton.skeleton("body25")
     )
-    truth = projected(clip.truth[clip.truth.frame < frames], clip.rig)
-    found = pairs(rows, actors(rows, truth))
+    truth = project_poses(clip.truth[clip.truth.frame < frames], clip.rig)
+    found = row_pairs(rows, actors(rows, truth))
     assert found.true > 500 and found.f1 >= 0.97, f"precision {found.precision:.4f}, recall {found.recall:.4f}"

@@ -169,7 +169,9 @@ def write_file(path, one):
 
 def read_file(path):
     """The file's rows as the estimator ``table`` gives them to the stages, in order of frames."""
-    estimator, _ = plugins.load("estimator", {"estimator": "table", "estimators": {"table": {"file": str(path)}}})
+    estimator, _ = plugins.load_plugin(
+        "estimator", {"estimator": "table", "estimators": {"table": {"file": str(path)}}}
+    )
     parts = [
         estimator.estimate(None, frame, View(index, name, SIZE, RATE_HZ, FRAMES), {}).rows
         for frame in range(FRAMES)
@@ -215,7 +217,7 @@ def check_contract(rows, given):
 
 def associated(rows, rig=RIG):
     """Rows of every frame associated, one frame a call, and the seconds of the slowest."""
-    associator, _ = plugins.load("associator", {})
+    associator, _ = plugins.load_plugin("associator", {})
     parts, memory, slowest = [], {}, 0.0
     for frame in range(FRAMES):
         begun = time.perf_counter()

@@ -8,16 +8,16 @@ from generated_people import HIDING, crossing, make_session
 
 import mvcap
 from mvcap import stages
-from mvcap.association.association_graph import GraphConfig
+from mvcap.association.association_graph import GeometryConfig
 from mvcap.association.centre_proposals import GRID, PAIR_NAMES, SPOT_NAMES, VIEW_NAMES
-from mvcap.association.learned_affinity import JudgeConfig
+from mvcap.association.learned_affinity import LearnedAffinityConfig
 from mvcap.associators.geometry import Geometry
-from mvcap.associators.graph import Graph
+from mvcap.associators.graph import GraphAssociator
 from mvcap.datasets.people import TakeConfig, make_take
-from mvcap.metrics.association import pairs
-from mvcap.tasks.crg import Centres
-from mvcap.tasks.mmg import Matching
-from mvcap.training.association_frames import watch
+from mvcap.metrics.association import row_pairs
+from mvcap.tasks.crg import CentreTask
+from mvcap.tasks.mmg import MatchingTask
+from mvcap.training.association_frames import collect_questions
 from mvcap.weights import networks
 
 TAKES = [
@@ -31,13 +31,13 @@ def f1(associator):
     for take in TAKES:
         rows = take.rows.with_columns(carried=np.arange(len(take.rows)))
         found, _ = associator.associate(rows, take.rig, take.rate_hz, {})
-        counted = pairs(found, take.person[found.carried])
+        counted = row_pairs(found, take.person[found.carried])
         whole += counted.true, counted.told, counted.right
     return 2 * whole[2] / (whole[0] + whole[1])
 
 
 def test_it_is_better_than_geometry_on_crowded_takes():
-    ours, geometry = f1(Graph(JudgeConfig())), f1(Geometry(GraphConfig()))
+    ours, geometry = f1(GraphAssociator(LearnedAffinityConfig())), f1(Geometry(GeometryConfig()))
     assert ours > 0.9 and ours > geometry
 
 
@@ -53,11 +53,13 @@ def test_crossing_people_keep_their_numbers(tmp_path):
 
 def test_chunks_do_not_matter():
     take = TAKES[0]
-    whole, state = Graph(JudgeConfig()).associate(take.rows, take.rig, take.rate_hz, {})
+    whole, state = GraphAssociator(LearnedAffinityConfig()).associate(take.rows, take.rig, take.rate_hz, {})
     memory, numbers = {}, []
     for start in (0, 4, 8):
         mine = (take.rows.frame >= start) & (take.rows.frame < start + 4)
-        part, memory = Graph(JudgeConfig()).associate(take.rows[mine], take.rig, take.rate_hz, memory)
+        part, memory = GraphAssociator(LearnedAffinityConfig()).associate(
+            take.rows[mine], take.rig, take.rate_hz, memory
+        )
         numbers.append(part.person)
     np.testing.assert_array_equal(np.concatenate(numbers), whole.person)
     assert int(memory["asked"]) > 0 and set(state) == set(memory)
@@ -65,16 +67,16 @@ def test_chunks_do_not_matter():
 
 def test_a_frame_unlike_all_training_is_left_to_geometry():
     take = TAKES[1]
-    config = JudgeConfig(strange_share=-1.0)
-    found, state = Graph(config).associate(take.rows, take.rig, take.rate_hz, {})
-    by_geometry, _ = Geometry(GraphConfig()).associate(take.rows, take.rig, take.rate_hz, {})
+    config = LearnedAffinityConfig(strange_share=-1.0)
+    found, state = GraphAssociator(config).associate(take.rows, take.rig, take.rate_hz, {})
+    by_geometry, _ = Geometry(GeometryConfig()).associate(take.rows, take.rig, take.rate_hz, {})
     assert int(state["declined"]) == int(state["asked"]) > 0
     np.testing.assert_array_equal(found.person, by_geometry.person)
 
 
 def test_crowds_beyond_the_budget_are_left_to_geometry():
     take = TAKES[2]
-    _, state = Graph(JudgeConfig(most_nodes=3)).associate(take.rows, take.rig, take.rate_hz, {})
+    _, state = GraphAssociator(LearnedAffinityConfig(most_nodes=3)).associate(take.rows, take.rig, take.rate_hz, {})
     assert int(state["declined"]) == int(state["asked"]) > 0
 
 
@@ -95,7 +97,7 @@ def test_other_weights_make_the_result_stale(tmp_path, monkeypatch):
     session.override({"associator": "graph"})
     mvcap.estimate(session)
     mvcap.associate(session)
-    monkeypatch.setattr(Graph, "identity", lambda self, rig: "others")
+    monkeypatch.setattr(GraphAssociator, "identity", lambda self, rig: "others")
     with pytest.raises(mvcap.MvcapError, match="associate"):
         mvcap.associate(session)
     assert stages.detections(session, "associate").complete
@@ -107,17 +109,17 @@ def test_rows_without_joints_and_one_view_are_harmless():
         xy=np.full_like(take.rows.xy, np.nan), score=np.zeros_like(take.rows.score),
         noise_px=np.full_like(take.rows.noise_px, np.nan),
     )  # fmt: skip
-    found, _ = Graph(JudgeConfig()).associate(rows, take.rig, take.rate_hz, {})
+    found, _ = GraphAssociator(LearnedAffinityConfig()).associate(rows, take.rig, take.rate_hz, {})
     assert (found.person == -1).all()
     alone = take.rows[take.rows.view == 0]
-    found, _ = Graph(JudgeConfig()).associate(alone, take.rig, take.rate_hz, {})
+    found, _ = GraphAssociator(LearnedAffinityConfig()).associate(alone, take.rig, take.rate_hz, {})
     assert (found.person == -1).all()
 
 
 def test_lessons_make_samples_that_fit_their_networks():
     pytest.importorskip("torch")
     take = replace(TAKES[0])
-    for lesson in (Matching(), Centres()):
+    for lesson in (MatchingTask(), CentreTask()):
         samples = lesson.samples(take, 1)
         again = lesson.samples(take, 1)
         assert samples and all((samples[0][name] == again[0][name]).all() for name in samples[0])
@@ -127,15 +129,15 @@ def test_lessons_make_samples_that_fit_their_networks():
 
 
 def test_what_shipped_networks_take_is_what_is_made():
-    matching, centres = networks.load("mmg"), networks.load("crg")
-    assert matching.inputs == tuple(Matching.sizes.inputs) and centres.inputs == tuple(Centres.sizes.inputs)
+    matching, centres = networks.load_network("mmg"), networks.load_network("crg")
+    assert matching.inputs == tuple(MatchingTask.sizes.inputs) and centres.inputs == tuple(CentreTask.sizes.inputs)
     assert {"node_low", "node_high", "edge_low", "edge_high"} <= set(matching.limits)
 
 
 def test_queries_stand_round_the_middle_and_see_no_room():
     asked = [
         one.seen.queries(one.rays, one.bodies, one.evidence, one.group, group, one.people, one.skeleton)
-        for one in watch(TAKES[0], 1)
+        for one in collect_questions(TAKES[0], 1)
         for group in range(len(one.bodies.xyz))
         if one.grouped and len(np.unique(one.rays.view[one.group == group])) > 1
     ]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from calib import Camera, Rig
 from calib.geometry import pose, rotation_from_vector
-from mvcap.association.ray_affinity import WRONG, BodyRays, body_evidence, gaps, total
+from mvcap.association.ray_affinity import WRONG, BodyRays, body_evidence, body_total, ray_distances
 from mvcap.structures.detections import Detections2D, joint_box
 from mvcap.structures.skeleton import skeleton
 
@@ -42,10 +42,10 @@ def seen(seed):
 @given(seeds)
 @settings(max_examples=25)
 def test_rays_of_one_body_speak_for_it(seed):
-    evidence = gaps(seen(seed), FIRST, SECOND).evidence()
+    evidence = ray_distances(seen(seed), FIRST, SECOND).evidence()
     assert (evidence >= AGAINST - 1e-9).all()
     assert (evidence > 0).mean() > 0.95
-    assert (total(evidence) > 2).all()
+    assert (body_total(evidence) > 2).all()
 
 
 @given(seeds)
@@ -53,16 +53,16 @@ def test_rays_of_one_body_speak_for_it(seed):
 def test_rays_of_other_bodies_speak_against_it_and_no_louder_than_joints_are_wrong(seed):
     _, xy = points(seed, people=2)
     one, other = (BodyRays.of(rows_of(xy[:, person]), RIG) for person in range(2))
-    evidence = gaps(one, FIRST, SECOND, other).evidence()
+    evidence = ray_distances(one, FIRST, SECOND, other).evidence()
     assert (evidence >= AGAINST - 1e-9).all() and np.median(evidence) < 0
-    assert (total(evidence) < 0).mean() > 0.9
+    assert (body_total(evidence) < 0).mean() > 0.9
 
 
 @given(seeds)
 @settings(max_examples=25)
 def test_both_rows_of_a_pair_say_the_same(seed):
     rays = seen(seed)
-    there, back = gaps(rays, FIRST, SECOND), gaps(rays, SECOND, FIRST)
+    there, back = ray_distances(rays, FIRST, SECOND), ray_distances(rays, SECOND, FIRST)
     np.testing.assert_allclose(there.evidence(), back.evidence(), atol=1e-9)
     np.testing.assert_allclose(there.middle, back.middle, atol=1e-6)
 
@@ -73,14 +73,16 @@ def test_the_world_may_lie_anywhere(seed, turn, shift):
     moved_from = pose(rotation_from_vector(np.array(turn)), np.array(shift))  # old world from new
     rig = Rig(tuple(Camera(camera.lens, camera.cam_from_world @ moved_from) for camera in RIG))
     rows = rows_of(points(seed)[1][:, 0])
-    here = gaps(BodyRays.of(rows, RIG), FIRST, SECOND).evidence()
-    there = gaps(BodyRays.of(rows, rig), FIRST, SECOND).evidence()
+    here = ray_distances(BodyRays.of(rows, RIG), FIRST, SECOND).evidence()
+    there = ray_distances(BodyRays.of(rows, rig), FIRST, SECOND).evidence()
     np.testing.assert_allclose(there, here, atol=1e-5)
 
 
 def test_metres_matter():
     rows = rows_of(points(0)[1][:, 0])
-    here, far = (gaps(BodyRays.of(rows, rig), FIRST, SECOND).evidence() for rig in (RIG, RIG.scaled_world(RADIUS_M)))
+    here, far = (
+        ray_distances(BodyRays.of(rows, rig), FIRST, SECOND).evidence() for rig in (RIG, RIG.scaled_world(RADIUS_M))
+    )
     np.testing.assert_allclose((here - far)[here > 2].mean(), np.log(RADIUS_M), atol=0.1)
 
 
@@ -89,10 +91,10 @@ def test_nothing_is_said_of_what_is_not_seen():
     xy = xy[:, 0].copy()
     xy[0, :5], xy[1, 3:8] = np.nan, np.nan
     rays = BodyRays.of(rows_of(xy), RIG)
-    evidence = gaps(rays, np.array([0]), np.array([1])).evidence()
+    evidence = ray_distances(rays, np.array([0]), np.array([1])).evidence()
     np.testing.assert_array_equal(np.isnan(evidence[0]), np.arange(17) < 8)
     assert np.isfinite(rays.direction).all() and np.isfinite(rays.variance).all()
-    assert total(np.full((2, 4), np.nan)).tolist() == [0, 0]
+    assert body_total(np.full((2, 4), np.nan)).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("noise", [0.0, -1.0, np.inf])
@@ -105,7 +107,10 @@ def test_a_joint_without_a_noise_is_not_seen(noise):
 
 def test_more_noise_says_less():
     xy = RIG.project(points(2)[0][0])
-    said = [total(gaps(BodyRays.of(rows_of(xy, noise), RIG), FIRST, SECOND).evidence()) for noise in (1, 4, 16, 64)]
+    said = [
+        body_total(ray_distances(BodyRays.of(rows_of(xy, noise), RIG), FIRST, SECOND).evidence())
+        for noise in (1, 4, 16, 64)
+    ]
     assert (np.diff(said, axis=0) < 0).all()
     fine = BodyRays.of(rows_of(xy, 1.0), RIG)
     wide = fine.widened(np.full(5, (3.0 / 1100) ** 2))
@@ -119,7 +124,7 @@ def test_rays_that_meet_behind_a_camera_do_not_meet():
     pixel[2] = RIG[2].project(away)
     direction = (RIG[0].position - away) / np.linalg.norm(RIG[0].position - away)
     pixel[0] = RIG[0].project(RIG[0].position + direction)
-    evidence = gaps(BodyRays.of(rows_of(pixel), RIG), np.array([0]), np.array([2])).evidence()
+    evidence = ray_distances(BodyRays.of(rows_of(pixel), RIG), np.array([0]), np.array([2])).evidence()
     np.testing.assert_allclose(evidence, AGAINST)
 
 
@@ -156,10 +161,10 @@ def test_a_body_is_known_by_its_rays(seed):
     evidence = body_evidence(rays, xyz, cov, known)
     assert evidence.shape == (5, 2, 17) and np.isnan(evidence[:, 1, 0]).all()
     assert (np.nan_to_num(evidence) >= AGAINST - 1e-9).all()
-    score = total(evidence)
+    score = body_total(evidence)
     assert (score[:, 0] > 3).all() and (score[:, 1] < 0).all()
     vague = body_evidence(rays, xyz, cov * 1e4, known)
-    assert (total(vague)[:, 0] < score[:, 0]).all()
+    assert (body_total(vague)[:, 0] < score[:, 0]).all()
 
 
 def test_a_body_of_each_row_is_the_diagonal_of_all():

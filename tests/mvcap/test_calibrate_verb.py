@@ -17,9 +17,9 @@ import mvcap
 from calib import Rig, load_rig
 from calib.boards import board_from
 from calib.observe import looks_like
-from calib.quality.consistency import with_doubts
+from calib.quality.consistency import check_consistency
 from mvcap.calibration import board_detections
-from mvcap.calibration.control_points import read_scene_points
+from mvcap.calibration.control_points import read_control_points
 from mvcap.cli import main
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.session import Session
@@ -339,7 +339,7 @@ def test_points_of_a_yaml_file(tmp_path):
         "unit: cm\npoints: {a: [0, 0, 0], b: [100, 0, 0], c: [0, 100, 0], d: [0, 0, 50]}\npixels: {cam1: {a: [1, 2]}}\n"
     )
     path.write_text(text)
-    found = read_scene_points(path)
+    found = read_control_points(path)
     assert found.xyz["b"] == (1.0, 0.0, 0.0) and found.pixels == {"cam1": {"a": (1.0, 2.0)}}
     for old, new, words in (
         ("unit: cm\n", "", "unit"),
@@ -348,7 +348,7 @@ def test_points_of_a_yaml_file(tmp_path):
     ):
         path.write_text(text.replace(old, new))
         with pytest.raises(mvcap.MvcapError, match=words):
-            read_scene_points(path)
+            read_control_points(path)
 
 
 # Bad input
@@ -423,14 +423,14 @@ def test_a_board_that_is_never_tilted(stills, refused):
 def test_lengths_that_an_earlier_rig_contradicts(made):
     calibration, seen = made[0], made[0].observations
     for times, severities in ((1.0, []), (1.01, []), (2.0, ["limit"])):
-        judged = with_doubts(calibration, seen, calibration.rig.scaled_world(1 / times))
+        judged = check_consistency(calibration, seen, calibration.rig.scaled_world(1 / times))
         assert [one.severity for one in judged.findings[len(calibration.findings) :]] == severities
     assert judged.verdict == "usable with limits"
     assert "stand 2 times as far apart" in judged.reason and "0.5 times what was said" in judged.next_action
     other = take(3).rig.select(["cam03", "cam02"])
     names = zip(other, seen.views, strict=True)
     renamed = Rig(tuple(replace(one, lens=replace(one.lens, name=name)) for one, name in names))
-    assert with_doubts(calibration, seen, renamed.scaled_world(2.0)).findings == calibration.findings
+    assert check_consistency(calibration, seen, renamed.scaled_world(2.0)).findings == calibration.findings
 
 
 def test_sizes_that_differ_within_a_view(stills, refused):

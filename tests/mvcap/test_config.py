@@ -111,12 +111,12 @@ overrides = st.dictionaries(st.sampled_from("abc"), nested, max_size=3)
 @given(overrides, overrides, overrides)
 def test_merging_is_laying_over(first, second, third):
     before = json.dumps([first, second])
-    both = config.merged(first, second)
-    assert config.merged({}, first) == first == config.merged(first, {}) == config.merged(first, first)
-    assert config.merged(both, second) == both and set(both) == {*first, *second}
+    both = config.merge(first, second)
+    assert config.merge({}, first) == first == config.merge(first, {}) == config.merge(first, first)
+    assert config.merge(both, second) == both and set(both) == {*first, *second}
     for key, value in second.items():
         assert isinstance(value, dict) or both[key] == value
-    assert config.merged(config.merged(first, second), third).keys() == {*first, *second, *third}
+    assert config.merge(config.merge(first, second), third).keys() == {*first, *second, *third}
     assert json.dumps([first, second]) == before
 
 
@@ -141,8 +141,8 @@ def test_files_are_read_or_refused_in_one_line(tmp_path):
 
 def test_all_defaults_hold_and_round_trip():
     everything = json.loads(json.dumps(settings.defaults()))
-    settings.check(everything)
-    settings.check({})
+    settings.check_overrides(everything)
+    settings.check_overrides({})
     assert config.plain(config.build(settings.Settings, everything)) == settings.defaults()
     assert set(everything["estimators"]) == set(plugins.TABLE["estimator"])
 
@@ -176,13 +176,13 @@ def test_all_defaults_hold_and_round_trip():
 )
 def test_what_there_is_not_is_refused(changes, words):
     with pytest.raises(MvcapError, match=re.escape(words)) as caught:
-        settings.check(changes)
+        settings.check_overrides(changes)
     assert isinstance(caught.value, ConfigError | PluginError) and "\n" not in str(caught.value)
 
 
 def test_settings_that_belong_together_may_come_one_by_one():
-    settings.check({"estimator": "oracle"})
-    settings.check({"estimators": {"oracle": {"noise_px": 2}}})
+    settings.check_overrides({"estimator": "oracle"})
+    settings.check_overrides({"estimators": {"oracle": {"noise_px": 2}}})
 
 
 def test_the_file_of_defaults_is_the_code():

@@ -50,7 +50,7 @@ def dense(poses, people, seconds, rate_hz):
 
 
 def crowd(seed, clips=NOBODY, room=ROOM, split="train"):
-    return dense(scenes.scene(np.random.default_rng(seed), *room, split, clips), *room)
+    return dense(scenes.random_scene(np.random.default_rng(seed), *room, split, clips), *room)
 
 
 def lengths(xyz, pairs):
@@ -92,7 +92,7 @@ def clips(tmp_path_factory):
 )
 @settings(max_examples=25, deadline=None)
 def test_any_scene_is_people_in_a_room(seed, people, seconds, rate):
-    poses = scenes.scene(np.random.default_rng(seed), people, seconds, rate, clips=NOBODY)
+    poses = scenes.random_scene(np.random.default_rng(seed), people, seconds, rate, clips=NOBODY)
     assert poses.skeleton is HALPE and np.isfinite(poses.xyz).all() and (poses.score == 1).all()
     if len(poses):
         assert poses.frame.min() >= 0 and poses.frame.max() < max(round(seconds * rate), 1)
@@ -188,7 +188,7 @@ def test_without_clips_people_are_made_up(monkeypatch):
     motion_clips.library.cache_clear()
     try:
         assert not motion_clips.library("train").complete
-        assert len(scenes.scene(np.random.default_rng(0), 3, 1.0, 10.0))
+        assert len(scenes.random_scene(np.random.default_rng(0), 3, 1.0, 10.0))
     finally:
         motion_clips.library.cache_clear()
 
@@ -202,8 +202,8 @@ def test_real_clips():
         assert [motion.name for motion in library.motions] == list(names)
         for motion in library.motions:
             build = bodies.random_build(np.random.default_rng(1))
-            xyz = bodies.assembled(*motion.of(build, np.arange(0, motion.seconds, 0.05)))
-            low = bodies.lowest(build, xyz)
+            xyz = bodies.assemble(*motion.of(build, np.arange(0, motion.seconds, 0.05)))
+            low = bodies.lowest_point(build, xyz)
             assert low.min() > -1e-9 and np.quantile(low, 0.2) < 0.02, motion.name
             nose = xyz[:, AT["nose"]] - 0.5 * (xyz[:, AT["left_ear"]] + xyz[:, AT["right_ear"]])
             toes = xyz[:, AT["left_big_toe"]] - xyz[:, AT["left_heel"]]
@@ -218,13 +218,15 @@ def test_jumps_stay(tmp_path):
     file.write_text(json.dumps(content))
     motion = motion_clips.motion_of(deepmimic_clips.read_clip(file), "jump")
     build = bodies.random_build(np.random.default_rng(0))
-    low = bodies.lowest(build, bodies.assembled(*motion.of(build, np.linspace(0, motion.seconds, 100))))
+    low = bodies.lowest_point(build, bodies.assemble(*motion.of(build, np.linspace(0, motion.seconds, 100))))
     assert 0.28 < low.max() < 0.5 and abs(low[:20]).max() < 1e-6
 
 
 def test_a_clip_stands_up_and_looks_ahead(tmp_path):
     clip = deepmimic_clips.read_clip(a_clip(tmp_path, c20=-1.0, c29=0.8))  # the right knee and elbow are bent
-    xyz = bodies.assembled(clip.root, bodies.carried(deepmimic_clips.humanoid(), motion_clips.matrices(clip.turn)))[0]
+    xyz = bodies.assemble(
+        clip.root, bodies.carry_forward(deepmimic_clips.humanoid(), motion_clips.matrices(clip.turn))
+    )[0]
     assert np.allclose(xyz[AT["pelvis"]], (0, 0, 0.9))
     assert xyz[AT["left_hip"], 1] > 0 > xyz[AT["right_hip"], 1] and xyz[AT["nose"], 0] > 0.05
     assert xyz[AT["head_top"], 2] > xyz[AT["neck"], 2] > xyz[AT["pelvis"], 2]
@@ -249,8 +251,8 @@ def test_a_folder_lacks_clips(tmp_path):
 def test_mirror(clips):
     build = deepmimic_clips.humanoid()  # the same on both sides
     time_s = np.linspace(0, 1, 5)
-    plain, mirror = (bodies.assembled(*clips.motions[0].of(build, time_s, side)) for side in (False, True))
-    assert np.allclose(bodies.mirrored(plain), mirror) and np.allclose(bodies.mirrored(mirror), plain)
+    plain, mirror = (bodies.assemble(*clips.motions[0].of(build, time_s, side)) for side in (False, True))
+    assert np.allclose(bodies.mirror_vectors(plain), mirror) and np.allclose(bodies.mirror_vectors(mirror), plain)
 
 
 @given(seed=st.integers(0, 10**6))
@@ -259,7 +261,7 @@ def test_builds_are_human(seed):
     build = bodies.random_build(np.random.default_rng(seed))
     assert 1.0 < build.stature_m < 2.06 and 0.4 < build.leg_m / build.stature_m < 0.56
     assert 0.28 < build.arm_m / build.stature_m < 0.38
-    standing = bodies.assembled(np.zeros((1, 3)), build.offset[None])[0]
+    standing = bodies.assemble(np.zeros((1, 3)), build.offset[None])[0]
     height = standing[AT["head_top"], 2] - standing[AT["left_heel"], 2]
     assert abs(height / build.stature_m - 1) < 0.16
     sides = lengths(standing, HALPE.limbs) / lengths(standing, HALPE.mirror[HALPE.limbs])
@@ -270,8 +272,8 @@ def test_blending_keeps_lengths():
     rng = np.random.default_rng(0)
     build = bodies.random_build(rng)
     turns = [procedural_motion.euler(rng.normal(0, 0.8, (5, 13, 3))) for _ in range(2)]
-    one, other = (bodies.carried(build, turn) for turn in turns)
-    mixed = bodies.blended(build, one, other, np.linspace(0, 1, 5))
+    one, other = (bodies.carry_forward(build, turn) for turn in turns)
+    mixed = bodies.blend(build, one, other, np.linspace(0, 1, 5))
     assert np.allclose(np.linalg.norm(mixed, axis=-1), build.length)
     assert np.allclose(mixed[0], one[0]) and np.allclose(mixed[-1], other[-1])
     head = mixed[:, [AT["nose"], AT["left_ear"], AT["head_top"]]]
@@ -305,11 +307,11 @@ def test_who_stands_has_both_feet_on_the_floor():
 def test_arms_reach_what_they_are_told():
     rng = np.random.default_rng(0)
     build, time_s = bodies.random_build(rng), np.zeros(1)
-    posture = postures.standing(rng)
+    posture = postures.stand(rng)
     postures.hold(posture, 0, "point", rng, 0.0)
     way = gait.Way(np.arange(-1, 1, 0.05), np.zeros((40, 2)), np.zeros(40))
     feet = gait.steps(way, time_s, 0.06, 0.08, 0.0)
-    xyz = bodies.assembled(*procedural_motion.posed(build, np.zeros((1, 2)), np.zeros(1), feet, posture[None]))[0]
+    xyz = bodies.assemble(*procedural_motion.pose_body(build, np.zeros((1, 2)), np.zeros(1), feet, posture[None]))[0]
     reach = (xyz[AT["left_wrist"]] - xyz[AT["left_shoulder"]]) / build.arm_m
     assert np.allclose(reach, (0.88, 0.1, 0.08), atol=0.06)
 

@@ -12,15 +12,15 @@ from mvcap.datasets.people import TakeConfig, make_take
 from mvcap.structures.skeleton import skeleton
 from mvcap.synthesis import detector_errors
 from mvcap.synthesis.detector_errors import GROUPS, OPENPOSE, OPENPOSE_WEAK, TOPDOWN, DetectorModel
-from mvcap.synthesis.detector_joints import group_of, projected, read_from
-from mvcap.synthesis.detector_people import parts_of
-from mvcap.synthesis.detector_simulator import seen
-from mvcap.synthesis.occlusion import hidden
+from mvcap.synthesis.detector_joints import group_of, joint_matrix, project_joints
+from mvcap.synthesis.detector_people import torn_parts
+from mvcap.synthesis.detector_simulator import simulate_detector
+from mvcap.synthesis.occlusion import occluded
 from mvcap.synthesis.random_rigs import (
-    calibration_error,
     camera_count,
-    decalibrated,
+    disturb_rig,
     in_picture,
+    random_calibration_error,
     random_rig,
     shared_volume,
 )
@@ -40,14 +40,14 @@ CLEAR = replace(
 
 
 def given(model, seed=0, truth=TRUTH, rig=RIG):
-    return seen(model, truth, rig, np.random.default_rng(seed), RATE_HZ)
+    return simulate_detector(model, truth, rig, np.random.default_rng(seed), RATE_HZ)
 
 
 def where(rows, truth=TRUTH, rig=RIG):
     """Where each joint (M, J) of the row's view and frame is, of each person (P, M, J, 2)."""
     people = np.unique(truth.person)
     dense = truth.dense(int(truth.frame.max()) + 1, people).astype(float)
-    weight, _ = read_from(HALPE, rows.skeleton)
+    weight, _ = joint_matrix(HALPE, rows.skeleton)
     xy = rig.project(np.einsum("kj,tpjd->tpkd", weight, dense))
     return np.moveaxis(xy[rows.view, rows.frame], 1, 0)
 
@@ -111,18 +111,18 @@ def test_a_calibration_is_as_far_off_as_asked():
     rig = random_rig(np.random.default_rng(1), 16)
     turned, moved = [], []
     for seed in range(20):
-        other = decalibrated(np.random.default_rng(seed), rig, 0.3, 0.01)
+        other = disturb_rig(np.random.default_rng(seed), rig, 0.3, 0.01)
         turned += [angle(a, b) for a, b in zip(rig, other, strict=True)]
         moved.append(other.positions - rig.positions)
     spread = np.exp(0.4**2)  # of the cameras' own worth, squared
     assert np.rad2deg(np.sqrt(np.mean(np.square(turned)) / 3 / spread)) == pytest.approx(0.3, rel=0.15)
     assert np.std(moved) / np.sqrt(spread) == pytest.approx(0.01, rel=0.15)
-    exact = decalibrated(np.random.default_rng(0), rig, 0.0, 0.0)
+    exact = disturb_rig(np.random.default_rng(0), rig, 0.0, 0.0)
     assert np.allclose(exact.P, rig.P)
 
 
 def test_most_calibrations_are_fair():
-    turned = np.array([calibration_error(np.random.default_rng(seed))[0] for seed in range(500)])
+    turned = np.array([random_calibration_error(np.random.default_rng(seed))[0] for seed in range(500)])
     assert 0.6 < ((turned > 0.05) & (turned < 0.2)).mean() < 0.9 and 0.04 < (turned > 0.4).mean() < 0.2
 
 
@@ -200,9 +200,9 @@ def test_who_is_away_is_not_seen():
 def test_bodies_hide_what_is_behind_them():
     rng = np.random.default_rng(0)
     people = np.arange(1, 5)
-    points = projected(CLEAR, HALPE, TRUTH, people, RIG, rng, RATE_HZ)
+    points = project_joints(CLEAR, HALPE, TRUTH, people, RIG, rng, RATE_HZ)
     dense = TRUTH.dense(24, people)
-    slow = np.stack([[hidden(camera, HALPE, dense[frame]) for camera in RIG] for frame in range(24)])
+    slow = np.stack([[occluded(camera, HALPE, dense[frame]) for camera in RIG] for frame in range(24)])
     assert np.array_equal(points.hidden, slow) and 0.02 < slow.mean() < 0.4
     rows, whose = given(replace(CLEAR, missed_hidden=60.0))
     found = np.zeros((24, 5, 4, len(HALPE)), bool)
@@ -214,7 +214,7 @@ def test_bodies_hide_what_is_behind_them():
 
 def test_hidden_joints_are_worse_and_less_sure():
     rows, whose = given(replace(CLEAR, noise=OPENPOSE.noise))
-    points = projected(CLEAR, HALPE, TRUTH, np.arange(1, 5), RIG, np.random.default_rng(0), RATE_HZ)
+    points = project_joints(CLEAR, HALPE, TRUTH, np.arange(1, 5), RIG, np.random.default_rng(0), RATE_HZ)
     behind = points.hidden[rows.frame, rows.view, whose.max(1) - 1]
     error, there = off(rows, whose) / rows.noise_px, rows.score > 0
     assert np.median(error[behind & there]) > 1.4 * np.median(error[~behind & there])
@@ -241,7 +241,7 @@ def test_errors_have_the_size_and_the_tails_asked_for():
 
 def test_errors_last_and_have_something_in_common():
     model = replace(CLEAR, noise=(1.0,) * len(GROUPS), tail=0.0, tail_row=0.0, together=0.5, lasting=1.0, lasting_s=0.5)
-    points = projected(model, HALPE, TRUTH, np.arange(1, 5), RIG, np.random.default_rng(0), RATE_HZ)
+    points = project_joints(model, HALPE, TRUTH, np.arange(1, 5), RIG, np.random.default_rng(0), RATE_HZ)
     unit = (
         (points.xy - points.true) / points.stated[..., None] / np.where(points.hidden, model.hidden_noise, 1)[..., None]
     )
@@ -347,9 +347,9 @@ def test_every_parameter_is_explained():
 @pytest.mark.parametrize("kind", KINDS)
 def test_parts_and_groups_cover_every_skeleton(kind):
     one = skeleton(kind)
-    weight, chief = read_from(HALPE, one)
+    weight, chief = joint_matrix(HALPE, one)
     assert np.isfinite(weight).all() and np.allclose(weight.sum(1), 1) and chief.max() < len(HALPE)
-    assert len(parts_of(one)) >= 4 and set(group_of(one)) <= set(range(len(GROUPS)))
+    assert len(torn_parts(one)) >= 4 and set(group_of(one)) <= set(range(len(GROUPS)))
     assert GROUPS[group_of(one)[one.index("left_wrist")]] == "wrist"
 
 

@@ -19,7 +19,7 @@ from mvcap.estimators.openpose import OpenPose, OpenPoseConfig
 from mvcap.estimators.table import DetectionTable, DetectionTableConfig
 from mvcap.plugins import TABLE, plugin_class
 from mvcap.structures.contracts import View
-from mvcap.structures.detection_table import write_npz, write_parquet
+from mvcap.structures.detection_table import write_detections_npz, write_detections_parquet
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import SKELETONS
 
@@ -366,7 +366,7 @@ def made_chunks(frames: int = 60, chunk: int = 7) -> list[Detections2D]:
 
 
 def write(path: Path, chunks: list[Detections2D], names: tuple[str, ...] = ("right", "left")) -> DetectionTable:
-    (write_npz if path.suffix == ".npz" else write_parquet)(path, iter(chunks), names, COCO17)
+    (write_detections_npz if path.suffix == ".npz" else write_detections_parquet)(path, iter(chunks), names, COCO17)
     return DetectionTable(DetectionTableConfig(str(path)))
 
 

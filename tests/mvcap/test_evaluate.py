@@ -14,7 +14,7 @@ from mvcap.cli import main
 from mvcap.errors import InputError
 from mvcap.evaluation import comparison
 from mvcap.evaluation.benchmark_clip import Options
-from mvcap.metrics.association import actors, projected
+from mvcap.metrics.association import actors, project_poses
 from mvcap.structures.skeleton import skeleton
 
 DATA = synthetic.recordings()
@@ -172,7 +172,7 @@ def test_files_that_are_broken_are_named(tmp_path):
 
 
 def test_the_table_leaves_out_what_nobody_has_and_names_benchmarks_that_differ():
-    text = comparison.table({"a": {"benchmark": "shelf", "recall_500": 99.5}, "b": {"benchmark": "campus"}})
+    text = comparison.comparison_table({"a": {"benchmark": "shelf", "recall_500": 99.5}, "b": {"benchmark": "campus"}})
     lines = text.splitlines()
     assert len(lines) == 3 and lines[1].split() == ["benchmark", "shelf", "campus"]
     assert lines[2].split()[-2:] == ["99.50", "-"]
@@ -199,7 +199,7 @@ def test_shelf_truth_has_the_middle_of_the_hips_as_its_last_joint():
     np.testing.assert_allclose(table.xyz[:, 14], table.xyz[:, 2:4].mean(1), atol=1e-4)
     [clip] = shelf.read(data("shelf_dev"), Options(views=("0", "3")))
     assert clip.rig.names == ("0", "3") and clip.truth.skeleton.name == "shelf14"
-    seen = projected(clip.truth, clip.rig)
+    seen = project_poses(clip.truth, clip.rig)
     assert (actors(seen, seen) == seen.person).mean() > 0.97
 
 
@@ -216,7 +216,7 @@ def test_campus_counts_the_frames_and_people_of_its_protocol():
 def test_mvor_labels_lie_where_its_poses_are_seen():
     [clip] = mvor.read(data("mvor_dev"), Options())
     assert clip.moments and clip.frames == 387 and len(clip.truth) == 573
-    seen = projected(clip.truth, clip.rig)
+    seen = project_poses(clip.truth, clip.rig)
     where = {
         key: row for row, key in enumerate(zip(clip.labels.frame, clip.labels.view, clip.labels.person, strict=True))
     }

@@ -17,7 +17,7 @@ from mvcap import plugins
 from mvcap.errors import PluginError, SessionError
 from mvcap.export import export_take
 from mvcap.structures import long_table
-from mvcap.structures.pose_stream import _TURN, sigma_m, turn
+from mvcap.structures.pose_stream import _TURN, sigma_m, turn_axes
 from mvcap.structures.poses import Poses3D, full_covariance
 
 FRAMES = 30
@@ -58,7 +58,7 @@ def test_trc(tmp_path, axes):
 
 
 def table_columns(table, axes):
-    turned = table if axes == "z-up" else turn(table, _TURN[axes])
+    turned = table if axes == "z-up" else turn_axes(table, _TURN[axes])
     return {
         "frame": np.repeat(table.frame, 17),
         "time_s": np.repeat(table.frame, 17) / RATE_HZ,
@@ -121,7 +121,7 @@ def test_y_up_is_a_rotation_that_takes_covariances_along():
     assert np.linalg.det(rotation) == pytest.approx(1)
     np.testing.assert_array_equal(rotation @ rotation.T, np.eye(3))
     np.testing.assert_array_equal(rotation @ [0, 0, 1], [0, 1, 0])
-    turned = turn(TABLE, rotation)
+    turned = turn_axes(TABLE, rotation)
     direction = np.array([0.3, -0.5, 0.8])
     before = np.einsum("i,...ij,j", direction, full_covariance(TABLE.cov), direction)
     after = np.einsum("i,...ij,j", rotation @ direction, full_covariance(turned.cov), rotation @ direction)

@@ -10,7 +10,7 @@ from walking_take import COCO, RATE_HZ, poses, take
 from mvcap.export import export_take
 from mvcap.exporters import bvh
 from mvcap.exporters.bvh_skeleton import angles_zxy, tree_of
-from mvcap.structures.pose_stream import Take
+from mvcap.structures.pose_stream import PoseStream
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import SKELETONS
 
@@ -91,7 +91,7 @@ def full(kind, table):
 def test_known_joints_are_where_they_are(tmp_path, name):
     kind = SKELETONS[name]
     table = full(kind, poses(FRAMES, missing=0.1))
-    whole = Take(kind, lambda: iter([table]), FRAMES, RATE_HZ, (1, 2), "walk")
+    whole = PoseStream(kind, lambda: iter([table]), FRAMES, RATE_HZ, (1, 2), "walk")
     paths = export_take(whole, tmp_path, ["bvh"])
     assert [path.name for path in paths] == [
         f"walk_person{p:02d}{end}" for p in (1, 2) for end in (".bvh", "_held.json")

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from calib import Camera, Lens, Rig
 from calib.geometry import pose
-from mvcap.association.graph_features import EDGE_NAMES, NODE_NAMES, SLOTS, Seen
+from mvcap.association.graph_features import EDGE_NAMES, NODE_NAMES, SLOTS, RowFeatures
 from mvcap.datasets.people import TakeConfig, make_take
-from mvcap.training.association_frames import watch
+from mvcap.training.association_frames import collect_questions
 
 TAKE = make_take(3, TakeConfig(people=(3, 3), cameras=(4, 4), frames=4, rate_hz=(25.0, 25.0)))
 
@@ -24,7 +24,7 @@ def graphs(take):
 
 
 def asked(take):
-    return watch(take, 1)
+    return collect_questions(take, 1)
 
 
 def turned(take, angle=0.0, shift=(0.0, 0.0, 0.0)):
@@ -93,7 +93,7 @@ def test_the_order_of_the_rows_only_orders_the_nodes():
         whole = one.seen.graph(one.rays, one.bodies, one.evidence, one.people, one.group, one.skeleton)
         order = np.random.default_rng(0).permutation(whole.rows)
         mixed_rows = copy(one.seen)
-        mixed_rows.seen = Seen(*(values[order] for values in vars(one.seen.seen).values()))
+        mixed_rows.seen = RowFeatures(*(values[order] for values in vars(one.seen.seen).values()))
         mixed = mixed_rows.graph(
             one.rays[order], one.bodies, one.evidence[order], one.people, one.group[order], one.skeleton
         )

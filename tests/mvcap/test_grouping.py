@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mvcap.association.correlation_clustering import assigned, contracted, pairs_within
+from mvcap.association.correlation_clustering import assign_rows, contract_edges, pairs_within
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -28,7 +28,7 @@ def test_who_cannot_be_together_never_is(seed, nodes, share):
     apart = np.triu(rng.random((nodes, nodes)) < share, 1)
     evidence[apart | apart.T] = -np.inf
     given_ = evidence.copy()
-    group = contracted(evidence)
+    group = contract_edges(evidence)
     np.testing.assert_array_equal(evidence, given_)
     together = group[:, None] == group[None]
     assert not (together & (apart | apart.T)).any()
@@ -44,7 +44,7 @@ def test_blocks_are_found(seed, sizes):
     rng = np.random.default_rng(seed)
     true = np.repeat(np.arange(len(sizes)), sizes)
     evidence = np.where(true[:, None] == true[None], 4.0, -4.0) + graph(rng, len(true), 0.5)
-    assert partition(contracted(evidence)) == partition(true)
+    assert partition(contract_edges(evidence)) == partition(true)
 
 
 @given(seeds, st.integers(1, 20))
@@ -52,7 +52,7 @@ def test_blocks_are_found(seed, sizes):
 def test_the_order_of_nodes_does_not_matter(seed, nodes):
     rng = np.random.default_rng(seed)
     evidence, order = graph(rng, nodes), rng.permutation(nodes)
-    one, other = contracted(evidence), contracted(evidence[np.ix_(order, order)])
+    one, other = contract_edges(evidence), contract_edges(evidence[np.ix_(order, order)])
     assert partition(one) == {frozenset(order[list(part)].tolist()) for part in partition(other)}
 
 
@@ -61,13 +61,13 @@ def test_a_chance_agreement_is_outvoted():
     true = np.repeat([0, 1], 3)
     evidence = np.where(true[:, None] == true[None], 3.0, -3.0)
     evidence[0, 3] = evidence[3, 0] = 2.9
-    assert partition(contracted(evidence)) == partition(true)
+    assert partition(contract_edges(evidence)) == partition(true)
 
 
 def test_nothing_is_grouped_without_evidence():
-    assert len(contracted(np.zeros((0, 0)))) == 0
-    assert len(set(contracted(np.zeros((5, 5))))) == 5
-    assert len(set(contracted(np.full((5, 5), -np.inf)))) == 5
+    assert len(contract_edges(np.zeros((0, 0)))) == 0
+    assert len(set(contract_edges(np.zeros((5, 5))))) == 5
+    assert len(set(contract_edges(np.full((5, 5), -np.inf)))) == 5
 
 
 @given(st.lists(st.integers(0, 5), max_size=25))
@@ -85,7 +85,7 @@ def test_pairs_are_all_pairs_of_a_group(group):
 def test_a_group_has_a_joint_of_a_view_once(seed, rows, groups, views):
     rng = np.random.default_rng(seed)
     score, view, seen = rng.normal(0, 2, (rows, groups)), rng.integers(0, views, rows), rng.random((rows, 6)) < 0.4
-    out = assigned(score, view, seen)
+    out = assign_rows(score, view, seen)
     for row in np.flatnonzero(out >= 0):
         assert score[row, out[row]] > 0
     for one in {*zip(view.tolist(), out.tolist(), strict=True)}:
@@ -96,6 +96,6 @@ def test_a_group_has_a_joint_of_a_view_once(seed, rows, groups, views):
 def test_the_best_assignment_is_found_and_fragments_join():
     score = np.array([[5.0, 4.0], [4.0, -1.0], [3.0, -2.0]])
     seen = np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1]], bool)
-    assert assigned(score, np.zeros(3, int), seen).tolist() == [1, 0, 0]
-    assert assigned(score, np.arange(3), seen).tolist() == [0, 0, 0]
-    assert assigned(-score[:, 1:] - 10, np.zeros(3, int), seen).tolist() == [-1, -1, -1]
+    assert assign_rows(score, np.zeros(3, int), seen).tolist() == [1, 0, 0]
+    assert assign_rows(score, np.arange(3), seen).tolist() == [0, 0, 0]
+    assert assign_rows(-score[:, 1:] - 10, np.zeros(3, int), seen).tolist() == [-1, -1, -1]

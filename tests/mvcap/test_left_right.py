@@ -5,7 +5,7 @@ import pytest
 from generated_people import HALPE, NOISE, circle, crossing
 from seen_rows import associated, seen, told
 
-from mvcap.association.left_right_swaps import put_right
+from mvcap.association.left_right_swaps import correct_swaps
 from mvcap.structures.detections import Detections2D
 
 PARTS = {
@@ -52,7 +52,7 @@ def off_px(rows, other):
 def test_whole_bodies(cameras):
     rig, rows = rows_of(cameras)
     bad = one_view_each(rows)
-    fixed = put_right(exchanged(rows, bad, "body"), rig)
+    fixed = correct_swaps(exchanged(rows, bad, "body"), rig)
     for name in rows.columns():
         np.testing.assert_array_equal(getattr(fixed, name), getattr(rows, name))
 
@@ -61,7 +61,7 @@ def test_two_views_of_eight_are_the_minority():
     rig, rows = rows_of(8)
     bad = one_view_each(rows) | one_view_each(rows[::-1])[::-1]
     assert bad.sum() > 1.5 * 90
-    np.testing.assert_array_equal(put_right(exchanged(rows, bad, "body"), rig).xy, rows.xy)
+    np.testing.assert_array_equal(correct_swaps(exchanged(rows, bad, "body"), rig).xy, rows.xy)
 
 
 @pytest.mark.parametrize("part", ["arms", "legs", "wrists"])
@@ -71,10 +71,10 @@ def test_limbs(cameras, least, part):
     rig, rows = rows_of(cameras)
     bad = one_view_each(rows)
     wrong = exchanged(rows, bad, part)
-    fixed = put_right(wrong, rig)
+    fixed = correct_swaps(wrong, rig)
     right = (off_px(fixed, rows) < 20).all(1)
     assert right[bad].mean() >= least and right[~bad].all()
-    again = put_right(fixed, rig)
+    again = correct_swaps(fixed, rig)
     np.testing.assert_array_equal(again.xy, fixed.xy)
 
 
@@ -83,7 +83,7 @@ def test_limbs(cameras, least, part):
 def test_limbs_among_wrong_joints_and_missing_people(cameras, part):
     rig, rows = rows_of(cameras, **NOISE)
     bad = one_view_each(rows)
-    right = (off_px(put_right(exchanged(rows, bad, part), rig), rows) < 20).all(1)
+    right = (off_px(correct_swaps(exchanged(rows, bad, part), rig), rows) < 20).all(1)
     assert right[bad].mean() >= 0.9 and right[~bad].mean() > 0.99
 
 
@@ -91,13 +91,13 @@ def test_limbs_among_wrong_joints_and_missing_people(cameras, part):
 @pytest.mark.parametrize("cameras", [2, 3, 5, 8])
 def test_what_is_right_stays(cameras, errors):
     rig, rows = rows_of(cameras, **errors)
-    assert (off_px(put_right(rows, rig), rows) > 0).any(1).mean() <= (0.02 if errors else 0)
+    assert (off_px(correct_swaps(rows, rig), rows) > 0).any(1).mean() <= (0.02 if errors else 0)
 
 
 def test_what_association_made_of_people_who_cross_stays():
     take = crossing(5, 8, 30)
     rows, _ = associated(seen(take, noise_px=2.0), *take[1:])
-    np.testing.assert_array_equal(put_right(rows, take[1]).xy, rows.xy)
+    np.testing.assert_array_equal(correct_swaps(rows, take[1]).xy, rows.xy)
 
 
 def test_two_views_are_made_to_agree():
@@ -106,7 +106,7 @@ def test_two_views_are_made_to_agree():
     both = np.isin(rows.frame * 10 + rows.person, [one for one in np.unique(rows.frame * 10 + rows.person)
                                                    if (rows.frame * 10 + rows.person == one).sum() == 2])  # fmt: skip
     rows = rows[both]
-    first, second = (put_right(exchanged(rows, rows.view == view, "body"), rig) for view in (0, 1))
+    first, second = (correct_swaps(exchanged(rows, rows.view == view, "body"), rig) for view in (0, 1))
     np.testing.assert_array_equal(second.xy, rows.xy)
     np.testing.assert_array_equal(first.xy, exchanged(rows, np.ones(len(rows), bool), "body").xy)
 
@@ -115,13 +115,13 @@ def test_the_order_of_rows_does_not_matter():
     rig, rows = rows_of(5)
     wrong = exchanged(rows, one_view_each(rows), "arms")
     order = np.random.default_rng(3).permutation(len(rows))
-    np.testing.assert_array_equal(put_right(wrong[order], rig).xy, put_right(wrong, rig)[order].xy)
+    np.testing.assert_array_equal(correct_swaps(wrong[order], rig).xy, correct_swaps(wrong, rig)[order].xy)
 
 
 def test_nobody_and_no_rows():
     rig, rows = rows_of(5)
     wrong = exchanged(rows, one_view_each(rows), "body").with_columns(person=np.full(len(rows), -1))
-    assert put_right(wrong, rig) is wrong
-    assert len(put_right(Detections2D.empty(HALPE), rig)) == 0
+    assert correct_swaps(wrong, rig) is wrong
+    assert len(correct_swaps(Detections2D.empty(HALPE), rig)) == 0
     alone = rows[(rows.view == 0)]
-    assert put_right(alone, rig) is alone
+    assert correct_swaps(alone, rig) is alone

@@ -10,10 +10,10 @@ from walking_take import rig
 
 from mvcap.evaluation.benchmark_clip import truth_table
 from mvcap.evaluation.head_rules import read_as_mvor, read_as_shelf, read_as_shelf14
-from mvcap.metrics.association import actors, pairs, projected
-from mvcap.metrics.covariance import QUANTILES, inside, squared_mahalanobis
+from mvcap.metrics.association import actors, project_poses, row_pairs
+from mvcap.metrics.covariance import QUANTILES, ellipsoid_shares, squared_mahalanobis
 from mvcap.metrics.identity import identity
-from mvcap.metrics.matching import GATE_M, assign, joint_distances, match, nearest
+from mvcap.metrics.matching import GATE_M, assign, joint_distances, match, nearest_people
 from mvcap.metrics.pcp import PARTS, pcp_4da, pcp_voxelpose
 from mvcap.metrics.pose_error import pose_error, precision_recall, recall
 from mvcap.metrics.scores import pose_scores
@@ -61,7 +61,7 @@ def test_people_are_matched_one_to_one_and_not_beyond_the_gate():
     assert matching.truth.tolist() == [0, 1] and matching.found.tolist() == [0, 1]
     np.testing.assert_allclose(matching.distance_m, 0.1, atol=1e-6)
     assert not len(match(truth, moved(found, [0, 3, 0])).truth)
-    assert nearest(truth, people((0, 7, 0.1)))[0].tolist() == [0, 0]
+    assert nearest_people(truth, people((0, 7, 0.1)))[0].tolist() == [0, 0]
 
 
 def test_most_pairs_come_before_the_nearest():
@@ -255,14 +255,14 @@ def test_names_do_not_matter(names):
 
 def test_pairs_by_hand():
     rows = seen([(0, 0, 7), (0, 1, 7), (0, 2, 8), (0, 2, 7), (1, 0, 7), (1, 1, -1)])
-    counted = pairs(rows, np.array([1, 1, 1, 2, 1, 1]))
+    counted = row_pairs(rows, np.array([1, 1, 1, 2, 1, 1]))
     # Frame 0: actor 1 in views 0, 1, 2 makes 3 true pairs; 7 in views 0, 1, 2 makes 3 told, one of them right.
     assert (counted.true, counted.told, counted.right) == (4, 3, 1)
     assert counted.precision == pytest.approx(1 / 3) and counted.recall == pytest.approx(1 / 4)
     assert counted.f1 == pytest.approx(2 / 7)
-    fragments = pairs(seen([(0, 0, 1), (0, 0, 1), (0, 1, 1)]), np.array([4, 4, 4]))
+    fragments = row_pairs(seen([(0, 0, 1), (0, 0, 1), (0, 1, 1)]), np.array([4, 4, 4]))
     assert (fragments.true, fragments.told, fragments.right) == (2, 2, 2)
-    nothing = pairs(seen([(0, 0, 1), (0, 1, 1)]), np.array([-1, -1]))
+    nothing = row_pairs(seen([(0, 0, 1), (0, 1, 1)]), np.array([-1, -1]))
     assert np.isnan(nothing.f1) and np.isnan(nothing.precision)
 
 
@@ -284,13 +284,13 @@ def test_pairs_equal_a_double_loop(rows):
             if table.frame[a] == table.frame[b] and table.view[a] != table.view[b] and min(actor[a], actor[b]) >= 0:
                 same, joined = actor[a] == actor[b], table.person[a] == table.person[b] >= 0
                 true, told, right = true + same, told + joined, right + (same and joined)
-    counted = pairs(table, actor)
+    counted = row_pairs(table, actor)
     assert (counted.true, counted.told, counted.right) == (true, told, right)
 
 
 def test_rows_are_labelled_with_the_nearest_actor_within_a_share_of_its_height():
     truth, cameras = people((0, 1, -0.6), (0, 2, 0.6)), rig()
-    there = projected(truth, cameras)
+    there = project_poses(truth, cameras)
     assert actors(there, there).tolist() == there.person.tolist()
     height = there.box[:, 3] - there.box[:, 1]
     for share, labelled in ((0.14, True), (0.16, False)):
@@ -329,11 +329,11 @@ def test_honest_covariances_hold_their_share_and_others_do_not():
     found = moved(truth, rng.standard_normal(truth.xyz.shape) @ root.T)
     cov = np.broadcast_to(packed_covariance(root @ root.T), (*truth.score.shape, 6))
     matching = match(truth, found)
-    share = inside(truth, found.with_columns(cov=cov), matching)
+    share = ellipsoid_shares(truth, found.with_columns(cov=cov), matching)
     assert share["68"] == pytest.approx(0.68, abs=0.02) and share["95"] == pytest.approx(0.95, abs=0.01)
-    proud = inside(truth, found.with_columns(cov=cov / 4), matching)
+    proud = ellipsoid_shares(truth, found.with_columns(cov=cov / 4), matching)
     assert proud["68"] < 0.4
-    assert np.isnan(inside(truth, found, matching)["68"]) and set(QUANTILES) == {"68", "95"}
+    assert np.isnan(ellipsoid_shares(truth, found, matching)["68"]) and set(QUANTILES) == {"68", "95"}
     assert np.isnan(squared_mahalanobis(truth, found.with_columns(cov=0 * cov), matching)).all()
 
 

@@ -25,7 +25,7 @@ def places(tmp_path, monkeypatch):
 
 
 def test_it_runs_on_arrays_of_any_number_type(places):
-    network = networks.load("sum")
+    network = networks.load_network("sum")
     assert network.inputs == ("a", "there") and network.outputs == ("total",)
     (total,) = network(np.arange(6.0).reshape(2, 3), [[1, 1, 1], [1, 0, 0]])
     assert total.dtype == np.float32 and np.array_equal(total, [[0, 1, 2], [3, 0, 0]])
@@ -35,7 +35,7 @@ def test_it_runs_on_arrays_of_any_number_type(places):
 
 
 def test_it_says_what_it_is(places):
-    network = networks.load("sum")
+    network = networks.load_network("sum")
     assert network.card["metrics"] == {"loss": 0.5} and network.identity.startswith("sum-")
     assert np.array_equal(network.limits["a"], [0, 5]) and network.limits["a"].dtype == np.float64
     write_network(places / "other" / "sum.onnx", 2.0)
@@ -44,7 +44,7 @@ def test_it_says_what_it_is(places):
 
 
 def test_it_can_be_sent_to_another_process(places):
-    network = networks.load("sum")
+    network = networks.load_network("sum")
     network(np.ones((1, 3)), np.ones((1, 3)))
     again = pickle.loads(pickle.dumps(network))
     assert np.array_equal(again(np.ones((1, 3)), np.ones((1, 3)))[0], [[1, 1, 1]])
@@ -54,18 +54,20 @@ def test_a_rig_has_its_own_or_the_package_s(places):
     rig = ring_rig(3)
     own = networks.rig_folder(rig) / "sum.onnx"
     write_network(own, 2.0)
-    assert networks.load("sum", rig).path == own and networks.load("sum").path.parent == networks.SHIPPED
-    assert networks.load("sum", ring_rig(4)).path.parent == networks.SHIPPED
-    assert networks.load("sum", rig)(np.ones((1, 3)), np.ones((1, 3)))[0].max() == 2
+    assert (
+        networks.load_network("sum", rig).path == own and networks.load_network("sum").path.parent == networks.SHIPPED
+    )
+    assert networks.load_network("sum", ring_rig(4)).path.parent == networks.SHIPPED
+    assert networks.load_network("sum", rig)(np.ones((1, 3)), np.ones((1, 3)))[0].max() == 2
     networks.card_path(own).unlink()  # an interrupted fine-tuning leaves a network without a card
-    assert networks.load("sum", rig).path.parent == networks.SHIPPED
+    assert networks.load_network("sum", rig).path.parent == networks.SHIPPED
 
 
 def test_a_file_that_is_replaced_is_another_network(places):
-    first = networks.load("sum")
+    first = networks.load_network("sum")
     assert first(np.ones((1, 3)), np.ones((1, 3)))[0].max() == 1
     write_network(networks.SHIPPED / "sum.onnx", 3.0)
-    assert networks.load("sum")(np.ones((1, 3)), np.ones((1, 3)))[0].max() == 3
+    assert networks.load_network("sum")(np.ones((1, 3)), np.ones((1, 3)))[0].max() == 3
 
 
 def renamed(rig, pose=0.0, focal=0.0):
@@ -126,10 +128,10 @@ def not_a_network(path):
 def test_what_is_damaged_says_what_to_do(places, spoil, kind, words):
     spoil(networks.SHIPPED / "sum.onnx")
     with pytest.raises(kind, match=words) as found:
-        networks.load("sum").inputs  # noqa: B018
+        networks.load_network("sum").inputs  # noqa: B018
     assert "\n" not in str(found.value) and "mvcap train sum" in str(found.value)
 
 
 def test_a_network_there_is_not(places):
     with pytest.raises(AssetError, match="there is no such network"):
-        networks.load("none")
+        networks.load_network("none")

@@ -6,13 +6,13 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from mvcap.refiners.graph_features import STEPS_S  # noqa: E402
-from mvcap.tasks.prg import Pose  # noqa: E402
+from mvcap.tasks.prg import PoseTask  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    network = Pose().network().eval()
+    network = PoseTask().network().eval()
     with torch.no_grad():  # a fresh one answers with zeros
         network.head[-1].weight.normal_(0, 0.3)
     return network
@@ -20,7 +20,7 @@ def network():
 
 def window(moments=7, views=4, seed=0, batch=2):
     rng = np.random.default_rng(seed)
-    lesson = Pose()
+    lesson = PoseTask()
     node, view, build = lesson.features
     steps = len(STEPS_S)
     at = np.clip(np.arange(moments)[:, None] + np.array([-3, -2, -1, 1, 2, 3]), 0, moments - 1)
@@ -42,7 +42,7 @@ def window(moments=7, views=4, seed=0, batch=2):
 
 def answer(network, arrays):
     with torch.no_grad():
-        return [one.numpy() for one in network(*(arrays[name] for name in Pose.sizes.inputs))]
+        return [one.numpy() for one in network(*(arrays[name] for name in PoseTask.sizes.inputs))]
 
 
 def same(one, other, tolerance=1e-4):
@@ -84,7 +84,7 @@ def test_padded_moments_and_joints_that_are_not_there_change_nothing(network):
 
 
 def test_a_fresh_network_says_what_bones_said():
-    offset, factor, _ = answer(Pose().network().eval(), window(views=2))
+    offset, factor, _ = answer(PoseTask().network().eval(), window(views=2))
     assert not offset.any() and np.allclose(factor, np.eye(3))
 
 
@@ -97,11 +97,11 @@ def samples():
     from mvcap.datasets.people import TakeConfig, make_take
 
     take = make_take(3, TakeConfig(people=(2, 2), cameras=(3, 3), frames=16, rate_hz=(12.0, 12.1)))
-    return Pose().samples(take, 5), Pose().samples(take, 5)
+    return PoseTask().samples(take, 5), PoseTask().samples(take, 5)
 
 
 def test_samples_are_the_same_every_time_and_can_be_learned_from(samples):
-    lesson, (some, again) = Pose(), samples
+    lesson, (some, again) = PoseTask(), samples
     assert some and all(np.array_equal(one[name], other[name]) for one, other in zip(some, again, strict=True)
                         for name in one)  # fmt: skip
     assert all(np.isfinite(value).all() for one in some for value in one.values())

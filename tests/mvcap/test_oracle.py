@@ -15,8 +15,8 @@ from mvcap.structures.contracts import View
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import SKELETONS
-from mvcap.structures.true_poses import read_poses, write_poses
-from mvcap.synthesis.occlusion import hidden
+from mvcap.structures.true_poses import read_true_poses, write_true_poses
+from mvcap.synthesis.occlusion import occluded
 
 COCO17 = SKELETONS["coco17"]
 SIZE = (1280, 720)
@@ -50,7 +50,7 @@ def truth(frames: int = 40, people: int = 3) -> Poses3D:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("oracle")
-    write_poses(folder / "poses.npz", truth())
+    write_true_poses(folder / "poses.npz", truth())
     save_rig(rig(), folder / "rig.yaml")
     return {"poses": str(folder / "poses.npz"), "rig": str(folder / "rig.yaml")}
 
@@ -78,8 +78,8 @@ def errors(files: dict[str, str], **settings: Any) -> np.ndarray[Any, Any]:
 
 
 def test_poses_round_trip(tmp_path: Path) -> None:
-    write_poses(tmp_path / "poses.npz", truth())
-    again = read_poses(tmp_path / "poses.npz")
+    write_true_poses(tmp_path / "poses.npz", truth())
+    again = read_true_poses(tmp_path / "poses.npz")
     assert again.skeleton == COCO17
     assert all(getattr(again, name).tobytes() == getattr(truth(), name).tobytes() for name in again.columns())
 
@@ -208,20 +208,22 @@ def standing(places: list[tuple[float, float]]) -> np.ndarray[Any, Any]:
 
 def test_bodies_hide_what_is_behind_them() -> None:
     east, north = rig()["east"], rig()["north"]  # at x = 5 and at y = 5
-    apart = hidden(north, COCO17, standing([(0, 0), (1.5, 0.5)]))
+    apart = occluded(north, COCO17, standing([(0, 0), (1.5, 0.5)]))
     assert not apart.any()
     row = standing([(0, 0), (0, 1.2), (0, 2.4)])
-    behind = hidden(north, COCO17, row)
+    behind = occluded(north, COCO17, row)
     assert not behind[2].any() and behind[0].mean() > 0.7 and behind[1].mean() > 0.7
-    assert not hidden(east, COCO17, row)[:, [5, 11, 13]].any()  # side by side from there: left sides are the far ones
-    side = hidden(east, COCO17, standing([(0, 0)]))[0]
+    assert not occluded(east, COCO17, row)[:, [5, 11, 13]].any()  # side by side from there: left sides are the far ones
+    side = occluded(east, COCO17, standing([(0, 0)]))[0]
     far_arm = [COCO17.index(name) for name in ("left_elbow",)]
     near = [j for j, name in enumerate(COCO17.joints) if name.startswith("right")]
     assert side[far_arm].all() and not side[near].any()
     known = standing([(0, 0), (0, 1.2)])
     known[1] = np.nan
-    assert not hidden(north, COCO17, known).any() and hidden(north, COCO17, known[:0]).shape == (0, 17)
-    assert not hidden(north, COCO17, standing([(0, 0), (0, 4.95), (0, 7)])).any()  # in the lens, and behind the camera
+    assert not occluded(north, COCO17, known).any() and occluded(north, COCO17, known[:0]).shape == (0, 17)
+    assert not occluded(
+        north, COCO17, standing([(0, 0), (0, 4.95), (0, 7)])
+    ).any()  # in the lens, and behind the camera
 
 
 def test_who_is_mostly_hidden_is_not_seen(tmp_path: Path) -> None:
@@ -229,7 +231,7 @@ def test_who_is_mostly_hidden_is_not_seen(tmp_path: Path) -> None:
     flat, one = np.zeros((3, 17)), np.ones((3, 17))
     who = np.array([1, 2, 3])
     poses = Poses3D(COCO17, who * 0, who, who, xyz, one, flat, flat, np.zeros((3, 17, 6)), one)  # type: ignore[arg-type]
-    write_poses(tmp_path / "poses.npz", poses)
+    write_true_poses(tmp_path / "poses.npz", poses)
     save_rig(rig(), tmp_path / "rig.yaml")
     at = {"poses": str(tmp_path / "poses.npz"), "rig": str(tmp_path / "rig.yaml")}
     assert sorted(rows(at, 0, VIEWS[1]).carried) == [1, 2, 3]
@@ -247,7 +249,7 @@ def test_what_is_wrong_is_told(files: dict[str, str], tmp_path: Path) -> None:
             Oracle(OracleConfig(str(tmp_path / name), files["rig"]))
     np.savez(tmp_path / "other.npz", a=1)
     with pytest.raises(InputError, match="skeleton"):
-        read_poses(tmp_path / "other.npz")
+        read_true_poses(tmp_path / "other.npz")
     for wrong in ({"outliers": 2}, {"swaps": -0.1}, {"limb_swaps": 2}, {"splits": 2}, {"merges": 2}, {"phantoms": -1}):
         with pytest.raises(ConfigError):
             OracleConfig(**wrong)  # type: ignore[arg-type]

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mvcap.estimation.part_grouping import BODY25_LENGTH, BODY25_LIMBS, body_height, group, line_integral, picked
+from mvcap.estimation.part_grouping import (
+    BODY25_LENGTH,
+    BODY25_LIMBS,
+    body_height,
+    group_parts,
+    line_integral,
+    pick_candidates,
+)
 
 JOINTS = 25
 places = st.tuples(st.floats(0, 39), st.floats(0, 29))
@@ -100,11 +107,11 @@ def test_integral_of_what_is_no_limb_is_zero():
 def test_bodies_side_by_side_come_back(seed):
     bodies = [STANDING * size + (300 * at, 700) for at, size in enumerate((500, 450, 300))]
     xy, scores, order = scene(*bodies, seed=seed)
-    people = group(xy, scores)
+    people = group_parts(xy, scores)
     assert people.shape == (3, JOINTS) and (people >= 0).all()
     assert_each_once(people, xy)
     assert sorted(owners(people, order), key=min) == [{0}, {1}, {2}]
-    np.testing.assert_allclose(sorted(body_height(picked(xy, people))[0]), [300, 450, 500], rtol=0.02)
+    np.testing.assert_allclose(sorted(body_height(pick_candidates(xy, people))[0]), [300, 450, 500], rtol=0.02)
 
 
 def test_crossing_legs_go_to_whom_they_fit():
@@ -114,12 +121,12 @@ def test_crossing_legs_go_to_whom_they_fit():
     thigh = int(np.flatnonzero((BODY25_LIMBS == (9, 10)).all(1))[0])
     own = order[9][:, None] == order[10]
     scores[thigh] = np.where(own, 0.80, 0.85)
-    people = group(xy, scores)
+    people = group_parts(xy, scores)
     assert sorted(owners(people, order), key=min) == [{0}, {1}]
     alike = [STANDING * 360 + (300, 560), STANDING * 360 + (330, 560)]
     xy, scores, order = scene(*alike, seed=1)
     scores[thigh] = np.where(order[9][:, None] == order[10], 0.80, 0.85)
-    assert owners(group(xy, scores), order) == [{0, 1}, {0, 1}]  # of one size nothing speaks against it
+    assert owners(group_parts(xy, scores), order) == [{0, 1}, {0, 1}]  # of one size nothing speaks against it
 
 
 def test_matching_is_best_for_all_together():
@@ -129,23 +136,23 @@ def test_matching_is_best_for_all_together():
     own = order[3][:, None] == order[4]
     scores[forearm] = np.where(own, 0.7, 0.0)
     scores[forearm][order[3] == 0, order[4] == 1] = 0.9
-    assert sorted(owners(group(xy, scores), order), key=min) == [{0}, {1}]
+    assert sorted(owners(group_parts(xy, scores), order), key=min) == [{0}, {1}]
 
 
 def test_a_limb_given_twice_holds_parts_together():
     """Without the limb from neck to shoulder the arm is held by the one from shoulder to ear, and so is the head."""
     xy, scores, _ = scene(STANDING * 400 + (200, 600))
     scores[int(np.flatnonzero((BODY25_LIMBS == (1, 2)).all(1))[0])][:] = 0
-    assert len(group(xy, scores)) == 1
+    assert len(group_parts(xy, scores)) == 1
     scores[int(np.flatnonzero((BODY25_LIMBS == (2, 17)).all(1))[0])][:] = 0
-    assert sorted((row >= 0).sum() for row in group(xy, scores)) == [3, 22]
+    assert sorted((row >= 0).sum() for row in group_parts(xy, scores)) == [3, 22]
 
 
 def test_fragments_and_lone_joints_stay():
     upper = {0, 1, 2, 5, 3, 6, 15, 16, 17, 18}
     lower = {13, 14, 21}
     xy, scores, _ = scene(STANDING * 400 + (200, 600), keep=lambda _, joint: joint in upper | lower | {11})
-    people = group(xy, scores)
+    people = group_parts(xy, scores)
     found = [set(np.flatnonzero(row >= 0).tolist()) for row in people]
     assert len(found) == 3 and all(part in found for part in (upper, lower, {11}))
 
@@ -155,7 +162,7 @@ def test_no_person_gets_two_candidates_of_a_joint():
     xy, scores, _ = scene(STANDING * 400 + (200, 600), STANDING * 400 + (600, 600))
     ear = int(np.flatnonzero((BODY25_LIMBS == (5, 18)).all(1))[0])
     scores[ear] = scores[ear][::-1].copy()
-    people = group(xy, scores)
+    people = group_parts(xy, scores)
     assert_each_once(people, xy)
     assert len(people) == 2
 
@@ -168,19 +175,19 @@ def test_whatever_the_scores_each_candidate_is_in_one_row(counts, seed):
     scores = [
         np.where(rng.random(s) < 0.5, rng.random(s), 0) for s in ((counts[a], counts[b]) for a, b in BODY25_LIMBS)
     ]
-    people = group(xy, scores)
+    people = group_parts(xy, scores)
     assert_each_once(people, xy)
     assert (people >= 0).any(1).all()
 
 
 def test_nothing_and_one_place():
     xy, scores, _ = scene()
-    assert group(xy, scores).shape == (0, JOINTS)
+    assert group_parts(xy, scores).shape == (0, JOINTS)
     height, sure = body_height(np.zeros((0, JOINTS, 2)))
     assert height.shape == sure.shape == (0,)
     xy, scores, _ = scene(np.zeros((JOINTS, 2)), np.zeros((JOINTS, 2)))
-    assert len(group(xy, scores)) == 2  # all joints at one point
-    assert len(group(xy, [score + 0.1 for score in scores])) == 2
+    assert len(group_parts(xy, scores)) == 2  # all joints at one point
+    assert len(group_parts(xy, [score + 0.1 for score in scores])) == 2
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ from calib import load_rig
 from calib.geometry import invert, vector_from_rotation
 from mvcap.errors import InputError
 from mvcap.estimators.openpose import OpenPose, OpenPoseConfig
-from mvcap.self_calibration.cross_view_matches import Sights, fit_pair, persons_of
-from mvcap.self_calibration.floor_and_scale import moved, standing, stature
-from mvcap.self_calibration.incremental_rig import People, first_rig, posed
+from mvcap.self_calibration.cross_view_matches import MovingPeople, fit_pair, persons_of_tracks
+from mvcap.self_calibration.floor_and_scale import move_points, stature, upright_world
+from mvcap.self_calibration.incremental_rig import PeopleViews, first_rig, pose_view
 from mvcap.self_calibration.single_view_tracks import view_tracks
 from mvcap.self_calibration.target import calibrate_from_people, people_target
-from mvcap.self_calibration.time_offsets import in_step, late_frames, worth_shifting
+from mvcap.self_calibration.time_offsets import estimate_late_frames, shift_is_significant, synchronise
 from mvcap.structures.contracts import View
 from mvcap.structures.detections import Detections2D
 
@@ -52,7 +52,7 @@ def lenses(rig):
 
 
 def people_of(rows, rig):
-    return People(rows, lenses(rig), view_tracks(rows), Sights.of(rows, lenses(rig)))
+    return PeopleViews(rows, lenses(rig), view_tracks(rows), MovingPeople.of(rows, lenses(rig)))
 
 
 def off(rig, truth):
@@ -104,7 +104,7 @@ def test_one_person_is_not_two_of_a_view_at_a_time():
     tracks = view_tracks(seen(truth, rig))
     of = {view: [k for k, track in enumerate(tracks) if track.view == view] for view in range(3)}
     a, b = of[0][:2]
-    person = persons_of(tracks, {(a, of[1][0]): 9.0, (b, of[1][0]): 5.0})
+    person = persons_of_tracks(tracks, {(a, of[1][0]): 9.0, (b, of[1][0]): 5.0})
     assert person[a] == person[of[1][0]] >= 0 and person[b] == -1
 
 
@@ -113,7 +113,7 @@ def test_a_rig_grows_from_nothing():
     people = people_of(seen(truth, rig, swaps=0.05), rig)
     grown = first_rig(people)
     assert grown is not None and sorted(grown.poses) == [0, 1, 2, 3]
-    angle, far, _ = off(posed(people, grown.poses), rig)
+    angle, far, _ = off(pose_view(people, grown.poses), rig)
     assert angle < 1 and far < 0.03
 
 
@@ -133,12 +133,12 @@ def test_views_out_of_step_are_found_and_put_in_step():
     rows = seen(truth, rig, late=[(2, late)])
     people = people_of(rows, rig)
     poses = dict(enumerate(rig.cam_from_world))
-    told, sigma = late_frames(people.sights, people.tracks, np.zeros(4, np.int64), poses, 4)
+    told, sigma = estimate_late_frames(people.sights, people.tracks, np.zeros(4, np.int64), poses, 4)
     told -= np.median(told)
     assert told[2] == pytest.approx(late, abs=0.5) and np.abs(np.delete(told, 2)).max() < 0.3
-    shift = worth_shifting(told, sigma)
+    shift = shift_is_significant(told, sigma)
     assert shift[2] > 2 and not np.delete(shift, 2).any()
-    right = in_step(rows, people.tracks, np.array([0, 0, float(late), 0]))
+    right = synchronise(rows, people.tracks, np.array([0, 0, float(late), 0]))
     track = next(track for track in people.tracks if track.view == 2)
     assert np.array_equal(right.xy[track.row[:-late]], rows.xy[track.row[late:]], equal_nan=True)
     assert (right.score[track.row[-late:]] == 0).all()
@@ -148,9 +148,9 @@ def test_the_world_is_upright_on_the_floor_and_of_the_right_size():
     truth, _ = take(people=2, frames=240)
     bodies = np.stack([truth[truth.person == person].xyz for person in (1, 2)], 1).astype(float)
     tall = np.mean([stature(HALPE, bodies[:, [one]], 0.0) for one in (0, 1)])
-    turned = moved(0.5, invert(standing(HALPE, bodies, np.array([1.0, 2, 0]), None)[1]), bodies)
-    scale, new_from_old = standing(HALPE, turned, np.array([0.3, 1, 0.2]), tall)
-    back = moved(scale, new_from_old, turned)
+    turned = move_points(0.5, invert(upright_world(HALPE, bodies, np.array([1.0, 2, 0]), None)[1]), bodies)
+    scale, new_from_old = upright_world(HALPE, turned, np.array([0.3, 1, 0.2]), tall)
+    back = move_points(scale, new_from_old, turned)
     up = back[..., HALPE.index("neck"), :] - back[..., HALPE.index("pelvis"), :]
     assert scale == pytest.approx(2, rel=0.02)
     assert np.abs(np.percentile(back[..., 2], 1)) < 0.04

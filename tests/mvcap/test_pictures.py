@@ -9,7 +9,7 @@ from walking_take import COCO, RATE_HZ, SIZE, chunked, detections, poses, rig
 
 from mvcap.drawing import overlay
 from mvcap.drawing.colours import GREY, colour, hexadecimal, ink
-from mvcap.drawing.contact_sheet import ContactSheet, moments
+from mvcap.drawing.contact_sheet import ContactSheet, spread_frames
 from mvcap.errors import InputError
 from mvcap.reporting import plots
 from mvcap.reporting.series import SeriesCollector
@@ -38,7 +38,7 @@ def test_colours_are_stable_distinct_and_readable():
 
 def drawing(frame=10, view=1, **more):
     found, posed = SEEN[SEEN.frame == frame], TABLE[TABLE.frame == frame]
-    return overlay.drawn(blank(), view, RIG, found, posed, **more), posed
+    return overlay.draw_view(blank(), view, RIG, found, posed, **more), posed
 
 
 def test_a_pose_is_drawn_in_its_persons_colour_where_it_projects_to():
@@ -54,23 +54,23 @@ def test_nothing_is_drawn_to_the_corner_for_missing_joints():
     xyz, score = TABLE.xyz.copy(), TABLE.score.copy()
     xyz[:, ::2], score[:, ::2] = np.nan, 0
     partly = TABLE.with_columns(xyz=xyz, score=score)
-    image = overlay.drawn(blank(), 0, RIG, SEEN[:0], partly[partly.frame == 5])
+    image = overlay.draw_view(blank(), 0, RIG, SEEN[:0], partly[partly.frame == 5])
     assert (image[:40, :40] == 90).all() and (image != 90).any()
     nobody = np.full((2, 17, 2), np.nan)
-    same = overlay.draw(blank(), SEEN[:0], np.empty(0, int), nobody, np.array([1, 2]), COCO)
+    same = overlay.draw_rows(blank(), SEEN[:0], np.empty(0, int), nobody, np.array([1, 2]), COCO)
     assert (same == 90).all()
     wild = np.full((1, 17, 2), 1e7)
     wild[0, 0] = -1e12
-    assert (overlay.draw(blank(), SEEN[:0], np.empty(0, int), wild, np.array([1]), COCO) == 90).all()
+    assert (overlay.draw_rows(blank(), SEEN[:0], np.empty(0, int), wild, np.array([1]), COCO) == 90).all()
 
 
 def test_the_input_is_untouched_and_lines_follow_the_pictures_size():
     image = blank()
     image.setflags(write=False)
     found, posed = SEEN[SEEN.frame == 3], TABLE[TABLE.frame == 3]
-    large = overlay.drawn(image, 2, RIG, found, posed, title="cam03")
+    large = overlay.draw_view(image, 2, RIG, found, posed, title="cam03")
     assert (image == 90).all() and large.shape == image.shape
-    small = overlay.drawn(image, 2, RIG, found, posed, height_px=135)
+    small = overlay.draw_view(image, 2, RIG, found, posed, height_px=135)
     assert small.shape == (135, 240, 3)
     assert overlay.stroke_px(blank((3840, 2160))) > overlay.stroke_px(blank()) >= 2
 
@@ -81,7 +81,7 @@ def test_a_stranger_is_grey():
     assert sorted(set(owner.tolist())) == [-1, 1, 2]
     # groups are 2 - person, so the link must go through the group and not be the number itself
     assert all(2 - frame.person[row] == owner[row] for row in np.flatnonzero(owner > 0))
-    stranger = overlay.draw(
+    stranger = overlay.draw_rows(
         blank(value=0), frame[owner < 0], owner[owner < 0], np.empty((0, 17, 2)), np.empty(0, int), COCO
     )
     assert stranger.any() and (stranger.max(-1) == stranger.min(-1)).all()
@@ -114,8 +114,8 @@ def test_rows_by_frame_skips_and_ends():
 
 
 def test_a_contact_sheet_has_every_moment_of_every_view():
-    frames = moments(FRAMES, 6)
-    assert len(frames) == 6 and frames == sorted(frames) and moments(2, 6) == [0, 1] and moments(0, 6) == []
+    frames = spread_frames(FRAMES, 6)
+    assert len(frames) == 6 and frames == sorted(frames) and spread_frames(2, 6) == [0, 1] and spread_frames(0, 6) == []
     sheet = ContactSheet(frames, RIG.names, RATE_HZ, height_px=90)
     for view in range(3):  # the fourth view has no pictures
         for frame in frames:
@@ -160,11 +160,11 @@ def test_every_plot_is_a_picture(people):
     series = collected(people)
     for kind, start in (("svg", b"<?xml"), ("png", b"\x89PNG")):
         made = [
-            plots.from_above(series, RIG, kind),
-            plots.from_the_side(series, None, kind),
-            plots.bone_lengths(series, kind),
-            plots.errors(series, RIG.names, kind),
-            plots.presence(series, kind),
+            plots.plan_plot(series, RIG, kind),
+            plots.elevation_plot(series, None, kind),
+            plots.limb_length_plot(series, kind),
+            plots.error_plot(series, RIG.names, kind),
+            plots.presence_plot(series, kind),
         ]
         assert all(data.startswith(start) for data in made)
         if kind == "svg":
@@ -177,5 +177,5 @@ def test_plots_leave_no_trace_and_repeat():
 
     before = dict(mpl.rcParams)
     series = collected()
-    assert plots.presence(series) == plots.presence(series)
+    assert plots.presence_plot(series) == plots.presence_plot(series)
     assert dict(mpl.rcParams) == before

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mvcap.structures.anthropometry import typical_limbs
-from mvcap.structures.body_prior import build_of, usual_places
+from mvcap.structures.body_prior import body_build, usual_places
 from mvcap.structures.skeleton import skeleton
 
 HALPE = skeleton("halpe26")
@@ -13,7 +13,7 @@ TYPICAL = typical_limbs(HALPE)
 
 @pytest.mark.parametrize("scale", [0.7, 0.95, 1.1])
 def test_a_body_of_any_size_is_known_by_its_limbs(scale):
-    build = build_of(HALPE, scale * TYPICAL, np.full(len(TYPICAL), 0.02))
+    build = body_build(HALPE, scale * TYPICAL, np.full(len(TYPICAL), 0.02))
     assert build.stature_m == pytest.approx(1.72 * scale, rel=0.05)
     assert build.stature_sigma_m < 0.12
     assert np.allclose(build.length_m, scale * TYPICAL, rtol=0.03) and (build.sigma < 0.03).all()
@@ -24,7 +24,7 @@ def test_an_unknown_limb_follows_its_twin_and_the_rest():
     length[0] *= 1.1
     gone = length.copy()
     gone[0] = np.nan
-    build = build_of(HALPE, gone, np.full(len(gone), 0.01))
+    build = body_build(HALPE, gone, np.full(len(gone), 0.01))
     twin = [
         at
         for at, pair in enumerate(HALPE.limbs.tolist())
@@ -36,7 +36,7 @@ def test_an_unknown_limb_follows_its_twin_and_the_rest():
 
 def test_nothing_known_is_any_human():
     nothing = np.full(len(TYPICAL), np.nan)
-    build = build_of(HALPE, nothing, nothing)
+    build = body_build(HALPE, nothing, nothing)
     assert 1.5 < build.stature_m < 1.75 and 0.08 < build.stature_sigma_m < 0.4
     assert build.female == pytest.approx(0.5, abs=0.05)
     assert np.allclose(build.length_m, TYPICAL, rtol=0.12)

@@ -14,8 +14,8 @@ from mvcap.refiners.bones import Bones, BonesConfig
 from mvcap.structures.anthropometry import limb_lengths
 from mvcap.structures.contracts import Evidence
 from mvcap.structures.poses import Poses3D, Provenance
-from mvcap.triangulation.calibration_error import beyond_noise
-from mvcap.triangulation.reprojection_residuals import links
+from mvcap.triangulation.calibration_error import excess_error_px
+from mvcap.triangulation.reprojection_residuals import linked_rows
 from tests.synthetic_take import COCO, RATE_HZ, make_session
 
 verb = sys.modules["mvcap.refine"]  # the package's own name for it is the function
@@ -67,7 +67,7 @@ def test_the_verb_gives_the_refiner_what_the_views_saw(session):
     mine = poses[poses.person == 1]
     limbs = person_limbs(tracked, RATE_HZ)[1]
     rows = next(found.chunks())
-    evidence = Evidence(session.rig, rows[links(rows, mine)[0]], session.rate_hz, limbs.length_m, limbs.sigma)
+    evidence = Evidence(session.rig, rows[linked_rows(rows, mine)[0]], session.rate_hz, limbs.length_m, limbs.sigma)
     assert set(evidence.rows.view.tolist()) == set(range(len(session.rig)))
     assert len(Bones(BonesConfig()).refine(mine, evidence)) >= len(mine)
 
@@ -75,7 +75,7 @@ def test_the_verb_gives_the_refiner_what_the_views_saw(session):
 def test_a_calibration_is_wrong_only_beyond_the_noise(session):
     seen = next(stages.detections(session, "associate").chunks())
     noise = float(np.nanmedian(seen.noise_px))
-    found = beyond_noise(noise * np.array([0.0, 0.3, 3.0, 3.0]), seen[seen.view < 3]) / noise
+    found = excess_error_px(noise * np.array([0.0, 0.3, 3.0, 3.0]), seen[seen.view < 3]) / noise
     assert found == pytest.approx([0.0, 0.0, np.sqrt(8), 3.0], abs=0.01)
 
 

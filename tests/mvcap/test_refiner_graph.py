@@ -8,10 +8,10 @@ import pytest
 from calib import Camera, Rig
 from calib.geometry import rotation_from_vector
 from mvcap.errors import AssetError
-from mvcap.plugins import load
-from mvcap.refiners.bones import Bones, BonesConfig, rows_of, solved
-from mvcap.refiners.graph import Graph, GraphConfig
-from mvcap.refiners.graph_features import BODY, moved, part_of, posture_of
+from mvcap.plugins import load_plugin
+from mvcap.refiners.bones import Bones, BonesConfig, rows_from, solve_window
+from mvcap.refiners.graph import GraphRefiner, GraphRefinerConfig
+from mvcap.refiners.graph_features import BODY, move_joints, part_of, window_features
 from mvcap.structures.contracts import Evidence
 from mvcap.weights import networks
 from tests.mvcap.test_refiners import COCO, case, nothing, unseen, walk
@@ -42,12 +42,12 @@ def hidden():
 
 def refined(monkeypatch, network, poses, evidence, **settings):
     monkeypatch.setattr(networks, "load", lambda name, rig: network)
-    return Graph(GraphConfig(**settings)).refine(poses, evidence)
+    return GraphRefiner(GraphRefinerConfig(**settings)).refine(poses, evidence)
 
 
 def test_the_solution_of_bones_is_what_bones_gives(hidden):
     poses, evidence = hidden
-    one, two = Bones(USUAL).refine(poses, evidence), rows_of(poses, solved(poses, evidence, USUAL))
+    one, two = Bones(USUAL).refine(poses, evidence), rows_from(poses, solve_window(poses, evidence, USUAL))
     assert all(np.array_equal(one.arrays()[name], two.arrays()[name], equal_nan=True) for name in one.arrays())
 
 
@@ -86,7 +86,7 @@ def test_bones_stays_where_there_is_no_network(monkeypatch, hidden):
 
     monkeypatch.setattr(networks, "load", missing)
     with pytest.warns(UserWarning, match="no such network"):
-        after = Graph(GraphConfig()).refine(poses, evidence)
+        after = GraphRefiner(GraphRefinerConfig()).refine(poses, evidence)
     assert all(np.array_equal(before.arrays()[name], after.arrays()[name], equal_nan=True) for name in before.arrays())
 
 
@@ -113,8 +113,8 @@ def test_nothing_in_nothing_out(monkeypatch):
 
 
 def test_it_can_be_named():
-    refiner, settings = load("refiner", {"refiner": "graph"})
-    assert isinstance(refiner, Graph) and settings["refiner"] == "graph" and "fill_m" in settings
+    refiner, settings = load_plugin("refiner", {"refiner": "graph"})
+    assert isinstance(refiner, GraphRefiner) and settings["refiner"] == "graph" and "fill_m" in settings
 
 
 # --- what the network is told ----------------------------------------------------------------------------------------
@@ -139,23 +139,23 @@ def elsewhere(poses, evidence, angle=1.1, shift=(3.0, -2.0, 0.0)):
 def test_neither_the_room_nor_the_order_of_views_matters(hidden):
     poses, evidence = hidden
     there, again, R, order = elsewhere(poses, evidence)
-    solution, turned = solved(poses, evidence, USUAL), solved(there, again, USUAL)
-    one, two = posture_of(solution, evidence), posture_of(turned, again)
+    solution, turned = solve_window(poses, evidence, USUAL), solve_window(there, again, USUAL)
+    one, two = window_features(solution, evidence), window_features(turned, again)
     for name, value in one.arrays.items():
         other = two.arrays[name]
         if name in ("view", "sees"):
             value = value[:, :, order]
         assert np.abs(value - other).max() < 0.02, name
     offset, factor = np.ones((*one.views.shape, 3)), np.tile(np.eye(3), (*one.views.shape, 1, 1))
-    x, cov = moved(one, solution, offset, factor)
-    y, spread = moved(two, turned, offset, factor)
+    x, cov = move_joints(one, solution, offset, factor)
+    y, spread = move_joints(two, turned, offset, factor)
     assert np.abs(x @ R.T + [3.0, -2.0, 0.0] - y)[:, one.joint >= 0].max() < 0.01
     assert np.abs(R @ cov @ R.T - spread)[:, one.joint >= 0].max() < 1e-3
 
 
 def test_joints_go_by_name(hidden):
     poses, evidence = hidden
-    posture = posture_of(solved(poses, evidence, USUAL), evidence)
+    posture = window_features(solve_window(poses, evidence, USUAL), evidence)
     there = posture.arrays["there"][0] > 0
     assert {BODY.joints[at] for at in np.flatnonzero(there)} == set(COCO.joints)
     assert [COCO.joints[at] for at in posture.joint[there]] == [BODY.joints[at] for at in np.flatnonzero(there)]
@@ -163,7 +163,7 @@ def test_joints_go_by_name(hidden):
 
 def test_a_part_hears_nothing_of_the_rest(hidden):
     poses, evidence = hidden
-    posture = posture_of(solved(poses, evidence, USUAL), evidence)
+    posture = window_features(solve_window(poses, evidence, USUAL), evidence)
     part = part_of(posture.arrays, 5, 12)
     assert len(part["node"]) == 7 and part["at"].min() >= 0 and part["at"].max() < 7
     assert not part["step"].transpose(0, 2, 1, 3)[part["near"] == 0].any()
@@ -174,5 +174,5 @@ def test_moments_far_apart_hear_nothing_of_each_other():
     evidence = Evidence(evidence.rig, evidence.rows, 0.1, evidence.limb_length_m)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        posture = posture_of(solved(poses, evidence, USUAL), evidence)
+        posture = window_features(solve_window(poses, evidence, USUAL), evidence)
     assert not posture.arrays["near"].any() and all(np.isfinite(value).all() for value in posture.arrays.values())

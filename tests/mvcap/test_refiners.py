@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from mvcap.errors import ConfigError
-from mvcap.plugins import TABLE, load
+from mvcap.plugins import TABLE, load_plugin
 from mvcap.refinement import acceleration, block_banded
-from mvcap.refinement.observations import Sights
+from mvcap.refinement.observations import Observations2D
 from mvcap.refiners.bones import Bones, BonesConfig
 from mvcap.structures.anthropometry import limb_lengths
 from mvcap.structures.contracts import Evidence
@@ -140,7 +140,7 @@ def test_real_motion_gets_better_quick_or_slow():
         shelf = load_skeleton("shelf14")
         poses, evidence = case(xyz, cameras=4, of=shelf)
         evidence = Evidence(evidence.rig, evidence.rows, 60.0, evidence.limb_length_m)
-        filtered, _ = load("refiner", {"refiner": "butterworth"})
+        filtered, _ = load_plugin("refiner", {"refiner": "butterworth"})
         ours, theirs = refined(poses, evidence), filtered.refine(poses, evidence)
         assert np.nanmean(off_mm(ours, xyz)) < 0.6 * np.nanmean(off_mm(poses, xyz))
         assert np.nanmean(off_mm(ours, xyz)) < np.nanmean(off_mm(theirs, xyz))
@@ -169,7 +169,7 @@ def test_covariances_hold_the_truth():
 def test_noise_that_is_stated_wrongly_is_put_right():
     xyz = walk(80)
     right, wrong = case(xyz, stated=NOISE_PX), case(xyz, stated=2 * NOISE_PX)
-    assert Sights.of(*wrong).noise_scale() == pytest.approx(0.5, abs=0.05)
+    assert Observations2D.of(*wrong).noise_scale() == pytest.approx(0.5, abs=0.05)
     assert np.nanmean(off_mm(refined(*wrong), xyz)) < 1.1 * np.nanmean(off_mm(refined(*right), xyz))
 
 
@@ -445,10 +445,10 @@ def test_bands_are_what_they_stand_for(frames, size):
     smooth = block_banded.smoothness_band(stiffness)
     right = rng.normal(size=(frames, size))
     assert np.allclose(
-        dense @ block_banded.solve(block_banded.with_blocks(smooth, blocks), right.copy()).ravel(), right.ravel()
+        dense @ block_banded.solve_banded(block_banded.add_blocks(smooth, blocks), right.copy()).ravel(), right.ravel()
     )
     inverse = np.linalg.inv(dense).reshape(frames, size, frames, size)
-    ours = block_banded.diagonal_of_inverse(block_banded.with_blocks(smooth, blocks), size)
+    ours = block_banded.diagonal_of_inverse(block_banded.add_blocks(smooth, blocks), size)
     assert np.allclose(ours, inverse[np.arange(frames), :, np.arange(frames)])
 
 
@@ -462,9 +462,9 @@ def test_strength_of_motion_is_told_from_it():
     strength = acceleration.accelerations(COCO, noisy, np.full(noisy.shape[:2], 0.004**2), RATE_HZ)
     assert np.median(strength[:120]) < 0.5
     assert strength[190:280, 5].min() > 8 * np.median(strength[:120, 5])
-    assert not acceleration.impossible(noisy, np.full(noisy.shape[:2], 0.004**2), RATE_HZ).any()
+    assert not acceleration.impossible_points(noisy, np.full(noisy.shape[:2], 0.004**2), RATE_HZ).any()
     noisy[60, 2, 1] += 0.4
-    assert np.argwhere(acceleration.impossible(noisy, np.full(noisy.shape[:2], 0.004**2), RATE_HZ)).tolist() == [
+    assert np.argwhere(acceleration.impossible_points(noisy, np.full(noisy.shape[:2], 0.004**2), RATE_HZ)).tolist() == [
         [60, 2]
     ]
 
@@ -473,7 +473,7 @@ def test_strength_of_motion_is_told_from_it():
 
 
 def filtered(name, poses, rate_hz=RATE_HZ, **settings):
-    refiner, _ = load("refiner", {"refiner": name, "refiners": {name: settings}})
+    refiner, _ = load_plugin("refiner", {"refiner": name, "refiners": {name: settings}})
     return refiner.refine(poses, blind(poses, rate_hz))
 
 

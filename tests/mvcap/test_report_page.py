@@ -42,11 +42,11 @@ def material():
     sheet.add(0, 0, np.full((90, 160, 3), 99, np.uint8))
     pictures = {
         "contact_sheet": sheet.jpeg(),
-        "presence": plots.presence(series),
-        "above": plots.from_above(series, RIG),
-        "side": plots.from_the_side(series, RIG, "png"),
-        "bones": plots.bone_lengths(series),
-        "errors": plots.errors(series, RIG.names),
+        "presence": plots.presence_plot(series),
+        "above": plots.plan_plot(series, RIG),
+        "side": plots.elevation_plot(series, RIG, "png"),
+        "bones": plots.limb_length_plot(series),
+        "errors": plots.error_plot(series, RIG.names),
     }
     return summary, pictures
 

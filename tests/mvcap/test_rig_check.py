@@ -7,7 +7,7 @@ from generated_people import circle, make_session
 from calib import Camera, Rig, load_rig, save_rig
 from calib.geometry import pose, rotation_from_vector
 from mvcap.associate import associate
-from mvcap.calibration.people_observations import joints_seen, people_seen
+from mvcap.calibration.people_observations import joint_observations, people_observations
 from mvcap.errors import InputError
 from mvcap.estimate import estimate
 from mvcap.rig.align import align, feet_and_bodies
@@ -52,15 +52,15 @@ def test_people_of_a_session_tell_who_was_bumped(bumped, tmp_path):
 
 
 def test_joints_of_people_become_free_points(bumped):
-    seen, kind = people_seen(bumped, bumped.rig)
+    seen, kind = people_observations(bumped, bumped.rig)
     assert seen.xy.shape == (4, FRAMES, 2 * len(kind), 2) and seen.target.free
-    few, _ = people_seen(bumped, bumped.rig, most=50)
+    few, _ = people_observations(bumped, bumped.rig, most=50)
     assert few.xy.shape[1] == 50 and few.moments[1] == f"{3 / 30:.2f} s"
     from mvcap import stages
 
     rows = stages.detections(bumped, "associate").between(0, 10)
     with pytest.raises(InputError, match="nobody"):
-        joints_seen(rows[rows.person < -1], bumped.rig, 30.0)
+        joint_observations(rows[rows.person < -1], bumped.rig, 30.0)
 
 
 def test_people_make_the_world_of_a_rig(bumped, tmp_path):

@@ -418,9 +418,9 @@ def test_an_interrupted_stage_goes_on_with_its_state(tmp_path):
         artefact, begun = Artefact(tmp_path / str(dies_at), Poses3D), []
         if dies_at:
             with pytest.raises(KeyboardInterrupt):
-                stages.run(Take, artefact, origin(), "coco17", make, lambda *_: None, 10)
+                stages.run_stage(Take, artefact, origin(), "coco17", make, lambda *_: None, 10)
             assert not artefact.complete
-        stages.run(Take, artefact, origin(), "coco17", make, lambda *_: None, 10)
+        stages.run_stage(Take, artefact, origin(), "coco17", make, lambda *_: None, 10)
         assert begun == [0, 10, 20] if not dies_at else begun[dies_at:] == [0, 10, 20][dies_at - 1 :]
         results.append([(artefact.folder / f"{start:07d}.npz").read_bytes() for start, _ in artefact.ranges()])
         assert artefact.complete and json.loads((artefact.folder / "manifest.json").read_text())["complete"]

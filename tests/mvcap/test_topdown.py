@@ -15,8 +15,8 @@ from onnx import TensorProto, helper, numpy_helper, save
 
 from mvcap.errors import AssetError, ConfigError, InputError
 from mvcap.estimation.model_card import model_file, read_card
-from mvcap.estimation.topdown_networks import Detector, decode_heatmaps, decode_simcc, picture_from_crop
-from mvcap.estimators.topdown import TopDown, TopDownConfig, overlap, similarity
+from mvcap.estimation.topdown_networks import PersonDetector, decode_heatmaps, decode_simcc, picture_from_crop
+from mvcap.estimators.topdown import TopDown, TopDownConfig, box_iou, similarity
 from mvcap.structures.contracts import View
 from mvcap.structures.skeleton import SKELETONS
 
@@ -271,7 +271,7 @@ def test_crop_holds_the_box_in_the_middle() -> None:
 
 def test_overlap_and_similarity() -> None:
     boxes = np.array([[0.0, 0, 10, 10], [5, 0, 15, 10], [50, 50, 60, 60]])
-    np.testing.assert_allclose(overlap(boxes, boxes), [[1, 1 / 3, 0], [1 / 3, 1, 0], [0, 0, 1]])
+    np.testing.assert_allclose(box_iou(boxes, boxes), [[1, 1 / 3, 0], [1 / 3, 1, 0], [0, 0, 1]])
     poses = np.stack([LEFT, LEFT + 2, RIGHT])
     likeness = similarity(poses, poses, np.full(3, 300.0), COCO17)
     assert likeness[0, 0] == 1 and likeness[0, 1] > 0.95 and likeness[0, 2] < 0.1
@@ -337,9 +337,9 @@ def test_unfit_networks_are_told_before_the_work_starts(tmp_path: Path) -> None:
     with pytest.raises(AssetError, match="sha256"):
         prepare(sha256="0" * 64)
     with pytest.raises(AssetError, match=r"export it with its NMS"):
-        Detector(read_card(write_card(tmp_path, "simcc")).detector, all_in_one(tmp_path / "other.onnx"), 1, "cpu")(
-            picture([LEFT])
-        )
+        PersonDetector(
+            read_card(write_card(tmp_path, "simcc")).detector, all_in_one(tmp_path / "other.onnx"), 1, "cpu"
+        )(picture([LEFT]))
     (tmp_path / "pose.onnx").write_bytes(b"nothing")
     with pytest.raises(AssetError, match="fetch it anew"):
         prepare()
@@ -359,7 +359,7 @@ def test_unfit_networks_are_told_before_the_work_starts(tmp_path: Path) -> None:
 )
 def test_rtmdet_finds_the_people_of_panoptic() -> None:
     card = read_card(ROOT / "configs" / "models" / "rtmdet-nano_rtmpose.yaml").detector
-    detector = Detector(card, RTMDET, 1, "cpu")
+    detector = PersonDetector(card, RTMDET, 1, "cpu")
     counts = {}
     for path in sorted(PANOPTIC.glob("00_*/*.jpg")):
         boxes = detector(np.ascontiguousarray(cv2.imread(str(path))[..., ::-1]))

@@ -16,9 +16,9 @@ from mvcap.reporting.page import render
 from mvcap.reporting.pose_quality import PoseQuality, summarise
 from mvcap.structures.artefact import Origin
 from mvcap.structures.poses import Poses3D
-from mvcap.tracking.limb_reid import Profile, apart, moments, same_limbs
-from mvcap.tracking.motion_model import moved
-from mvcap.tracking.tracklet_linking import Linking
+from mvcap.tracking.limb_reid import LimbProfile, limb_distance, limb_sums, same_person_nats
+from mvcap.tracking.motion_model import predict_states
+from mvcap.tracking.tracklet_linking import TrackletLinker
 from mvcap.tracking.tracklets import TrackConfig
 
 NOISE_M = 0.008
@@ -376,7 +376,7 @@ def test_memory_does_not_grow_with_the_take():
     poses = people_of(60, (line((0, 0), (0, 0)), MIDDLE), (line((0.4, 0), (0, 0)), TALL))
 
     def held(frames):
-        linking = Linking(COCO, TrackConfig(), RATE_HZ, follows=False)
+        linking = TrackletLinker(COCO, TrackConfig(), RATE_HZ, follows=False)
         for frame in range(frames):
             rows = poses[poses.frame == frame % 60]
             linking.link(rows.with_columns(frame=np.full(len(rows), frame)))
@@ -419,16 +419,16 @@ def test_motion_does_not_depend_on_the_frame_rate():
     rng = np.random.default_rng(0)
     mean, root = rng.normal(size=(3, 6)), rng.normal(size=(3, 6, 6))
     cov = root @ np.swapaxes(root, 1, 2)
-    once = moved(mean, cov, 1.2, 1.5, 3.0)
+    once = predict_states(mean, cov, 1.2, 1.5, 3.0)
     for _ in range(30):
-        mean, cov = moved(mean, cov, 0.04, 1.5, 3.0)
+        mean, cov = predict_states(mean, cov, 0.04, 1.5, 3.0)
     assert np.allclose(mean, once[0]) and np.allclose(cov, once[1])
-    each = moved(mean, cov, np.array([0.1, 0.2, 0.3]), 1.5, 3.0)
-    assert np.allclose(each[1][2], moved(mean[2:], cov[2:], 0.3, 1.5, 3.0)[1][0])
+    each = predict_states(mean, cov, np.array([0.1, 0.2, 0.3]), 1.5, 3.0)
+    assert np.allclose(each[1][2], predict_states(mean[2:], cov[2:], 0.3, 1.5, 3.0)[1][0])
 
 
 def test_nobody_gets_uncertain_faster_than_people_walk():
-    _, cov = moved(np.zeros((2, 6)), np.zeros((2, 6, 6)), np.array([0.04, 10.0]), 1.5, 3.0)
+    _, cov = predict_states(np.zeros((2, 6)), np.zeros((2, 6, 6)), np.array([0.04, 10.0]), 1.5, 3.0)
     sigma = np.sqrt(cov[:, 0, 0])
     assert sigma[0] < 0.02 and 4 < sigma[1] < 8 and np.allclose(cov[1, 3, 3], 1.5**2)
 
@@ -436,17 +436,17 @@ def test_nobody_gets_uncertain_faster_than_people_walk():
 def limbs_of(scale, frames, noise_m=NOISE_M, seed=0):
     """Limbs as measured of somebody of a stature in so many frames."""
     poses = people_of(frames, (line((0, 0), (0, 0)), scale), seed=seed, noise_m=noise_m)
-    return Profile(COCO, moments(poses).sum(0)[None], RATE_HZ)
+    return LimbProfile(COCO, limb_sums(poses).sum(0)[None], RATE_HZ)
 
 
 def test_limbs_tell_statures_apart_only_where_they_are_known():
     known, again, other = limbs_of(1.0, 250), limbs_of(1.0, 250, seed=1), limbs_of(1.1, 250)
-    assert same_limbs(known, again)[0, 0] > 3 and same_limbs(known, other)[0, 0] < -8
-    assert abs(same_limbs(known, limbs_of(1.1, 1))[0, 0]) < 3
-    share, sigma = apart(known, other)
+    assert same_person_nats(known, again)[0, 0] > 3 and same_person_nats(known, other)[0, 0] < -8
+    assert abs(same_person_nats(known, limbs_of(1.1, 1))[0, 0]) < 3
+    share, sigma = limb_distance(known, other)
     assert share[0, 0] == pytest.approx(np.log(1.1), abs=0.01) and sigma[0, 0] > 2.5
-    nothing = Profile(COCO, np.zeros((1, len(COCO.limbs), 4)), RATE_HZ)
-    assert same_limbs(known, nothing)[0, 0] == pytest.approx(0, abs=1e-3)
+    nothing = LimbProfile(COCO, np.zeros((1, len(COCO.limbs), 4)), RATE_HZ)
+    assert same_person_nats(known, nothing)[0, 0] == pytest.approx(0, abs=1e-3)
 
 
 def test_evidence_of_limbs_is_a_ratio_of_densities():
@@ -458,4 +458,4 @@ def test_evidence_of_limbs_is_a_ratio_of_densities():
     population = 2 * (0.06**2 * np.ones_like(variance) + 0.03**2 * np.eye(len(variance)))
     off = (a.mean - b.mean)[0]
     same, other = (multivariate_normal(cov=cov).logpdf(off) for cov in (variance, variance + population))
-    assert same_limbs(a, b)[0, 0] == pytest.approx(same - other)
+    assert same_person_nats(a, b)[0, 0] == pytest.approx(same - other)

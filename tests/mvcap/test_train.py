@@ -20,9 +20,9 @@ from mvcap.drawing import learning_curves
 from mvcap.errors import AssetError, ConfigError, InputError, PluginError, StaleError
 from mvcap.nn.edge_conv import EdgeConv
 from mvcap.progress import silent
-from mvcap.train import train, verdict
+from mvcap.train import keep_or_reject, train
 from mvcap.training import loop, onnx_export, samples
-from mvcap.training.task import Sizes
+from mvcap.training.task import NetworkAxes
 from mvcap.weights import networks
 
 QUICK = {"steps": 60, "takes": 6, "held_out_takes": 3, "workers": 1, "threads": 1, "checkpoint_s": 0, "measure_s": 0.05}
@@ -45,7 +45,7 @@ class Toy:
     """How far each point's farthest neighbour is."""
 
     name = "toy"
-    sizes = Sizes(
+    sizes = NetworkAxes(
         inputs={"node": {0: "b", 1: "n"}, "edge": {0: "b", 1: "n", 2: "n"}, "there": {0: "b", 1: "n"}},
         outputs={"far": {0: "b", 1: "n"}},
     )
@@ -210,10 +210,10 @@ def test_curves_are_drawn(monkeypatch, count):
 
 def test_batches_take_every_sample_once():
     sizes = np.arange(100) % 7
-    batches = loop.order(sizes, 8, 3, 0)
+    batches = loop.batch_order(sizes, 8, 3, 0)
     assert sorted(map(len, batches)) == [8] * 12 and len({*np.concatenate(batches).tolist()}) == 96
     assert np.mean([np.ptp(sizes[batch]) for batch in batches]) < 3
-    assert [len(batch) for batch in loop.order(sizes[:3], 8, 3, 1)] == [3]
+    assert [len(batch) for batch in loop.batch_order(sizes[:3], 8, 3, 1)] == [3]
 
 
 def test_the_rate_rises_and_falls():
@@ -346,7 +346,7 @@ def test_fine_tuning_is_kept_where_it_is_better(places):
     save_rig(rig, places / "rig.yaml")
     made = quick(places / "out", rig=places / "rig.yaml")
     assert made.metrics["loss"] < made.before["loss"] and made.kept == networks.rig_folder(rig) / "toy.onnx"
-    own, other = networks.load("toy", rig), networks.load("toy", ring_rig(4))
+    own, other = networks.load_network("toy", rig), networks.load_network("toy", ring_rig(4))
     assert own.identity == networks.read(made.file).identity != other.identity
     assert own.card["rig"] == networks.rig_fingerprint(rig) and own.card["started_from"] == other.identity
     assert own.card["metrics_before"]["loss"] == pytest.approx(made.before["loss"], rel=1e-4)
@@ -358,17 +358,17 @@ def test_fine_tuning_is_not_kept_where_it_is_worse(places):
     shipped(places, 60)
     made = quick(places / "out", rig=ring_rig(3), overrides={"steps": 4, "rate": 5.0})
     assert made.kept is None and "the loss is not lower" in made.reason
-    assert networks.load("toy", ring_rig(3)).path.parent == networks.SHIPPED
+    assert networks.load_network("toy", ring_rig(3)).path.parent == networks.SHIPPED
 
 
 def test_the_rule_of_keeping():
     better = {"f1": "higher", "mm": "lower"}
     old = {"loss": 1.0, "f1": 0.9, "mm": 20.0, "note": 5}
-    assert verdict(old, {"loss": 0.9, "f1": 0.9, "mm": 20.1, "note": 1}, better)[0]
+    assert keep_or_reject(old, {"loss": 0.9, "f1": 0.9, "mm": 20.1, "note": 1}, better)[0]
     for change, words in (({"loss": 1.0}, "loss"), ({"f1": 0.88}, "f1 is worse"), ({"mm": 21.0}, "mm is worse")):
-        kept, reason = verdict(old, {**old, "loss": 0.9, **change}, better)
+        kept, reason = keep_or_reject(old, {**old, "loss": 0.9, **change}, better)
         assert not kept and words in reason
-    assert not verdict(old, {**old, "loss": np.nan}, better)[0]
+    assert not keep_or_reject(old, {**old, "loss": np.nan}, better)[0]
 
 
 def test_going_on_from_a_file(places):
@@ -421,5 +421,5 @@ def test_help_loads_no_torch():
 
 @pytest.mark.parametrize("name", plugins.TABLE["task"])
 def test_lessons_of_the_house_can_be_loaded(name):
-    lesson = samples.load_lesson(name)
+    lesson = samples.load_task(name)
     assert lesson.name == name and set(lesson.sizes.inputs) and lesson.batch_size > 0

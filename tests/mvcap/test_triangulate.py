@@ -6,7 +6,7 @@ from generated_people import HALPE, HARD, HIDING, NOISE, circle, crossing, distu
 from seen_rows import seen, told
 
 from mvcap.errors import ConfigError
-from mvcap.structures.anthropometry import overstretched
+from mvcap.structures.anthropometry import too_long_limbs
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Provenance, full_covariance
 from mvcap.triangulation.robust_triangulation import TriangulateConfig, triangulate_rows
@@ -156,7 +156,7 @@ def test_no_limb_is_longer_than_any_human_s():
     (_, rig, _), rows = rows_of(crossing, 5, 8, 30, **HARD)
     poses = triangulate_rows(rows, rig, CONFIG)
     variance = np.nan_to_num(poses.cov[..., [0, 3, 5]].sum(-1))
-    assert not overstretched(HALPE, poses.xyz, variance).any()
+    assert not too_long_limbs(HALPE, poses.xyz, variance).any()
 
 
 def test_scores_and_gates_are_minded():

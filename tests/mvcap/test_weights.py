@@ -5,7 +5,7 @@ import pytest
 
 from mvcap import plugins
 from mvcap.training.onnx_export import weights_of
-from mvcap.training.samples import load_lesson
+from mvcap.training.samples import load_task
 from mvcap.weights import networks
 
 MOST_BYTES = 4_000_000
@@ -21,7 +21,7 @@ def test_they_are_small():
 
 @pytest.mark.parametrize("name", plugins.TABLE["task"])
 def test_each_has_a_card_that_says_what_it_is(name):
-    network = networks.load(name)
+    network = networks.load_network(name)
     card = network.card
     assert (
         card["name"] == name and card["command"].startswith(f"mvcap train {name} ") and "--set" not in card["command"]
@@ -30,7 +30,7 @@ def test_each_has_a_card_that_says_what_it_is(name):
     assert (
         "loss" in card["metrics"] and len(card["limitations"]) > 0 and all(len(one) > 20 for one in card["limitations"])
     )
-    assert network.inputs == tuple(load_lesson(name).sizes.inputs)
+    assert network.inputs == tuple(load_task(name).sizes.inputs)
     assert (network.limits or name == "crg") and all(np.isfinite(values).all() for values in network.limits.values())
 
 
@@ -39,13 +39,13 @@ def test_torch_gives_what_onnxruntime_gives(name):
     torch = pytest.importorskip("torch")
     from mvcap.datasets.people import TakeConfig, make_take
 
-    lesson = load_lesson(name)
+    lesson = load_task(name)
     take = make_take(11, TakeConfig(people=(2, 2), cameras=(4, 4), frames=12, rate_hz=(25.0, 25.0)))
     arrays = lesson.batch(lesson.samples(take, 0)[:4])
     network = lesson.network().eval()
     network.load_state_dict(weights_of(networks.SHIPPED / f"{name}.onnx", network))
     with torch.inference_mode():
         ours = network(*(torch.from_numpy(arrays[one]) for one in lesson.sizes.inputs))
-    theirs = networks.load(name)(*(arrays[one] for one in lesson.sizes.inputs))
+    theirs = networks.load_network(name)(*(arrays[one] for one in lesson.sizes.inputs))
     for a, b in zip(ours if isinstance(ours, tuple) else (ours,), theirs, strict=True):
         np.testing.assert_allclose(a.numpy(), b, atol=2e-4 * max(1.0, float(np.abs(b).max())))

@@ -5,7 +5,7 @@ import numpy as np
 from calib import Rig
 from calib.camera import Camera, Lens
 from mvcap.structures.detections import Detections2D
-from mvcap.structures.pose_stream import Take
+from mvcap.structures.pose_stream import PoseStream
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import skeleton
 
@@ -116,4 +116,4 @@ def chunked(table, frames, step):
 
 def take(table, frames, step=7, axes="z-up", name="walk"):
     """An exporter's view of the poses."""
-    return Take(COCO, lambda: chunked(table, frames, step), frames, RATE_HZ, (1, 2), name, axes)
+    return PoseStream(COCO, lambda: chunked(table, frames, step), frames, RATE_HZ, (1, 2), name, axes)

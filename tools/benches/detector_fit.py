@@ -51,17 +51,17 @@ from mvcap.benchmarks import mvor, shelf  # noqa: E402
 from mvcap.evaluate import _VERBS  # noqa: E402
 from mvcap.evaluation.benchmark_clip import Options, truth_table  # noqa: E402
 from mvcap.init import init_without_footage  # noqa: E402
-from mvcap.metrics.association import actors, projected  # noqa: E402
-from mvcap.structures.detection_table import write_npz  # noqa: E402
+from mvcap.metrics.association import actors, project_poses  # noqa: E402
+from mvcap.structures.detection_table import write_detections_npz  # noqa: E402
 from mvcap.structures.detections import Detections2D, body_size, joint_box  # noqa: E402
 from mvcap.structures.poses import Poses3D  # noqa: E402
 from mvcap.structures.session import Session  # noqa: E402
 from mvcap.structures.skeleton import skeleton  # noqa: E402
 from mvcap.synthesis.detector_errors import OPENPOSE, OPENPOSE_WEAK, TOPDOWN, DetectorModel  # noqa: E402
-from mvcap.synthesis.detector_joints import projected as points_of  # noqa: E402
-from mvcap.synthesis.detector_simulator import seen  # noqa: E402
-from mvcap.synthesis.occlusion import hidden  # noqa: E402
-from mvcap.synthesis.random_rigs import decalibrated  # noqa: E402
+from mvcap.synthesis.detector_joints import project_joints as points_of  # noqa: E402
+from mvcap.synthesis.detector_simulator import simulate_detector  # noqa: E402
+from mvcap.synthesis.occlusion import occluded  # noqa: E402
+from mvcap.synthesis.random_rigs import disturb_rig  # noqa: E402
 
 SHELF_FRAMES, MVOR_DAY = 75, 1
 _MOVED = (0.1, 0.004)
@@ -103,7 +103,7 @@ def whole(poses: Poses3D) -> Poses3D:
 
 def scene(rows: Detections2D, poses: Poses3D, rig: Rig, frames: int) -> Scene:
     """Rows beside the people that were reconstructed from them."""
-    true = projected(poses, rig)
+    true = project_poses(poses, rig)
     size = np.array([camera.size for camera in rig], float)[true.view][:, None]
     with np.errstate(invalid="ignore"):
         inside = ((true.xy > -0.5) & (true.xy < size - 0.5)).all(-1)
@@ -113,7 +113,7 @@ def scene(rows: Detections2D, poses: Poses3D, rig: Rig, frames: int) -> Scene:
     dense = whole(poses).dense(frames, people)
     names = [joint if joint in whole(poses).skeleton.joints else "nose" for joint in poses.skeleton.joints]
     at = [skeleton("halpe26").index(name) for name in names]
-    behind = np.stack([hidden(camera, skeleton("halpe26"), dense) for camera in rig])[..., at]
+    behind = np.stack([occluded(camera, skeleton("halpe26"), dense) for camera in rig])[..., at]
     behind = behind[true.view, true.frame, np.searchsorted(people, true.person)] & inside
     return Scene(rows, true, behind, frames * len(rig), np.zeros(len(rows), bool))
 
@@ -121,9 +121,9 @@ def scene(rows: Detections2D, poses: Poses3D, rig: Rig, frames: int) -> Scene:
 def modelled(model: DetectorModel, poses: Poses3D, rig: Rig, frames: int, rate_hz: float, folder: Path) -> Scene:
     """What the model makes of people, reconstructed and beside that."""
     rng = np.random.default_rng(7)
-    rows, _ = seen(model, whole(poses), decalibrated(rng, rig, *_MOVED), rng, rate_hz)
+    rows, _ = simulate_detector(model, whole(poses), disturb_rig(rng, rig, *_MOVED), rng, rate_hz)
     folder.mkdir(parents=True)
-    write_npz(folder / "rows.npz", [rows], rig.names, rows.skeleton)
+    write_detections_npz(folder / "rows.npz", [rows], rig.names, rows.skeleton)
     settings = {"estimator": "table", "estimators": {"table": {"file": str(folder / "rows.npz")}}}
     return scene(*reconstructed(settings, rig, frames, rate_hz, folder / "session"), rig, frames)
 
@@ -195,7 +195,7 @@ def _boxed(document: Any, rows: Detections2D) -> NDArray[np.bool_]:
 
 def _operating_room(rig: Rig, labels: Detections2D) -> Scene:
     """People close together in the middle of the room, and where a labeller would say that their joints are."""
-    from mvcap.synthesis.scenes import scene as people_of
+    from mvcap.synthesis.scenes import random_scene as people_of
 
     kind, scenes, rng = skeleton("mvor10"), [], np.random.default_rng(11)
     model, behind, somebody = OPENPOSE_WEAK, [], []
@@ -204,8 +204,8 @@ def _operating_room(rig: Rig, labels: Detections2D) -> Scene:
         xyz = poses.xyz.astype(float)
         xyz[..., :2] = 0.8 * (xyz[..., :2] - xyz[..., :2].reshape(-1, 2).mean(0)) + _middle(rig)
         poses = poses.with_columns(xyz=xyz)
-        seen_by, again = decalibrated(rng, rig, *_MOVED), deepcopy(rng)
-        rows, whose = seen(model, poses, seen_by, rng, 5.0)
+        seen_by, again = disturb_rig(rng, rig, *_MOVED), deepcopy(rng)
+        rows, whose = simulate_detector(model, poses, seen_by, rng, 5.0)
         people = np.unique(poses.person)
         points = points_of(
             model, skeleton(model.skeleton), poses, people, seen_by, again, 5.0

@@ -18,11 +18,11 @@ from benches.section import Options, Row, Section, say
 from benches.take_scores import TakeScores, scores
 from mvcap import assets
 from mvcap.associators.geometry import Geometry
-from mvcap.associators.graph import Graph
+from mvcap.associators.graph import GraphAssociator
 from mvcap.datasets.people import TakeConfig, make_take
-from mvcap.structures.synthetic_take import Take
+from mvcap.structures.synthetic_take import SyntheticTake
 from mvcap.synthesis.detector_errors import OPENPOSE, OPENPOSE_WEAK, TOPDOWN, DetectorModel
-from mvcap.synthesis.random_rigs import decalibrated
+from mvcap.synthesis.random_rigs import disturb_rig
 
 CROWD = {"people": (10, 10), "cameras": (5, 5)}
 SOME = {"people": (4, 4), "cameras": (5, 5)}
@@ -34,12 +34,12 @@ SETS = 3
 """Disjoint sets that takes are divided into: F1's deviation between them says what its last digits are worth."""
 LADDER: Mapping[str, tuple[type[Geometry], bool]] = {
     "geometry, every frame for itself": (Geometry, True),
-    "+ MMG, every frame for itself": (Graph, True),
+    "+ MMG, every frame for itself": (GraphAssociator, True),
     "geometry": (Geometry, False),
-    "+ MMG, time nodes (graph)": (Graph, False),
+    "+ MMG, time nodes (graph)": (GraphAssociator, False),
     "+ MMG, time nodes, CRG": (WithCentres, False),
 }
-BOTH: Mapping[str, tuple[type[Geometry], bool]] = {"geometry": (Geometry, False), "graph": (Graph, False)}
+BOTH: Mapping[str, tuple[type[Geometry], bool]] = {"geometry": (Geometry, False), "graph": (GraphAssociator, False)}
 MEASURED = (
     "shipped weights as they are. Generated takes: motion, rigs and estimators that no training saw, 24 frames each; "
     "F1, precision, recall of pairs of rows of two views; ±: standard deviation between three sets of takes; found: "
@@ -56,7 +56,7 @@ class Crowd:
     count: int
     seed: int = 2_000_000
 
-    def takes(self, **config: Any) -> list[Take]:
+    def takes(self, **config: Any) -> list[SyntheticTake]:
         """Held-out takes, the same every time."""
         return [make_take(self.seed + index, TakeConfig("held_out", **config)) for index in range(self.count)]
 
@@ -66,7 +66,7 @@ def graph(options: Options) -> Section:
     section = Section("graph: learned matching and centres beside geometry", MEASURED)
     assets.path("motions")  # without them the takes would be others
     warm = Crowd(1).takes(people=(3, 3), cameras=(3, 3), frames=4)
-    for plugin in (Geometry, Graph):
+    for plugin in (Geometry, GraphAssociator):
         measured(plugin, warm)  # what is imported and loaded once is nobody's time
     ladder(section, Crowd(3 if options.quick else 30))
     crossings(section, options)
@@ -81,7 +81,7 @@ def graph(options: Options) -> Section:
 
 
 def compared(
-    section: Section, table: str, case: str, takes: Sequence[Take],
+    section: Section, table: str, case: str, takes: Sequence[SyntheticTake],
     arms: Mapping[str, tuple[type[Geometry], bool]] = BOTH,
 ) -> list[Row]:  # fmt: skip
     """Put a row for each way of association into a table; return them."""
@@ -94,12 +94,12 @@ def compared(
     return rows
 
 
-def measured(plugin: type[Geometry], takes: Sequence[Take], forget: bool = False) -> Row:
+def measured(plugin: type[Geometry], takes: Sequence[SyntheticTake], forget: bool = False) -> Row:
     """Figures of an associator with its own settings."""
     sets = [one for one in (takes[first::SETS] for first in range(SETS)) if one]
     parts = [scores(plugin(plugin.Config()), one, forget) for one in sets]
     whole = TakeScores.sum(parts)
-    told, learned = whole.row(), issubclass(plugin, Graph)
+    told, learned = whole.row(), issubclass(plugin, GraphAssociator)
     return {
         "F1": told["f1"],
         "±": float(np.std([part.f1 for part in parts], ddof=1)) if len(parts) > 1 else None,
@@ -136,7 +136,7 @@ def crossings(section: Section, options: Options) -> None:
         compared(section, "crossings and hugs, bodies hide each other", case, [take])
 
 
-def seen_by_oracle(folder: Path, told: Any) -> Take:
+def seen_by_oracle(folder: Path, told: Any) -> SyntheticTake:
     """A take of the tests' generator as the estimator ``oracle`` sees it, which says whose each row is."""
     import shutil
 
@@ -150,7 +150,7 @@ def seen_by_oracle(folder: Path, told: Any) -> Take:
     rows = all_rows(session, "estimate")
     whose = np.where(rows.score > 0, rows.carried[:, None], -1).astype(np.int32)
     truth, rig, rate_hz = told
-    return Take(truth, rig, session.rig, rate_hz, rows, whose)
+    return SyntheticTake(truth, rig, session.rig, rate_hz, rows, whose)
 
 
 def cameras(section: Section, options: Options) -> None:
@@ -181,7 +181,7 @@ def fewer_views(section: Section, crowd: Crowd) -> None:
         compared(section, "views left out: 6 people, 5 cameras, unseen rigs", f"{left} views", some, arms)
 
 
-def of_views(take: Take, views: Sequence[int]) -> Take:
+def of_views(take: SyntheticTake, views: Sequence[int]) -> SyntheticTake:
     """The take as some of its views have it."""
     new = np.full(len(take.rig), -1)
     new[views] = np.arange(len(views))
@@ -218,6 +218,6 @@ def calibrations(section: Section, crowd: Crowd) -> None:
     takes = crowd.takes(people=(6, 6), cameras=(5, 5))
     for case, (turned_deg, moved_m) in {"as generated": (0.0, 0.0), **CALIBRATIONS}.items():
         rng = np.random.default_rng(7)
-        some = [replace(take, rig=decalibrated(rng, take.rig, turned_deg, moved_m)) if turned_deg else take
+        some = [replace(take, rig=disturb_rig(rng, take.rig, turned_deg, moved_m)) if turned_deg else take
                 for take in takes]  # fmt: skip
         compared(section, "calibration off: 6 people, 5 cameras, unseen rigs", case, some)

@@ -19,12 +19,12 @@ from benches.section import Options, Row, Section, clock, say
 from benches.take_scores import TakeScores, scores
 from calib import Rig
 from mvcap import assets
-from mvcap.association.association_graph import GraphConfig
+from mvcap.association.association_graph import GeometryConfig
 from mvcap.associators.geometry import Geometry
 from mvcap.datasets.people import TakeConfig, make_take
 from mvcap.errors import StaleError
 from mvcap.progress import silent
-from mvcap.structures.synthetic_take import Take
+from mvcap.structures.synthetic_take import SyntheticTake
 from mvcap.training.loop import Learner, TrainConfig, measure, seeded
 from mvcap.training.samples import Samples, Source, prepare
 
@@ -67,7 +67,7 @@ class Room:
     """What is scored on in rooms of a kind."""
 
     samples: Samples
-    takes: Sequence[Take]
+    takes: Sequence[SyntheticTake]
 
 
 def ablation(options: Options, budget: Budget | None = None) -> Section:
@@ -179,7 +179,7 @@ def of_geometry(rooms: Mapping[str, Room]) -> Row:
     for where, one in rooms.items():
         told = Ours().metrics(_silent, one.samples)
         row[f"F1 edges, {where}"] = told["f1_rows_geometry"]
-        found: TakeScores = scores(Geometry(GraphConfig()), one.takes)
+        found: TakeScores = scores(Geometry(GeometryConfig()), one.takes)
         row[f"F1 assoc., {where}"] = found.f1
     return row
 

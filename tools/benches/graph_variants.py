@@ -13,25 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
-from mvcap.association.association_graph import Judge, Opinion
+from calib.arrays import Floats, Singles
+from mvcap.association.association_graph import Affinities, AffinityModel
 from mvcap.association.graph_features import EDGE_NAMES, NODE_NAMES, SLOTS, FrameGraph, _pooled, _slots
-from mvcap.association.learned_affinity import FrameRows, JudgeConfig
-from mvcap.association.ray_affinity import BodyRays, gaps
-from mvcap.association.tracked_bodies import Bodies, Followed
+from mvcap.association.learned_affinity import FrameRows, LearnedAffinityConfig
+from mvcap.association.ray_affinity import BodyRays, ray_distances
+from mvcap.association.tracked_bodies import BodyEstimates, TrackedBodies
 from mvcap.associators.geometry import Geometry
-from mvcap.associators.graph import Graph
+from mvcap.associators.graph import GraphAssociator
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import Skeleton
-from mvcap.structures.synthetic_take import Take
-from mvcap.tasks.mmg import Matching
-from mvcap.training.association_frames import Watched, watch
+from mvcap.structures.synthetic_take import SyntheticTake
+from mvcap.tasks.mmg import MatchingTask
+from mvcap.training.association_frames import FrameQuestion, collect_questions
 from mvcap.training.task import Sample
 
 if TYPE_CHECKING:
     import torch
 
-Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
 
 _MOST, _MOST_NODES = 10, 90  # graphs of a take, nodes of a graph: as many as the lesson takes
 _FAR_M = 3.0
@@ -47,7 +46,9 @@ _NOISY_EDGES = ("evidence", "size", "exchanged", "near", "far", "middle", "wide"
 # --- features --------------------------------------------------------------------------------------------------------
 
 
-def in_metres(graph: FrameGraph, rows: FrameRows, rays: BodyRays, bodies: Bodies, skeleton: Skeleton) -> FrameGraph:
+def in_metres(
+    graph: FrameGraph, rows: FrameRows, rays: BodyRays, bodies: BodyEstimates, skeleton: Skeleton
+) -> FrameGraph:
     """The same graph with distances of rays in metres and places in the room instead of ratios to noise.
 
     Places are published's: centred and divided by the box that the cameras stand in. What is no ratio to noise (scores,
@@ -70,7 +71,7 @@ def in_metres(graph: FrameGraph, rows: FrameRows, rays: BodyRays, bodies: Bodies
     first, second = np.triu_indices(count, 1)
     across = rays.view[first] != rays.view[second]
     first, second = first[across], second[across]
-    met = gaps(rays, first, second)
+    met = ray_distances(rays, first, second)
     seen = ~np.isnan(met.variance)
     at = np.where(seen[..., None], met.middle, np.nan)[:, skeleton.torso]
     places = (_mean(at) - middle) / half
@@ -89,7 +90,7 @@ def in_metres(graph: FrameGraph, rows: FrameRows, rays: BodyRays, bodies: Bodies
 
 
 def without_groups(
-    graph: FrameGraph, rows: FrameRows, rays: BodyRays, bodies: Bodies, skeleton: Skeleton
+    graph: FrameGraph, rows: FrameRows, rays: BodyRays, bodies: BodyEstimates, skeleton: Skeleton
 ) -> FrameGraph:
     """The same graph without what geometry makes of the whole."""
     edge = graph.edge.copy()
@@ -97,7 +98,9 @@ def without_groups(
     return FrameGraph(graph.node, edge, graph.prior, graph.rows)
 
 
-def as_published(graph: FrameGraph, rows: FrameRows, rays: BodyRays, bodies: Bodies, skeleton: Skeleton) -> FrameGraph:
+def as_published(
+    graph: FrameGraph, rows: FrameRows, rays: BodyRays, bodies: BodyEstimates, skeleton: Skeleton
+) -> FrameGraph:
     """The same graph with exp(-10 d) as what is known of a pair: d from a root to the other's epipolar line.
 
     d is on the normalised plane, the mean of both ways; for a row and a body from the row's root to the body's
@@ -154,7 +157,7 @@ def _root(rays: BodyRays, skeleton: Skeleton) -> Floats:
     return np.asarray(whole / np.maximum(np.linalg.norm(whole, axis=-1, keepdims=True), 1e-9))
 
 
-def _torso(bodies: Bodies, skeleton: Skeleton) -> Floats:
+def _torso(bodies: BodyEstimates, skeleton: Skeleton) -> Floats:
     return _mean(np.where(bodies.known[..., None], bodies.xyz, np.nan)[:, skeleton.torso])
 
 
@@ -175,18 +178,18 @@ def _flat(xyz: Floats) -> Floats:
 # --- lessons ---------------------------------------------------------------------------------------------------------
 
 
-class Ours(Matching):
+class Ours(MatchingTask):
     """The lesson ``mmg`` as it is, its samples with the features of all variants."""
 
     title = "ours: noise units, beside geometry's groups"
     features = ""
     """What the names of its features in a sample begin with."""
-    made: Callable[[FrameGraph, FrameRows, BodyRays, Bodies, Skeleton], FrameGraph] | None = None
+    made: Callable[[FrameGraph, FrameRows, BodyRays, BodyEstimates, Skeleton], FrameGraph] | None = None
     """Its graph from ours."""
 
-    def samples(self, take: Take, seed: int) -> list[Sample]:
+    def samples(self, take: SyntheticTake, seed: int) -> list[Sample]:
         """Graphs of some of the frames that left geometry in doubt, as every variant has them."""
-        found = [one for one in watch(take, seed) if 1 < len(one.row_is) + len(one.body_is) <= _MOST_NODES]
+        found = [one for one in collect_questions(take, seed) if 1 < len(one.row_is) + len(one.body_is) <= _MOST_NODES]
         picked = np.random.default_rng(seed).permutation(len(found))[:_MOST]
         return [_sample(found[at]) for at in picked]
 
@@ -305,7 +308,7 @@ SAMPLES = "benches.graph_variants:Ours"
 """Whose samples all learn from."""
 
 
-def _sample(one: Watched) -> Sample:
+def _sample(one: FrameQuestion) -> Sample:
     graph = one.seen.graph(one.rays, one.bodies, one.evidence, one.people, one.group, one.skeleton)
     first, second = np.triu_indices(len(graph.node), 1)
     out: dict[str, NDArray[Any]] = {
@@ -325,13 +328,13 @@ def _sample(one: Watched) -> Sample:
 
 
 @dataclass(frozen=True)
-class CentresConfig(JudgeConfig):
+class CentresConfig(LearnedAffinityConfig):
     """Settings of the associator ``graph`` that asks the centre network too."""
 
     centres: bool = True
 
 
-class WithCentres(Graph):
+class WithCentres(GraphAssociator):
     """Associator ``graph`` whose centre network says who is new."""
 
     Config = CentresConfig
@@ -341,10 +344,10 @@ class Taught(Geometry):
     """The associator with a variant's network as judge of the frames, which is believed whatever it says."""
 
     def __init__(self, variant: Ours, network: torch.nn.Module) -> None:
-        super().__init__(JudgeConfig())
+        super().__init__(LearnedAffinityConfig())
         self.variant, self.network = variant, network.cpu().eval()
 
-    def _judge(self, rows: Detections2D, rig: Rig) -> Judge | None:
+    def _judge(self, rows: Detections2D, rig: Rig) -> AffinityModel | None:
         return _Believed(FrameRows(rows, rig), self.variant, self.network)
 
 
@@ -357,13 +360,18 @@ class _Believed:
     network: torch.nn.Module
 
     def of_frame(
-        self, rays: BodyRays, bodies: Bodies, evidence: Floats, people: Followed, settled: NDArray[np.int64],
+        self,
+        rays: BodyRays,
+        bodies: BodyEstimates,
+        evidence: Floats,
+        people: TrackedBodies,
+        settled: NDArray[np.int64],
         skeleton: Skeleton,
-    ) -> Opinion | None:  # fmt: skip
+    ) -> Affinities | None:
         """See ``FrameJudge``: the same, without a way back to geometry but for the number of nodes."""
         import torch
 
-        if len(rays.view) + len(bodies.xyz) > JudgeConfig().most_nodes:
+        if len(rays.view) + len(bodies.xyz) > LearnedAffinityConfig().most_nodes:
             return None
         graph = self.rows.graph(rays, bodies, evidence, people, settled, skeleton)
         if made := type(self.variant).made:
@@ -376,7 +384,7 @@ class _Believed:
         claims = rays.seen.astype(np.int64)
         pairs[(rays.view[:, None] == rays.view[None]) & ((claims @ claims.T) > 0) & (pairs <= 0)] = -np.inf
         np.fill_diagonal(pairs, 0)
-        return Opinion(pairs, odds[: graph.rows, graph.rows :])
+        return Affinities(pairs, odds[: graph.rows, graph.rows :])
 
     def of_births(self, *about: Any) -> float | None:
         """None: geometry's to say."""

@@ -11,13 +11,13 @@ from threadpoolctl import threadpool_limits
 from benches.measures import WITHIN
 from benches.section import Row, Section, clock, say
 from mvcap.refiners.bones import Bones, BonesConfig
-from mvcap.refiners.graph import Graph, GraphConfig
-from mvcap.refiners.graph_features import joints_of
+from mvcap.refiners.graph import GraphRefiner, GraphRefinerConfig
+from mvcap.refiners.graph_features import vocabulary_joints
 from mvcap.structures.poses import full_covariance
-from mvcap.structures.synthetic_take import Take
-from mvcap.tasks.prg import cases
+from mvcap.structures.synthetic_take import SyntheticTake
+from mvcap.tasks.prg import person_cases
 
-REFINERS = {"bones": lambda: Bones(BonesConfig()), "graph": lambda: Graph(GraphConfig())}
+REFINERS = {"bones": lambda: Bones(BonesConfig()), "graph": lambda: GraphRefiner(GraphRefinerConfig())}
 SEEN = {"no view": 0, "one view": 1, "two views or more": 2}
 MEASURED = (
     "refined poses of people of held-out takes, told who is who; limbs vanish from all views but one, or from all, for "
@@ -26,14 +26,14 @@ MEASURED = (
 )
 
 
-def hidden_joints(section: Section, takes: Sequence[Take]) -> None:
+def hidden_joints(section: Section, takes: Sequence[SyntheticTake]) -> None:
     """A row for each refiner and number of views."""
     say(f"refiners on {len(takes)} takes with hidden joints")
     found: dict[str, list[Any]] = {name: [] for name in REFINERS}
     spent, frames = dict.fromkeys(REFINERS, 0.0), 0
     for seed, take in enumerate(takes):
         with threadpool_limits(1):
-            people = [case for case in cases(take, seed) if case[3]]
+            people = [case for case in person_cases(take, seed) if case[3]]
         for poses, evidence, truth, _ in people:
             frames += len(poses)
             views = _views(poses, evidence.rows, truth)
@@ -78,7 +78,7 @@ def _views(poses: Any, rows: Any, truth: Any) -> Any:
 
 def _against(refined: Any, truth: Any, views: Any) -> Any:
     """Views, distance m (NaN = dropped) and squared distance in deviations of the true joints that graphs know."""
-    joints = joints_of(truth.skeleton)
+    joints = vocabulary_joints(truth.skeleton)
     joints = joints[joints >= 0]
     place = {int(frame): at for at, frame in enumerate(refined.frame)}
     at = np.array([place.get(int(frame), -1) for frame in truth.frame])

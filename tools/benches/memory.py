@@ -143,7 +143,7 @@ def write_looped(rows: Any, session: Any, table: Path, frames: int, scale: float
     """Write detections forward and backward again and again, scaled as the pictures are."""
     import numpy as np
 
-    from mvcap.structures.detection_table import write_parquet
+    from mvcap.structures.detection_table import write_detections_parquet
 
     rows = rows.with_columns(
         xy=(rows.xy + 0.5) * scale - 0.5, box=(rows.box + 0.5) * scale - 0.5, noise_px=rows.noise_px * scale
@@ -152,7 +152,7 @@ def write_looped(rows: Any, session: Any, table: Path, frames: int, scale: float
     unit += unit[::-1]
     pieces = (unit[at % len(unit)] for at in range(frames))
     moved = (piece.with_columns(frame=np.full(len(piece), at)) for at, piece in enumerate(pieces))
-    write_parquet(table, moved, session.names, rows.skeleton)
+    write_detections_parquet(table, moved, session.names, rows.skeleton)
 
 
 def child_reconstruct(videos: str, rig: str, table: str, folder: str, scaled: bool) -> dict[str, Row]:

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from mvcap.association.tracked_bodies import Followed
-from mvcap.metrics.association import pairs
+from mvcap.association.tracked_bodies import TrackedBodies
+from mvcap.metrics.association import row_pairs
 from mvcap.structures.detections import Detections2D
-from mvcap.structures.synthetic_take import Take
+from mvcap.structures.synthetic_take import SyntheticTake
 
 COUNTED = ("asked", "declined")
 """What the memory of a learned associator counts: frames that the networks were asked about, and left to geometry."""
@@ -63,7 +63,7 @@ class TakeScores:
         }
 
 
-def scores(associator: Any, takes: Sequence[Take], forget: bool = False) -> TakeScores:
+def scores(associator: Any, takes: Sequence[SyntheticTake], forget: bool = False) -> TakeScores:
     """Run an associator on takes and count.
 
     A person is seen at a frame where two views have a row of theirs, found where rows of two views have one number and
@@ -85,25 +85,25 @@ def scores(associator: Any, takes: Sequence[Take], forget: bool = False) -> Take
     return out
 
 
-def _following(associator: Any, rows: Detections2D, take: Take) -> tuple[Detections2D, Mapping[str, Any]]:
+def _following(associator: Any, rows: Detections2D, take: SyntheticTake) -> tuple[Detections2D, Mapping[str, Any]]:
     found, memory = associator.associate(rows, take.rig, take.rate_hz, {})
     return found, memory
 
 
-def _forgetting(associator: Any, rows: Detections2D, take: Take) -> tuple[Detections2D, Mapping[str, Any]]:
+def _forgetting(associator: Any, rows: Detections2D, take: SyntheticTake) -> tuple[Detections2D, Mapping[str, Any]]:
     """Frame by frame, everybody forgotten in between."""
     parts, memory = [rows[:0]], dict[str, Any]()
     for frame in np.unique(rows.frame):
         part, told = associator.associate(rows[rows.frame == frame], take.rig, take.rate_hz, memory)
         parts.append(part)
         counts = {name: told[name] for name in COUNTED if name in told}
-        people = Followed.of_state({name: value for name, value in told.items() if name not in counts})
+        people = TrackedBodies.of_state({name: value for name, value in told.items() if name not in counts})
         memory = {**people.without(np.arange(len(people))).state(), **counts}
     return Detections2D.concatenate(parts, rows.skeleton), memory
 
 
-def _count(out: TakeScores, found: Detections2D, who: NDArray[np.int64], take: Take) -> None:
-    counted = pairs(found, who)
+def _count(out: TakeScores, found: Detections2D, who: NDArray[np.int64], take: SyntheticTake) -> None:
+    counted = row_pairs(found, who)
     out.true, out.told, out.right = out.true + counted.true, out.told + counted.told, out.right + counted.right
     last: dict[int, int] = {}
     out.frames += int(take.truth.frame.max(initial=-1)) + 1

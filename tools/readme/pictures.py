@@ -63,14 +63,14 @@ def result(work: Path, out: Path) -> Path:
     """The demo's views at one moment with what was detected and what was made of it."""
     from PIL import Image
 
-    from mvcap.drawing.overlay import drawn
+    from mvcap.drawing.overlay import draw_view
 
     session = demo(work / "demo", THREE_D)
     found, poses = (now[now.frame == RESULT_FRAME] for now in (whole(session, "associate"), whole(session, "refine")))
     pictures = []
     for view, name in enumerate(session.names):
         image = next(session.images(view, RESULT_FRAME, RESULT_FRAME + 1))[1]
-        pictures.append(drawn(image, view, session.rig, found, poses, RESULT_PX, name))
+        pictures.append(draw_view(image, view, session.rig, found, poses, RESULT_PX, name))
     path = out / "result.jpg"
     Image.fromarray(np.hstack(pictures)).save(path, quality=80)
     return path
@@ -121,14 +121,14 @@ def from_above(axes: Axes, place: Floats, moment: int, persons: NDArray[np.integ
 def exchange(work: Path, out: Path) -> Path:
     """One view of the demo with left and right exchanged, before and after, and another view of the same moment."""
     from mvcap import plugins
-    from mvcap.association.left_right_swaps import put_right
+    from mvcap.association.left_right_swaps import correct_swaps
 
     session = demo(work / "demo", THREE_D[:1])
     rows = whole(session, "estimate")
-    associator, _ = plugins.load("associator", session.overrides)
+    associator, _ = plugins.load_plugin("associator", session.overrides)
     before = associator.associate(rows, session.rig, session.rate_hz, {})[0]
     before = before[(before.frame == DEMO_FRAME) & (before.person >= 0)]
-    after = put_right(before, session.rig)
+    after = correct_swaps(before, session.rig)
     mine = before.person == person_at(before, DEMO_VIEW)
     others = after[mine & (after.view != DEMO_VIEW)]
     truth = of_views(others, session)

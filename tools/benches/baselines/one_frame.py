@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
+from calib.arrays import Floats
 from mvcap.structures.detections import Detections2D
 
-Floats = NDArray[np.float64]
 Groups = list[list[int]]
 """Rows of one frame that are one body; at most one a view."""
 
