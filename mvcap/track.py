@@ -55,9 +55,9 @@ def track(session: str | Path | Session, *, redo: bool = False, progress: Progre
     if place.complete:
         return place
     begun = time.perf_counter()
-    links, names, identities = _link_all(before, config, session.rate_hz, _follows(session))
+    links, names, merger = _link_all(before, config, session.rate_hz, _follows(session))
     if "identities" not in (place.manifest or {}):
-        place.note(identities=identities, seconds=round(time.perf_counter() - begun, 3))
+        place.note(merger=merger, seconds=round(time.perf_counter() - begun, 3))
     source = _Renamed(before, links, names)
 
     def make(start: int, stop: int, state: State) -> tuple[Poses3D, State]:
@@ -76,9 +76,9 @@ def _link_all(
     before: Artefact[Poses3D], config: TrackConfig, rate_hz: float, follows: bool
 ) -> tuple[list[NDArray[np.int32]], Names, dict[str, Any]]:
     """First pass: tracklet of every row by chunk (four bytes a row), who they are, and what is to be recorded."""
-    linking = TrackletLinker(skeleton(before.skeleton_name), config, rate_hz, follows)
-    naming = OnlineIds(linking) if config.live else None
-    link = naming.link if naming else linking.link
+    linker = TrackletLinker(skeleton(before.skeleton_name), config, rate_hz, follows)
+    online_ids = OnlineIds(linker) if config.live else None
+    link = online_ids.link if online_ids else linker.link
     links = []
     for rows in before.chunks():
         idents = np.full(len(rows), -1, np.int32)
@@ -86,18 +86,19 @@ def _link_all(
             mine = np.flatnonzero(rows.frame == frame)
             idents[mine] = link(rows[mine])
         links.append(idents)
-    if naming:
-        naming.end()
-        return links, naming.names, _record(len(linking.tracklets.pieces), len(naming.people), naming.changes)
-    linking.end()
-    found = TrackletMerger(linking.tracklets, linking.meetings, linking.following.handovers, follows)
+    if online_ids:
+        online_ids.end()
+        record = _record(len(linker.tracklets.pieces), len(online_ids.people), online_ids.changes)
+        return links, online_ids.names, record
+    linker.end()
+    found = TrackletMerger(linker.tracklets, linker.encounters, linker.tracker.switches, follows)
     person = found.persons()
     named = np.append(person, 0)  # piece -1 is nobody
 
     def names(idents: Ints, frames: Ints) -> NDArray[np.int32]:
-        return np.asarray(named[linking.tracklets.pieces_at(idents, frames)])
+        return np.asarray(named[linker.tracklets.pieces_at(idents, frames)])
 
-    record = _record(len(linking.tracklets.pieces), int(person.max(initial=0)), found.record(person), found.untold)
+    record = _record(len(linker.tracklets.pieces), int(person.max(initial=0)), found.record(person), found.untold)
     return links, names, record
 
 

@@ -4,7 +4,7 @@ The folder that it trains into holds the samples, the checkpoint, ``metrics.json
 network with its card. A run that was interrupted goes on where it stood. With a rig, the network that there is learns
 further on takes of that rig, and is put into the cache for it only if it is better there.
 
-A lesson may say more than its contract asks: ``defaults`` and ``tuning`` (settings of ``TrainConfig`` from nothing and
+A task may say more than its contract asks: ``defaults`` and ``tuning`` (settings of ``TrainConfig`` from nothing and
 in fine-tuning), ``better`` (figure -> ``higher`` or ``lower``), ``limits(samples)`` (small arrays for the card, by
 name), ``about`` and ``limitations`` (texts for the card).
 """
@@ -48,7 +48,7 @@ DATA = (
     },
 )
 _TUNING = {"steps": 800, "takes": 80, "rate": 5e-4}
-"""What fine-tuning has instead of the defaults, unless the lesson says otherwise."""
+"""What fine-tuning has instead of the defaults, unless the task says otherwise."""
 _CLEARLY_WORSE = 0.01
 """Share of a figure by which fine-tuning may harm it."""
 _WORKERS_AT_MOST = 8
@@ -91,7 +91,7 @@ class _Plan:
     @property
     def fingerprint(self) -> str:
         held = {
-            "lesson": self.target,
+            "task": self.target,
             "seed": self.seed,
             "config": self.config.of_the_result(),
             "sources": [source.plain() for source in self.sources],
@@ -101,7 +101,7 @@ class _Plan:
 
 
 def train(
-    lesson: str,
+    task: str,
     out: str | Path,
     *,
     seed: int = 0,
@@ -114,7 +114,7 @@ def train(
     told: Told | None = None,
     command: str = "",
 ) -> Trained:
-    """Teach the network of a lesson (``mmg``, ``crg``, ``prg``, or ``"package.module:Class"``) on generated takes.
+    """Teach the network of a task (``mmg``, ``crg``, ``prg``, or ``"package.module:Class"``) on generated takes.
 
     ``overrides`` change fields of ``TrainConfig``. With ``rig``, or ``start`` (an ONNX file with its card), it does not
     start from nothing. ``resume=False`` drops what an earlier run left in ``out``. ``told`` hears the figures on the
@@ -125,7 +125,7 @@ def train(
     """
     _needs_torch()
     folder = Path(out)
-    plan = _plan(lesson, seed, rig, start, overrides or {})
+    plan = _plan(task, seed, rig, start, overrides or {})
     taught = load_task(plan.target)
     assets.path("motions")  # without them the takes would be others, and each process would fetch them
     workers = plan.config.workers or min(os.cpu_count() or 1, _WORKERS_AT_MOST)
@@ -156,10 +156,8 @@ def _nobody(line: Mapping[str, Any]) -> None:
     """Tell the figures to nobody."""
 
 
-def _plan(
-    lesson: str, seed: int, rig: Rig | str | Path | None, start: str | Path | None, overrides: Overrides
-) -> _Plan:
-    target = plugins.TABLE["task"].get(lesson, lesson)
+def _plan(task: str, seed: int, rig: Rig | str | Path | None, start: str | Path | None, overrides: Overrides) -> _Plan:
+    target = plugins.TABLE["task"].get(task, task)
     if not 0 <= seed < 2**31:
         raise ConfigError(f"the seed is a number from 0 to {2**31 - 1}, not {seed}")
     taught = load_task(target)

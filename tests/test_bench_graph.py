@@ -162,13 +162,13 @@ def weights(tmp_path, monkeypatch):
 
     monkeypatch.setattr(networks, "SHIPPED", tmp_path)
     some = make_take(2, TakeConfig("train", (4, 4), (4, 4), frames=6))
-    for lesson in (MatchingTask(), CentreTask()):
+    for task in (MatchingTask(), CentreTask()):
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            network = lesson.network().eval()
-        path = tmp_path / f"{lesson.name}.onnx"
-        export_onnx(lesson, network, lesson.samples(some, 0), path)
-        card = {"name": lesson.name, "command": "", "seed": 0, "version": "0", "data": [], "metrics": {},
+            network = task.network().eval()
+        path = tmp_path / f"{task.name}.onnx"
+        export_onnx(task, network, task.samples(some, 0), path)
+        card = {"name": task.name, "command": "", "seed": 0, "version": "0", "data": [], "metrics": {},
                 "limitations": [], "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}  # fmt: skip
         networks.card_path(path).write_text(yaml.safe_dump(card))
 

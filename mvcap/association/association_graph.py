@@ -29,7 +29,7 @@ from mvcap.association.unambiguous_frames import SURE, certain_matches, single_v
 from mvcap.structures.anthropometry import TORSO_DEPTH_M, plausible_size
 from mvcap.structures.skeleton import Skeleton
 
-_SURE_ODDS = 2.0  # of a judge: a row in seven of those so sure may be wrong
+_SURE_ODDS = 2.0  # of learned affinities: a row in seven of those so sure may be wrong
 _ANGLES = (0.0, 0.002, 0.004, 0.008, 0.016, 0.032)
 """What calibrations may be off by, rad: of an ordinary lens, 0 to 35 pixels."""
 
@@ -52,7 +52,7 @@ class GeometryConfig:
 
 @dataclass(frozen=True)
 class Affinities:
-    """What a judge makes of a graph, in nats."""
+    """Affinities of one frame, in nats: of rows with rows, and of rows with bodies."""
 
     rows: Floats
     """(M, M) that two rows are of one person; -inf where they cannot be."""
@@ -73,7 +73,7 @@ class Affinities:
 class AffinityModel(Protocol):
     """Somebody who has seen many frames, and is asked where geometry alone leaves doubt."""
 
-    def of_frame(
+    def affinities(
         self,
         rays: BodyRays,
         bodies: BodyEstimates,
@@ -82,13 +82,13 @@ class AffinityModel(Protocol):
         group: Ints,
         skeleton: Skeleton,
     ) -> Affinities | None:
-        """Opinion on one frame's rows and bodies (G), the followed first, with evidence (M, G, J); None: none.
+        """Affinities of one frame's rows and bodies (G), the followed first, with evidence (M, G, J); None: none.
 
         group (M,): how geometry would group the rows, the bodies' numbers first, -1 = alone.
         """
         ...
 
-    def of_births(
+    def birth_score(
         self, rays: BodyRays, bodies: BodyEstimates, evidence: Floats, group: Ints, new: int, people: TrackedBodies,
         skeleton: Skeleton,
     ) -> float | None:  # fmt: skip
@@ -102,11 +102,11 @@ def associate_frame(
     rig: Rig,
     skeleton: Skeleton,
     config: GeometryConfig,
-    judge: AffinityModel | None = None,
+    model: AffinityModel | None = None,
 ) -> tuple[Ints, JointMoves, TrackedBodies]:
     """Numbers (M,) of the people that one frame's rows are, -1 = nobody, joints that move, and who is followed on.
 
-    ``people`` are as predicted for this frame. ``judge``: whose opinion counts for that of geometry.
+    ``people`` are as predicted for this frame. ``model``: whose affinities are taken instead of those of geometry.
     """
     if not len(rays.view):
         unseen = np.zeros(len(people), np.int64)
@@ -124,22 +124,22 @@ def associate_frame(
     else:
         pairs, flips = _pair_evidence(rays, skeleton, group < 0)
         cut, flip = _cut(rays, people, group, score, pairs, flips, skeleton, None)
-        opinion = judge.of_frame(rays, prior, evidence, people, cut, skeleton) if judge else None
-        if opinion:
-            pairs = opinion.rows
-            cut, flip = _cut(rays, people, group, score, pairs, flips, skeleton, opinion)
+        learned = model.affinities(rays, prior, evidence, people, cut, skeleton) if model else None
+        if learned:
+            pairs = learned.rows
+            cut, flip = _cut(rays, people, group, score, pairs, flips, skeleton, learned)
         group = cut
         bare, rays = bare.exchanged(flip, skeleton.mirror), rays.exchanged(flip, skeleton.mirror)
-        if opinion and opinion.decided and group.max() < len(people):
+        if learned and learned.decided and group.max() < len(people):
             bodies, evidence = evidence_for_groups(rays, group, prior)
         else:
-            group, bodies, evidence = _tested(rays, group, people, pairs, skeleton, judge)
-        group = _born(group, bodies, evidence, pairs, rays, people, rig, skeleton, config, judge)
+            group, bodies, evidence = _tested(rays, group, people, pairs, skeleton, model)
+        group = _born(group, bodies, evidence, pairs, rays, people, rig, skeleton, config, model)
         there = np.isin(np.arange(len(bodies.xyz)), group)
         evidence = np.where(there[:, None], evidence, np.nan)
         evidence[flip] = np.nan  # a row whose sides are exchanged is put right as a whole before its joints move
     if len(same := _one_twice(rays, group, people, skeleton)):
-        return associate_frame(seen, people.without(same), rig, skeleton, config, judge)
+        return associate_frame(seen, people.without(same), rig, skeleton, config, model)
     if learn:
         people = people.recalibrated(bare, group, bodies)
     made = joint_moves(evidence, group, rays.view)
@@ -214,7 +214,7 @@ def _pair_evidence(rays: BodyRays, skeleton: Skeleton, wanted: NDArray[np.bool_]
 
 def _cut(
     rays: BodyRays, people: TrackedBodies, settled: Ints, score: Floats, pairs: Floats,
-    flips: NDArray[np.bool_], skeleton: Skeleton, opinion: Affinities | None,
+    flips: NDArray[np.bool_], skeleton: Skeleton, learned: Affinities | None,
 ) -> tuple[Ints, NDArray[np.bool_]]:  # fmt: skip
     """Group (M,) of each row, the followed people's first, -1 = alone, and which rows have left and right exchanged.
 
@@ -231,7 +231,7 @@ def _cut(
     says = pairs[open_]
     evidence = np.full((rows + known, rows + known), -np.inf)
     evidence[:rows, :rows] = says[:, open_]
-    told = opinion.bodies[open_] if opinion else np.maximum(same, crossed)
+    told = learned.bodies[open_] if learned else np.maximum(same, crossed)
     evidence[:rows, rows:] = told + np.where(np.isfinite(says), says, 0) @ belongs
     evidence[:rows, rows:][(np.isneginf(says) @ belongs) > 0] = -np.inf
     evidence[rows:, :rows] = evidence[:rows, rows:].T
@@ -253,7 +253,7 @@ def _cut(
 
 
 def _tested(
-    rays: BodyRays, group: Ints, people: TrackedBodies, pairs: Floats, skeleton: Skeleton, judge: AffinityModel | None
+    rays: BodyRays, group: Ints, people: TrackedBodies, pairs: Floats, skeleton: Skeleton, model: AffinityModel | None
 ) -> tuple[Ints, BodyEstimates, Floats]:
     """Groups after every row was held against every body, its own as the other rows make it; bodies, and the evidence.
 
@@ -267,9 +267,9 @@ def _tested(
         others = np.flatnonzero((group == group[row]) & np.isfinite(pairs[row]))
         score[row, group[row]] = pairs[row, others].sum()
     better = assign_rows(score, rays.view, rays.seen)
-    opinion = judge.of_frame(rays, bodies, evidence, people, better, skeleton) if judge else None
-    if opinion:
-        better = assign_rows(opinion.bodies, rays.view, rays.seen, opinion.rows > 0)
+    learned = model.affinities(rays, bodies, evidence, people, better, skeleton) if model else None
+    if learned:
+        better = assign_rows(learned.bodies, rays.view, rays.seen, learned.rows > 0)
     if np.array_equal(better, group):
         return group, bodies, evidence
     return better, *evidence_for_groups(rays, better, prior)
@@ -295,7 +295,7 @@ def _born(
     rig: Rig,
     skeleton: Skeleton,
     config: GeometryConfig,
-    judge: AffinityModel | None,
+    model: AffinityModel | None,
 ) -> Ints:
     """Groups without the new ones that are nobody: too little evidence, no human, or where somebody is already."""
     group = group.copy()
@@ -308,7 +308,7 @@ def _born(
         inside = _sees(rig, bodies.xyz[new], bodies.known[new])
         missed = inside.sum() - len(np.unique(rays.view[mine]))
         agreed = pairs[np.ix_(mine, mine)]
-        believed = judge.of_births(rays, bodies, evidence, group, new, people, skeleton) if judge else None
+        believed = model.birth_score(rays, bodies, evidence, group, new, people, skeleton) if model else None
         worth = agreed[np.isfinite(agreed)].sum() / 2 - config.miss_nats * missed if believed is None else believed
         apart = np.linalg.norm(torso[settled] - torso[new], axis=-1)
         both = np.isfinite(apart)

@@ -1,4 +1,4 @@
-"""The learned judge of one frame: builds its graph, asks the network, and knows when not to be believed."""
+"""Affinities from the matching network, which declines frames unlike those that it was trained on."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class FrameRows:
 
 
 class LearnedAffinity:
-    """Judge that asks the matching network."""
+    """Affinities of the matching network."""
 
     def __init__(
         self, rows: Detections2D, rig: Rig, config: LearnedAffinityConfig, networks: tuple[Network, Network | None]
@@ -78,9 +78,9 @@ class LearnedAffinity:
         self.seen, self.config = FrameRows(rows, rig), config
         self.matching, self.centres = networks
         self.asked = self.declined = False
-        """Whether it was asked, and had no opinion: too large a graph, or one unlike any that it was trained on."""
+        """Whether it was asked, and declined: too large a graph, or one unlike any that it was trained on."""
 
-    def of_frame(
+    def affinities(
         self,
         rays: BodyRays,
         bodies: BodyEstimates,
@@ -89,7 +89,7 @@ class LearnedAffinity:
         group: Ints,
         skeleton: Skeleton,
     ) -> Affinities | None:
-        """See ``Judge``."""
+        """See ``AffinityModel``."""
         self.asked = True
         if len(rays.view) + len(bodies.xyz) > self.config.most_nodes:
             self.declined = True
@@ -119,11 +119,11 @@ class LearnedAffinity:
             for name, values in (("node", graph.node), ("edge", graph.edge))
         )
 
-    def of_births(
+    def birth_score(
         self, rays: BodyRays, bodies: BodyEstimates, evidence: Floats, group: Ints, new: int, people: TrackedBodies,
         skeleton: Skeleton,
     ) -> float | None:  # fmt: skip
-        """See ``Judge``."""
+        """See ``AffinityModel``."""
         if self.centres is None:
             return None
         asked = self.seen.queries(rays, bodies, evidence, group, new, people, skeleton)

@@ -81,15 +81,15 @@ class Geometry:
                 mine = order[bounds[at] : bounds[at + 1]]
                 people = self._waited(people, float(times_s[at]) - 1 / rate_hz, rays[:0], rig, body.skeleton)
                 expected = people.predicted(float(times_s[at]), torso)
-                judge = self._judge(body[mine], rig)
+                model = self._affinity_model(body[mine], rig)
                 person[mine], made, people = associate_frame(
-                    rays[mine], expected, rig, body.skeleton, self.config, judge
+                    rays[mine], expected, rig, body.skeleton, self.config, model
                 )
                 parts.append(made.of_rows(mine))
                 at += 1
         return apply_moves(rows, JointMoves.all(parts), person[original]), people.state()
 
-    def _judge(self, rows: Detections2D, rig: Rig) -> AffinityModel | None:
+    def _affinity_model(self, rows: Detections2D, rig: Rig) -> AffinityModel | None:
         """Who is asked about one frame's rows beside geometry."""
         return None
 

@@ -31,7 +31,7 @@ class GraphAssociator(Geometry):
     def __init__(self, config: LearnedAffinityConfig) -> None:
         super().__init__(config)
         self.judged = config
-        self._judges: list[LearnedAffinity] = []
+        self._affinity_models: list[LearnedAffinity] = []
         self._networks: tuple[Network, Network | None] | None = None
 
     def identity(self, rig: Rig) -> str:
@@ -44,17 +44,20 @@ class GraphAssociator(Geometry):
         Beside that the memory counts the frames that the networks were asked about, ``asked``, and those they left to
         geometry, ``declined``.
         """
-        self._judges, self._networks = [], _networks(rig, self.judged.centres)
+        self._affinity_models, self._networks = [], _networks(rig, self.judged.centres)
         rows, state = super().associate(rows, rig, rate_hz, {k: v for k, v in memory.items() if k not in _COUNTS})
-        now = sum(judge.asked for judge in self._judges), sum(judge.declined for judge in self._judges)
+        now = (
+            sum(model.asked for model in self._affinity_models),
+            sum(model.declined for model in self._affinity_models),
+        )
         counts = {name: np.asarray(int(memory.get(name, 0)) + more) for name, more in zip(_COUNTS, now, strict=True)}
         return rows, {**state, **counts}
 
-    def _judge(self, rows: Detections2D, rig: Rig) -> AffinityModel | None:
-        self._judges.append(
+    def _affinity_model(self, rows: Detections2D, rig: Rig) -> AffinityModel | None:
+        self._affinity_models.append(
             LearnedAffinity(rows, rig, self.judged, self._networks or _networks(rig, self.judged.centres))
         )
-        return self._judges[-1]
+        return self._affinity_models[-1]
 
 
 def _networks(rig: Rig, centres: bool) -> tuple[Network, Network | None]:

@@ -21,7 +21,7 @@ _SHOWN = 4  # figures beside the bar
 
 
 @click.command("train")
-@click.argument("lesson", metavar="mmg|crg|prg")
+@click.argument("task", metavar="mmg|crg|prg")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run and of its result.")
 @click.option("--rig", type=click.Path(path_type=Path), help="Fine-tune for this calibration; kept only if better.")
 @click.option("--from", "start", type=click.Path(path_type=Path), metavar="FILE.onnx", help="Network to start from.")
@@ -34,7 +34,7 @@ _SHOWN = 4  # figures beside the bar
 @click.option("--redo", is_flag=True, help="Drop what an earlier run left in the folder.")
 @json_option
 def train(
-    lesson: str, out: Path, steps: int | None, takes: int | None, assigned: tuple[str, ...], redo: bool, as_json: bool,
+    task: str, out: Path, steps: int | None, takes: int | None, assigned: tuple[str, ...], redo: bool, as_json: bool,
     **asked: Any,
 ) -> None:  # fmt: skip
     """Teach a network on generated takes; interrupted, the same command goes on.
@@ -46,10 +46,10 @@ def train(
 
     counts = {key: value for key, value in (("steps", steps), ("takes", takes)) if value is not None}
     overrides = config.merge(config.assignments(assigned), counts)
-    words = shlex.join(["mvcap", "train", *_said(lesson, out, counts, assigned, asked)])
+    words = shlex.join(["mvcap", "train", *_said(task, out, counts, assigned, asked)])
     with _live(as_json) as (progress, told):
         made = run(
-            lesson, out, overrides=overrides, resume=not redo, progress=progress, told=told, command=words, **asked
+            task, out, overrides=overrides, resume=not redo, progress=progress, told=told, command=words, **asked
         )
     if as_json:
         click.echo(json.dumps({key: str(v) if isinstance(v, Path) else v for key, v in vars(made).items()}))
@@ -63,10 +63,10 @@ def train(
 
 
 def _said(
-    lesson: str, out: Path, counts: Mapping[str, int], assigned: tuple[str, ...], asked: Mapping[str, Any]
+    task: str, out: Path, counts: Mapping[str, int], assigned: tuple[str, ...], asked: Mapping[str, Any]
 ) -> Iterator[str]:
     """Words of the command line that make the same network again, anywhere."""
-    yield from (lesson, "--out", out.name, "--seed", str(asked["seed"]))
+    yield from (task, "--out", out.name, "--seed", str(asked["seed"]))
     for option, path in (("--rig", asked["rig"]), ("--from", asked["start"])):
         yield from (option, path.name) if path is not None else ()
     for key, value in counts.items():

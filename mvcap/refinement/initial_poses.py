@@ -23,15 +23,15 @@ _MPS2, _RADPS2 = 20.0, 30.0  # accelerations of the whole body and of its turnin
 
 
 def initial_points(
-    skeleton: Skeleton, sights: Observations2D, point: Floats, noise_scale: float, rate_hz: float
+    skeleton: Skeleton, observations: Observations2D, point: Floats, noise_scale: float, rate_hz: float
 ) -> Floats:
     """Places (T, J, 3) m to start from: points (T, J, 3) where there are, else the body as it was, carried on."""
     known = np.isfinite(point[..., 0])
     middle, offset = _joined(point, known)
-    lonely = (sights.seen.any(0) & ~known).sum(-1) > known.sum(-1)
+    lonely = (observations.seen.any(0) & ~known).sum(-1) > known.sum(-1)
     if lonely.sum() > _LONELY_S * rate_hz:
         body = skeleton.body if len(skeleton.body) else np.arange(len(skeleton))
-        middle, angle = _carried(sights.of_joints(body), middle, offset[:, body], noise_scale, rate_hz)
+        middle, angle = _carried(observations.of_joints(body), middle, offset[:, body], noise_scale, rate_hz)
         offset = _turned(offset, angle)
     return np.where(known[..., None], point, middle[:, None] + offset)
 
@@ -58,7 +58,7 @@ def _joined(point: Floats, known: NDArray[np.bool_]) -> tuple[Floats, Floats]:
 
 
 def _carried(
-    sights: Observations2D, middle: Floats, offset: Floats, noise_scale: float, rate_hz: float
+    observations: Observations2D, middle: Floats, offset: Floats, noise_scale: float, rate_hz: float
 ) -> tuple[Floats, Floats]:
     """Middles (T, 3) and turns (T,) about the vertical with which the whole body fits what the views saw."""
     weight = rate_hz**4 / np.array([_MPS2, _MPS2, _MPS2, _RADPS2]) ** 2
@@ -67,7 +67,7 @@ def _carried(
     kernel = np.full(offset.shape[:2], _KERNEL)
     turned = offset
     for _ in range(_STEPS):
-        information, gradient = sights.normal(place[:, None, :3] + turned, _SHAPE_SIGMA * noise_scale, kernel)
+        information, gradient = observations.normal(place[:, None, :3] + turned, _SHAPE_SIGMA * noise_scale, kernel)
         slope = np.zeros((*offset.shape, 4))
         slope[..., :3] = np.eye(3)
         slope[..., 0, 3], slope[..., 1, 3] = -turned[..., 1], turned[..., 0]

@@ -35,9 +35,9 @@ class PersonLimbs:
 def person_limbs(poses: Artefact[Poses3D], rate_hz: float) -> dict[int, PersonLimbs]:
     """Limbs of each person over the take.
 
-    Each sight counts by its precision, so that a limb seen by two cameras at a bad angle does not speak as loudly as
-    one that four cameras surround. What sights say is weighed against the same limb on the other side of the body and
-    against what is usual for a human of this size.
+    Each observation counts by its precision, so that a limb seen by two cameras at a bad angle does not speak as loudly as
+    one that four cameras surround. The observations are weighed against the same limb on the other side of the body
+    and against what is usual for a human of this size.
     """
     kind = skeleton(poses.skeleton_name)
     held: dict[int, _Sights] = {}
@@ -48,10 +48,10 @@ def person_limbs(poses: Artefact[Poses3D], rate_hz: float) -> dict[int, PersonLi
             mine = (rows.person == person)[:, None] & known
             held.setdefault(int(person), _Sights(len(kind.limbs))).add(length, variance, mine)
     out = {}
-    for person, sights in held.items():
-        length, doubt = _weighed(kind, *sights.medians(rate_hz))
+    for person, observations in held.items():
+        length, doubt = _weighed(kind, *observations.medians(rate_hz))
         # What is not known of a length is no reason for it to change: it counts as the error of one frame.
-        sigma = np.hypot(sights.inconstancy(), doubt / np.sqrt(1 + _POSTURE_S * rate_hz))
+        sigma = np.hypot(observations.inconstancy(), doubt / np.sqrt(1 + _POSTURE_S * rate_hz))
         out[person] = PersonLimbs(length, np.minimum(sigma, _LEAST_CONSTANT))
     return out
 
@@ -70,10 +70,10 @@ class _Sights:
 
     def __init__(self, limbs: int) -> None:
         self.weight = np.zeros((limbs, round(_LONGEST_M * _BINS_PER_M)))
-        """(B', N) precision of the sights of each length"""
+        """(B', N) precision of the observations of each length"""
         self.square = np.zeros(limbs)
         self.count = np.zeros((limbs, round(_LONGEST_M * _COARSE_PER_M), len(_LEVELS_M)), np.float32)
-        """(B', N', K) sights of each length and noise"""
+        """(B', N', K) observations of each length and noise"""
 
     def add(self, length: Floats, variance: Floats, known: NDArray[np.bool_]) -> None:
         """Count lengths (M, B') m of variance (M, B') m^2 where known."""
@@ -89,8 +89,8 @@ class _Sights:
     def medians(self, rate_hz: float) -> tuple[Floats, Floats]:
         """Median lengths (B',) m and their standard deviations; NaN for a limb never seen.
 
-        The deviation of a median of independent normal numbers is 1.25 times that of their mean; sights of one posture
-        are as good as one. No length is known better than the noise of all its sights lets it.
+        The deviation of a median of independent normal numbers is 1.25 times that of their mean; observations
+        of one posture are as good as one. No length is known better than the noise of all its observations lets it.
         """
         low, middle, high = (_quantiles(self.weight, share) for share in (0.16, 0.5, 0.84))
         total = self.weight.sum(1)
@@ -104,19 +104,19 @@ class _Sights:
 
         Of normal numbers divided by their standard deviation the mean of exp(-z^2 / 2), which outliers hardly move
         (Welsch), is the root of a half: the least deviation that explains this together with the noise is taken, the
-        noise as large as it may well be. 0 where too few sights tell.
+        noise as large as it may well be. 0 where too few observations tell.
         """
-        sights = self.count.sum((1, 2))
+        observations = self.count.sum((1, 2))
         middle = _quantiles(self.weight, 0.5)
         place = (np.arange(self.count.shape[1]) + 0.5) / _COARSE_PER_M
         noise = _LEVELS_M**2 + 1 / (12 * _COARSE_PER_M**2)
-        out = np.zeros(len(sights))
-        for limb in np.flatnonzero(sights > 1):
+        out = np.zeros(len(observations))
+        for limb in np.flatnonzero(observations > 1):
             used = np.flatnonzero(self.count[limb].any(-1))
             count, off = self.count[limb, used].astype(np.float64), (place[used] - middle[limb])[:, None, None]
-            doubt = 1 + 1 / np.sqrt(sights[limb])
+            doubt = 1 + 1 / np.sqrt(observations[limb])
             variance = doubt**2 * noise[:, None] + (_TRIED * middle[limb]) ** 2
-            fits = (np.exp(-(off**2) / (2 * variance)) * count[..., None]).sum((0, 1)) / sights[limb]
+            fits = (np.exp(-(off**2) / (2 * variance)) * count[..., None]).sum((0, 1)) / observations[limb]
             enough = fits >= np.sqrt(0.5)
             out[limb] = _TRIED[enough.argmax()] if enough.any() else _LEAST_CONSTANT
         return out

@@ -89,9 +89,9 @@ def solve_window(poses: Poses3D, evidence: Evidence, config: BonesConfig) -> Sol
     """Solve the window of one person's rows, at least one joint of which is there."""
     problem = WindowProblem.of(poses, evidence, config)
     x, cov = problem.solved(problem.start.copy())
-    sights = problem.sights
-    views = (sights.residuals(x, problem.noise_scale) <= config.outlier_sigma).sum(0)
-    cov = cov * np.where(sights.given | (views > 1), _SMOOTHER, _AMBIGUOUS)[..., None, None]
+    observations = problem.observations
+    views = (observations.residuals(x, problem.noise_scale) <= config.outlier_sigma).sum(0)
+    cov = cov * np.where(observations.given | (views > 1), _SMOOTHER, _AMBIGUOUS)[..., None, None]
     return Solution(problem, x, cov)
 
 
@@ -109,7 +109,7 @@ class WindowProblem:
 
     config: BonesConfig
     skeleton: Skeleton
-    sights: Observations2D
+    observations: Observations2D
     noise_scale: float
     measured: Bools
     """(T, J) whether there is a point to start from."""
@@ -127,12 +127,12 @@ class WindowProblem:
     @classmethod
     def of(cls, poses: Poses3D, evidence: Evidence, config: BonesConfig) -> WindowProblem:
         """Gather what is known of one person's rows."""
-        sights, rate_hz = Observations2D.of(poses, evidence), evidence.rate_hz
-        scale = sights.noise_scale()
-        agree = sights.residuals(sights.point, scale) <= config.outlier_sigma
-        variance = _variance(sights.information(sights.point, scale, agree))
-        strange = acceleration.impossible_points(sights.point, variance, rate_hz)
-        point = np.where(strange[..., None], np.nan, sights.point)
+        observations, rate_hz = Observations2D.of(poses, evidence), evidence.rate_hz
+        scale = observations.noise_scale()
+        agree = observations.residuals(observations.point, scale) <= config.outlier_sigma
+        variance = _variance(observations.information(observations.point, scale, agree))
+        strange = acceleration.impossible_points(observations.point, variance, rate_hz)
+        point = np.where(strange[..., None], np.nan, observations.point)
         strength = acceleration.accelerations(poses.skeleton, point, variance, rate_hz)
         sigma = np.hypot(config.limb_sigma, np.broadcast_to(evidence.limb_sigma, evidence.limb_length_m.shape))
         bones = body_constraints.bone_lengths(poses.skeleton, evidence.limb_length_m, point, variance, sigma, rate_hz)
@@ -142,10 +142,10 @@ class WindowProblem:
         return cls(
             config,
             poses.skeleton,
-            sights,
+            observations,
             scale,
             measured,
-            initial_points(poses.skeleton, sights, point, scale, rate_hz),
+            initial_points(poses.skeleton, observations, point, scale, rate_hz),
             rate_hz,
             stiffness,
             bones,
@@ -163,14 +163,14 @@ class WindowProblem:
 
     def solve(self, x: Floats, variance: Floats, joints: Ints) -> Floats:
         """Move some joints of x (T, J, 3), the others fixed with variance (T, J); their covariance (T, K, 3, 3)."""
-        sights = self.sights.of_joints(joints)
+        observations = self.observations.of_joints(joints)
         smooth = block_banded.smoothness_band(np.repeat(self.stiffness[:, joints], 3, axis=1))
-        lost = sights.seen.any(0) & ~self.measured[:, joints]
+        lost = observations.seen.any(0) & ~self.measured[:, joints]
         hurry = 1 + len(_WIDE) if lost.any() else 1
         for step in range(self.config.steps):
             wide = _WIDE[step] if step < len(_WIDE) else 1.0
             kernel = _SOFTNESS * self.config.outlier_sigma * np.where(self.measured[:, joints], 1.0, wide)
-            own = sights.normal(x[:, joints], self.noise_scale, kernel)
+            own = observations.normal(x[:, joints], self.noise_scale, kernel)
             if self.told is not None:
                 place, sure = (values[:, joints] for values in self.told)
                 own = own[0] + sure, own[1] + (sure @ (place - x[:, joints])[..., None])[..., 0]
@@ -182,8 +182,8 @@ class WindowProblem:
             x[:, joints] += moved
             if step >= hurry and np.abs(moved).max() < _SETTLED_M:
                 break
-        used = sights.residuals(x[:, joints], self.noise_scale) <= self.config.outlier_sigma
-        information = sights.information(x[:, joints], self.noise_scale, used)
+        used = observations.residuals(x[:, joints], self.noise_scale) <= self.config.outlier_sigma
+        information = observations.information(x[:, joints], self.noise_scale, used)
         blocks, right = _stacked(information, np.zeros(information.shape[:-1]))
         body_constraints.add_bones(blocks, right, x, variance, joints, self.bones)
         if self.habits is not None:
@@ -220,26 +220,28 @@ def _variance(information: Floats) -> Floats:
 def rows_from(poses: Poses3D, solution: Solution) -> Poses3D:
     """Table of the frames that had a row or have a joint now, of the joints that can be believed."""
     problem, x, cov = solution.problem, solution.x, solution.cov
-    sights, config = problem.sights, problem.config
-    off = sights.residuals(x, problem.noise_scale)
+    observations, config = problem.observations, problem.config
+    off = observations.residuals(x, problem.noise_scale)
     used = off <= config.outlier_sigma
     views = used.sum(0)
-    seen = sights.given | (views > 0)
+    seen = observations.given | (views > 0)
     sigma = np.sqrt(np.maximum(np.linalg.eigvalsh(cov)[..., -1], 0))
     provenance = np.where(views == 1, Provenance.ONE_VIEW, Provenance.MEASURED)
     provenance = np.where(seen, provenance, _unseen(seen, problem.stiffness, config.fill_m))
     kept = (provenance == Provenance.MEASURED) | (sigma < config.fill_m)
     kept = _believed(kept, seen, provenance == Provenance.ONE_VIEW, config.fill_m, problem.rate_hz)
-    cov = cov + sights.common_covariance(x, problem.noise_scale, used)
-    score, error_px, given_views = _evidence(poses, sights, used, np.where(seen, off * problem.noise_scale, np.nan))
+    cov = cov + observations.common_covariance(x, problem.noise_scale, used)
+    score, error_px, given_views = _evidence(
+        poses, observations, used, np.where(seen, off * problem.noise_scale, np.nan)
+    )
     near = _nearest_value(score, seen)
     unsure = 0.5 * near * np.clip(1 - sigma / max(config.fill_m, 1e-9), 0.02, 1)
     score = np.where(provenance == Provenance.MEASURED, score, unsure)
-    frames = np.flatnonzero(kept.any(-1) | (sights.row >= 0))
-    row, kept = sights.row[frames], kept[frames]
+    frames = np.flatnonzero(kept.any(-1) | (observations.row >= 0))
+    row, kept = observations.row[frames], kept[frames]
     return Poses3D(
         poses.skeleton,
-        frame=sights.first + frames,
+        frame=observations.first + frames,
         person=np.full(len(frames), poses.person[0]),
         group=np.where(row >= 0, poses.group[row], -1),
         xyz=np.where(kept[..., None], x[frames], np.nan),
@@ -251,26 +253,26 @@ def rows_from(poses: Poses3D, solution: Solution) -> Poses3D:
     )
 
 
-def _evidence(poses: Poses3D, sights: Observations2D, used: Bools, off: Floats) -> tuple[Floats, Floats, Floats]:
+def _evidence(poses: Poses3D, observations: Observations2D, used: Bools, off: Floats) -> tuple[Floats, Floats, Floats]:
     """Score, mean error px and number of views (T, J) of what is seen; what comes as a point keeps its own.
 
     The score of a joint that was triangulated stays; of one that was not it is the mean of its views.
     """
-    there, given = sights.row >= 0, sights.given
+    there, given = observations.row >= 0, observations.given
     before = {}
     for name in ("score", "error_px", "views"):
         values = getattr(poses, name)
         before[name] = np.zeros(given.shape)
-        before[name][there] = values[sights.row[there]]
+        before[name][there] = values[observations.row[there]]
     count = used.sum(0)
     some = np.maximum(count, 1)
-    score = np.where(before["score"] > 0, before["score"], np.where(used, sights.score, 0).sum(0) / some)
-    error = np.where(used, off * sights.noise_px, 0).sum(0) / some
+    score = np.where(before["score"] > 0, before["score"], np.where(used, observations.score, 0).sum(0) / some)
+    error = np.where(used, off * observations.noise_px, 0).sum(0) / some
     return score, np.where(given, before["error_px"], error), np.where(given, before["views"], count)
 
 
 def _unseen(seen: Bools, stiffness: Floats, fill_m: float) -> Ints:
-    """Provenance (T, J) of joints where they are not seen: between sights, before or after them, or far from any.
+    """Provenance (T, J) of joints where they are not seen: between observations, before or after them, or far from any.
 
     Where a joint's acceleration alone leaves too much open, what is known of it comes from the rest of the body.
     """
@@ -283,8 +285,8 @@ def _unseen(seen: Bools, stiffness: Floats, fill_m: float) -> Ints:
 def _believed(kept: Bools, seen: Bools, alone: Bools, fill_m: float, rate_hz: float) -> Bools:
     """Which joints (T, J) stay of those kept, by what a body may have done between frames.
 
-    Of frames at which nobody sees the person: where sights before and after are close in time (the middle of the gap is
-    the worst) and most of the body is known. Of joints that one view alone sees: where frames follow one another
+    Of frames at which nobody sees the person: where observations before and after are close in time (the middle of the
+    gap is the worst) and most of the body is known. Of joints that one view alone sees: where frames follow one another
     closely, since only those around it tell which of two ways a limb is tilted.
     """
     sighted = np.asarray(seen.any(-1, keepdims=True))

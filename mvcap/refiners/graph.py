@@ -82,7 +82,7 @@ class GraphRefiner:
         posture = window_features(solution, evidence)
         offset, factor, believed = self._answer(posture, network)
         if not believed.all():
-            where, share = solution.problem.sights.first, (~believed).mean()
+            where, share = solution.problem.observations.first, (~believed).mean()
             warnings.warn(
                 f"refiner graph: in the window from frame {where} on, {share:.0%} of a person's moments are unlike "
                 "what its network knows, or of no one person; there joints stay as bones left them",
@@ -128,8 +128,8 @@ class GraphRefiner:
 def _views(solution: Solution, posture: WindowFeatures) -> NDArray[np.int64]:
     """How many views (T', J) agree with each joint of the vocabulary at all frames; a point alone counts as two."""
     problem = solution.problem
-    used = (problem.sights.residuals(solution.x, problem.noise_scale) <= problem.config.outlier_sigma).sum(0)
-    return np.asarray(np.where(problem.sights.given, 2, used)[:, np.maximum(posture.joint, 0)])
+    used = (problem.observations.residuals(solution.x, problem.noise_scale) <= problem.config.outlier_sigma).sum(0)
+    return np.asarray(np.where(problem.observations.given, 2, used)[:, np.maximum(posture.joint, 0)])
 
 
 def _known(arrays: dict[str, NDArray[np.generic]], network: networks.Network) -> bool:

@@ -89,13 +89,13 @@ def window_features(solution: Solution, evidence: Evidence) -> WindowFeatures:
         for value in body_frames(x[:, _TORSO], np.trace(cov[:, _TORSO], axis1=-2, axis2=-1), evidence.rate_hz)
     )
     x, cov = x[frame], cov[frame]
-    sights = problem.sights.of_joints(have).at_frames(frame)
-    off = sights.residuals(x, problem.noise_scale)
+    observations = problem.observations.of_joints(have).at_frames(frame)
+    off = observations.residuals(x, problem.noise_scale)
     used = off <= problem.config.outlier_sigma
-    views = np.where(sights.given, 2, used.sum(0))
+    views = np.where(observations.given, 2, used.sum(0))
     back = turn[:, None].swapaxes(-1, -2)
     place = np.einsum("tab,tjb->tja", turn, x - origin[:, None]) / size
-    spread = turn[:, None] @ (cov + _doubt(sights, x, used, views) * size**2) @ back
+    spread = turn[:, None] @ (cov + _doubt(observations, x, used, views) * size**2) @ back
     place, spread = _sobered(place, spread / size**2, views)
     x = np.einsum("tba,tjb->tja", turn, place * size) + origin[:, None]
     told = _root(turn[:, None] @ cov @ back, _LEAST * size, _MOST * size)
@@ -104,14 +104,14 @@ def window_features(solution: Solution, evidence: Evidence) -> WindowFeatures:
     at, near, late = _neighbours(len(x), rate_hz)
     step = np.einsum("tab,tkjb->tjka", turn, x[at] - x[:, None]) / size
     arrays: dict[str, NDArray[np.generic]] = {
-        "node": _nodes(place, step, near, late, told / size, sights, views, rate_hz),
+        "node": _nodes(place, step, near, late, told / size, observations, views, rate_hz),
         "there": there,
         "build": build,
         "step": np.clip(step, -2, 2),
         "at": at,
         "near": near,
         "late": late,
-        **_views(sights, x, turn, size, used, problem.noise_scale),
+        **_views(observations, x, turn, size, used, problem.noise_scale),
     }
     held = {name: value if value.dtype == np.int64 else value.astype(np.float32) for name, value in arrays.items()}
     return WindowFeatures(held, frame, rate_hz, joint, x, turn, unit, size, np.asarray(views, np.int64))
@@ -168,14 +168,14 @@ def _build(kind: Skeleton, length_m: Floats, sigma: Floats) -> tuple[float, Floa
     return size, out.ravel()
 
 
-def _doubt(sights: Observations2D, x: Floats, used: Bools, views: Ints) -> Floats:
+def _doubt(observations: Observations2D, x: Floats, used: Bools, views: Ints) -> Floats:
     """What to add to covariances (T, J, 3, 3), in body sizes: a joint that fewer than two views saw may be elsewhere.
 
     ``bones`` knows how far a wrong length or acceleration leads, not that a limb might be tilted the other way: along
     the ray of the one view, and in every direction where there is none.
     """
     out = np.where((views < 2)[..., None, None], np.eye(3) * _ACROSS**2, 0)
-    place = np.stack([camera.position for camera in sights.rig])
+    place = np.stack([camera.position for camera in observations.rig])
     frame, joint = np.nonzero(views == 1)
     ray = place[used[:, frame, joint].argmax(0)] - x[frame, joint]
     ray /= np.maximum(np.linalg.norm(ray, axis=-1, keepdims=True), 1e-9)
@@ -220,7 +220,7 @@ def _nodes(
     near: Bools,
     late: Floats,
     unit: Floats,
-    sights: Observations2D,
+    observations: Observations2D,
     views: Ints,
     rate_hz: float,
 ) -> Floats:
@@ -229,7 +229,7 @@ def _nodes(
     span = (late[:, after] - late[:, before])[:, None, None]
     speed = (step[:, :, after] - step[:, :, before]) / np.maximum(span, 1e-6) * (span > 0)
     deviation = np.trace(unit, axis1=-2, axis2=-1)[..., None] / 3
-    seen = np.stack([views == 0, views == 1, views == 2, views > 2, sights.seen.any(0), sights.given], -1)
+    seen = np.stack([views == 0, views == 1, views == 2, views > 2, observations.seen.any(0), observations.given], -1)
     since = np.stack(acceleration.frames_since_seen(views > 1)[:2], -1) / rate_hz
     shape = (unit / deviation[..., None])[..., [0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2]]
     parts = [
@@ -245,15 +245,15 @@ def _nodes(
 
 
 def _views(
-    sights: Observations2D, x: Floats, turn: Floats, size: float, used: Bools, noise_scale: float
+    observations: Observations2D, x: Floats, turn: Floats, size: float, used: Bools, noise_scale: float
 ) -> dict[str, NDArray[np.generic]]:
     """Features (T, J, C', G) of what the views that see the person at all saw, and which did (T, J, C')."""
-    seen = np.flatnonzero(sights.seen.any((1, 2)))
+    seen = np.flatnonzero(observations.seen.any((1, 2)))
     seen = seen if len(seen) else np.zeros(1, np.int64)
-    rig = sights.rig.select([sights.rig.names[view] for view in seen])
+    rig = observations.rig.select([observations.rig.names[view] for view in seen])
     projected, slope = rig.project_with_jacobian(x)
-    sigma = sights.noise_px[seen] * noise_scale
-    off = sights.xy[seen] - projected
+    sigma = observations.noise_px[seen] * noise_scale
+    off = observations.xy[seen] - projected
     known: Bools = np.asarray(np.isfinite(off).all(-1) & np.isfinite(slope).all((-1, -2)))
     off, slope = np.where(known[..., None], off, 0), np.where(known[..., None, None], slope, np.eye(2, 3))
     square = slope @ slope.swapaxes(-1, -2) + 1e-9 * np.eye(2)
@@ -268,7 +268,7 @@ def _views(
         np.einsum("tab,ctjb->ctja", turn, ray),
         np.einsum("tab,ctjb->ctja", turn, aside),
         (np.log(metres / size)[..., None] + 4.5) / 1.5,
-        sights.score[seen][..., None],
+        observations.score[seen][..., None],
         used[seen][..., None],
     ]
     both = np.concatenate(parts, axis=-1)

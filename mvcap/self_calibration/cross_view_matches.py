@@ -69,17 +69,17 @@ def shared_rows(one: ViewTrack, other: ViewTrack, most: int = _MANY) -> tuple[In
     return one.row[a[some]], other.row[b[some]]
 
 
-def pair_evidence(sights: MovingPeople, b_from_a: Floats, rows_a: Ints, rows_b: Ints) -> Floats:
+def pair_evidence(moving: MovingPeople, b_from_a: Floats, rows_a: Ints, rows_b: Ints) -> Floats:
     """Nats (F, J) by which rows of two views are rather the same person than not; 0 where a joint is not seen."""
-    a, b = sights.bare[rows_a], sights.bare[rows_b]
-    off = epipolar_residual(b_from_a, a, b, sights.noise[rows_a], sights.noise[rows_b])
+    a, b = moving.bare[rows_a], moving.bare[rows_b]
+    off = epipolar_residual(b_from_a, a, b, moving.noise[rows_a], moving.noise[rows_b])
     seen = np.isfinite(off)
     fit = np.where(in_front(b_from_a, a, b), np.exp(-0.5 * np.where(seen, off, 0.0) ** 2), 0.0)
     nats = np.log((1 - _WRONG) * _CHANCE / np.sqrt(2 * np.pi) * fit + _WRONG)
     return np.asarray(np.where(seen, nats, 0.0))
 
 
-def fit_pair(sights: MovingPeople, tracks: list[ViewTrack], a: int, b: int) -> PairFit | None:
+def fit_pair(moving: MovingPeople, tracks: list[ViewTrack], a: int, b: int) -> PairFit | None:
     """The best relative pose of two views and the people they share; None where no pose makes sense of any."""
     mine, other = (_of_view(tracks, view) for view in (a, b))
     proposals: list[tuple[float, Floats]] = []
@@ -88,13 +88,13 @@ def fit_pair(sights: MovingPeople, tracks: list[ViewTrack], a: int, b: int) -> P
         if len(rows[0]) < LEAST_FRAMES:
             continue
         try:
-            found = relative_pose(*sights.points(*rows))
+            found = relative_pose(*moving.points(*rows))
         except CalibrationError:
             continue
-        proposals.append((float(pair_evidence(sights, found.b_from_a, *rows).sum()), found.b_from_a))
+        proposals.append((float(pair_evidence(moving, found.b_from_a, *rows).sum()), found.b_from_a))
     best: PairFit | None = None
     for _, proposal in sorted(proposals, key=lambda one: -one[0])[:_PROPOSALS]:
-        trial = _settled(sights, tracks, a, b, proposal)
+        trial = _settled(moving, tracks, a, b, proposal)
         if trial is not None and (best is None or trial.nats > best.nats):
             best = trial
     return best
@@ -104,29 +104,29 @@ def _of_view(tracks: list[ViewTrack], view: int) -> list[int]:
     return [index for index, track in enumerate(tracks) if track.view == view]
 
 
-def _settled(sights: MovingPeople, tracks: list[ViewTrack], a: int, b: int, pose: Floats) -> PairFit | None:
+def _settled(moving: MovingPeople, tracks: list[ViewTrack], a: int, b: int, pose: Floats) -> PairFit | None:
     """A proposal refined by all the tracks that it says are the same, twice."""
     refined: RelativePose | None = None
     for _ in range(2):
-        matches = match_tracks(sights, tracks, a, b, pose)
+        matches = match_tracks(moving, tracks, a, b, pose)
         if not matches:
             return None
         parts = [shared_rows(tracks[i], tracks[j]) for i, j in matches]
         rows_a, rows_b = (np.concatenate(side) for side in zip(*parts, strict=True))
         of = np.repeat([i for i, _ in matches], [len(rows) for rows, _ in parts])
-        joint = of[:, None] * sights.noise.shape[1] + np.arange(sights.noise.shape[1])
+        joint = of[:, None] * moving.noise.shape[1] + np.arange(moving.noise.shape[1])
         try:
-            refined = relative_pose(*sights.points(rows_a, rows_b), start=pose, group=joint.ravel())
+            refined = relative_pose(*moving.points(rows_a, rows_b), start=pose, group=joint.ravel())
         except CalibrationError:
             return None
         pose = refined.b_from_a
-    matches = match_tracks(sights, tracks, a, b, pose)
+    matches = match_tracks(moving, tracks, a, b, pose)
     assert refined is not None
     return PairFit(a, b, refined, tuple(matches), sum(matches.values())) if matches else None
 
 
 def match_tracks(
-    sights: MovingPeople, tracks: list[ViewTrack], a: int, b: int, b_from_a: Floats, least: float = _AGREE
+    moving: MovingPeople, tracks: list[ViewTrack], a: int, b: int, b_from_a: Floats, least: float = _AGREE
 ) -> dict[tuple[int, int], float]:
     """Pairs of tracks of views a and b that are one person if b stands so, and the evidence for each, nats.
 
@@ -137,7 +137,7 @@ def match_tracks(
         rows = shared_rows(tracks[i], tracks[j])
         if len(rows[0]) < LEAST_FRAMES:
             continue
-        told = pair_evidence(sights, b_from_a, *rows)
+        told = pair_evidence(moving, b_from_a, *rows)
         seen = int(np.count_nonzero(told))
         if seen and told.sum() > least * seen:
             nats[i, j] = float(told.sum())

@@ -53,7 +53,7 @@ class PeopleViews:
     rows: Detections2D
     lenses: tuple[Lens, ...]
     tracks: list[ViewTrack]
-    sights: MovingPeople
+    moving: MovingPeople
 
     def frames_of(self, person: Ints, most: int) -> Ints:
         """Up to so many frames, evenly spread, at which two or more views have people who are told apart (K,)."""
@@ -135,7 +135,7 @@ def first_rig(people: PeopleViews, progress: Callable[[int, int], None] = lambda
     fits: list[PairFit] = []
     for done, (a, b) in enumerate(pairs):
         progress(done, len(pairs))
-        fit = fit_pair(people.sights, people.tracks, a, b)
+        fit = fit_pair(people.moving, people.tracks, a, b)
         fits += [fit] if fit is not None else []
     best: GrownRig | None = None
     most = sum(fit.nats for fit in fits)
@@ -201,9 +201,9 @@ def _sharing(people: PeopleViews, poses: dict[int, Floats], nats: dict[tuple[int
 def all_matches(people: PeopleViews, poses: dict[int, Floats], widened: float = 1.0) -> dict[tuple[int, int], float]:
     """Evidence for tracks of any two posed views to be one person."""
     nats: dict[tuple[int, int], float] = {}
-    sights = MovingPeople(people.sights.bare, widened * people.sights.noise)
+    moving = MovingPeople(people.moving.bare, widened * people.moving.noise)
     for a, b in combinations(sorted(poses), 2):
-        nats |= match_tracks(sights, people.tracks, a, b, poses[b] @ invert(poses[a]))
+        nats |= match_tracks(moving, people.tracks, a, b, poses[b] @ invert(poses[a]))
     return nats
 
 
@@ -263,11 +263,11 @@ def _placed(people: PeopleViews, now: GrownRig, view: int) -> tuple[float, int, 
             continue
         _, here, there = np.intersect1d(frames, track.frame, assume_unique=True, return_indices=True)
         for person in range(bodies.shape[1]) if len(here) >= LEAST_FRAMES else ():
-            found = _resected(people.sights, bodies[here, person], track.row[there])
+            found = _resected(people.moving, bodies[here, person], track.row[there])
             if found is None:
                 continue
             nats = sum(
-                sum(match_tracks(people.sights, people.tracks, other, view, found @ invert(at)).values())
+                sum(match_tracks(people.moving, people.tracks, other, view, found @ invert(at)).values())
                 for other, at in now.poses.items()
             )
             if nats > 0 and (best is None or nats > best[0]):
@@ -275,11 +275,11 @@ def _placed(people: PeopleViews, now: GrownRig, view: int) -> tuple[float, int, 
     return best
 
 
-def _resected(sights: MovingPeople, xyz: Floats, rows: Ints) -> Floats | None:
+def _resected(moving: MovingPeople, xyz: Floats, rows: Ints) -> Floats | None:
     """Pose (4, 4) of a camera that sees joints (F, J, 3) of the world in its rows (F,); None where there is none."""
     import cv2
 
-    points, flat, noise = xyz.reshape(-1, 3), sights.bare[rows].reshape(-1, 2), sights.noise[rows].ravel()
+    points, flat, noise = xyz.reshape(-1, 3), moving.bare[rows].reshape(-1, 2), moving.noise[rows].ravel()
     good = np.flatnonzero(np.isfinite(points).all(-1) & np.isfinite(noise))
     if len(good) < _LEAST_JOINTS:
         return None

@@ -148,13 +148,13 @@ def _in_step(people: PeopleViews, grown: GrownRig) -> tuple[PeopleViews, Floats]
     first = people.rows
     for _ in range(3):
         late = shift_is_significant(
-            *estimate_late_frames(people.sights, people.tracks, grown.person, grown.poses, len(people.lenses))
+            *estimate_late_frames(people.moving, people.tracks, grown.person, grown.poses, len(people.lenses))
         )
         if not late.any():
             break
         whole = whole + late
         rows = synchronise(first, people.tracks, whole)
-        people = replace(people, rows=rows, sights=MovingPeople.of(rows, people.lenses))
+        people = replace(people, rows=rows, moving=MovingPeople.of(rows, people.lenses))
         grown = refit_matches(people, grown.poses) or grown
     return people, whole
 

@@ -29,7 +29,7 @@ _FLOOR = 0.05  # frames, that no pair tells better than
 
 
 def estimate_late_frames(
-    sights: MovingPeople, tracks: list[ViewTrack], person: Ints, poses: dict[int, Floats], views: int
+    moving: MovingPeople, tracks: list[ViewTrack], person: Ints, poses: dict[int, Floats], views: int
 ) -> tuple[Floats, Floats]:
     """How many frames later (C,) each view shows the same than they do on average, and the standard deviations.
 
@@ -37,7 +37,7 @@ def estimate_late_frames(
     """
     rows, right, weight = [], [], []
     for a, b in combinations(sorted(poses), 2):
-        told = _between(sights, tracks, person, a, b, poses[b] @ invert(poses[a]))
+        told = _between(moving, tracks, person, a, b, poses[b] @ invert(poses[a]))
         if told is None:
             continue
         rows.append(np.eye(views)[b] - np.eye(views)[a])
@@ -67,7 +67,7 @@ def shift_is_significant(late: Floats, sigma: Floats) -> Floats:
 
 
 def _between(
-    sights: MovingPeople, tracks: list[ViewTrack], person: Ints, a: int, b: int, b_from_a: Floats
+    moving: MovingPeople, tracks: list[ViewTrack], person: Ints, a: int, b: int, b_from_a: Floats
 ) -> tuple[float, float] | None:
     """How many frames b is later than a, and the standard deviation; None where they cannot tell."""
     shifts = np.arange(-_REACH, _REACH + 1)
@@ -76,7 +76,7 @@ def _between(
     for side in (shifts[shifts >= 0], shifts[shifts < 0][::-1]):
         pose = start
         for shift in side.tolist():
-            found = _told(sights, tracks, person, a, b, shift, pose)
+            found = _told(moving, tracks, person, a, b, shift, pose)
             if found is None:
                 return None
             told[shift + _REACH], count, pose = found
@@ -92,7 +92,7 @@ def _between(
 
 
 def _told(
-    sights: MovingPeople, tracks: list[ViewTrack], person: Ints, a: int, b: int, late: int, b_from_a: Floats
+    moving: MovingPeople, tracks: list[ViewTrack], person: Ints, a: int, b: int, late: int, b_from_a: Floats
 ) -> tuple[float, int, Floats] | None:
     """Nats a joint, joints, and the pose of b, where b is so many frames late; None where they share too little."""
     parts = []
@@ -105,10 +105,10 @@ def _told(
         return None
     rows_a, rows_b = (np.concatenate(side) for side in zip(*parts, strict=True))
     try:
-        pose = relative_pose(*sights.points(rows_a, rows_b), start=b_from_a).b_from_a
+        pose = relative_pose(*moving.points(rows_a, rows_b), start=b_from_a).b_from_a
     except CalibrationError:
         pose = b_from_a
-    nats = pair_evidence(sights, pose, rows_a, rows_b)
+    nats = pair_evidence(moving, pose, rows_a, rows_b)
     count = int(np.count_nonzero(nats))
     return float(nats.sum() / max(count, 1)), count, pose
 

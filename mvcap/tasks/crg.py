@@ -27,7 +27,7 @@ _AGAIN = 0.3  # share of those followed that come up once more
 
 
 class CentreTask:
-    """Lesson ``crg``."""
+    """Task ``crg``."""
 
     name = "crg"
     sizes = NetworkAxes(

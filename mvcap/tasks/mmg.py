@@ -27,7 +27,7 @@ _TOGETHER = EDGE_NAMES.index("together")
 
 
 class MatchingTask:
-    """Lesson ``mmg``."""
+    """Task ``mmg``."""
 
     name = "mmg"
     sizes = NetworkAxes(

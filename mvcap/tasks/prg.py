@@ -58,7 +58,7 @@ Case = tuple[Poses3D, Evidence, Poses3D, bool]
 
 
 class PoseTask:
-    """Lesson ``prg``."""
+    """Task ``prg``."""
 
     name = "prg"
     batch_size = 12
@@ -332,10 +332,10 @@ def window_of(poses: Poses3D, evidence: Evidence, truth: Poses3D, genuine: bool 
     """All frames of one person, ``poses`` being triangulated and ``truth`` theirs in the same skeleton."""
     solution = solve_window(poses, evidence, GraphRefinerConfig())
     posture = window_features(solution, evidence)
-    sights = solution.problem.sights
+    observations = solution.problem.observations
     xyz = np.full(solution.x.shape, np.nan)
-    inside = (truth.frame >= sights.first) & (truth.frame < sights.first + len(xyz))
-    xyz[truth.frame[inside] - sights.first] = truth.xyz[inside]
+    inside = (truth.frame >= observations.first) & (truth.frame < observations.first + len(xyz))
+    xyz[truth.frame[inside] - observations.first] = truth.xyz[inside]
     have = np.maximum(posture.joint, 0)
     off = xyz[posture.frame][:, have] - posture.x
     known = np.isfinite(off).all(-1) & (posture.joint >= 0)
@@ -343,7 +343,7 @@ def window_of(poses: Poses3D, evidence: Evidence, truth: Poses3D, genuine: bool 
     target = np.linalg.solve(posture.unit, off[..., None])[..., 0]
     kept = np.zeros(xyz.shape[:2], np.bool_)
     table = rows_from(poses, solution)
-    kept[table.frame - sights.first] = table.score > 0
+    kept[table.frame - observations.first] = table.score > 0
     own = xyz[posture.frame][:, have] - solution.x[posture.frame][:, have]
     own = np.where(known[..., None], own, 0)
     cov = solution.cov[posture.frame][:, have]

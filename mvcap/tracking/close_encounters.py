@@ -41,10 +41,10 @@ class Encounters:
         """The same of frames in which they were seen near each other."""
         self._now: dict[tuple[int, int], Encounter] = {}
 
-    def see(self, idents: Ints, sight: FrameInput) -> None:
+    def see(self, idents: Ints, frame_input: FrameInput) -> None:
         """Count the people of one frame who are in one place, or near each other."""
-        seen = np.flatnonzero((idents >= 0) & sight.there)
-        a, b, apart, sigma = _pairs(sight.middle[seen], sight.middle_cov[seen])
+        seen = np.flatnonzero((idents >= 0) & frame_input.there)
+        a, b, apart, sigma = _pairs(frame_input.middle[seen], frame_input.middle_cov[seen])
         for at in np.flatnonzero(apart < NEAR_M + sigma)[:_PAIRS].tolist():
             pair = int(idents[seen[a[at]]]), int(idents[seen[b[at]]])
             one_place = apart[at] < TORSO_DEPTH_M + min(float(sigma[at]), TORSO_DEPTH_M)
@@ -52,19 +52,19 @@ class Encounters:
                 for one, other in (pair, pair[::-1]):
                     counts[one][other] += 1
 
-    def step(self, frame: int, following: KalmanTracker) -> list[tuple[int, int, int, int]]:
+    def step(self, frame: int, tracker: KalmanTracker) -> list[tuple[int, int, int, int]]:
         """Meetings that are over, as first and closest frame and the two tracklets; others begin or go on."""
-        who = np.flatnonzero(following.count * 10 >= self.rate_hz)
-        who = who[np.argsort(-following.count[who], kind="stable")[:_PEOPLE]]
-        a, b, apart, sigma = _pairs(following.mean[who, :3], following.cov[who, :3, :3])
+        who = np.flatnonzero(tracker.count * 10 >= self.rate_hz)
+        who = who[np.argsort(-tracker.count[who], kind="stable")[:_PEOPLE]]
+        a, b, apart, sigma = _pairs(tracker.mean[who, :3], tracker.cov[who, :3, :3])
         for at in np.flatnonzero(apart < NEAR_M + sigma)[:_PAIRS].tolist():
-            pair = tuple(sorted((int(following.ident[who[a[at]]]), int(following.ident[who[b[at]]]))))
+            pair = tuple(sorted((int(tracker.ident[who[a[at]]]), int(tracker.ident[who[b[at]]]))))
             one = self._now.setdefault(pair, Encounter(frame, frame, np.inf, frame))  # type: ignore[arg-type]
             one.last = frame
             least = float(apart[at] - 2 * sigma[at])  # who is not seen may be nearer than it seems
             if least < one.closest_m:
                 one.closest, one.closest_m = frame, least
-        there = set(following.ident.tolist())
+        there = set(tracker.ident.tolist())
         return self._over([pair for pair, one in self._now.items()
                            if frame - one.last > _OVER_S * self.rate_hz or not there.issuperset(pair)])  # fmt: skip
 

@@ -96,8 +96,8 @@ class KalmanTracker:
         joints = len(skeleton)
         self.skeleton, self.config, self.rate_hz, self.follows = skeleton, config, rate_hz, follows
         self.next_ident = 0
-        self.handovers: list[IdentitySwitch] = []
-        self.sight = FrameInput.of(Poses3D.empty(skeleton))
+        self.switches: list[IdentitySwitch] = []
+        self.frame_input = FrameInput.of(Poses3D.empty(skeleton))
         """The last frame's people."""
         self.at = 0
         """The frame that everybody is predicted to."""
@@ -127,22 +127,22 @@ class KalmanTracker:
 
         A row without a joint belongs to whom the associator says, if it follows people and that one is known.
         """
-        frame, sight = int(rows.frame[0]), FrameInput.of(rows)
-        self.sight = sight
+        frame, frame_input = int(rows.frame[0]), FrameInput.of(rows)
+        self.frame_input = frame_input
         self._predict(frame)
         people = np.full(len(rows), -1, np.int64)
-        cost, same = self._cost(sight)
+        cost, same = self._cost(frame_input)
         for mine in self._in_turn():
             free = np.flatnonzero(people < 0)
             for person, row in cheapest_pairs(cost[np.ix_(mine, free)], self.config.gate_sigma):
                 people[free[row]] = mine[person]
-        self._note_handovers(frame, people, same, cost, sight)
+        self._note_switches(frame, people, same, cost, frame_input)
         held = np.flatnonzero(people >= 0)
-        self._correct(people[held], frame, sight, held)
-        new = np.flatnonzero((people < 0) & (sight.seen.sum(-1) >= _MIN_JOINTS))
-        people[new] = self._start(frame, sight, new)
-        bare = np.flatnonzero((people < 0) & ~sight.there)
-        people[bare] = self._by_group(sight.group[bare], people)
+        self._correct(people[held], frame, frame_input, held)
+        new = np.flatnonzero((people < 0) & (frame_input.seen.sum(-1) >= _MIN_JOINTS))
+        people[new] = self._start(frame, frame_input, new)
+        bare = np.flatnonzero((people < 0) & ~frame_input.there)
+        people[bare] = self._by_group(frame_input.group[bare], people)
         self.kept[people[people >= 0]] = frame
         return np.where(people < 0, -1, np.append(self.ident, -1)[people])
 
@@ -173,20 +173,20 @@ class KalmanTracker:
         for name in self._COLUMNS:
             setattr(self, name, getattr(self, name)[rows])
 
-    def _cost(self, sight: FrameInput) -> tuple[Floats, Bools]:
+    def _cost(self, frame_input: FrameInput) -> tuple[Floats, Bools]:
         """Distance (K, M) of people seen from people predicted, less a gate where their number is the same."""
-        same = (self.group[:, None] == sight.group[None]) & (self.group[:, None] >= 0)
+        same = (self.group[:, None] == frame_input.group[None]) & (self.group[:, None] >= 0)
         cost = np.full(same.shape, np.inf)
-        person, row = np.nonzero(self._near(sight) | same)
+        person, row = np.nonzero(self._near(frame_input) | same)
         if not len(person):
             return cost, same
-        cost[person, row] = self._distance(person, row, sight, same[person, row])
+        cost[person, row] = self._distance(person, row, frame_input, same[person, row])
         return np.where(same, cost - self.config.gate_sigma, cost), same
 
-    def _near(self, sight: FrameInput) -> Bools:
+    def _near(self, frame_input: FrameInput) -> Bools:
         """Whom it is worth looking at closely (K, M)."""
-        off = np.linalg.norm(self.mean[:, None, :3] - sight.middle[None], axis=-1)
-        sigma = np.sqrt(_largest(self.cov[:, :3, :3])[:, None] + _largest(sight.middle_cov)[None])
+        off = np.linalg.norm(self.mean[:, None, :3] - frame_input.middle[None], axis=-1)
+        sigma = np.sqrt(_largest(self.cov[:, :3, :3])[:, None] + _largest(frame_input.middle_cov)[None])
         away = (self.at - self.seen)[:, None] / self.rate_hz
         # Nobody outruns this; it is not of the covariance, so a bad one cannot make the whole room one gate.
         near = off <= np.minimum(TOP_SPEED_MPS * away, 2 * self.config.gate_sigma * sigma) + 1.0
@@ -195,47 +195,48 @@ class KalmanTracker:
             few = np.zeros_like(near)
             np.put_along_axis(few, closest, True, axis=0)
             near &= few
-        return np.asarray(near & sight.there[None])
+        return np.asarray(near & frame_input.there[None])
 
-    def _distance(self, person: Ints, row: Ints, sight: FrameInput, same: Bools) -> Floats:
+    def _distance(self, person: Ints, row: Ints, frame_input: FrameInput, same: Bools) -> Floats:
         """Distance (N,) in standard deviations of pairs; infinite where they cannot be compared, or are too far."""
         config = self.config
-        both = np.asarray(sight.seen[row] & np.isfinite(self.xyz[person, :, 0]))
-        off = np.where(both[..., None], sight.xyz[row] - self.xyz[person], 0.0)
+        both = np.asarray(frame_input.seen[row] & np.isfinite(self.xyz[person, :, 0]))
+        off = np.where(both[..., None], frame_input.xyz[row] - self.xyz[person], 0.0)
         loose = np.minimum(config.limb_speed_mps * (self.at - self.joint_seen[person]) / self.rate_hz, _REACH_M)
         place = self.cov[person, :3, :3]
-        total = place[:, None] + self.joint_cov[person] + sight.cov[row] + loose[..., None, None] ** 2 * np.eye(3)
+        total = place[:, None] + self.joint_cov[person] + frame_input.cov[row] + loose[..., None, None] ** 2 * np.eye(3)
         square = np.einsum("njx,njx->nj", off, np.linalg.solve(total, off[..., None])[..., 0]) / 3
         out = np.sqrt(np.maximum(_median(square, both), 0))
         out[both.sum(-1) < _MIN_JOINTS] = np.inf
-        apart = sight.middle[row] - self.mean[person, :3]
-        rough_cov = place + sight.middle_cov[row] + _UNCOMPARED_M**2 * np.eye(3)
+        apart = frame_input.middle[row] - self.mean[person, :3]
+        rough_cov = place + frame_input.middle_cov[row] + _UNCOMPARED_M**2 * np.eye(3)
         rough = np.sqrt(np.einsum("nx,nx->n", apart, np.linalg.solve(rough_cov, apart[..., None])[..., 0]) / 3)
-        out = np.where(np.isinf(out) & same & sight.seen[row].any(-1), rough, out)
+        out = np.where(np.isinf(out) & same & frame_input.seen[row].any(-1), rough, out)
         away = (self.at - self.seen[person]) / self.rate_hz
-        noise = np.sqrt(_largest(self.joint_cov[person].mean(1)) + _largest(sight.middle_cov[row]))
+        noise = np.sqrt(_largest(self.joint_cov[person].mean(1)) + _largest(frame_input.middle_cov[row]))
         weight = torso_weights(both, self.skeleton)
         jump = np.linalg.norm(np.einsum("nj,njx->nx", weight, off), axis=-1)
         return np.asarray(np.where(jump > TOP_SPEED_MPS * away + config.gate_sigma * noise, np.inf, out))
 
-    def _note_handovers(self, frame: int, people: Ints, same: Bools, cost: Floats, sight: FrameInput) -> None:
+    def _note_switches(self, frame: int, people: Ints, same: Bools, cost: Floats, frame_input: FrameInput) -> None:
         """Remember where the associator's number went to somebody else; new people get theirs afterwards."""
-        for person, row in zip(*np.nonzero(same & sight.there[None]), strict=True):
+        for person, row in zip(*np.nonzero(same & frame_input.there[None]), strict=True):
             if people[row] == person:
                 continue
             after = int(self.ident[people[row]]) if people[row] >= 0 else -1
             sigma = float(cost[person, row]) + self.config.gate_sigma
-            self.handovers.append(IdentitySwitch(frame, int(sight.group[row]), int(self.ident[person]), after, sigma))
+            group, before = int(frame_input.group[row]), int(self.ident[person])
+            self.switches.append(IdentitySwitch(frame, group, before, after, sigma))
 
-    def _correct(self, people: Ints, frame: int, sight: FrameInput, rows: Ints) -> None:
+    def _correct(self, people: Ints, frame: int, frame_input: FrameInput, rows: Ints) -> None:
         """Kalman update of people (N,) by what is seen of them."""
         if not len(people):
             return
-        seen, xyz = sight.seen[rows], sight.xyz[rows]
+        seen, xyz = frame_input.seen[rows], frame_input.xyz[rows]
         both = np.asarray(seen & np.isfinite(self.xyz[people, :, 0]))
         weight = torso_weights(both, self.skeleton)
         off = np.einsum("nj,njx->nx", weight, np.where(both[..., None], xyz - self.xyz[people], 0.0))
-        noise = np.einsum("nj,njxy->nxy", weight, sight.cov[rows])
+        noise = np.einsum("nj,njxy->nxy", weight, frame_input.cov[rows])
         noise[~both.any(-1)] = 1e6 * np.eye(3)  # nothing to compare with
         cov = self.cov[people]
         gain = cov[:, :, :3] @ np.linalg.inv(cov[:, :3, :3] + noise)
@@ -244,11 +245,11 @@ class KalmanTracker:
         cov = cov - gain @ cov[:, :3]
         self.cov[people] = (cov + np.swapaxes(cov, 1, 2)) / 2
         self.xyz[people] = np.where(seen[..., None], xyz, self.xyz[people] + step[:, None, :3])
-        self.joint_cov[people] = np.where(seen[..., None, None], sight.cov[rows], self.joint_cov[people])
+        self.joint_cov[people] = np.where(seen[..., None, None], frame_input.cov[rows], self.joint_cov[people])
         self.joint_seen[people] = np.where(seen, frame, self.joint_seen[people])
         self.seen[people] = frame
         self.count[people] += 1
-        self.group[people] = self._named(sight.group[rows])
+        self.group[people] = self._named(frame_input.group[rows])
 
     def _named(self, group: Ints) -> Ints:
         """What the associator calls them, and nobody else from now on; -1 where it does not follow people."""
@@ -257,22 +258,22 @@ class KalmanTracker:
         self.group[np.isin(self.group, group)] = -1
         return group
 
-    def _start(self, frame: int, sight: FrameInput, rows: Ints) -> Ints:
+    def _start(self, frame: int, frame_input: FrameInput, rows: Ints) -> Ints:
         """Follow new people; return their rows among the people."""
         count, before = len(rows), len(self.ident)
         cov = np.zeros((count, 6, 6))
-        cov[:, :3, :3], cov[:, 3:, 3:] = sight.middle_cov[rows], self.config.speed_mps**2 * np.eye(3)
-        seen = sight.seen[rows]
+        cov[:, :3, :3], cov[:, 3:, 3:] = frame_input.middle_cov[rows], self.config.speed_mps**2 * np.eye(3)
+        seen = frame_input.seen[rows]
         fresh = {
             "ident": np.arange(self.next_ident, self.next_ident + count),
             "seen": np.full(count, frame),
             "kept": np.full(count, frame),
             "count": np.ones(count, np.int64),
-            "group": self._named(sight.group[rows]),
-            "mean": np.concatenate([sight.middle[rows], np.zeros((count, 3))], axis=1),
+            "group": self._named(frame_input.group[rows]),
+            "mean": np.concatenate([frame_input.middle[rows], np.zeros((count, 3))], axis=1),
             "cov": cov,
-            "xyz": np.where(seen[..., None], sight.xyz[rows], np.nan),
-            "joint_cov": sight.cov[rows],
+            "xyz": np.where(seen[..., None], frame_input.xyz[rows], np.nan),
+            "joint_cov": frame_input.cov[rows],
             "joint_seen": np.full((count, len(self.skeleton)), frame),
         }
         self.next_ident += count

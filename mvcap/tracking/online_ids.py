@@ -24,9 +24,9 @@ class OnlineIds:
     before that moment get the number too.
     """
 
-    def __init__(self, linking: TrackletLinker) -> None:
-        self.linking = linking
-        config, rate_hz = linking.tracklets.config, linking.tracklets.rate_hz
+    def __init__(self, linker: TrackletLinker) -> None:
+        self.linker = linker
+        config, rate_hz = linker.tracklets.config, linker.tracklets.rate_hz
         self.delay = int(config.delay_s * rate_hz)
         self.needed = max(1, round(min(config.min_seconds, config.delay_s) * rate_hz * _SEEN))
         self.changes: list[dict[str, Any]] = []
@@ -38,10 +38,10 @@ class OnlineIds:
 
     def link(self, rows: Poses3D) -> Ints:
         """Tracklet (M,) of the rows of one frame, whose newcomers are looked at when it is time."""
-        frame, tracklets = int(rows.frame[0]), self.linking.tracklets
+        frame, tracklets = int(rows.frame[0]), self.linker.tracklets
         self._look(frame - 1)
         before = len(tracklets.pieces)
-        idents = self.linking.link(rows)
+        idents = self.linker.link(rows)
         self._new += range(before, len(tracklets.pieces))
         self._look(frame)
         return idents
@@ -52,7 +52,7 @@ class OnlineIds:
 
     def names(self, idents: Ints, frames: Ints) -> NDArray[np.int32]:
         """Person (M,) of tracklets at frames; 0 = nobody, or not yet."""
-        count = len(self.linking.tracklets.pieces)
+        count = len(self.linker.tracklets.pieces)
         person, since = np.zeros(count + 1, np.int32), np.zeros(count + 1, np.int64)
         for ident, number in self._person.items():
             person[ident], since[ident] = number, self._since[ident]
@@ -60,8 +60,8 @@ class OnlineIds:
 
     def _look(self, until: int | None) -> None:
         """Name the newcomers whose delay is over by a frame, if they are to be believed by then."""
-        held, pieces = self.linking.tracklets.all, self.linking.tracklets.pieces
-        following = set(self.linking.following.ident.tolist())
+        held, pieces = self.linker.tracklets.all, self.linker.tracklets.pieces
+        tracker = set(self.linker.tracker.ident.tolist())
         for ident in list(self._new):
             first = int(held["first"][pieces[ident][0]])
             if until is not None and until < first + self.delay:
@@ -70,12 +70,12 @@ class OnlineIds:
             now = last if until is None else until
             if self._believed(ident, min(now, last)):
                 self._name(ident, now)
-            elif ident in following and until is not None:
+            elif ident in tracker and until is not None:
                 continue
             self._new.remove(ident)
 
     def _believed(self, ident: int, last: int) -> bool:
-        tracklets, shared = self.linking.tracklets, self.linking.meetings.shared[ident]
+        tracklets, shared = self.linker.tracklets, self.linker.encounters.shared[ident]
         mine = tracklets.pieces[ident]
         frames = int(tracklets.all["frames"][mine].sum())
         if frames < max(self.needed, _SEEN * (last - int(tracklets.all["first"][mine[0]]) + 1)):
@@ -84,7 +84,7 @@ class OnlineIds:
 
     def _name(self, ident: int, frame: int) -> None:
         """Give a newcomer the number of somebody who went, or a new one."""
-        tracklets = self.linking.tracklets
+        tracklets = self.linker.tracklets
         mine, first = tracklets.pieces[ident], int(tracklets.all["first"][tracklets.pieces[ident][0]])
         number = self._returned(mine, first) or len(self.people) + 1
         self.people += [[]] if number > len(self.people) else []
@@ -94,7 +94,7 @@ class OnlineIds:
 
     def _returned(self, mine: list[int], first: int) -> int | None:
         """Person who went and is this one; None where there is none, or it could be several."""
-        tracklets, config = self.linking.tracklets, self.linking.tracklets.config
+        tracklets, config = self.linker.tracklets, self.linker.tracklets.config
         held, pieces = tracklets.all, tracklets.pieces
         gone = [number for number, idents in enumerate(self.people, 1) if held["last"][pieces[idents[-1]][-1]] < first]
         if not gone:
@@ -103,7 +103,7 @@ class OnlineIds:
         chains = [[piece for ident in self.people[number - 1] for piece in pieces[ident]] for number in gone]
         went, comes = Chains(tracklets, chains), Chains(tracklets, [mine])
         space = visited_area(held["end_mean"][:, :3])
-        found = return_evidence(went, comes, config, space, self.linking.following.follows)
+        found = return_evidence(went, comes, config, space, self.linker.tracker.follows)
         best = int(np.argmax(found.nats[:, 0]))
         if found.nats[best, 0] <= 0 or not is_unambiguous(found, went, comes, best, 0):
             return None

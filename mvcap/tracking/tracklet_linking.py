@@ -16,24 +16,24 @@ class TrackletLinker:
     """Follows people frame by frame and takes note of what they were; what it says never depends on later frames."""
 
     def __init__(self, skeleton: Skeleton, config: TrackConfig, rate_hz: float, follows: bool) -> None:
-        self.following = KalmanTracker(skeleton, config, rate_hz, follows)
+        self.tracker = KalmanTracker(skeleton, config, rate_hz, follows)
         self.tracklets = Tracklets(skeleton, config, rate_hz)
-        self.meetings = Encounters(rate_hz)
+        self.encounters = Encounters(rate_hz)
 
     def link(self, rows: Poses3D) -> Ints:
         """Tracklet (M,) of the rows of one frame; -1 = nobody."""
-        following, frame = self.following, int(rows.frame[0])
-        idents = following.link(rows)
-        for over in self.meetings.step(frame, following):
+        tracker, frame = self.tracker, int(rows.frame[0])
+        idents = tracker.link(rows)
+        for over in self.encounters.step(frame, tracker):
             self.tracklets.cut(*over)
-        self.meetings.see(idents, following.sight)
+        self.encounters.see(idents, tracker.frame_input)
         seen = np.flatnonzero((idents >= 0) & (rows.score > 0).any(-1))
-        state = following.where(idents[seen])
-        alone = ~self.meetings.in_meeting(idents[seen], frame)
-        self.tracklets.add(rows[seen], idents[seen], following.mean[state], following.cov[state], alone)
+        state = tracker.where(idents[seen])
+        alone = ~self.encounters.in_meeting(idents[seen], frame)
+        self.tracklets.add(rows[seen], idents[seen], tracker.mean[state], tracker.cov[state], alone)
         return idents
 
     def end(self) -> None:
         """Close what is still going on when the take ends."""
-        for over in self.meetings.end():
+        for over in self.encounters.end():
             self.tracklets.cut(*over)

@@ -54,11 +54,11 @@ class TrackletMerger:
     def __init__(
         self,
         tracklets: Tracklets,
-        meetings: Encounters,
-        handovers: Sequence[IdentitySwitch] = (),
+        encounters: Encounters,
+        switches: Sequence[IdentitySwitch] = (),
         follows: bool = False,
     ) -> None:
-        self.tracklets, self.meetings, self.handovers, self.follows = tracklets, meetings, handovers, follows
+        self.tracklets, self.encounters, self.switches, self.follows = tracklets, encounters, switches, follows
         self.config, self.rate_hz = tracklets.config, tracklets.rate_hz
         self.changes: list[MergeRecord] = []
         held = tracklets.all
@@ -93,7 +93,7 @@ class TrackletMerger:
 
     def _merge(self) -> None:
         first = self.tracklets.all["first"]
-        for one, other, shared in _pairs(self.meetings.shared):
+        for one, other, shared in _pairs(self.encounters.shared):
             a, b = (int(self.chain_of[self.tracklets.pieces[ident][0]]) for ident in (one, other))
             if shared < _SHARED_FRAMES or a == b or min(a, b) < 0:
                 continue
@@ -286,7 +286,7 @@ class TrackletMerger:
         """Share (N,) of its frames that each chain was near one that is seen for longer."""
         place = {name: at for at, name in enumerate(names)}
         near = np.zeros(len(names))
-        for a, b, count in _pairs(self.meetings.near):
+        for a, b, count in _pairs(self.encounters.near):
             pair = {place[int(self.chain_of[piece])] for ident in (a, b) for piece in self.tracklets.pieces[ident][:1]
                     if self.chain_of[piece] >= 0}  # fmt: skip
             if len(pair) == 2:
@@ -305,11 +305,11 @@ class TrackletMerger:
 
     def _handed_over(self, person: NDArray[np.int32]) -> list[MergeRecord]:
         """Numbers of the associator that went from one person to another."""
-        frames = np.array([one.frame for one in self.handovers], np.int64)
-        pieces = [self.tracklets.pieces_at(np.array([getattr(one, end) for one in self.handovers], np.int64), frames)
+        frames = np.array([one.frame for one in self.switches], np.int64)
+        pieces = [self.tracklets.pieces_at(np.array([getattr(one, end) for one in self.switches], np.int64), frames)
                   for end in ("before", "after")]  # fmt: skip
         out = []
-        for one, before, after in zip(self.handovers, *pieces, strict=True):
+        for one, before, after in zip(self.switches, *pieces, strict=True):
             if person[before] != person[after] and person[before] > 0:
                 far = f"{one.sigma:.1f} sigma" if np.isfinite(one.sigma) else "further than anybody could have moved"
                 why = f"association gave number {one.group} to a body {far} from where this one was"

@@ -24,7 +24,7 @@ _NEAR_M = 0.4  # a body further than this from everybody is nobody
 
 @dataclass(frozen=True)
 class FrameQuestion:
-    """What a judge is asked about one frame, and the truth."""
+    """What an affinity model is asked about one frame, and the truth."""
 
     seen: FrameRows
     rays: BodyRays
@@ -49,7 +49,7 @@ class FrameQuestion:
 
 
 def collect_questions(take: SyntheticTake, seed: int) -> list[FrameQuestion]:
-    """Run the geometric associator on a take; return every question that a judge would be asked, in order.
+    """Run the geometric associator on a take; return every question that an affinity model would be asked, in order.
 
     Some takes are watched at every few frames only, or at moments that have nothing to do with each other; some by a
     few of their cameras.
@@ -85,7 +85,7 @@ class _Watching(Geometry):
         super().__init__(GeometryConfig())
         self.notes = notes
 
-    def _judge(self, rows: Detections2D, rig: Rig) -> AffinityModel | None:
+    def _affinity_model(self, rows: Detections2D, rig: Rig) -> AffinityModel | None:
         return _Watcher(self.notes, rows, rig)
 
 
@@ -121,12 +121,12 @@ class _Notes:
 
 
 class _Watcher:
-    """Judge without an opinion that writes down what it is asked."""
+    """Affinity model without an answer, which writes down what it is asked."""
 
     def __init__(self, notes: _Notes, rows: Detections2D, rig: Rig) -> None:
         self.notes, self.rows, self.seen, self.asked = notes, rows, FrameRows(rows, rig), 0
 
-    def of_frame(
+    def affinities(
         self,
         rays: BodyRays,
         bodies: BodyEstimates,
@@ -147,7 +147,7 @@ class _Watcher:
         )  # fmt: skip
         return None
 
-    def of_births(
+    def birth_score(
         self,
         rays: BodyRays,
         bodies: BodyEstimates,
@@ -157,5 +157,5 @@ class _Watcher:
         people: TrackedBodies,
         skeleton: Skeleton,
     ) -> float | None:
-        """Have no opinion."""
+        """Have no answer."""
         return None

@@ -42,7 +42,7 @@ _BESIDE_THE_RESULT = ("workers", "threads", "measure_s", "measured", "checkpoint
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Settings of training; a lesson may have defaults of its own."""
+    """Settings of training; a task may have defaults of its own."""
 
     steps: int = 4000
     """Batches to learn from."""
@@ -115,13 +115,13 @@ def tensors(batch: Mapping[str, NDArray[np.generic]], device: str) -> dict[str, 
     return {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in batch.items()}
 
 
-def measure(lesson: Task, network: torch.nn.Module, samples: Sequence[Sample]) -> dict[str, float]:
-    """The lesson's figures of a network on samples, on the processor, without a trace in the network's state."""
+def measure(task: Task, network: torch.nn.Module, samples: Sequence[Sample]) -> dict[str, float]:
+    """The task's figures of a network on samples, on the processor, without a trace in the network's state."""
     import torch
 
     shown = copy.deepcopy(network).cpu().eval()
     with torch.random.fork_rng(), torch.inference_mode():
-        return {name: float(value) for name, value in lesson.metrics(shown, samples).items()}
+        return {name: float(value) for name, value in task.metrics(shown, samples).items()}
 
 
 @contextmanager
@@ -142,10 +142,10 @@ def seeded(seed: int, threads: int) -> Iterator[None]:
 class Learner:
     """A network while it learns: its weights, their average, the optimiser, and the step that it is at."""
 
-    def __init__(self, lesson: Task, network: torch.nn.Module, config: TrainConfig, seed: int, device: str) -> None:
+    def __init__(self, task: Task, network: torch.nn.Module, config: TrainConfig, seed: int, device: str) -> None:
         import torch
 
-        self.lesson, self.config, self.seed, self.device = lesson, config, seed, device
+        self.task, self.config, self.seed, self.device = task, config, seed, device
         self.network = network.to(device)
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         wide = [one for one in self.network.parameters() if one.requires_grad and one.ndim > 1]
@@ -183,7 +183,7 @@ class Learner:
         torch.manual_seed(self.seed * 1_000_003 + self.step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate_at(self.step, self.config)
-        loss = self.lesson.loss(self.network, batch)
+        loss = self.task.loss(self.network, batch)
         if not math.isfinite(value := loss.item()):
             raise InputError(f"training fails at step {self.step}: the loss is {value}; try a lower rate")
         self.optimiser.zero_grad()
@@ -214,14 +214,14 @@ class Learner:
                 yield tensors(waiting.result(), self.device)
 
     def _batch(self, samples: Samples, chosen: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
-        return self.lesson.batch([samples[int(at)] for at in chosen])
+        return self.task.batch([samples[int(at)] for at in chosen])
 
     def _chosen(self, sizes: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         epoch_of = -1
         for step in range(self.step, self.config.steps):
-            epoch, at = divmod(step, max(1, len(sizes) // self.lesson.batch_size))
+            epoch, at = divmod(step, max(1, len(sizes) // self.task.batch_size))
             if epoch != epoch_of:
-                batches, epoch_of = batch_order(sizes, self.lesson.batch_size, self.seed, epoch), epoch
+                batches, epoch_of = batch_order(sizes, self.task.batch_size, self.seed, epoch), epoch
             yield batches[at]
 
     def _measured(self, shown: Sequence[Sample], losses: list[float], folder: Path, told: Told) -> None:
@@ -229,7 +229,7 @@ class Learner:
             "step": self.step,
             "seconds": round(self.seconds, 1),
             "loss": float(np.mean(losses)),
-            "held_out": measure(self.lesson, self.average, shown),
+            "held_out": measure(self.task, self.average, shown),
         }
         with (folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")

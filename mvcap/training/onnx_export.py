@@ -23,15 +23,15 @@ _OPSET = 17
 _TOLERANCE = 1e-4
 
 
-def export_onnx(lesson: Task, network: torch.nn.Module, samples: Sequence[Sample], path: Path) -> None:
-    """Write a network as ONNX; the axes that the lesson names have any length. ``samples``: an example of its inputs.
+def export_onnx(task: Task, network: torch.nn.Module, samples: Sequence[Sample], path: Path) -> None:
+    """Write a network as ONNX; the axes that the task names have any length. ``samples``: an example of its inputs.
 
     Initialisers keep the names of the weights, so that ``weights_of`` finds them again.
     """
     import torch
 
-    sizes = lesson.sizes
-    example = tuple(torch.from_numpy(array) for array in _inputs(lesson, samples[: _at_once(lesson)]))
+    sizes = task.sizes
+    example = tuple(torch.from_numpy(array) for array in _inputs(task, samples[: _at_once(task)]))
     axes = {name: dict(axes) for name, axes in {**sizes.inputs, **sizes.outputs}.items()}
     with written_whole(path) as temporary, warnings.catch_warnings(), torch.no_grad():
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.|mvcap\.training_export")
@@ -50,7 +50,7 @@ def export_onnx(lesson: Task, network: torch.nn.Module, samples: Sequence[Sample
 
 
 def check_parity(
-    lesson: Task, network: torch.nn.Module, samples: Sequence[Sample], path: Path, batches: int = 8
+    task: Task, network: torch.nn.Module, samples: Sequence[Sample], path: Path, batches: int = 8
 ) -> float:
     """Largest difference between the file's and torch's outputs, in units of 1 + size of the value.
 
@@ -64,12 +64,12 @@ def check_parity(
     session = ort.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
     plain = _plain(network)
     worst = 0.0
-    for batch in _some(samples, _at_once(lesson), batches):
-        arrays = _inputs(lesson, batch)
+    for batch in _some(samples, _at_once(task), batches):
+        arrays = _inputs(task, batch)
         with torch.inference_mode():
             told = plain(*map(torch.from_numpy, arrays))
         expected = [one.numpy() for one in (told if isinstance(told, tuple | list) else [told])]
-        fed = dict(zip(lesson.sizes.inputs, arrays, strict=True))
+        fed = dict(zip(task.sizes.inputs, arrays, strict=True))
         found = session.run(None, {one.name: fed[one.name] for one in session.get_inputs()})
         worst = max([worst, *(_difference(a, b) for a, b in zip(found, expected, strict=True))])
     if not worst < _TOLERANCE:
@@ -100,14 +100,14 @@ def _plain(network: torch.nn.Module) -> torch.nn.Module:
     return copy.deepcopy(network).cpu().eval()
 
 
-def _at_once(lesson: Task) -> int:
+def _at_once(task: Task) -> int:
     """Samples that the network takes at once: one, where an input's first axis has a fixed length."""
-    return lesson.batch_size if all(0 in axes for axes in lesson.sizes.inputs.values()) else 1
+    return task.batch_size if all(0 in axes for axes in task.sizes.inputs.values()) else 1
 
 
-def _inputs(lesson: Task, samples: Sequence[Sample]) -> tuple[NDArray[np.generic], ...]:
-    batch: Mapping[str, NDArray[np.generic]] = lesson.batch(samples)
-    return tuple(np.ascontiguousarray(batch[name]) for name in lesson.sizes.inputs)
+def _inputs(task: Task, samples: Sequence[Sample]) -> tuple[NDArray[np.generic], ...]:
+    batch: Mapping[str, NDArray[np.generic]] = task.batch(samples)
+    return tuple(np.ascontiguousarray(batch[name]) for name in task.sizes.inputs)
 
 
 def _some(samples: Sequence[Sample], most: int, batches: int) -> list[Sequence[Sample]]:

@@ -1,7 +1,7 @@
-"""What a lesson learns from: samples of generated takes, made by several processes and kept in a few files.
+"""What a task learns from: samples of generated takes, made by several processes and kept in a few files.
 
 A file (shard) is written whole or not at all, so that a run that was interrupted goes on with the next one. Samples are
-read where they lie: a lesson may have more of them than memory holds.
+read where they lie: a task may have more of them than memory holds.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _HELD_OUT_SEED = 20_000_003
 class Source:
     """Where the samples of one split come from."""
 
-    lesson: str
+    task: str
     """``"package.module:Class"``."""
     split: str
     takes: int
@@ -56,15 +56,15 @@ class Source:
     def plain(self) -> dict[str, Any]:
         """Return what the samples depend on, as JSON holds it."""
         rig = None if self.rig is None else rig_fingerprint(self.rig)
-        held = {"lesson": self.lesson, "takes": self.takes, "seed": self.seed, "take": dict(self.take), "rig": rig}
+        held = {"task": self.task, "takes": self.takes, "seed": self.seed, "take": dict(self.take), "rig": rig}
         plain: dict[str, Any] = json.loads(json.dumps(held, default=list))
         return plain
 
-    def samples_of(self, index: int, lesson: Task) -> list[Sample]:
+    def samples_of(self, index: int, task: Task) -> list[Sample]:
         """Samples of one take."""
         root = _HELD_OUT_SEED if self.split == "held_out" else self.seed
-        of_take, of_lesson = np.random.SeedSequence([root, index]).generate_state(2).tolist()
-        return lesson.samples(self._take(of_take), of_lesson)
+        of_take, of_task = np.random.SeedSequence([root, index]).generate_state(2).tolist()
+        return task.samples(self._take(of_take), of_task)
 
     def _take(self, seed: int) -> SyntheticTake:
         from mvcap.datasets.people import TakeConfig, make_take
@@ -74,9 +74,9 @@ class Source:
 
 
 def load_task(target: str) -> Task:
-    """Make a lesson by its name in the table or by ``"package.module:Class"``; PluginError where there is none."""
-    lesson: Task = plugins.find("task", target)()
-    return lesson
+    """Make a task by its name in the table or by ``"package.module:Class"``; PluginError where there is none."""
+    task: Task = plugins.find("task", target)()
+    return task
 
 
 class Samples(Sequence["Sample"]):
@@ -229,9 +229,9 @@ def _make(job: tuple[Source, Path, int]) -> int:
     from threadpoolctl import threadpool_limits
 
     source, folder, shard = job
-    lesson = load_task(source.lesson)
+    task = load_task(source.task)
     with threadpool_limits(1):
-        _write(_file(source, folder, shard), [source.samples_of(index, lesson) for index in _takes(source, shard)])
+        _write(_file(source, folder, shard), [source.samples_of(index, task) for index in _takes(source, shard)])
     return len(_takes(source, shard))
 
 
@@ -251,7 +251,7 @@ def _other(record: Path, about: Mapping[str, Any], sources: Sequence[Source], fo
         return f"made with another {', '.join(sorted(changed)) or 'split'}"
     for source in sources:
         file = _file(source, folder, 0)
-        if _whole(file) and not _same(_Shard(file), source.samples_of(0, load_task(source.lesson))):
+        if _whole(file) and not _same(_Shard(file), source.samples_of(0, load_task(source.task))):
             return "that the program makes otherwise by now"
     return ""
 

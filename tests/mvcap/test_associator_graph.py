@@ -119,13 +119,13 @@ def test_rows_without_joints_and_one_view_are_harmless():
 def test_lessons_make_samples_that_fit_their_networks():
     pytest.importorskip("torch")
     take = replace(TAKES[0])
-    for lesson in (MatchingTask(), CentreTask()):
-        samples = lesson.samples(take, 1)
-        again = lesson.samples(take, 1)
+    for task in (MatchingTask(), CentreTask()):
+        samples = task.samples(take, 1)
+        again = task.samples(take, 1)
         assert samples and all((samples[0][name] == again[0][name]).all() for name in samples[0])
-        batch = lesson.batch(samples)
+        batch = task.batch(samples)
         assert all(np.isfinite(values).all() for values in batch.values())
-        assert set(lesson.sizes.inputs) <= set(batch)
+        assert set(task.sizes.inputs) <= set(batch)
 
 
 def test_what_shipped_networks_take_is_what_is_made():

@@ -20,8 +20,8 @@ def network():
 
 def window(moments=7, views=4, seed=0, batch=2):
     rng = np.random.default_rng(seed)
-    lesson = PoseTask()
-    node, view, build = lesson.features
+    task = PoseTask()
+    node, view, build = task.features
     steps = len(STEPS_S)
     at = np.clip(np.arange(moments)[:, None] + np.array([-3, -2, -1, 1, 2, 3]), 0, moments - 1)
     near = (at != np.arange(moments)[:, None]).astype(np.float32)
@@ -101,19 +101,19 @@ def samples():
 
 
 def test_samples_are_the_same_every_time_and_can_be_learned_from(samples):
-    lesson, (some, again) = PoseTask(), samples
+    task, (some, again) = PoseTask(), samples
     assert some and all(np.array_equal(one[name], other[name]) for one, other in zip(some, again, strict=True)
                         for name in one)  # fmt: skip
     assert all(np.isfinite(value).all() for one in some for value in one.values())
-    batch = {name: torch.from_numpy(value) for name, value in lesson.batch(some).items()}
-    network = lesson.network()
-    loss = lesson.loss(network, batch)
+    batch = {name: torch.from_numpy(value) for name, value in task.batch(some).items()}
+    network = task.network()
+    loss = task.loss(network, batch)
     loss.backward()
     assert torch.isfinite(loss) and all(torch.isfinite(one.grad).all() for one in network.parameters())
-    figures = lesson.metrics(network, some)
+    figures = task.metrics(network, some)
     assert {"loss", "graph_mm_2", "graph_inside_68_2", "person_right"} <= set(figures)
-    limits = lesson.limits(some)
-    assert len(limits["node_low"]) == lesson.features[0] and (limits["view_high"] > limits["view_low"]).all()
+    limits = task.limits(some)
+    assert len(limits["node_low"]) == task.features[0] and (limits["view_high"] > limits["view_low"]).all()
 
 
 def test_what_two_views_saw_is_counted_in_smaller_units_than_what_they_did_not(samples):

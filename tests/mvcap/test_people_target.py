@@ -90,7 +90,7 @@ def test_two_views_find_each_other_and_who_is_who():
     truth, rig = take(people=2)
     rows = seen(truth, rig)
     people = people_of(rows, rig)
-    fit = fit_pair(people.sights, people.tracks, 0, 1)
+    fit = fit_pair(people.moving, people.tracks, 0, 1)
     assert fit is not None and fit.nats > 0
     told = rig.cam_from_world[1] @ invert(rig.cam_from_world[0])
     turn = vector_from_rotation(fit.pose.b_from_a[:3, :3] @ told[:3, :3].T)
@@ -133,7 +133,7 @@ def test_views_out_of_step_are_found_and_put_in_step():
     rows = seen(truth, rig, late=[(2, late)])
     people = people_of(rows, rig)
     poses = dict(enumerate(rig.cam_from_world))
-    told, sigma = estimate_late_frames(people.sights, people.tracks, np.zeros(4, np.int64), poses, 4)
+    told, sigma = estimate_late_frames(people.moving, people.tracks, np.zeros(4, np.int64), poses, 4)
     told -= np.median(told)
     assert told[2] == pytest.approx(late, abs=0.5) and np.abs(np.delete(told, 2)).max() < 0.3
     shift = shift_is_significant(told, sigma)

@@ -1,4 +1,4 @@
-"""Training: a small lesson is learned, an interruption changes nothing, what is damaged is said, worse is not kept."""
+"""Training: a small task is learned, an interruption changes nothing, what is damaged is said, worse is not kept."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import numpy as np
 import pytest
-import small_lessons
+import small_tasks
 import torch
 from synthetic_take import ring_rig, save_rig
 from torch import nn
@@ -134,8 +134,8 @@ def places(tmp_path, monkeypatch):
     return tmp_path
 
 
-def quick(out, lesson=TOY, **asked):
-    return train(lesson, out, overrides={**QUICK, **asked.pop("overrides", {})}, **asked)
+def quick(out, task=TOY, **asked):
+    return train(task, out, overrides={**QUICK, **asked.pop("overrides", {})}, **asked)
 
 
 class Killed(KeyboardInterrupt):
@@ -242,9 +242,9 @@ def test_other_processes_make_the_same_samples(places, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setenv("PIP_NO_INDEX", "1")  # where there are no motions, those that are made up will do
     rig, small = ring_rig(2), {"people": [1, 2], "frames": 2}
-    source = samples.Source("small_lessons:Seen", "train", 3, 5, small, rig)
+    source = samples.Source("small_tasks:Seen", "train", 3, 5, small, rig)
     [made] = samples.prepare([source], places / "samples", 2, silent)
-    expected = [one for index in range(3) for one in source.samples_of(index, small_lessons.Seen())]
+    expected = [one for index in range(3) for one in source.samples_of(index, small_tasks.Seen())]
     assert len(made) == len(expected) == 3
     for a, b in zip(made, expected, strict=True):
         assert np.array_equal(a["xy"], b["xy"], equal_nan=True)
@@ -262,7 +262,7 @@ def test_other_settings_are_refused_and_redone(places):
         with pytest.raises(StaleError, match=words):
             quick(places / "out", overrides=change)
     assert quick(places / "out", overrides={"steps": 3, "takes": 7}, resume=False).metrics
-    with pytest.raises(StaleError, match="another lesson"):
+    with pytest.raises(StaleError, match="another task"):
         quick(places / "out", "test_train:Longer", overrides={"steps": 3, "takes": 7})
 
 
@@ -421,5 +421,5 @@ def test_help_loads_no_torch():
 
 @pytest.mark.parametrize("name", plugins.TABLE["task"])
 def test_lessons_of_the_house_can_be_loaded(name):
-    lesson = samples.load_task(name)
-    assert lesson.name == name and set(lesson.sizes.inputs) and lesson.batch_size > 0
+    task = samples.load_task(name)
+    assert task.name == name and set(task.sizes.inputs) and task.batch_size > 0

@@ -39,13 +39,13 @@ def test_torch_gives_what_onnxruntime_gives(name):
     torch = pytest.importorskip("torch")
     from mvcap.datasets.people import TakeConfig, make_take
 
-    lesson = load_task(name)
+    task = load_task(name)
     take = make_take(11, TakeConfig(people=(2, 2), cameras=(4, 4), frames=12, rate_hz=(25.0, 25.0)))
-    arrays = lesson.batch(lesson.samples(take, 0)[:4])
-    network = lesson.network().eval()
+    arrays = task.batch(task.samples(take, 0)[:4])
+    network = task.network().eval()
     network.load_state_dict(weights_of(networks.SHIPPED / f"{name}.onnx", network))
     with torch.inference_mode():
-        ours = network(*(torch.from_numpy(arrays[one]) for one in lesson.sizes.inputs))
-    theirs = networks.load_network(name)(*(arrays[one] for one in lesson.sizes.inputs))
+        ours = network(*(torch.from_numpy(arrays[one]) for one in task.sizes.inputs))
+    theirs = networks.load_network(name)(*(arrays[one] for one in task.sizes.inputs))
     for a, b in zip(ours if isinstance(ours, tuple) else (ours,), theirs, strict=True):
         np.testing.assert_allclose(a.numpy(), b, atol=2e-4 * max(1.0, float(np.abs(b).max())))

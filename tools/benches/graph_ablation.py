@@ -38,8 +38,8 @@ MEASURED = (
     "of 5 cameras, always the same) or in many (rigs of 2 to 16 cameras, another one for each take). Scored on motion "
     "held out, in that one room and in rooms and with cameras that nobody was taught in. F1 edges: pairs of rows of "
     "two views that are told to be one person, of frames that left geometry in doubt; F1 assoc.: the whole associator "
-    "with that network as judge, which is believed whatever it says. Mean and standard deviation over seeds of takes "
-    "and weights. The gap: F1 in other rooms when taught in many, less that when taught in one"
+    "with that network as affinity model, which is believed whatever it says. Mean and standard deviation over seeds "
+    "of takes and weights. The gap: F1 in other rooms when taught in many, less that when taught in one"
 )
 
 

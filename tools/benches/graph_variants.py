@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import torch
 
 
-_MOST, _MOST_NODES = 10, 90  # graphs of a take, nodes of a graph: as many as the lesson takes
+_MOST, _MOST_NODES = 10, 90  # graphs of a take, nodes of a graph: as many as the task takes
 _FAR_M = 3.0
 _LEAST_ROOM_M = np.array([4.0, 4.0, 3.0])
 _NODE, _EDGE = ({name: at for at, name in enumerate(names)} for names in (NODE_NAMES, EDGE_NAMES))
@@ -175,11 +175,11 @@ def _flat(xyz: Floats) -> Floats:
     return np.asarray(xyz[..., :2] / depth)
 
 
-# --- lessons ---------------------------------------------------------------------------------------------------------
+# --- tasks ---------------------------------------------------------------------------------------------------------
 
 
 class Ours(MatchingTask):
-    """The lesson ``mmg`` as it is, its samples with the features of all variants."""
+    """The task ``mmg`` as it is, its samples with the features of all variants."""
 
     title = "ours: noise units, beside geometry's groups"
     features = ""
@@ -221,7 +221,7 @@ class Ours(MatchingTask):
                 out[name][at, first, second] = out[name][at, second, first] = held
             asked = ~np.eye(nodes, dtype=np.bool_)
             asked[rows:, rows:] = False
-            asked &= (who[:, None] >= 0) | (who[None] >= 0)  # as the lesson has it
+            asked &= (who[:, None] >= 0) | (who[None] >= 0)  # as the task has it
             out["same"][at, :nodes, :nodes] = (who[:, None] == who[None]) & (who >= 0)[:, None]
             out["weight"][at, :nodes, :nodes] = asked / nodes
             out["across"][at, :rows, :rows] = view[:, None] != view[None]
@@ -341,25 +341,25 @@ class WithCentres(GraphAssociator):
 
 
 class Taught(Geometry):
-    """The associator with a variant's network as judge of the frames, which is believed whatever it says."""
+    """The associator with a variant's network as affinity model, which is believed whatever it says."""
 
     def __init__(self, variant: Ours, network: torch.nn.Module) -> None:
         super().__init__(LearnedAffinityConfig())
         self.variant, self.network = variant, network.cpu().eval()
 
-    def _judge(self, rows: Detections2D, rig: Rig) -> AffinityModel | None:
+    def _affinity_model(self, rows: Detections2D, rig: Rig) -> AffinityModel | None:
         return _Believed(FrameRows(rows, rig), self.variant, self.network)
 
 
 @dataclass(frozen=True)
 class _Believed:
-    """Judge that asks a variant's network."""
+    """Affinities that ask a variant's network."""
 
     rows: FrameRows
     variant: Ours
     network: torch.nn.Module
 
-    def of_frame(
+    def affinities(
         self,
         rays: BodyRays,
         bodies: BodyEstimates,
@@ -386,6 +386,6 @@ class _Believed:
         np.fill_diagonal(pairs, 0)
         return Affinities(pairs, odds[: graph.rows, graph.rows :])
 
-    def of_births(self, *about: Any) -> float | None:
+    def birth_score(self, *about: Any) -> float | None:
         """None: geometry's to say."""
         return None

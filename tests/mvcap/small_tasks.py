@@ -1,4 +1,4 @@
-"""Lessons that need no torch."""
+"""Tasks that need no torch."""
 
 
 class Seen:
