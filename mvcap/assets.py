@@ -25,7 +25,7 @@ from typing import IO, Literal
 from mvcap.errors import AssetError
 
 Progress = Callable[[str, int, int], None]  # asset's name, bytes that are there, bytes there will be
-State = Literal["ok", "missing", "broken"]
+AssetState = Literal["ok", "missing", "broken"]
 
 _CHUNK, _TIMEOUT_S, _STALE_S = 1 << 18, 30, 24 * 3600
 
@@ -140,7 +140,7 @@ def select(names: Iterable[str]) -> list[Asset]:
     return [asset for asset in ASSETS.values() if any(_stands_for(name, asset) for name in names)]
 
 
-def status(names: Iterable[str] | None = None) -> list[tuple[Asset, State]]:
+def status(names: Iterable[str] | None = None) -> list[tuple[Asset, AssetState]]:
     """State of the named assets in the cache, of all when no names are given; asks nothing of the network."""
     return [(asset, _state(asset)) for asset in select(ASSETS if names is None else names)]
 
@@ -215,7 +215,7 @@ def _place(asset: Asset) -> Path:
     return cache_dir() / asset.file
 
 
-def _state(asset: Asset) -> State:
+def _state(asset: Asset) -> AssetState:
     if not _place(asset).is_file():
         return "missing"
     return "ok" if _is(asset, _place(asset)) else "broken"

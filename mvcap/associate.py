@@ -7,8 +7,8 @@ from pathlib import Path
 from mvcap import plugins, stages
 from mvcap.association.left_right_swaps import correct_swaps
 from mvcap.progress import Progress, silent
-from mvcap.stages import State
 from mvcap.structures.artefact import Artefact
+from mvcap.structures.contracts import State
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.session import Session
 

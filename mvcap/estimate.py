@@ -15,9 +15,8 @@ from calib.arrays import Image
 from mvcap import plugins, stages
 from mvcap.errors import ConfigError
 from mvcap.progress import Progress, silent
-from mvcap.stages import State
 from mvcap.structures.artefact import Artefact, Origin
-from mvcap.structures.contracts import Estimator, View
+from mvcap.structures.contracts import Estimator, State, View
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.session import Session
 

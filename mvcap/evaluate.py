@@ -77,7 +77,7 @@ def evaluate(
     for. Each rule stands with its metric in ``mvcap.metrics``. Raises InputError for a benchmark or a file that cannot
     be used.
     """
-    read = plugins.find("benchmark", kind)
+    read = plugins.find_plugin("benchmark", kind)
     place = Path(folder)
     if not place.is_dir():
         raise InputError(f"{place}: no such folder; give the folder with the files of {kind}")

@@ -26,7 +26,7 @@ def export_take(take: PoseStream, folder: Path, formats: Iterable[str]) -> list[
 
     Raises PluginError for a format there is not, before anything is written; SessionError when a file cannot be.
     """
-    writers = {name: plugins.find("exporter", name) for name in dict.fromkeys(formats)}
+    writers = {name: plugins.find_plugin("exporter", name) for name in dict.fromkeys(formats)}
     written: list[Path] = []
     for name, write in writers.items():
         written += write(take, folder / f"{take.name}.{name.partition(':')[0]}")

@@ -90,13 +90,13 @@ def weight_identities(plugin: Any, rig: Rig) -> dict[str, str]:
 
 def plugin_class(kind: str, name: str) -> type[Any]:
     """Class with settings by its name in the table or by ``"package.module:Class"``; PluginError if there is none."""
-    found = find(kind, name)
+    found = find_plugin(kind, name)
     if not isinstance(found, type) or not hasattr(found, "Config"):
         raise PluginError(f"{kind} {name!r} is not a class with a Config dataclass")
     return found
 
 
-def find(kind: str, name: str) -> Any:
+def find_plugin(kind: str, name: str) -> Any:
     """Load what a name of the table, or ``"package.module:Name"``, stands for; PluginError if there is none."""
     target = TABLE[kind].get(name, name)
     module_name, colon, inner = target.partition(":")

@@ -13,9 +13,8 @@ from mvcap.config import plain
 from mvcap.errors import ConfigError
 from mvcap.progress import Progress, silent
 from mvcap.refinement.limb_lengths import person_limbs
-from mvcap.stages import State
 from mvcap.structures.artefact import Artefact
-from mvcap.structures.contracts import Evidence
+from mvcap.structures.contracts import Evidence, State
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.session import Session

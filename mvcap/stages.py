@@ -6,19 +6,18 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from mvcap.errors import SessionError
 from mvcap.progress import Progress
 from mvcap.structures.artefact import Artefact, Origin
+from mvcap.structures.contracts import State
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.session import Session
 from mvcap.structures.table import Table
 
 T = TypeVar("T", bound=Table)
-State = dict[str, NDArray[Any]]
 Make = Callable[[int, int, State], tuple[T, State]]
 """Rows of frames start to stop (exclusive) from the state at their beginning, and the state at their end."""
 

@@ -21,8 +21,8 @@ from calib.arrays import Ints
 from mvcap import plugins, stages
 from mvcap.config import plain
 from mvcap.progress import Progress, silent
-from mvcap.stages import State
 from mvcap.structures.artefact import Artefact
+from mvcap.structures.contracts import State
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.session import Session
 from mvcap.structures.skeleton import skeleton

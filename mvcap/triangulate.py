@@ -7,8 +7,8 @@ from pathlib import Path
 from mvcap import stages
 from mvcap.config import plain
 from mvcap.progress import Progress, silent
-from mvcap.stages import State
 from mvcap.structures.artefact import Artefact
+from mvcap.structures.contracts import State
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.session import Session
 from mvcap.triangulation.calibration_error import calibration_error_px, excess_error_px, with_calibration_error

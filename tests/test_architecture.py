@@ -24,10 +24,34 @@ LONGEST_FUNCTION, LONGEST_FILE = 60, 420
 HELP_S = 0.5
 
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-NOUNS = ("structures",)
-PLUGINS = (
-    "estimators", "associators", "refiners", "exporters", "pictures", "metrics", "benchmarks", "datasets", "lessons",
+GROUND = {"errors", "config", "progress", "plugins", "stages", "assets"}
+"""Files at the top of mvcap that are no subcommand."""
+NOUNS = "structures"
+KIND = {
+    "estimators": "estimator", "associators": "associator", "refiners": "refiner", "exporters": "exporter",
+    "benchmarks": "benchmark", "tasks": "task",
+}  # fmt: skip
+"""Rooms whose files are alternatives of a verb, by their kind in the table of names."""
+GENERATORS = {"datasets"}
+"""A room of alternatives whose verb is to come: nothing names them yet."""
+FLOORS = (
+    {"calib", "errors", "progress", "nn"},
+    {"config", "assets", "board"},
+    {"structures", "weights", "doctor"},
+    {
+        "plugins", "stages", "init", "association", "triangulation", "tracking", "estimation", "refinement",
+        "synthesis", "drawing", "metrics", "evaluation", "exporters",
+    },
+    {
+        "estimators", "associators", "refiners", "benchmarks", "datasets", "self_calibration", "reporting", "estimate",
+        "associate", "triangulate", "track", "refine", "export",
+    },
+    {"calibration", "training", "report", "evaluate"},
+    {"tasks", "rig", "calibrate", "reconstruct", "train"},
+    {"mvcap"},
+    {"cli"},
 )  # fmt: skip
+"""Rooms and files of mvcap from the ground up; each imports what is below it, or its own room, and nothing above."""
 NETWORKS = "nn"
 
 
@@ -81,19 +105,29 @@ def imports(module: str, inside_functions: bool = True) -> frozenset[str]:
     return frozenset(name for node in statements(tree, inside_functions) for name in targets(module, node))
 
 
+def place_of(module: str) -> str:
+    """Room, or file beside the rooms, of mvcap that a module is or is in; "calib", or "mvcap" for the public face."""
+    package, _, rest = module.partition(".")
+    return rest.partition(".")[0] or package if package == "mvcap" else package
+
+
 def room_of(module: str) -> str:
     """The folder of mvcap that a module is in; "" for those beside the folders."""
-    package, _, rest = module.partition(".")
-    room = rest.partition(".")[0]
-    return room if package == "mvcap" and (ROOT / "mvcap" / room).is_dir() else ""
+    place = place_of(module)
+    return place if (ROOT / "mvcap" / place).is_dir() else ""
 
 
-def verbs() -> set[str]:
-    """Modules beside the folders that the command line offers as verbs, and what only verbs are for."""
-    import mvcap
+def floor_of(module: str) -> int:
+    place = place_of(module)
+    return next(floor for floor, places in enumerate(FLOORS) if place in places)
 
-    named = {name for name in mvcap.__all__ if f"mvcap.{name}" in MODULES} | {"init"}
-    return {f"mvcap.{name}" for name in {*named, "cli", "settings", "stages"}}
+
+def alternatives(room: str) -> set[str]:
+    """Stems that the table of names has in a room."""
+    from mvcap import plugins
+
+    targets = plugins.TABLE[KIND[room]].values()
+    return {target.partition(":")[0].rpartition(".")[2] for target in targets}
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
@@ -103,7 +137,6 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
 def test_there_is_something_to_look_at():
     assert len(MODULES) > 40 and {"mvcap.cli.main", "mvcap.structures.session", "calib.rig"} <= set(MODULES)
     assert imports("mvcap.estimate") >= {"mvcap.plugins", "mvcap.stages", "mvcap.structures.session"}
-    assert {"mvcap.init", "mvcap.estimate", "mvcap.reconstruct", "mvcap.doctor"} <= verbs()
 
 
 def test_calib_never_imports_mvcap():
@@ -154,22 +187,109 @@ def test_circles_are_found():
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}}) == [["a", "b", "c", "a"]]
 
 
-def test_nouns_know_no_verb_and_no_plug_in():
+def test_every_file_and_room_has_its_floor():
+    places = {place_of(module) for module in MODULES if module.startswith("mvcap")} | {"calib"}
+    assert places == set().union(*FLOORS)
+    assert len([place for floor in FLOORS for place in floor]) == len(places)  # each once
+
+
+def test_imports_run_downstairs():
     for module in MODULES:
-        if room_of(module) in NOUNS:
-            up = {name for name in imports(module) if name in verbs() or room_of(name) in PLUGINS}
-            assert not up, f"{module} imports {up}"
+        for name in imports(module):
+            inside = name in MODULES and name.split(".")[0] == "mvcap" and module.split(".")[0] == "mvcap"
+            if inside and place_of(name) != place_of(module):
+                assert floor_of(name) < floor_of(module), f"{module} imports {name}, which is not below it"
 
 
-def test_plug_ins_know_no_verb():
+def test_no_two_rooms_import_each_other():
+    edges: dict[str, set[str]] = {}
     for module in MODULES:
-        if room_of(module) in PLUGINS:
-            assert not imports(module) & verbs(), f"{module} imports {imports(module) & verbs()}"
+        if module.startswith("mvcap."):
+            inside = {place_of(name) for name in imports(module) if name.startswith("mvcap.") and name in MODULES}
+            edges.setdefault(place_of(module), set()).update(inside - {place_of(module)})
+    assert circles(edges) == []
 
 
-def test_every_folder_has_its_floor():
-    folders = {path.name for path in (ROOT / "mvcap").iterdir() if (path / "__init__.py").exists()}
-    assert folders == {*NOUNS, *PLUGINS, NETWORKS}
+def test_top_of_mvcap_is_verbs_and_ground():
+    from mvcap.cli.main import cli
+
+    top = {path.stem for path in (ROOT / "mvcap").glob("*.py")} - {"__init__"}
+    assert top - GROUND <= set(cli.commands), top - GROUND - set(cli.commands)
+
+
+def test_alternatives_are_in_the_table_of_names():
+    for room in KIND:
+        named = alternatives(room)
+        for path in (ROOT / "mvcap" / room).glob("*.py"):
+            if path.stem == "__init__" or path.stem in named:
+                continue
+            owners = [stem for stem in named if path.stem.startswith(f"{stem}_")]
+            assert owners, f"{path} is neither in plugins.TABLE nor named after one that is"
+            users = {name for name in MODULES if f"mvcap.{room}.{path.stem}" in imports(name)}
+            strange = {
+                name for name in users if room_of(name) == room and not name.split(".")[-1].startswith(owners[0])
+            }
+            assert not strange, f"{path.stem} serves {owners[0]}, but {strange} import it"
+
+
+def test_folders_of_alternatives_are_plurals():
+    assert all(room.endswith("s") for room in (*KIND, *GENERATORS, NOUNS))
+
+
+def test_every_room_has_tests():
+    for package in PACKAGES:
+        rooms = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+        tested = {path.parent.name for path in (ROOT / "tests" / package).glob("*/test_*.py")}
+        assert rooms <= tested, f"no tests in tests/{package} for {sorted(rooms - tested)}"
+
+
+@cache
+def imported_by_tests(package: str, room: str) -> frozenset[str]:
+    """Modules that the tests of a room import, and those that are loaded by name in them."""
+    folder = ROOT / "tests" / package / room
+    found: set[str] = set()
+    for path in folder.glob("*.py"):
+        for node in ast.walk(tree_of(path)):
+            found |= targets("tests", node)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found |= {name for name in MODULES if name.endswith(f".{room}.{node.value}")}
+    return frozenset(found)
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.count(".") > 1 or not name.startswith("mvcap")])
+def test_every_module_is_imported_by_a_test_of_its_room(module):
+    if MODULES[module].name in ("__init__.py", "__main__.py"):
+        return
+    package, _, rest = module.partition(".")
+    room = rest.rpartition(".")[0]
+    assert module in imported_by_tests(package, room), f"no test in tests/{package}/{room} imports {module}"
+
+
+def public_names(path: Path) -> set[str]:
+    names = set()
+    for node in tree_of(path).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+    return {name for name in names if not name.startswith("_")}
+
+
+SHARED_NAMES = {"read", "write", "sniff", "lost", "surroundings", "load", "files", "plain"}
+"""Names that several modules define on purpose: contracts of modules."""
+
+
+def test_public_names_are_unique():
+    """Subcommands bear the names of their verbs; contracts of modules bear one name in each; all else is one thing."""
+    from mvcap.cli.main import cli
+
+    verbs = set(cli.commands) | {name for group in cli.commands.values() for name in getattr(group, "commands", ())}
+    for package in PACKAGES:
+        held: dict[str, str] = {}
+        for module, path in MODULES.items():
+            if module.split(".")[0] != package:
+                continue
+            for name in public_names(path) - SHARED_NAMES - verbs:
+                assert name not in held, f"{name} is in {held[name]} and in {module}"
+                held[name] = module
 
 
 def test_networks_know_torch_and_nothing_of_the_house():
@@ -184,12 +304,6 @@ def test_networks_know_torch_and_nothing_of_the_house():
             }
             within = {name for name in imports(module) if name.startswith("mvcap")}
             assert named <= {"mvcap"} and all(room_of(name) == NETWORKS for name in within), module
-
-
-def test_the_command_line_is_on_top():
-    for module in MODULES:
-        up = {name for name in imports(module) if name.startswith("mvcap.cli")}
-        assert module.startswith("mvcap.cli") or not up, f"{module} imports {up}"
 
 
 def test_packages_do_not_import_their_own_public_face():
@@ -295,12 +409,8 @@ def test_names_tell_what_is_inside():
         relative = path.relative_to(ROOT)
         parts = [*relative.parts[:-1], relative.stem]
         assert not set(parts) & DRAWERS, relative
-        assert all(re.fullmatch(r"[a-z][a-z0-9_]*|__init__", part) for part in parts), relative
+        assert all(re.fullmatch(r"[a-z][a-z0-9_]*|__init__|__main__", part) for part in parts), relative
         assert len(relative.stem) >= 3, relative
-
-
-def test_folders_of_alternatives_are_plurals():
-    assert all(name.endswith("s") for name in (*NOUNS, *PLUGINS))
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_of)

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from generated_people import HALPE, HIDING, circle, crossing, disturbed, hugs, make_session, ring_rig
 
 import mvcap
-from tests.generated_people import HALPE, HIDING, circle, crossing, disturbed, hugs, make_session, ring_rig
 
 
 def dense(take):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from synthetic_take import RATE_HZ, ring_rig, truth, write_clip
 
 from calib import FORMATS as CALIBRATIONS
 from calib import save_rig
@@ -18,7 +19,6 @@ from mvcap.cli.main import cli
 from mvcap.stages import STAGES
 from mvcap.structures.poses import Provenance
 from mvcap.structures.true_poses import write_true_poses
-from tests.synthetic_take import RATE_HZ, ring_rig, truth, write_clip
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

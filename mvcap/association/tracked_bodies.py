@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from calib.arrays import Floats
 from mvcap.association.ray_affinity import BodyRays
-
-State = dict[str, NDArray[np.generic]]
+from mvcap.structures.contracts import State
 
 LIMB_SPEED_MPS = 2.0
 """How fast a joint moves against the body that it belongs to, one standard deviation."""

@@ -35,7 +35,7 @@ class PersonLimbs:
 def person_limbs(poses: Artefact[Poses3D], rate_hz: float) -> dict[int, PersonLimbs]:
     """Limbs of each person over the take.
 
-    Each observation counts by its precision, so that a limb seen by two cameras at a bad angle does not speak as loudly as
+    Each observation counts by its precision, so that a limb seen by two cameras at a bad angle weighs less than
     one that four cameras surround. The observations are weighed against the same limb on the other side of the body
     and against what is usual for a human of this size.
     """

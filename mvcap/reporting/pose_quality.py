@@ -49,7 +49,7 @@ class LimbLengths:
             return np.where(self.count > 1, np.sqrt(self._square / self.count) / self.mean, np.nan)
 
 
-def bone_spread(lengths: LimbLengths) -> float:
+def refined_bone_spread(lengths: LimbLengths) -> float:
     """Median over the limbs of standard deviation / mean of a limb's length over the frames; NaN where unknown."""
     known = lengths.spread[np.isfinite(lengths.spread)]
     return float(np.median(known)) if len(known) else float("nan")
@@ -179,8 +179,8 @@ def _person(person: int, poses: PoseQuality, raw: PoseQuality | None, rate_hz: f
         "first_s": _tidy(one.first / rate_hz),
         "last_s": _tidy(one.last / rate_hz),
         "median_reprojection_px": _tidy(one.error.median()),
-        "bone_spread": _tidy(bone_spread(one.limbs)),
-        "bone_spread_raw": _tidy(bone_spread(before.limbs)) if before is not None else None,
+        "bone_spread": _tidy(refined_bone_spread(one.limbs)),
+        "bone_spread_raw": _tidy(refined_bone_spread(before.limbs)) if before is not None else None,
         "views_used": int(np.searchsorted(counted, joints / 2)) if joints else None,
         "share_two_views": _tidy(one.few.sum() / joints) if joints and views > _FEW_VIEWS else None,
         "share_joints_missing": _tidy(one.missing / (one.frames * len(poses.skeleton))),

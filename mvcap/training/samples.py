@@ -75,7 +75,7 @@ class Source:
 
 def load_task(target: str) -> Task:
     """Make a task by its name in the table or by ``"package.module:Class"``; PluginError where there is none."""
-    task: Task = plugins.find("task", target)()
+    task: Task = plugins.find_plugin("task", target)()
     return task
 
 

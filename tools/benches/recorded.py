@@ -50,7 +50,7 @@ def run(
     from mvcap.evaluation.benchmark_clip import Options as Choice
 
     verb = import_module("mvcap.evaluate")
-    [clip] = plugins.find("benchmark", kind)(folder, Choice(**how))
+    [clip] = plugins.find_plugin("benchmark", kind)(folder, Choice(**how))
     with tempfile.TemporaryDirectory(dir=options.work) as home, threadpool_limits(1):
         done = verb._run(clip, Path(home) / "session", dict(arm), verb.silent)
         counts = counted(Path(home) / "session")
@@ -132,7 +132,7 @@ def clips(kind: str, folder: Path) -> Sequence[Any]:
     from mvcap import plugins
     from mvcap.evaluation.benchmark_clip import Options as Choice
 
-    return list(plugins.find("benchmark", kind)(folder, Choice()))
+    return list(plugins.find_plugin("benchmark", kind)(folder, Choice()))
 
 
 def days(folder: Path) -> Any:

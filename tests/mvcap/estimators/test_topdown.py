@@ -20,7 +20,7 @@ from mvcap.estimators.topdown import TopDown, TopDownConfig, box_iou, similarity
 from mvcap.structures.contracts import View
 from mvcap.structures.skeleton import SKELETONS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DATA = Path(os.environ.get("MVCAP_DATA", ROOT.parent / "shared" / "data"))
 RTMDET = DATA / "models" / "rtmdet_nano_person_320_nms.onnx"
 PANOPTIC = DATA / "panoptic_images" / "demo"

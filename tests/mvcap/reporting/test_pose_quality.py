@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from walking_take import COCO, RATE_HZ, chunked, detections, poses, rig
 
-from mvcap.reporting.pose_quality import LimbLengths, PoseQuality, bone_spread, summarise
+from mvcap.reporting.pose_quality import LimbLengths, PoseQuality, refined_bone_spread, summarise
 from mvcap.reporting.verdict import human_scale
 from mvcap.structures.anthropometry import limb_lengths
 from mvcap.structures.poses import Poses3D
@@ -48,7 +48,7 @@ def test_bone_spread_is_that_of_all_lengths_at_once_outliers_included():
     assert summary(table)["people"][0]["bone_spread"] == pytest.approx(whole, rel=1e-3)
     empty = LimbLengths(9)
     empty.add(np.full((4, 9), np.nan))
-    assert np.isnan(bone_spread(empty))
+    assert np.isnan(refined_bone_spread(empty))
 
 
 def test_people_are_counted_whatever_the_chunks_are():

@@ -10,13 +10,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from synthetic_take import COCO, RATE_HZ, SIZE, ring_rig, truth
 
 import mvcap
 from mvcap import plugins
 from mvcap.structures.contracts import View
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.npz import write_npz
-from tests.synthetic_take import COCO, RATE_HZ, SIZE, ring_rig, truth
 
 FRAMES, CAMERAS, SEEDS = 3, 5, 10
 JOINTS = len(COCO)

@@ -4,19 +4,8 @@ import pickle
 
 import numpy as np
 import pytest
+from foreign_files import SIZE, caliscope, caliscope_camera, camchain, dlt, mcal, mccalib, multical, opencap_values, xcp
 from ring_rigs import make_rig
-from test_formats_foreign import (
-    SIZE,
-    caliscope,
-    caliscope_camera,
-    camchain,
-    dlt,
-    mcal,
-    mccalib,
-    multical,
-    opencap_values,
-    xcp,
-)
 
 from calib import FORMATS, RigFileError, load_rig, save_rig
 

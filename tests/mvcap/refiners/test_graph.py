@@ -4,6 +4,8 @@ import warnings
 
 import numpy as np
 import pytest
+from refined_walk import case, nothing, unseen, walk
+from synthetic_take import COCO
 
 from calib import Camera, Rig
 from calib.geometry import rotation_from_vector
@@ -14,7 +16,6 @@ from mvcap.refiners.graph import GraphRefiner, GraphRefinerConfig
 from mvcap.refiners.graph_features import BODY, move_joints, part_of, window_features
 from mvcap.structures.contracts import Evidence
 from mvcap.weights import networks
-from tests.mvcap.test_refiners import COCO, case, nothing, unseen, walk
 
 USUAL = BonesConfig(usual=1.0)
 HIDDEN = [COCO.index(f"left_{joint}") for joint in ("elbow", "wrist")]

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from synthetic_take import COCO, RATE_HZ, body
 
 from mvcap.refinement.limb_lengths import person_limbs
 from mvcap.structures.anthropometry import limb_lengths, limb_prior, mirror_limbs, typical_limbs
 from mvcap.structures.poses import Poses3D, Provenance, packed_covariance
-from tests.synthetic_take import COCO, RATE_HZ, body
 
 CIRCLE = (0.0, 0.0, 1.2, 0.3, 0.8)
 

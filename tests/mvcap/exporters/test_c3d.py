@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_exporters import DENSE, FRAMES, TABLE, expected
+from exported_take import DENSE, FRAMES, TABLE, expected
 from walking_take import COCO, RATE_HZ, take
 
 from mvcap.errors import InputError

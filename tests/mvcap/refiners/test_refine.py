@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from synthetic_take import COCO, RATE_HZ, make_session
 
 import mvcap
 from mvcap import stages
@@ -16,7 +17,6 @@ from mvcap.structures.contracts import Evidence
 from mvcap.structures.poses import Poses3D, Provenance
 from mvcap.triangulation.calibration_error import excess_error_px
 from mvcap.triangulation.reprojection_residuals import linked_rows
-from tests.synthetic_take import COCO, RATE_HZ, make_session
 
 verb = sys.modules["mvcap.refine"]  # the package's own name for it is the function
 FRAMES = 130

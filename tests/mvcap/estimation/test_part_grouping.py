@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from part_scenes import JOINTS, STANDING, scene
 
 from mvcap.estimation.part_grouping import (
     BODY25_LENGTH,
@@ -16,32 +17,12 @@ from mvcap.estimation.part_grouping import (
     pick_candidates,
 )
 
-JOINTS = 25
 places = st.tuples(st.floats(0, 39), st.floats(0, 29))
-# Joints of a body of height 1 that stands and faces the camera, y down from the soles.
-STANDING = np.array(
-    [
-        (0.0, -0.92), (0.0, -0.82), (-0.11, -0.82), (-0.14, -0.636), (-0.15, -0.49), (0.11, -0.82), (0.14, -0.636),
-        (0.15, -0.49), (0.0, -0.53), (-0.06, -0.53), (-0.06, -0.285), (-0.06, -0.04), (0.06, -0.53), (0.06, -0.285),
-        (0.06, -0.04), (-0.02, -0.94), (0.02, -0.94), (-0.06, -0.93), (0.06, -0.93), (0.09, 0.07), (0.13, 0.07),
-        (0.06, 0.0), (-0.09, 0.07), (-0.13, 0.07), (-0.06, 0.0),
-    ]
-)  # fmt: skip
 
 
 def uniform(direction, size=(30, 40)):
     """Field (H, W, 2) of one direction everywhere."""
     return np.broadcast_to(np.asarray(direction, dtype=float), (*size, 2))
-
-
-def scene(*bodies, keep=None, seed=0):
-    """Candidates and true limb scores of bodies (J, 2), shuffled; also which body each candidate is of."""
-    rng = np.random.default_rng(seed)
-    order = [rng.permutation(len(bodies)) for _ in range(JOINTS)]
-    order = [np.array([b for b in one if keep is None or keep(b, joint)], int) for joint, one in enumerate(order)]
-    xy = [np.array([bodies[b][joint] for b in own]).reshape(-1, 2) for joint, own in enumerate(order)]
-    scores = [np.where(order[a][:, None] == order[b], 0.8, 0.0) for a, b in BODY25_LIMBS]
-    return xy, scores, order
 
 
 def owners(people, order):

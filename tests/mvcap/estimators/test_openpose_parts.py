@@ -7,8 +7,8 @@ import time
 
 import numpy as np
 import pytest
+from part_scenes import JOINTS, STANDING, scene
 from synthetic_take import recordings
-from test_part_grouping import JOINTS, STANDING, scene
 
 from mvcap.errors import ConfigError, InputError
 from mvcap.estimation.part_grouping import BODY25_LIMBS

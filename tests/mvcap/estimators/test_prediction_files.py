@@ -23,7 +23,7 @@ from mvcap.structures.detection_table import write_detections_npz, write_detecti
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import SKELETONS
 
-DATA = Path(os.environ.get("MVCAP_DATA", Path(__file__).parents[3] / "shared" / "data"))
+DATA = Path(os.environ.get("MVCAP_DATA", Path(__file__).parents[4] / "shared" / "data"))
 OPENPOSE = DATA / "pose2sim_multiperson" / "openpose" / "pose"
 CAMERAS = ("cam01", "cam02", "cam03", "cam04")
 BODY25, COCO17 = SKELETONS["body25"], SKELETONS["coco17"]

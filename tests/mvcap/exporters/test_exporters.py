@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from exported_take import DENSE, FRAMES, TABLE, expected
 from walking_take import COCO, RATE_HZ, poses, take
 
 from mvcap import plugins
@@ -19,15 +20,6 @@ from mvcap.export import export_take
 from mvcap.structures import long_table
 from mvcap.structures.pose_stream import _TURN, sigma_m, turn_axes
 from mvcap.structures.poses import Poses3D, full_covariance
-
-FRAMES = 30
-TABLE = poses(FRAMES, missing=0.1, absent=lambda frame, person: (person == 2 and 8 <= frame < 17) or frame in (0, 29))
-DENSE = TABLE.dense(FRAMES, np.array([1, 2]))
-
-
-def expected(axes, person):
-    xyz = DENSE[:, person - 1]
-    return xyz if axes == "z-up" else np.stack([xyz[..., 0], xyz[..., 2], -xyz[..., 1]], -1)
 
 
 def parse_trc(path):
@@ -196,8 +188,8 @@ def test_a_full_disk_is_one_line(tmp_path, name):
         "try: export_take(table, Path(sys.argv[2]), [sys.argv[3]])\n"
         "except SessionError as error: print(error)\n"
     )
-    arguments = [sys.executable, "-B", "-c", code, str(Path(__file__).parent), str(tmp_path), name]
-    done = subprocess.run(arguments, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
+    arguments = [sys.executable, "-B", "-c", code, str(Path(__file__).parents[1]), str(tmp_path), name]
+    done = subprocess.run(arguments, capture_output=True, text=True, cwd=Path(__file__).parents[3], check=False)
     assert "cannot be written" in done.stdout and done.stdout.count("\n") == 1, done.stderr
     assert list(tmp_path.iterdir()) == []
 
