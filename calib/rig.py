@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from calib import geometry
 from calib.arrays import Floats
-from calib.camera import Camera
+from calib.camera import Camera, Lens
 from calib.distortion import padded
 from calib.errors import CalibrationError
 from calib.geometry import Model
@@ -17,7 +18,7 @@ from calib.geometry import Model
 
 @dataclass(frozen=True)
 class _Family:
-    """Cameras whose lenses one formula serves, stacked: limit (c, 1), distortion (c, 1, k)."""
+    """Cameras that share a lens formula, stacked: limit (c, 1), distortion (c, 1, k)."""
 
     model: Model
     at: list[int]
@@ -45,6 +46,45 @@ class Rig:
             raise CalibrationError(
                 f"more than one camera is named {', '.join(map(repr, twice))}; give each its own name"
             )
+
+    @classmethod
+    def from_opencv(
+        cls,
+        K: ArrayLike,
+        dist: Sequence[ArrayLike] | None,
+        rvec: ArrayLike,
+        tvec: ArrayLike,
+        size: ArrayLike,
+        names: Sequence[str] | None = None,
+        *,
+        fisheye: bool = False,
+    ) -> "Rig":
+        """Return the rig of C cameras as OpenCV describes them.
+
+        K (C, 3, 3) px. dist: coefficients of each camera as `cv2.calibrateCamera` orders them (0, 4, 5, 8 or 12 of
+        them, 14 where the tilt is zero), or the four of `cv2.fisheye` with `fisheye`; None for lenses without
+        distortion. rvec: rotation vectors (C, 3) or matrices (C, 3, 3), camera from world; tvec (C, 3) m. size: image
+        size (w, h) px of all cameras, or (C, 2). names: `cam1`, `cam2` ... when left out. Raises CalibrationError,
+        which names the camera, for what no camera can be.
+        """
+        matrices = np.asarray(K, np.float64).reshape(-1, 3, 3)
+        count = len(matrices)
+        parts: dict[str, Any] = {
+            "dist": [np.zeros(0)] * count if dist is None else [np.asarray(one, np.float64).ravel() for one in dist],
+            "rvec": np.asarray(rvec, np.float64).reshape((count, -1)) if np.size(rvec) % count == 0 else [],
+            "tvec": np.asarray(tvec, np.float64).reshape(-1, 3) if np.size(tvec) % 3 == 0 else [],
+            "size": np.broadcast_to(np.asarray(size), (count, 2)).tolist() if np.size(size) in (2, 2 * count) else [],
+            "names": [f"cam{index + 1}" for index in range(count)] if names is None else list(names),
+        }
+        if wrong := [f"{name} of {len(part)}" for name, part in parts.items() if len(part) != count]:
+            raise CalibrationError(f"K is of {count} cameras, but {', '.join(wrong)}; give one of each a camera")
+        cameras = []
+        for matrix, lens, turn, place, (width, height), name in zip(matrices, *parts.values(), strict=True):
+            coefficients, model = _opencv_lens(name, lens, fisheye)
+            rotation = turn.reshape(3, 3) if turn.size == 9 else geometry.rotation_from_vector(turn)
+            posed = geometry.pose(rotation, place)
+            cameras.append(Camera(Lens(name, (int(width), int(height)), matrix, coefficients, model), posed))
+        return cls(tuple(cameras), "OpenCV arrays")
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -84,7 +124,7 @@ class Rig:
 
     @cached_property
     def positions(self) -> Floats:
-        """Where the cameras stand, (C, 3) m."""
+        """Positions of the cameras (C, 3) m."""
         return _stacked([camera.position for camera in self])
 
     @cached_property
@@ -139,7 +179,7 @@ class Rig:
         return out.reshape(*np.shape(undistorted), 2)
 
     def undistort(self, xy: ArrayLike) -> Floats:
-        """Undistorted normalised coordinates (C, ..., 2) of pixels (C, ..., 2), NaN where a lens cannot be undone."""
+        """Undistorted normalised coordinates (C, ..., 2) of pixels (C, ..., 2), NaN where a lens cannot be inverted."""
         xy = self._per_camera(xy)
         flat = xy.reshape(len(self), -1, 2)
         out = np.empty(flat.shape)
@@ -162,6 +202,13 @@ class Rig:
         NaN where fewer than two views see a point, the rays are nearly parallel, or it would lie behind a camera.
         """
         return geometry.triangulate(self.undistort(xy), weight, self.cam_from_world, self.focal)
+
+    def reprojection_error(self, xyz: ArrayLike, xy: ArrayLike) -> Floats:
+        """Distances (C, ...) px between pixels xy (C, ..., 2) and the projections of world points xyz (..., 3) m.
+
+        NaN where a pixel or a point is missing, or the camera cannot see the point.
+        """
+        return np.asarray(np.linalg.norm(self.project(xyz) - self._per_camera(xy), axis=-1))
 
     def _per_camera(self, xy: ArrayLike) -> Floats:
         xy = np.asarray(xy, np.float64)
@@ -191,6 +238,18 @@ class Rig:
         poses = np.array(self.cam_from_world)
         poses[:, :3, 3] *= factor
         return replace(self, cameras=tuple(Camera(camera.lens, pose) for camera, pose in zip(self, poses, strict=True)))
+
+
+def _opencv_lens(name: str, coefficients: ArrayLike, fisheye: bool) -> tuple[Floats, Model]:
+    """Coefficients in the length that a lens model takes, and the model."""
+    given = np.ravel(np.asarray(coefficients, np.float64))
+    if fisheye:
+        return given, "fisheye"
+    if given.size == 14:
+        if given[12:].any():
+            raise CalibrationError(f"camera {name!r}: tilted sensors are not modelled; leave out CALIB_TILTED_MODEL")
+        given = given[:12]
+    return given, "rational" if given.size > 5 else "pinhole"
 
 
 def _stacked(parts: ArrayLike) -> Floats:

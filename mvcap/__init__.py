@@ -1,51 +1,157 @@
 """Calibrated, marker-less, multi-person 3D motion capture from several ordinary cameras.
 
-Every verb of the command line is a function here::
+Two doors. Verbs on a session folder, as on the command line::
 
-    import mvcap
-    session = mvcap.init("take1/videos", rig="take1/rig.yaml", folder="take1/session")
+    session = mvcap.init("take1/videos", rig="take1/rig.yaml", folder="take1.mvcap")
     summary = mvcap.reconstruct(session)
+
+and functions on arrays, which the verbs are made of; no folder, no file::
+
+    rig = mvcap.Rig.from_opencv(K, dist, rvec, tvec, size)
+    found = mvcap.Detections2D.from_dense(xy, score, "coco17")  # (T, C, P, J, 2) px, (T, C, P, J)
+    poses = mvcap.reconstruct_rows(found, rig, rate_hz=25)
+    poses.dense()  # (T, P, J, 3) m
+
+A verb's module is called as its function: ``mvcap.track(session)``, and ``import mvcap.track as t`` gives the module,
+with all that is in it. Names are loaded when they are first used.
 """
 
-from mvcap.associate import associate
-from mvcap.board import board
-from mvcap.calibrate import calibrate
-from mvcap.doctor import doctor
-from mvcap.errors import MvcapError
-from mvcap.estimate import estimate
-from mvcap.evaluate import evaluate
-from mvcap.export import export
-from mvcap.init import init, init_without_footage
-from mvcap.reconstruct import reconstruct
-from mvcap.refine import refine
-from mvcap.report import report
-from mvcap.structures.detections import Detections2D
-from mvcap.structures.poses import Poses3D
-from mvcap.structures.session import Session
-from mvcap.track import track
-from mvcap.train import train
-from mvcap.triangulate import triangulate
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
+if TYPE_CHECKING:
+    from calib import Camera, Lens, Rig, load_rig, save_rig
+    from mvcap.associate import associate, associate_rows
+    from mvcap.board import board
+    from mvcap.calibrate import calibrate
+    from mvcap.doctor import doctor
+    from mvcap.drawing.overlay import draw
+    from mvcap.errors import MvcapError
+    from mvcap.estimate import detect, estimate, load_detections
+    from mvcap.evaluate import evaluate, score
+    from mvcap.export import export, write_poses
+    from mvcap.init import init, init_without_footage
+    from mvcap.plugins import load_plugin
+    from mvcap.reconstruct import reconstruct, reconstruct_rows
+    from mvcap.refine import refine, refine_rows
+    from mvcap.report import report
+    from mvcap.structures.detections import Detections2D
+    from mvcap.structures.pose_file import load_poses
+    from mvcap.structures.poses import Poses3D
+    from mvcap.structures.session import Session
+    from mvcap.structures.skeleton import Skeleton
+    from mvcap.track import track, track_rows
+    from mvcap.train import train
+    from mvcap.triangulate import triangulate
+    from mvcap.triangulation.robust_triangulation import triangulate_rows
+
+_VERBS = (
+    "associate", "board", "calibrate", "doctor", "estimate", "evaluate", "export", "init", "reconstruct", "refine",
+    "report", "track", "train", "triangulate",
+)  # fmt: skip
+_GROUND = ("assets", "errors", "plugins", "rig")
+_MODULE_OF = {
+    **dict.fromkeys(("Camera", "Lens", "Rig", "load_rig", "save_rig"), "calib"),
+    "associate_rows": "mvcap.associate",
+    "draw": "mvcap.drawing.overlay",
+    "MvcapError": "mvcap.errors",
+    **dict.fromkeys(("detect", "load_detections"), "mvcap.estimate"),
+    "score": "mvcap.evaluate",
+    "write_poses": "mvcap.export",
+    "init_without_footage": "mvcap.init",
+    "load_plugin": "mvcap.plugins",
+    "reconstruct_rows": "mvcap.reconstruct",
+    "refine_rows": "mvcap.refine",
+    "Detections2D": "mvcap.structures.detections",
+    "load_poses": "mvcap.structures.pose_file",
+    "Poses3D": "mvcap.structures.poses",
+    "Session": "mvcap.structures.session",
+    "Skeleton": "mvcap.structures.skeleton",
+    "track_rows": "mvcap.track",
+    "triangulate_rows": "mvcap.triangulation.robust_triangulation",
+}
+
 __all__ = [
+    "Camera",
     "Detections2D",
+    "Lens",
     "MvcapError",
     "Poses3D",
+    "Rig",
     "Session",
+    "Skeleton",
     "associate",
+    "associate_rows",
     "board",
     "calibrate",
+    "detect",
     "doctor",
+    "draw",
     "estimate",
     "evaluate",
     "export",
     "init",
     "init_without_footage",
+    "load_detections",
+    "load_plugin",
+    "load_poses",
+    "load_rig",
     "reconstruct",
+    "reconstruct_rows",
     "refine",
+    "refine_rows",
     "report",
+    "save_rig",
+    "score",
     "track",
+    "track_rows",
     "train",
     "triangulate",
+    "triangulate_rows",
+    "write_poses",
 ]
+
+
+class _VerbModule(ModuleType):
+    """Module of a verb, which is called as the function that it is named after."""
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return self._function(*args, **options)
+
+    @property
+    def _function(self) -> Any:
+        return vars(self)[self.__name__.rpartition(".")[2]]
+
+    @property
+    def __wrapped__(self) -> Any:  # what help() and inspect.signature() look for
+        return self._function
+
+
+class _Package(ModuleType):
+    """This package: a verb's module can be called from the moment that it is bound here, however it was imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _VERBS and type(value) is ModuleType:
+            value.__class__ = _VerbModule
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> Any:
+    if name in _VERBS or name in _GROUND:
+        return import_module(f"{__name__}.{name}")
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULE_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

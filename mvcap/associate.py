@@ -1,15 +1,21 @@
-"""The verb ``associate``: who is who across the views of each frame."""
+"""The verb ``associate``: find the detections that show the same person across the views of each frame."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from calib import Rig
 from mvcap import plugins, stages
 from mvcap.association.left_right_swaps import correct_swaps
+from mvcap.errors import InputError
 from mvcap.progress import Progress, silent
 from mvcap.structures.artefact import Artefact
-from mvcap.structures.contracts import State
+from mvcap.structures.contracts import Associator, State
 from mvcap.structures.detections import Detections2D
+from mvcap.structures.row_source import RowsInMemory, RowSource
 from mvcap.structures.session import Session
 
 _VERSION = 3
@@ -19,9 +25,9 @@ _CHUNK_FRAMES = 100
 def associate(
     session: str | Path | Session, *, redo: bool = False, progress: Progress = silent
 ) -> Artefact[Detections2D]:
-    """Fill the column ``person`` of a session's detections, frame by frame, with the associator its settings name.
+    """Fill the column ``person`` of a session's detections, frame by frame, with the associator in its settings.
 
-    Where the views of a person contradict each other about left and right, the minority's joints are exchanged.
+    Where the views of a person contradict each other about left and right, the minority's joints are swapped.
     """
     session = session if isinstance(session, Session) else Session.open(session)
     before = stages.detections(session, "estimate")
@@ -31,10 +37,56 @@ def associate(
     rig = session.rig
 
     def make(start: int, stop: int, state: State) -> tuple[Detections2D, State]:
-        rows, state = associator.associate(before.between(start, stop), rig, session.rate_hz, state)
-        return correct_swaps(rows, rig), state
+        return _associate(associator, before.between(start, stop), rig, session.rate_hz, state)
 
     settings = {**settings, **plugins.weight_identities(associator, rig)}
     origin = stages.origin_of("associate", _VERSION, settings, before, session)
     place = session.artefact("associate", Detections2D)
     return stages.run_stage(session, place, origin, before.skeleton_name, make, progress, _CHUNK_FRAMES)
+
+
+def associate_rows(
+    found: Detections2D,
+    rig: Rig,
+    *,
+    rate_hz: float = 25.0,
+    associator: str | Associator = "geometry",
+    memory: State | None = None,
+    **settings: Any,
+) -> Detections2D:
+    """Associate detections of a take across views; return the rows in order of frames, ``person`` (M,) filled in.
+
+    Person: 0, 1, 2 ... or -1 for a false positive; with the associators here the same number from frame to frame. Rows
+    may be split, merged or have their left and right joints swapped. rate_hz: frames a second. associator: a name of
+    ``plugins.TABLE`` with its ``settings``, or an object of that contract. memory: a dict that is read and then filled
+    with the associator's state: give the same one for the frames that follow, as a live loop does.
+    Raises PluginError or ConfigError for a name or setting that does not exist, InputError for views outside the rig.
+    """
+    if len(found) and int(found.view.max()) >= len(rig):
+        raise InputError(f"detections of view {int(found.view.max())}, but the rig has {len(rig)} cameras")
+    plugin = plugins.instance("associator", associator, settings)
+    rows = found[np.argsort(found.frame, kind="stable")]
+    rows, state = _associate(plugin, rows, rig, rate_hz, dict(memory or {}))
+    if memory is not None:
+        memory.clear()
+        memory.update(state)
+    return rows
+
+
+def associate_source(
+    found: RowSource[Detections2D], rig: Rig, rate_hz: float, associator: Associator, frames: int
+) -> RowsInMemory[Detections2D]:
+    """Associate a whole take in the chunks of a session, with the state at the end of each."""
+    parts, states, state = [], {}, State()
+    for start, stop in RowsInMemory(Detections2D.empty(found.skeleton), frames, _CHUNK_FRAMES).ranges():
+        rows, state = _associate(associator, found.between(start, stop), rig, rate_hz, state)
+        parts.append(rows)
+        states[start] = state
+    return RowsInMemory(Detections2D.concatenate(parts, found.skeleton), frames, _CHUNK_FRAMES, states)
+
+
+def _associate(
+    associator: Associator, rows: Detections2D, rig: Rig, rate_hz: float, state: State
+) -> tuple[Detections2D, State]:
+    rows, state = associator.associate(rows, rig, rate_hz, state)
+    return correct_swaps(rows, rig), state

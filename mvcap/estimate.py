@@ -1,26 +1,33 @@
-"""The verb ``estimate``: people in the pictures of every view, by any estimator."""
+"""The verb ``estimate``: detect people and their 2D joints in the images of every view, with any estimator."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calib import Rig
 from calib.arrays import Image
 from mvcap import plugins, stages
-from mvcap.errors import ConfigError
+from mvcap.errors import ConfigError, InputError
 from mvcap.progress import Progress, silent
 from mvcap.structures.artefact import Artefact, Origin
-from mvcap.structures.contracts import Estimator, State, View
+from mvcap.structures.contracts import UNKNOWN_FRAMES, Estimator, FileEstimator, State, View
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.session import Session
 
 _VERSION = 1
+_RGB = (3, (3,), np.dtype(np.uint8))
+
+Moment = NDArray[np.uint8] | Sequence[Image | None]
+"""Pictures of C views at one moment: (C, H, W, 3), or (H, W, 3) each."""
 
 
 @dataclass(frozen=True)
@@ -28,19 +35,20 @@ class EstimateConfig:
     """Settings of the verb ``estimate``."""
 
     threads: int = 0
-    """Views worked on at the same time; 0 = as many as there are processors. The result does not depend on it."""
+    """Views processed in parallel; 0 = the number of processors. The result does not depend on it."""
 
     def __post_init__(self) -> None:
         if self.threads < 0:
-            raise ConfigError("config key 'estimate.threads' is 0 or more")
+            raise ConfigError("config key 'estimate.threads' must be 0 or more")
 
 
 def estimate(
     session: str | Path | Session, *, redo: bool = False, progress: Progress = silent
 ) -> Artefact[Detections2D]:
-    """Find people in every view of a session with the estimator that its settings name.
+    """Detect people in every view of a session with the estimator that its settings name.
 
-    Resumes where an interrupted run stood. ``redo`` remakes the detections and drops what was made of them.
+    An interrupted run resumes at its last finished chunk. ``redo``: discard the detections and the results of all later
+    stages, and detect again.
     """
     session = session if isinstance(session, Session) else Session.open(session)
     config = session.settings("estimate", EstimateConfig)
@@ -68,11 +76,11 @@ def estimate(
         try:
             return stages.run_stage(session, place, origin, estimator.skeleton.name, make, progress)
         finally:
-            work.stopped = True  # who interrupts does not wait until every view is at the end of its chunk
+            work.stopped = True  # on an interrupt, the threads stop at once instead of finishing their chunk
 
 
 class _Views:
-    """All views of a session, each read once from front to back, whatever the chunks."""
+    """All views of a session; each view's images are read once, in order, across chunks."""
 
     def __init__(self, session: Session, estimator: Estimator, views: tuple[View, ...], threads: int) -> None:
         self.session = session
@@ -82,7 +90,7 @@ class _Views:
         self._images: dict[int, Iterator[tuple[int, Image | None]]] = {}
 
     def one_view(self, view: View, start: int, stop: int, state: State) -> tuple[Detections2D, State]:
-        """Rows of one view in frames start to stop, and the estimator's state after them."""
+        """Return the detections of one view in frames start to stop (exclusive), and the estimator's state after."""
         found = []
         for frame in range(start, stop):
             if self.stopped:
@@ -114,9 +122,90 @@ class _Views:
         from mvcap.structures.npz import written_whole
 
         with written_whole(self.session.folder / "masks" / view.name / f"{frame:07d}.png") as temporary:
-            temporary.write_bytes(cv2.imencode(".png", masks)[1].tobytes())  # imwrite keeps a full disk to itself
+            temporary.write_bytes(cv2.imencode(".png", masks)[1].tobytes())  # imwrite hides a full disk
 
 
 def _of_view(state: State, view: View) -> State:
     prefix = f"{view.index}."
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+def detect(
+    images: Moment | Iterable[Moment],
+    estimator: str | Estimator = "blazepose",
+    *,
+    names: Sequence[str] | None = None,
+    rate_hz: float = 25.0,
+    frame: int = 0,
+    memory: State | None = None,
+    **settings: Any,
+) -> Detections2D:
+    """Find people in pictures of C synchronised views; return their rows, in order of frames.
+
+    images: one moment, (C, H, W, 3) uint8 RGB or a sequence of C pictures (H, W, 3), None where a view dropped the
+    frame; or an iterable of such moments, of which one at a time is held. estimator: a name of ``plugins.TABLE`` with
+    its ``settings``, or an object of that contract. names: of the views. frame: number of the first moment. memory: a
+    dict with what the estimator carries from frame to frame: give the same one for the moments that follow.
+    Raises InputError for pictures of another shape, AssetError where a model cannot be had.
+    """
+    plugin: Estimator = plugins.instance("estimator", estimator, settings)
+    state: State = dict(memory or {})
+    views: tuple[View, ...] = ()
+    parts = []
+    moments: Iterable[Any] = [images] if _is_moment(images) else images
+    for number, moment in enumerate(moments, frame):
+        pictures = [None if picture is None else np.asarray(picture) for picture in moment]
+        if wrong := [one for one in pictures if one is not None and (one.ndim, one.shape[-1:], one.dtype) != _RGB]:
+            raise InputError(f"pictures are (H, W, 3) uint8 RGB, not {wrong[0].shape} {wrong[0].dtype}")
+        if not views:
+            called = names or [f"cam{index + 1}" for index in range(len(pictures))]
+            sizes = [(0, 0) if one is None else (one.shape[1], one.shape[0]) for one in pictures]
+            every = zip(called, sizes, strict=True)
+            views = tuple(View(i, name, size, rate_hz, UNKNOWN_FRAMES) for i, (name, size) in enumerate(every))
+            plugin.prepare(views)
+        for view, picture in zip(views, pictures, strict=True):
+            if picture is None:
+                continue
+            result = plugin.estimate(picture, number, view, _of_view(state, view))
+            state = {name: value for name, value in state.items() if not name.startswith(f"{view.index}.")}
+            state |= {f"{view.index}.{name}": value for name, value in result.state.items()}
+            parts.append(result.rows)
+    if memory is not None:
+        memory.clear()
+        memory.update(state)
+    return Detections2D.concatenate(parts, plugin.skeleton)
+
+
+def load_detections(
+    path: str | Path, estimator: str, rig: Rig, *, frames: int | None = None, rate_hz: float = 25.0, **settings: Any
+) -> Detections2D:
+    """Read people in 2D that another program detected; return their rows in order of frames.
+
+    path: the folder, or the file, with one part for each camera of the rig, named after it. estimator: ``openpose``,
+    ``openpose_parts``, ``coco``, ``alphapose``, ``table``, or another name of ``plugins.TABLE`` that reads files.
+    frames: length of the take, as long as the files when left out. ``settings``: further ones of the estimator.
+    Raises InputError, which names the file, for what is missing, damaged or of other views.
+    """
+    kind = plugins.plugin_class("estimator", estimator)
+    fields = {field.name for field in dataclasses.fields(kind.Config)}
+    place = next((name for name in ("folder", "file") if name in fields), None)
+    if place is None:
+        raise InputError(f"estimator {estimator!r} reads no files of detections; use detect for pictures")
+    plugin = plugins.instance("estimator", estimator, {place: str(path), **settings})
+    count = frames
+    views = tuple(View(i, one.name, one.size, rate_hz, UNKNOWN_FRAMES) for i, one in enumerate(rig))
+    if count is None and isinstance(plugin, FileEstimator):
+        count = plugin.frame_count(views)
+    if count is None:
+        raise InputError(f"estimator {estimator!r} does not tell how long the take is; say frames")
+    views = tuple(dataclasses.replace(view, frames=count) for view in views)
+    plugin.prepare(views)
+    parts = [plugin.estimate(None, frame, view, {}).rows for frame in range(count) for view in views]
+    return Detections2D.concatenate(parts, plugin.skeleton)
+
+
+def _is_moment(images: Any) -> bool:
+    """Whether these are the pictures of one moment, and not a series of moments."""
+    if isinstance(images, np.ndarray):
+        return images.ndim == 4
+    return isinstance(images, Sequence) and all(one is None or np.ndim(one) == 3 for one in images)

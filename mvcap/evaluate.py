@@ -1,11 +1,9 @@
-"""The verb ``evaluate``: how good the whole pipeline, or a result made elsewhere, is on a public benchmark."""
+"""The verb ``evaluate``: score the whole pipeline, or poses computed by another program, on a public benchmark."""
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,22 +13,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calib import Rig
 from mvcap import config, plugins, stages
 from mvcap.associate import associate
 from mvcap.benchmarks.shelf import read_people
 from mvcap.errors import InputError
 from mvcap.estimate import estimate
-from mvcap.evaluation.benchmark_clip import BenchmarkClip, Options, one_line_reason
+from mvcap.evaluation.benchmark_clip import BenchmarkClip, Options
 from mvcap.evaluation.head_rules import read_as_shelf
 from mvcap.init import init_without_footage
 from mvcap.metrics.association import Pairs, actors, project_poses, row_pairs
+from mvcap.metrics.matching import match
 from mvcap.metrics.pcp import pcp_4da, pcp_voxelpose
 from mvcap.metrics.scores import association_scores, pcp_scores, pose_scores, rounded_or_none
 from mvcap.progress import Progress, silent
 from mvcap.refine import refine
 from mvcap.structures.detections import Detections2D
+from mvcap.structures.pose_file import load_poses
 from mvcap.structures.poses import Poses3D
-from mvcap.structures.skeleton import skeleton
 from mvcap.structures.table import Table
 from mvcap.track import track
 from mvcap.triangulate import triangulate
@@ -41,7 +41,7 @@ _COUNTED = ("associate", "triangulate")
 
 @dataclass(frozen=True)
 class _Run:
-    """One clip and what was made of it."""
+    """One clip and its results."""
 
     clip: BenchmarkClip
     refined: Poses3D
@@ -65,17 +65,17 @@ def evaluate(
 ) -> dict[str, Any]:
     """Run the stages estimate to refine on a benchmark and score their result; return the scores, ready for JSON.
 
-    kind: a benchmark of ``plugins.TABLE``; folder: its files. noise_px: of projected truth, where that is the input.
-    detections: of MVOR "labels", "openpose" or "rtpose". views, clips: to use these only. poses: score this file
-    instead of running anything: poses.npz of a session, or skel.txt of 4D Association. overrides: settings of the
-    pipeline. session: folder to keep the sessions in, one for each clip if there are several; left out, they are
-    temporary.
+    kind: a benchmark of ``plugins.TABLE``; folder: its files. noise_px: pixel noise added to the projected ground
+    truth, for benchmarks that use it as input. detections: for MVOR "labels", "openpose" or "rtpose". views, clips: use
+    only these. poses: score this file instead of running the pipeline: poses.npz of a session, or skel.txt of 4D
+    Association. overrides: settings of the pipeline. session: folder to keep the sessions in, with one subfolder per
+    clip if there are several clips; default: temporary sessions.
 
-    The figures are those of the refined poses, with the same ones of the tracked, unrefined poses under "raw". PCP and
-    recall are percent, association and covariance 0..1, ``seconds_per_frame`` is processor time of associate and
-    triangulate together (None where a kept session had them already). None (null) is what the benchmark has no truth
-    for. Each rule stands with its metric in ``mvcap.metrics``. Raises InputError for a benchmark or a file that cannot
-    be used.
+    The scores are those of the refined poses; the same scores of the tracked, unrefined poses are under "raw". PCP and
+    recall are in percent, association and covariance scores in 0..1. ``seconds_per_frame`` is the processor time of
+    associate and triangulate together (None where the kept session already had their results). A score is None (null)
+    where the benchmark has no ground truth for it. ``mvcap.metrics`` documents each metric's rule. Raises InputError
+    for a benchmark or a file that cannot be used.
     """
     read = plugins.find_plugin("benchmark", kind)
     place = Path(folder)
@@ -84,7 +84,7 @@ def evaluate(
     options = Options(noise_px, detections, _tuple(views), _tuple(clips))
     chosen: list[BenchmarkClip] = read(place, options)
     if poses is not None:
-        runs = [_made_elsewhere(chosen, Path(poses))]
+        runs = [_external_result(chosen, Path(poses))]
     else:
         with _folder(session) as home:
             runs = [
@@ -120,28 +120,20 @@ def _run(clip: BenchmarkClip, folder: Path, overrides: config.Overrides, progres
     return _Run(clip, refined, raw, rows, seconds)
 
 
-def _made_elsewhere(clips: Sequence[BenchmarkClip], path: Path) -> _Run:
+def _external_result(clips: Sequence[BenchmarkClip], path: Path) -> _Run:
+    """Read the poses of a file; InputError if it is unreadable or more than one clip is chosen."""
     if len(clips) > 1:
         raise InputError(
-            f"{path}: poses are of one clip; choose one of {', '.join(c.name for c in clips)} with --clips"
+            f"{path}: a poses file covers one clip; choose one of {', '.join(c.name for c in clips)} with --clips"
         )
     if path.suffix == ".txt":
         return _Run(clips[0], read_people(path)[0])
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            held = {name: archive[name] for name in archive.files}
-        name = json.loads(str(held["about"]))["skeleton"] if "about" in held else str(held["skeleton"])
-        refined = Poses3D.from_arrays(skeleton(name), held)
-        raw = {key.removeprefix("raw_"): value for key, value in held.items() if key.startswith("raw_")}
-        return _Run(clips[0], refined, Poses3D.from_arrays(skeleton(name), raw) if raw else None)
-    except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as fault:
-        raise InputError(
-            f"{path}: cannot be read as poses ({one_line_reason(fault)}); give poses.npz of a session, or skel.txt"
-        ) from fault
+    found = load_poses(path)
+    return _Run(clips[0], found, found.raw)
 
 
 def _facts(runs: Sequence[_Run]) -> dict[str, Any]:
-    """What was run on what, and how long it took."""
+    """Return the clips, views, input, frame counts and processing times of the runs."""
     frames = sum(run.clip.frames for run in runs)
     seconds = {name: sum(run.seconds.get(name, 0) for run in runs) / frames for name in _VERBS if runs[0].seconds}
     return {
@@ -166,7 +158,7 @@ def _scores(runs: Sequence[_Run]) -> dict[str, Any]:
 
 
 def _of_stage(runs: Sequence[_Run], found: Sequence[Poses3D]) -> dict[str, Any]:
-    """Scores of one stage's poses, all clips pooled."""
+    """Return the scores of one stage's poses, all clips pooled."""
     clip = runs[0].clip
     frames = sum(int(run.clip.scored.sum()) for run in runs)
     truth = _pooled([_scored(run.clip.truth, run.clip) for run in runs])
@@ -185,19 +177,19 @@ def _pcp(clip: BenchmarkClip, found: Poses3D) -> dict[str, Any]:
 
 
 def _scored(table: Poses3D, clip: BenchmarkClip) -> Poses3D:
-    """Rows of the frames whose truth counts, bodies without any joint left out."""
+    """Return the rows of the scored frames, without bodies that have no joint."""
     inside = (table.frame >= 0) & (table.frame < clip.frames)
     inside[inside] = clip.scored[table.frame[inside]]
     return table[inside & (table.score > 0).any(-1)]
 
 
 def _pooled(tables: Sequence[Poses3D]) -> Poses3D:
-    """Tables of several clips as one, clips far apart in time and nobody the same in two of them."""
+    """Concatenate the tables of several clips; frame and person numbers are offset so that no two clips share one."""
     if len(tables) == 1:
         return tables[0]
-    apart = 1_000_000
+    offset = 1_000_000
     parts = [
-        table.with_columns(frame=table.frame + index * apart, person=table.person + index * apart)
+        table.with_columns(frame=table.frame + index * offset, person=table.person + index * offset)
         for index, table in enumerate(tables)
     ]
     return Poses3D.concatenate(parts, tables[0].skeleton)
@@ -216,3 +208,26 @@ def _pairs(rows: Detections2D, clip: BenchmarkClip) -> Pairs:
     scored: NDArray[np.bool_] = clip.scored[rows.frame]
     rows = rows[scored]
     return row_pairs(rows, actors(rows, truth))
+
+
+def score(
+    poses: Poses3D, truth: Poses3D, rig: Rig | None = None, *, rate_hz: float | None = None, frames: int | None = None
+) -> dict[str, Any]:
+    """Score poses against the truth; return the figures of ``mvcap evaluate``, None where there is no truth for one.
+
+    ``mpjpe_mm``, ``pa_mpjpe_mm``, ``ap``, recall, coverage, identity switches, MOTA, IDF1, jitter, and the share of
+    joints inside their 68 and 95 % covariance ellipsoids; ``mvcap.metrics`` has the rule of each. Poses are converted
+    to the truth's skeleton by joint name. truth: rows, such as ``Poses3D.from_dense`` makes of an array (T, P, J, 3) m.
+    rig: adds ``reprojection_px``, the median distance in the views between found and true joints of matched people.
+    rate_hz: frames a second, for figures over time; that of the poses when left out. frames: length of the take.
+    """
+    found = poses if poses.skeleton.joints == truth.skeleton.joints else poses.to_skeleton(truth.skeleton)
+    found = found[np.flatnonzero((found.score > 0).any(-1))]
+    last = max(int(table.frame.max(initial=-1)) for table in (found, truth)) + 1
+    figures = pose_scores(truth, found, frames or last, rate_hz or poses.rate_hz)
+    if rig is not None:
+        pairs = match(truth, found)
+        error = rig.reprojection_error(found.xyz[pairs.found], rig.project(truth.xyz[pairs.truth]))
+        known = error[np.isfinite(error)]
+        figures["reprojection_px"] = rounded_or_none(float(np.median(known)) if len(known) else float("nan"))
+    return figures

@@ -1,10 +1,10 @@
-"""The verb ``export``: poses to the files of others."""
+"""The verb ``export``: write the poses of a session as files for other programs."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -14,8 +14,9 @@ from mvcap import plugins, stages
 from mvcap.errors import InputError
 from mvcap.structures.artefact import Artefact
 from mvcap.structures.npz import NpzStream, written_whole
+from mvcap.structures.pose_file import save_poses
 from mvcap.structures.pose_stream import Axes, PoseStream
-from mvcap.structures.poses import Poses3D
+from mvcap.structures.poses import Poses3D, TakeInfo
 from mvcap.structures.session import Session
 from mvcap.structures.skeleton import skeleton
 from mvcap.structures.table import Table
@@ -24,7 +25,7 @@ from mvcap.structures.table import Table
 def export_take(take: PoseStream, folder: Path, formats: Iterable[str]) -> list[Path]:
     """Write the take to a folder in each of the formats and return the files, named after the take.
 
-    Raises PluginError for a format there is not, before anything is written; SessionError when a file cannot be.
+    Raises PluginError for an unknown format, before anything is written; SessionError if a file cannot be written.
     """
     writers = {name: plugins.find_plugin("exporter", name) for name in dict.fromkeys(formats)}
     written: list[Path] = []
@@ -38,9 +39,9 @@ class ExportConfig:
     """Settings of the verb ``export``."""
 
     formats: tuple[str, ...] = ("trc", "csv", "json")
-    """Files that ``reconstruct`` writes beside poses.npz; ``all`` is every format there is."""
+    """Formats that ``reconstruct`` writes in addition to poses.npz; ``all`` means every format."""
     axes: Literal["z-up", "y-up"] = "z-up"
-    """World axes of the files: z up as inside, or y up with (x, y, z) -> (x, z, -y)."""
+    """World axes of the files: z up as in the session, or y up with (x, y, z) -> (x, z, -y)."""
 
 
 def export(
@@ -51,27 +52,27 @@ def export(
     folder: str | Path | None = None,
     stage: str = "refine",
 ) -> list[Path]:
-    """Write a session's poses for other tools, and poses.npz with raw and refined poses; return the files.
+    """Write a session's poses in the given formats, and poses.npz with raw and refined poses; return the files.
 
-    formats: exporters of ``plugins.TABLE``, ``"package.module:function"`` or "all"; the session's settings say which
-    when left out. axes: "z-up" or "y-up".
-    folder: ``exports`` in the session when left out. stage: "refine" for refined poses, "track" for raw ones.
+    formats: exporters of ``plugins.TABLE``, ``"package.module:function"`` or "all"; default: the session's settings.
+    axes: "z-up" or "y-up"; default: the session's settings. folder: default ``exports`` in the session.
+    stage: "refine" for refined poses, "track" for raw ones.
     """
     session = session if isinstance(session, Session) else Session.open(session)
     config = session.settings("export", ExportConfig)
     take = take_of(session, stage, axes or config.axes)
     wanted = list(config.formats if formats is None else formats)
     wanted = list(plugins.TABLE["exporter"]) if "all" in wanted else wanted
-    poses_file = write_poses(session)
+    poses_file = write_pose_file(session)
     return [poses_file, *export_take(take, Path(folder) if folder else session.folder / "exports", wanted)]
 
 
 def take_of(session: Session, stage: str, axes: str = "z-up") -> PoseStream:
-    """Return a stage's poses as an exporter gets them."""
+    """Return a stage's poses as the stream that exporters take; InputError for an unknown stage or unknown axes."""
     if stage not in ("track", "refine"):
-        raise InputError(f"poses of stage {stage!r} cannot be exported; there are: track (raw), refine")
+        raise InputError(f"poses of stage {stage!r} cannot be exported; available stages: track (raw), refine")
     if axes not in ("z-up", "y-up"):
-        raise InputError(f"axes {axes!r}; there are: z-up, y-up")
+        raise InputError(f"unknown axes {axes!r}; available: z-up, y-up")
     poses = stages.poses(session, stage)
     persons = sorted({int(p) for rows in poses.chunks() for p in np.unique(rows.person)})
     kind = skeleton(poses.skeleton_name)
@@ -79,11 +80,11 @@ def take_of(session: Session, stage: str, axes: str = "z-up") -> PoseStream:
     return PoseStream(kind, poses.chunks, session.frames, session.rate_hz, tuple(persons), name, cast(Axes, axes))
 
 
-def write_poses(session: Session) -> Path:
+def write_pose_file(session: Session) -> Path:
     """Write poses.npz: the columns of ``Poses3D`` of the refined poses, and of the raw ones as ``raw_<column>``.
 
-    ``about`` is JSON: unit, axes, rate, skeleton, views, and the settings and inputs of every stage. Equal takes make
-    equal files. Memory does not grow with the take.
+    ``about`` is JSON: unit, axes, rate, skeleton, views, and the settings and inputs of every stage. The same poses
+    and settings give identical files. Memory does not grow with the length of the take.
     """
     path = session.folder / "poses.npz"
     refined, raw = stages.poses(session, "refine"), stages.poses(session, "track")
@@ -107,7 +108,7 @@ def write_poses(session: Session) -> Path:
 
 
 def provenance(session: Session) -> dict[str, Any]:
-    """Settings and inputs of every stage that is there."""
+    """Return fingerprint, version, settings and inputs of every stage that the session has results of."""
     out: dict[str, Any] = {}
     for name in stages.STAGES:
         held = session.artefact(name, Table).manifest
@@ -117,10 +118,41 @@ def provenance(session: Session) -> dict[str, Any]:
 
 
 def _stream_columns(stream: NpzStream, prefix: str, poses: Artefact[Poses3D]) -> None:
-    """Add every column, read chunk by chunk."""
+    """Write every column of the poses to the stream, chunk by chunk."""
     rows = sum(len(chunk) for chunk in poses.chunks())
     empty = Poses3D.empty(skeleton(poses.skeleton_name)).arrays()
     for name, column in empty.items():
         stream.begin(f"{prefix}{name}", (rows, *column.shape[1:]), column.dtype)
         for chunk in poses.chunks():
             stream.extend(chunk.arrays()[name])
+
+
+def write_poses(
+    poses: Poses3D,
+    path: str | Path,
+    *,
+    rate_hz: float | None = None,
+    axes: Literal["z-up", "y-up"] = "z-up",
+    frames: int | None = None,
+) -> list[Path]:
+    """Write poses to a file of the format that its suffix names; return the files, one a person for TRC and BVH.
+
+    path: ``take.npz`` (all columns, read again by ``load_poses``) or the name of an exporter of ``plugins.TABLE`` as
+    suffix, such as ``take.c3d``. rate_hz: frames a second, where the poses do not know it. frames: length of the take.
+    axes: world axes of the file; npz is always z-up.
+    Raises InputError without a rate, PluginError for an unknown suffix, SessionError when a file cannot be written.
+    """
+    target = Path(path)
+    rate = rate_hz or poses.rate_hz
+    if not rate or rate <= 0:
+        raise InputError(f"{target}: a file of poses needs their frame rate; say rate_hz")
+    count = max(frames or 0, poses.take.frames if poses.take else 0, int(poses.frame.max(initial=-1)) + 1)
+    if target.suffix == ".npz":
+        take = replace(poses.take, rate_hz=rate, frames=count) if poses.take else TakeInfo(rate, count)
+        return [save_poses(target, replace(poses, take=take))]
+    write = plugins.find_plugin("exporter", target.suffix.removeprefix("."))
+    rows = poses[np.lexsort((poses.person, poses.frame))]
+    persons = tuple(poses.persons.tolist())
+    stream = PoseStream(poses.skeleton, lambda: iter((rows,)), count, rate, persons, target.stem, axes)
+    files: list[Path] = write(stream, target)
+    return files

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from calib import Rig
@@ -69,6 +71,33 @@ DEFAULT: Mapping[str, str] = {"estimator": "blazepose", "associator": "geometry"
 """What a session uses of each kind that it can name; these have settings of their own."""
 
 
+@dataclass(frozen=True)
+class Plugin:
+    """One row of the table of names."""
+
+    kind: str
+    name: str
+    target: str
+    """``"package.module:Name"``."""
+    about: str
+    """First sentence of its documentation."""
+    default: bool
+    """Whether it is used where no other is named."""
+
+
+def plugin_rows() -> list[Plugin]:
+    """Return every row of ``TABLE`` with what it is: what ``mvcap doctor --plugins`` prints."""
+    rows = []
+    for kind, names in TABLE.items():
+        for name, target in names.items():
+            module = importlib.import_module(target.partition(":")[0])
+            text = inspect.cleandoc(getattr(find_plugin(kind, name), "__doc__", None) or "")
+            whole = text if isinstance(find_plugin(kind, name), type) else inspect.cleandoc(module.__doc__ or "")
+            about = " ".join(whole.split("\n\n")[0].split())
+            rows.append(Plugin(kind, name, target, about, DEFAULT.get(kind) == name))
+    return rows
+
+
 def load_plugin(kind: str, overrides: Overrides) -> tuple[Any, dict[str, Any]]:
     """Make the plug-in that a session's overrides name; return it and its settings, its name among them.
 
@@ -81,6 +110,18 @@ def load_plugin(kind: str, overrides: Overrides) -> tuple[Any, dict[str, Any]]:
     section = (overrides.get(f"{kind}s") or {}).get(name) or {}
     config = build(found.Config, section, f"{kind}s.{name}")
     return found(config), {kind: name, **plain(config)}
+
+
+def instance(kind: str, plugin: Any, settings: Mapping[str, Any]) -> Any:
+    """Return the plug-in of a name with these settings; an object is returned as it is.
+
+    Raises PluginError for a name that does not exist, ConfigError for a setting that does not.
+    """
+    if not isinstance(plugin, str):
+        if settings:
+            raise PluginError(f"a {kind} that is made already has its settings; got {', '.join(settings)} beside it")
+        return plugin
+    return load_plugin(kind, {kind: plugin, f"{kind}s": {plugin: settings}})[0]
 
 
 def weight_identities(plugin: Any, rig: Rig) -> dict[str, str]:

@@ -1,22 +1,31 @@
-"""The verb ``reconstruct``: all stages in order, then the files and the report."""
+"""The verb ``reconstruct``: run all stages in order, then write the exported files and the report."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from calib import Rig
 from mvcap import stages
-from mvcap.associate import associate
+from mvcap.associate import associate, associate_source
+from mvcap.config import Overrides, build
 from mvcap.errors import InputError
 from mvcap.estimate import estimate
 from mvcap.export import export
+from mvcap.plugins import load_plugin
 from mvcap.progress import Progress, silent
-from mvcap.refine import refine
+from mvcap.refine import RefineConfig, refine, refine_rows
 from mvcap.report import report
+from mvcap.structures.detections import Detections2D
+from mvcap.structures.poses import Poses3D, TakeInfo
+from mvcap.structures.row_source import RowsInMemory
 from mvcap.structures.session import Session
-from mvcap.track import track
-from mvcap.triangulate import triangulate
+from mvcap.track import track, track_rows
+from mvcap.triangulate import triangulate, triangulate_source
+from mvcap.triangulation.calibration_error import calibration_error_px
+from mvcap.triangulation.robust_triangulation import TriangulateConfig
 
 _VERBS: dict[str, Callable[..., Any]] = {
     "estimate": estimate,
@@ -30,15 +39,52 @@ _VERBS: dict[str, Callable[..., Any]] = {
 def reconstruct(
     session: str | Path | Session, *, redo: str | None = None, progress: Progress = silent
 ) -> dict[str, Any]:
-    """Take a session from footage to people in 3D, files and a report; return the report's numbers.
+    """Run all stages on a session, export the poses and write the report; return the report's numbers.
 
-    What is done already is kept, an interrupted run goes on where it stood, and what was made with other settings or
-    from other inputs is refused (StaleError). ``redo`` names the first stage to remake.
+    Finished stages are kept, and an interrupted run resumes at its last finished chunk. StaleError if a stage's result
+    was made with other settings or from other inputs. ``redo`` names the first stage to run again.
     """
     session = session if isinstance(session, Session) else Session.open(session)
     if redo is not None and redo not in stages.STAGES:
-        raise InputError(f"--redo {redo!r}: there is no such stage; there are: {', '.join(stages.STAGES)}")
+        raise InputError(f"--redo {redo!r}: unknown stage; available: {', '.join(stages.STAGES)}")
     for name, verb in _VERBS.items():
         verb(session, redo=name == redo, progress=progress)
     export(session)
     return report(session, progress=progress)
+
+
+def reconstruct_rows(
+    found: Detections2D,
+    rig: Rig,
+    *,
+    rate_hz: float = 25.0,
+    frames: int | None = None,
+    overrides: Overrides | None = None,
+) -> Poses3D:
+    """Associate, triangulate, track and refine the detections of a take; return the refined poses.
+
+    The poses are those that ``reconstruct`` makes of a session with the same detections; the unrefined ones are
+    ``poses.raw``. found: detections of all views, ``view`` (M,) in the order of the rig's cameras. rate_hz: frames a
+    second. frames: length of the take, up to the last detection when left out. overrides: settings that differ from
+    the defaults, nested as in ``configs/default.yaml``.
+    Raises ConfigError or PluginError for a setting that does not exist, InputError for views outside the rig.
+    """
+    changes = dict(overrides or {})
+    count = int(found.frame.max(initial=-1)) + 1 if frames is None else frames
+    if len(found) and int(found.view.max()) >= len(rig):
+        raise InputError(f"detections of view {int(found.view.max())}, but the rig has {len(rig)} cameras")
+    associator, _ = load_plugin("associator", changes)
+    refiner, _ = load_plugin("refiner", changes)
+    config = build(TriangulateConfig, changes.get("triangulate", {}), "triangulate")
+    rows = associate_source(RowsInMemory(found, count, 1), rig, rate_hz, associator, count)
+    error_px = calibration_error_px(rows, rig)
+    triangulated = triangulate_source(rows, rig, config, error_px, count)
+    follows = bool(getattr(associator, "follows", False))
+    raw = track_rows(triangulated, rate_hz=rate_hz, follows=follows, frames=count, **changes.get("track", {}))
+    window = build(RefineConfig, changes.get("refine", {}), "refine")
+    linked = rows.between(0, count)
+    refined = refine_rows(
+        raw, linked, rig, rate_hz=rate_hz, refiner=refiner, calibration_px=error_px, frames=count, window=window,
+        gate_sigma=config.gate_sigma,
+    )  # fmt: skip
+    return replace(refined, take=TakeInfo(rate_hz, count, raw))

@@ -1,22 +1,25 @@
-"""The verb ``refine``: better poses of every person, window by window, by any refiner."""
+"""The verb ``refine``: improve the poses of every person, window by window, with a refiner."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from calib import Rig
+from calib.arrays import Floats
 from mvcap import plugins, stages
 from mvcap.config import plain
 from mvcap.errors import ConfigError
 from mvcap.progress import Progress, silent
 from mvcap.refinement.limb_lengths import person_limbs
 from mvcap.structures.artefact import Artefact
-from mvcap.structures.contracts import Evidence, State
+from mvcap.structures.contracts import Evidence, Refiner, State
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
+from mvcap.structures.row_source import RowsInMemory, RowSource
 from mvcap.structures.session import Session
 from mvcap.triangulation.calibration_error import calibration_error_px, excess_error_px, with_calibration_error
 from mvcap.triangulation.reprojection_residuals import linked_rows, residuals
@@ -31,15 +34,15 @@ class RefineConfig:
     """Settings of the verb ``refine``."""
 
     overlap_s: float = 1.0
-    """A window reaches so far beyond the frames that are kept of it, on both sides."""
+    """How far a window extends beyond the frames that are kept of it, on both sides, seconds."""
 
     def __post_init__(self) -> None:
         if self.overlap_s < 0:
-            raise ConfigError("config key 'refine.overlap_s' is 0 or more")
+            raise ConfigError("config key 'refine.overlap_s' must be 0 or more")
 
 
 def refine(session: str | Path | Session, *, redo: bool = False, progress: Progress = silent) -> Artefact[Poses3D]:
-    """Refine a session's tracked poses with the refiner that its settings name; each person's limbs keep one length."""
+    """Refine a session's tracked poses with the refiner in its settings; limb lengths of a person are constant."""
     session = session if isinstance(session, Session) else Session.open(session)
     before = stages.poses(session, "track")
     config = session.settings("refine", RefineConfig)
@@ -54,29 +57,85 @@ def refine(session: str | Path | Session, *, redo: bool = False, progress: Progr
         return place
     found = stages.detections(session, "associate")
     gate = session.settings("triangulate", TriangulateConfig).gate_sigma
-    limbs, worth = person_limbs(before, session.rate_hz), calibration_error_px(found, session.rig)
     reach = round(config.overlap_s * session.rate_hz)
+    work = _Windows(
+        before, found, session.rig, session.rate_hz, refiner, gate, calibration_error_px(found, session.rig)
+    )
 
     def make(start: int, stop: int, state: State) -> tuple[Poses3D, State]:
-        window = before.between(start - reach, stop + reach)
-        seen = found.between(start - reach, stop + reach)
-        calibration_px = excess_error_px(worth, seen)
+        return work.refined(start, stop, reach), {}
+
+    return stages.run_stage(session, place, origin, before.skeleton_name, make, progress, _CHUNK_FRAMES)
+
+
+def refine_rows(
+    poses: Poses3D,
+    found: Detections2D,
+    rig: Rig,
+    *,
+    rate_hz: float = 25.0,
+    refiner: str | Refiner = "bones",
+    calibration_px: Floats | None = None,
+    frames: int | None = None,
+    window: RefineConfig | None = None,
+    gate_sigma: float = TriangulateConfig.gate_sigma,
+    **settings: Any,
+) -> Poses3D:
+    """Refine tracked poses of a take with the detections that they were triangulated from.
+
+    poses: rows with one ``person`` over time, as ``track_rows`` gives them. found: associated rows, linked to the poses
+    by frame and ``group``. rate_hz: frames a second. refiner: a name of ``plugins.TABLE`` with its ``settings``, or an
+    object of that contract. calibration_px: (C,) px calibration error of each view. frames: length of the take. window:
+    how far windows overlap. gate_sigma: residual, in standard deviations, up to which a view counts in ``error_px``.
+    Raises PluginError or ConfigError for a name or setting that does not exist.
+    """
+    last = max(int(poses.frame.max(initial=-1)), int(found.frame.max(initial=-1))) + 1
+    count = last if frames is None else frames
+    before, seen = RowsInMemory(poses, count, _CHUNK_FRAMES), RowsInMemory(found, count, _CHUNK_FRAMES)
+    error_px = np.zeros(len(rig)) if calibration_px is None else np.asarray(calibration_px, np.float64)
+    plugin = plugins.instance("refiner", refiner, settings)
+    work = _Windows(before, seen, rig, rate_hz, plugin, gate_sigma, error_px)
+    reach = round((window or RefineConfig()).overlap_s * rate_hz)
+    parts = [work.refined(start, stop, reach) for start, stop in before.ranges()]
+    return Poses3D.concatenate(parts, poses.skeleton)
+
+
+class _Windows:
+    """Refines windows of frames; a person's limb lengths are estimated over the whole take."""
+
+    def __init__(
+        self,
+        before: RowSource[Poses3D],
+        found: RowSource[Detections2D],
+        rig: Rig,
+        rate_hz: float,
+        refiner: Refiner,
+        gate_sigma: float,
+        error_px: Floats,
+    ) -> None:
+        self._before, self._found, self._rig, self._rate_hz = before, found, rig, rate_hz
+        self._refiner, self._gate_sigma, self._error_px = refiner, gate_sigma, error_px
+        self._limbs = person_limbs(before, rate_hz)
+
+    def refined(self, start: int, stop: int, reach: int) -> Poses3D:
+        """Refined rows of frames start to stop, from a window that extends ``reach`` frames beyond both."""
+        window = self._before.between(start - reach, stop + reach)
+        seen = self._found.between(start - reach, stop + reach)
+        calibration_px = excess_error_px(self._error_px, seen)
         seen = with_calibration_error(seen, calibration_px)
         row, pose = linked_rows(seen, window)
         parts = []
         for person in np.unique(window.person):
             poses, views = window[window.person == person], seen[row[window.person[pose] == person]]
-            mine = limbs[int(person)]
-            evidence = Evidence(session.rig, views, session.rate_hz, mine.length_m, mine.sigma, calibration_px)
-            parts.append(refiner.refine(poses, evidence))
-        rows = _kept(parts, window, start, stop)
-        return _with_errors(rows, seen, session.rig, gate), {}
-
-    return stages.run_stage(session, place, origin, before.skeleton_name, make, progress, _CHUNK_FRAMES)
+            limbs = self._limbs[int(person)]
+            evidence = Evidence(self._rig, views, self._rate_hz, limbs.length_m, limbs.sigma, calibration_px)
+            parts.append(self._refiner.refine(poses, evidence))
+        rows = _rows_between(parts, window, start, stop)
+        return _with_errors(rows, seen, self._rig, self._gate_sigma)
 
 
 def _with_errors(poses: Poses3D, found: Detections2D, rig: Rig, gate: float) -> Poses3D:
-    """Poses with error_px measured anew where they are now: the mean over the views within the gate, else over all."""
+    """Poses with error_px updated to their new positions: the mean over the views within the gate, else over all."""
     linked = residuals(found, poses, rig)
     sums, counts = np.zeros((2, *poses.score.shape)), np.zeros((2, *poses.score.shape))
     for use, known in enumerate((linked.normalised <= gate, np.isfinite(linked.error_px))):
@@ -88,7 +147,7 @@ def _with_errors(poses: Poses3D, found: Detections2D, rig: Rig, gate: float) -> 
     return poses.with_columns(error_px=error)
 
 
-def _kept(parts: list[Poses3D], window: Poses3D, start: int, stop: int) -> Poses3D:
+def _rows_between(parts: list[Poses3D], window: Poses3D, start: int, stop: int) -> Poses3D:
     """Rows of frames start to stop, in the order of frames and persons."""
     rows = Poses3D.concatenate(parts, window.skeleton)
     rows = rows[(rows.frame >= start) & (rows.frame < stop)]

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from calib.arrays import Ints
 from mvcap import plugins, stages
-from mvcap.config import plain
+from mvcap.config import build, plain
 from mvcap.progress import Progress, silent
 from mvcap.structures.artefact import Artefact
 from mvcap.structures.contracts import State
 from mvcap.structures.poses import Poses3D
+from mvcap.structures.row_source import RowsInMemory, RowSource
 from mvcap.structures.session import Session
-from mvcap.structures.skeleton import skeleton
 from mvcap.tracking.online_ids import OnlineIds
 from mvcap.tracking.tracklet_linking import TrackletLinker
 from mvcap.tracking.tracklet_merging import TrackletMerger
@@ -55,15 +55,31 @@ def track(session: str | Path | Session, *, redo: bool = False, progress: Progre
     if place.complete:
         return place
     begun = time.perf_counter()
-    links, names, merger = _link_all(before, config, session.rate_hz, _follows(session))
+    links, names, record = _link_all(before, config, session.rate_hz, _follows(session))
     if "identities" not in (place.manifest or {}):
-        place.note(merger=merger, seconds=round(time.perf_counter() - begun, 3))
+        place.note(identities=record, seconds=round(time.perf_counter() - begun, 3))
     source = _Renamed(before, links, names)
 
     def make(start: int, stop: int, state: State) -> tuple[Poses3D, State]:
         return source.rows(start, stop), {}
 
     return stages.run_stage(session, place, origin, before.skeleton_name, make, progress, _CHUNK_FRAMES)
+
+
+def track_rows(
+    poses: Poses3D, *, rate_hz: float = 25.0, follows: bool = True, frames: int | None = None, **settings: Any
+) -> Poses3D:
+    """Give each person of a take one number through time: ``person`` (M,) becomes 1, 2, 3 ... as people appear.
+
+    Two passes, as ``track`` does: rows that are false positives or duplicates are dropped. rate_hz: frames a second.
+    follows: whether ``person`` means the same from frame to frame, as ``associate_rows`` has it; False for an
+    association of single frames. frames: length of the take. ``settings`` are fields of ``TrackConfig``.
+    Raises ConfigError for a setting that does not exist.
+    """
+    count = int(poses.frame.max(initial=-1)) + 1 if frames is None else frames
+    source = RowsInMemory(poses, count, _CHUNK_FRAMES)
+    links, names, _ = _link_all(source, build(TrackConfig, settings, "track"), rate_hz, follows)
+    return _Renamed(source, links, names).rows(0, count)
 
 
 def _follows(session: Session) -> bool:
@@ -73,10 +89,10 @@ def _follows(session: Session) -> bool:
 
 
 def _link_all(
-    before: Artefact[Poses3D], config: TrackConfig, rate_hz: float, follows: bool
+    before: RowSource[Poses3D], config: TrackConfig, rate_hz: float, follows: bool
 ) -> tuple[list[NDArray[np.int32]], Names, dict[str, Any]]:
     """First pass: tracklet of every row by chunk (four bytes a row), who they are, and what is to be recorded."""
-    linker = TrackletLinker(skeleton(before.skeleton_name), config, rate_hz, follows)
+    linker = TrackletLinker(before.skeleton, config, rate_hz, follows)
     online_ids = OnlineIds(linker) if config.live else None
     link = online_ids.link if online_ids else linker.link
     links = []
@@ -118,10 +134,10 @@ def _record(tracklets: int, people: int, changes: list[dict[str, Any]], untold: 
 class _Renamed:
     """Second pass: rows with persons, read from front to back in other ranges than they were written in."""
 
-    def __init__(self, before: Artefact[Poses3D], links: list[NDArray[np.int32]], names: Names) -> None:
+    def __init__(self, before: RowSource[Poses3D], links: list[NDArray[np.int32]], names: Names) -> None:
         self._chunks = zip(before.chunks(), links, strict=True)
         self._names = names
-        self._held = Poses3D.empty(skeleton(before.skeleton_name))
+        self._held = Poses3D.empty(before.skeleton)
         self._read_to = iter(stop for _, stop in before.ranges())
         self._to = 0
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calib import Rig, load_rig
-from mvcap import assets, plugins
+from mvcap import __version__, assets, plugins
 from mvcap.config import Overrides, build, merge
 from mvcap.errors import ConfigError, InputError
 from mvcap.progress import Progress, silent
@@ -238,7 +238,7 @@ def _card(plan: _Plan, taught: Task, file: Path, samples: Samples, facts: Mappin
         "about": " ".join((getattr(taught, "about", None) or type(taught).__doc__ or "").split()),
         "command": facts["command"],
         "seed": plan.seed,
-        "version": importlib.metadata.version("mvcap"),
+        "version": __version__,
         "torch": importlib.metadata.version("torch"),
         "data": [dict(one) for one in DATA],
         "takes": plan.config.takes,

@@ -1,17 +1,21 @@
-"""The verb ``triangulate``: rows with persons and a rig become 3D skeletons, with the evidence for every joint."""
+"""The verb ``triangulate``: associated detections and a rig become 3D skeletons, with the evidence for every joint."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from calib import Rig
+from calib.arrays import Floats
 from mvcap import stages
 from mvcap.config import plain
 from mvcap.progress import Progress, silent
 from mvcap.structures.artefact import Artefact
 from mvcap.structures.contracts import State
+from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
+from mvcap.structures.row_source import RowsInMemory, RowSource
 from mvcap.structures.session import Session
-from mvcap.triangulation.calibration_error import calibration_error_px, excess_error_px, with_calibration_error
+from mvcap.triangulation.calibration_error import calibration_error_px
 from mvcap.triangulation.robust_triangulation import TriangulateConfig, triangulate_rows
 
 _VERSION = 3
@@ -26,12 +30,20 @@ def triangulate(session: str | Path | Session, *, redo: bool = False, progress: 
     if redo:
         stages.discard(session, "triangulate")
     rig = session.rig
-    worth = calibration_error_px(before, rig)
+    error_px = calibration_error_px(before, rig)
 
     def make(start: int, stop: int, state: State) -> tuple[Poses3D, State]:
-        rows = before.between(start, stop)
-        return triangulate_rows(with_calibration_error(rows, excess_error_px(worth, rows)), rig, config), {}
+        return triangulate_rows(before.between(start, stop), rig, config, error_px), {}
 
     origin = stages.origin_of("triangulate", _VERSION, plain(config), before, session)
     place = session.artefact("triangulate", Poses3D)
     return stages.run_stage(session, place, origin, before.skeleton_name, make, progress, _CHUNK_FRAMES)
+
+
+def triangulate_source(
+    found: RowSource[Detections2D], rig: Rig, config: TriangulateConfig, calibration_px: Floats, frames: int
+) -> Poses3D:
+    """Triangulate a whole take in the same chunks as a session."""
+    ranges = RowsInMemory(Poses3D.empty(found.skeleton), frames, _CHUNK_FRAMES).ranges()
+    parts = [triangulate_rows(found.between(start, stop), rig, config, calibration_px) for start, stop in ranges]
+    return Poses3D.concatenate(parts, found.skeleton)

@@ -94,7 +94,7 @@ def targets(module: str, node: ast.AST) -> set[str]:
     if node.level:
         parts = module.split(".") + (["__init__"] if MODULES[module].name == "__init__.py" else [])
         base = ".".join([*parts[: -node.level], *([base] if base else [])])
-    named = {f"{base}.{alias.name}" for alias in node.names}
+    named = {f"{base}.{alias.name}" for alias in node.names} - {"mvcap.__version__"}  # one number, in one place
     inner = {name for name in named if name in MODULES}
     return inner | ({base} if inner != named else set())
 

@@ -1,4 +1,4 @@
-"""``mvcap doctor``: what is installed, what is missing and how to get it."""
+"""``mvcap doctor``: list what is installed, what is missing and how to get it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,23 @@ from mvcap.cli.options import json_option
 
 
 @click.command()
+@click.option("--plugins", "list_plugins", is_flag=True, help="List every estimator, refiner, exporter ... by name.")
 @json_option
-def doctor(as_json: bool) -> None:
-    """Tell what is installed, which models are there, what is missing and how to get it."""
-    from mvcap.doctor import doctor as look
+def doctor(list_plugins: bool, as_json: bool) -> None:
+    """List the installed packages and models, what is missing and how to get it."""
+    from mvcap.doctor import doctor as check_machine
+    from mvcap.plugins import plugin_rows
 
-    findings = look()
+    if list_plugins:
+        rows = plugin_rows()
+        if as_json:
+            click.echo(json.dumps([vars(row) for row in rows]))
+            return
+        for row in rows:
+            click.echo(f"{row.kind:<11} {row.name + (' *' if row.default else ''):<16} {row.target:<40} {row.about}")
+        click.echo('* the default. "package.module:Name" works in place of a name.')
+        return
+    findings = check_machine()
     if as_json:
         click.echo(json.dumps([vars(f) for f in findings]))
         return

@@ -1,4 +1,4 @@
-"""The command line: ``mvcap VERB ...`` parses, calls, prints. No logic lives here."""
+"""The command line ``mvcap VERB ...``: parses arguments, calls the library, prints, and reports errors in one line."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from mvcap import __version__
 from mvcap.cli import assets, calibrate, doctor, evaluate, rig, session, train
 from mvcap.errors import MvcapError, StaleError
 
@@ -17,7 +18,7 @@ _INTERRUPTED = 130
 
 
 class _Verbs(click.Group):
-    """The verbs. One that is refused because an artefact has other settings leaves the settings as they were."""
+    """The group of all verbs; if a verb fails with StaleError, the session's settings are restored."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -29,8 +30,8 @@ class _Verbs(click.Group):
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="mvcap")
-@click.option("-v", "--verbose", is_flag=True, help="Show the whole traceback of an error.")
+@click.version_option(__version__, prog_name="mvcap")
+@click.option("-v", "--verbose", is_flag=True, help="Show the full traceback of an error.")
 @click.pass_context
 def cli(context: click.Context, verbose: bool) -> None:
     """Calibrated, marker-less, multi-person 3D motion capture from several ordinary cameras."""
@@ -38,10 +39,10 @@ def cli(context: click.Context, verbose: bool) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; exit status 2 for what the user can mend, with one line that says how."""
+    """Run the command line; errors that the user can fix print one line that says how and exit with status 2."""
     from calib import CalibrationError
 
-    # Workers and solvers share few processors: one thread a library, and results are the same everywhere.
+    # Worker threads and solvers share the processors: one thread per library, and reproducible results.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     verbose = any(a in ("-v", "--verbose") for a in (sys.argv[1:] if arguments is None else arguments)[:1])
@@ -57,7 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as fault:
         _fail(f"mvcap: {fault.format_message()}", _BAD_INPUT)
     except (KeyboardInterrupt, click.Abort):
-        _fail("mvcap: interrupted; the same command goes on where it stood", _INTERRUPTED)
+        _fail("mvcap: interrupted; run the same command again to resume", _INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
@@ -72,6 +73,6 @@ def _fail(line: str, status: int) -> None:
     sys.exit(status)
 
 
-for _module in (session, evaluate, calibrate, rig, train, assets, doctor):  # each has its verbs as COMMANDS
+for _module in (session, evaluate, calibrate, rig, train, assets, doctor):  # each module lists its verbs in COMMANDS
     for _command in _module.COMMANDS:
         cli.add_command(_command)

@@ -1,4 +1,4 @@
-"""What was found, drawn on the footage: detections thin and hollow, reprojected poses solid in each person's colour."""
+"""Overlays on the footage: 2D detections thin and hollow, projected 3D poses solid in each person's colour."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from calib import Rig
+from calib import Camera, Rig
 from calib.arrays import Image
 from mvcap.drawing.colours import Rgb, colour, ink
 from mvcap.structures.detections import Detections2D
@@ -24,19 +24,19 @@ _HEIGHT_PX = 960
 
 
 class RowsByFrame(Generic[Rows]):
-    """Rows of one frame at a time out of chunks in the order of frames, asked for in that order."""
+    """Reads rows frame by frame from a stream of chunks; frames must be requested in ascending order."""
 
     def __init__(self, chunks: Iterator[Rows], empty: Rows) -> None:
         self._chunks: Iterator[Rows] = chunks
         self._held: Rows = empty
 
     def at(self, frame: int) -> Rows:
-        """Rows of a frame not before the last one asked for."""
+        """Return the rows of a frame, which must not lie before the last requested one."""
         while not len(self._held) or self._held.frame.max() < frame:
-            further = next(self._chunks, None)
-            if further is None:
+            chunk = next(self._chunks, None)
+            if chunk is None:
                 return self._held[:0]
-            self._held = further
+            self._held = chunk
         return self._held[self._held.frame == frame]
 
 
@@ -51,8 +51,8 @@ def draw_rows(
 ) -> Image:
     """Draw one view of one frame on a copy of the image (H, W, 3) RGB.
 
-    rows (M) are the view's detections and owner (M,) the person each was taken for, -1 = nobody (drawn grey);
-    projected (P, J, 2) px are the poses of the persons ids (P,) in the view, NaN where a joint cannot be seen.
+    rows (M): the view's detections; owner (M,): the person each is assigned to, -1 = unassigned (drawn grey);
+    projected (P, J, 2) px: projected poses of the persons ids (P,), NaN where a joint cannot be projected.
     """
     canvas = np.ascontiguousarray(image).copy()
     width = stroke_px(canvas)
@@ -67,8 +67,28 @@ def draw_rows(
     return canvas
 
 
+def draw(
+    image: Image,
+    poses: Poses3D,
+    camera: Camera,
+    *,
+    frame: int | None = None,
+    detections: Detections2D | None = None,
+    title: str = "",
+) -> Image:
+    """Draw 3D poses on a copy of a camera's image (H, W, 3) RGB and return it.
+
+    poses: rows of one frame, or rows of a take together with ``frame``. detections: rows of this view and frame, drawn
+    thin and hollow. Joints behind the camera or outside the valid range of its lens model are not drawn.
+    """
+    shown = poses if frame is None else poses.of(frame=frame)
+    rows = Detections2D.empty(poses.skeleton) if detections is None else detections
+    projected = camera.project(shown.xyz.astype(np.float64))
+    return draw_rows(image, rows, owners(rows, shown), projected, shown.person, shown.skeleton, title)
+
+
 def owners(rows: Detections2D, poses: Poses3D) -> NDArray[np.int32]:
-    """The person (M,) each detection of one frame was taken for, through the poses' groups; -1 = nobody."""
+    """Return the person (M,) that each detection of one frame is assigned to, by the poses' groups; -1 = unassigned."""
     person_of = dict(zip(poses.group.tolist(), poses.person.tolist(), strict=True))
     return np.array([person_of.get(group, -1) if group >= 0 else -1 for group in rows.person.tolist()], np.int32)
 
@@ -83,9 +103,9 @@ def overlay_images(
     rate_hz: float,
     height_px: int = _HEIGHT_PX,
 ) -> Iterator[tuple[int, Image]]:
-    """Frames (frame, RGB) of one view with everything drawn, at most height_px high; chunks are streamed alongside.
+    """Yield (frame, RGB image) of one view with detections and poses drawn, at most height_px high.
 
-    skeletons are those of the detections and of the poses.
+    detections, poses: streams of chunks, read in parallel with the images. skeletons: of the detections and of the poses.
     """
     found_at = RowsByFrame(detections, Detections2D.empty(skeletons[0]))
     posed_at = RowsByFrame(poses, Poses3D.empty(skeletons[1]))
@@ -98,7 +118,10 @@ def overlay_images(
 def draw_view(
     image: Image, view: int, rig: Rig, found: Detections2D, posed: Poses3D, height_px: int = _HEIGHT_PX, title: str = ""
 ) -> Image:
-    """One picture of a view with the detections and poses of its frame, at most height_px high, lines to match."""
+    """Return one image of a view with the detections and poses of its frame, at most height_px high.
+
+    Line widths are scaled to the size of the image.
+    """
     small, scale = shrink(image, height_px)
     found = found[found.view == view]
     sized = found.with_columns(xy=resized_px(found.xy, scale))
@@ -107,7 +130,7 @@ def draw_view(
 
 
 def write_overlay(path: Path, images: Iterable[tuple[int, Image]], rate_hz: float) -> Path:
-    """Write drawn frames to a video; the first one sets its size. Raises InputError when there is none."""
+    """Write drawn frames to a video with the size of the first one. Raises InputError if there are no frames."""
     stream = (image for _, image in images)
     first = next(stream, None)
     if first is None:
@@ -116,7 +139,7 @@ def write_overlay(path: Path, images: Iterable[tuple[int, Image]], rate_hz: floa
 
 
 def shrink(image: Image, height_px: int) -> tuple[Image, float]:
-    """Return the image at most height_px high, and its scale; never enlarged."""
+    """Return the image shrunk to at most height_px high, and its scale; images are never enlarged."""
     import cv2
 
     height, width = image.shape[:2]
@@ -128,12 +151,12 @@ def shrink(image: Image, height_px: int) -> tuple[Image, float]:
 
 
 def resized_px(xy: NDArray[np.floating], scale: float) -> NDArray[np.floating]:
-    """Coordinates (..., 2) px in the image scaled so; the centre of the top-left pixel is (0, 0) in both."""
+    """Scale coordinates (..., 2) px to a resized image; the centre of the top-left pixel is (0, 0) in both images."""
     return (xy + 0.5) * scale - 0.5
 
 
 def stroke_px(image: Image) -> int:
-    """Width of a solid line: about a 250th of the picture's height."""
+    """Return the width of a solid line: about 1/250 of the image height."""
     return max(2, round(len(image) / 250))
 
 
@@ -148,14 +171,14 @@ def _chain(first: Image, rest: Iterator[Image]) -> Iterator[Image]:
 
 
 def _bones(xy: NDArray[np.floating], skeleton: Skeleton, image: Image) -> Iterator[tuple[Point, Point]]:
-    """Ends of the bones with both joints known, in fixed-point pixels; ends far outside are left out."""
+    """Yield the ends of the bones whose joints are both known and drawable, in fixed-point pixels."""
     for a, b in skeleton.bones.tolist():
         if _drawable(xy[a], image) and _drawable(xy[b], image):
             yield _fixed(xy[a]), _fixed(xy[b])
 
 
 def _drawable(point: NDArray[np.floating], image: Image) -> bool:
-    """Finite and within a picture's size of the picture: a pose behind the lens must not streak across it."""
+    """Return whether a point is finite and at most one image size outside the image, so that no lines cross it."""
     height, width = image.shape[:2]
     return bool(np.isfinite(point).all() and -width < point[0] < 2 * width and -height < point[1] < 2 * height)
 
@@ -168,7 +191,7 @@ def _fixed(point: NDArray[np.floating]) -> Point:
 def _draw_found(image: Image, xy: NDArray[np.floating], skeleton: Skeleton, tint: Rgb, width: int) -> None:
     import cv2
 
-    thin, radius = max(1, width // 3), round((2.2 if width > 2 else 1.4) * width * (1 << _SHIFT))  # wider than a pose
+    thin, radius = max(1, width // 3), round((2.2 if width > 2 else 1.4) * width * (1 << _SHIFT))  # wider than the pose drawn over it
     for stroke, shade in ((thin + width // 3, (40, 40, 40)), (thin, tint)):
         for start, end in _bones(xy, skeleton, image):
             cv2.line(image, start, end, shade, stroke, cv2.LINE_AA, _SHIFT)
@@ -180,7 +203,7 @@ def _draw_found(image: Image, xy: NDArray[np.floating], skeleton: Skeleton, tint
 def _draw_pose(image: Image, xy: NDArray[np.floating], skeleton: Skeleton, tint: Rgb, width: int) -> None:
     import cv2
 
-    edge = ink(tint)  # a rim that stands out from the footage whatever is behind
+    edge = ink(tint)  # an outline, visible on any background
     bones = list(_bones(xy, skeleton, image))
     for stroke, shade in ((width + 2, edge), (width, tint)):
         for start, end in bones:
@@ -202,7 +225,7 @@ def _draw_id(image: Image, xy: NDArray[np.floating], person: int, width: int) ->
 
 
 def _label(image: Image, text: str, corner: Point, background: Rgb, width: int) -> None:
-    """Text on a filled box whose top-left corner is moved so that all of it is in the picture."""
+    """Draw text on a filled box, shifted if necessary so that all of it is in the image."""
     import cv2
 
     font, scale, stroke, pad = cv2.FONT_HERSHEY_SIMPLEX, 0.25 * width, max(1, round(0.5 * width)), 2 * width

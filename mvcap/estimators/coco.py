@@ -80,6 +80,11 @@ class Coco:
         beside = [path for name in files.values() if (path := _annotations_beside(name)).exists()]
         return fingerprint([*(files[view.name] for view in views), *beside])
 
+    def frame_count(self, views: tuple[View, ...]) -> int:
+        """Return the frames up to the last one in which a view shows a person."""
+        files = self._files(views)
+        return max(int(self._read(files[view.name], view).frame.max(initial=-1)) for view in views) + 1
+
     def estimate(self, image: NDArray[np.uint8] | None, frame: int, view: View, state: State) -> Estimate:
         """People of one frame; no picture is needed."""
         if view.name not in self._rows:

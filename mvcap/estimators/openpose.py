@@ -24,7 +24,7 @@ from mvcap.estimation.prediction_files import (
     read_json,
     rows_of,
 )
-from mvcap.structures.contracts import Estimate, State, View
+from mvcap.structures.contracts import UNKNOWN_FRAMES, Estimate, State, View
 from mvcap.structures.skeleton import SKELETONS, Skeleton
 
 _FILES_TO_TELL = 200
@@ -76,6 +76,11 @@ class OpenPose:
                 self._people(path, 0)
         return fingerprint(path for view in views for _, path in sorted(self._files[view.name].items()))
 
+    def frame_count(self, views: tuple[View, ...]) -> int:
+        """Return the frames from the first to the last file of the views, gaps among them."""
+        self._find(views)
+        return max(max(self._files[view.name]) for view in views) + 1
+
     def estimate(self, image: NDArray[np.uint8] | None, frame: int, view: View, state: State) -> Estimate:
         """People of one frame's file; no picture is needed."""
         if view.name not in self._files:
@@ -106,7 +111,8 @@ class OpenPose:
         span = highest - first + 1
         # Where files may be missing at either end, only a given first number tells which end.
         short_is_fine = given and self.config.missing == "empty"
-        if lowest < first or span > view.frames or (span < view.frames and not short_is_fine):
+        short = span < view.frames < UNKNOWN_FRAMES and not short_is_fine
+        if lowest < first or span > view.frames or short:
             raise InputError(
                 f"{folder}: files of {span} frames ({lowest} to {highest}) where view {view.name} of the session has "
                 f"{view.frames}; run OpenPose on the session's video, or set estimators.openpose.first_frame "

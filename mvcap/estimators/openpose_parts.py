@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mvcap.errors import ConfigError, InputError
 from mvcap.estimation.part_grouping import BODY25_LIMBS, body_height, group_parts, pick_candidates
 from mvcap.estimation.prediction_files import existing_folder, fingerprint, match_views
-from mvcap.structures.contracts import Estimate, State, View
+from mvcap.structures.contracts import UNKNOWN_FRAMES, Estimate, State, View
 from mvcap.structures.detections import Detections2D, body_size
 from mvcap.structures.skeleton import SKELETONS
 
@@ -80,6 +80,11 @@ class OpenPoseParts:
             self._parts[view.name] = self._read(files[view.name], view)
         return fingerprint(files[view.name] for view in views)
 
+    def frame_count(self, views: tuple[View, ...]) -> int:
+        """Return the frames that the shortest file of the views holds."""
+        files = self._files(views)
+        return min(len(self._read(files[view.name], view)) for view in views)
+
     def estimate(self, image: NDArray[np.uint8] | None, frame: int, view: View, state: State) -> Estimate:
         """People and fragments of one frame; no picture is needed."""
         if view.name not in self._parts:
@@ -114,7 +119,8 @@ class OpenPoseParts:
         frames = read_parts(path, view.size)
         given = self.config.first_frame >= 0
         first = max(self.config.first_frame, 0)
-        if first + view.frames > len(frames) or (len(frames) > view.frames and not given):
+        known = view.frames < UNKNOWN_FRAMES
+        if known and (first + view.frames > len(frames) or (len(frames) > view.frames and not given)):
             raise InputError(
                 f"{path}: {len(frames)} frames where view {view.name} of the session has {view.frames}; make it from "
                 f"the same video, or set estimators.openpose_parts.first_frame"

@@ -15,9 +15,9 @@ from mvcap.errors import ConfigError, InputError
 from mvcap.estimation.prediction_files import fingerprint
 from mvcap.structures.contracts import Estimate, State, View
 from mvcap.structures.detections import Detections2D, joint_box
+from mvcap.structures.pose_file import load_poses
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
-from mvcap.structures.true_poses import read_true_poses
 from mvcap.synthesis.occlusion import occluded
 
 _LEAST_NOISE_PX = 0.1
@@ -88,11 +88,11 @@ class Oracle:
                 "cameras' file"
             )
         self.config = config
-        self.skeleton = read_true_poses(Path(config.poses)).skeleton
+        self.skeleton = load_poses(Path(config.poses)).skeleton
 
     @cached_property
     def _truth(self) -> Poses3D:
-        poses = read_true_poses(Path(self.config.poses))
+        poses = load_poses(Path(self.config.poses))
         return poses[np.argsort(poses.frame, kind="stable")]
 
     @cached_property

@@ -55,6 +55,10 @@ class DetectionTable:
             check_frames((self._file.last_frame,), view, path)
         return fingerprint([path])
 
+    def frame_count(self, views: tuple[View, ...]) -> int:
+        """Return the frames up to the last one of the file."""
+        return self._file.last_frame + 1
+
     def estimate(self, image: NDArray[np.uint8] | None, frame: int, view: View, state: State) -> Estimate:
         """People of one frame; no picture is needed."""
         columns = self._file.rows(frame, view.name) if view.name in self._file.view_names else {}

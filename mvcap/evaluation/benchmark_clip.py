@@ -15,9 +15,9 @@ from calib import Rig
 from mvcap.errors import InputError
 from mvcap.evaluation.head_rules import read_as_shelf
 from mvcap.structures.detections import Detections2D
+from mvcap.structures.pose_file import save_poses
 from mvcap.structures.poses import Poses3D, Provenance
 from mvcap.structures.skeleton import Skeleton
-from mvcap.structures.true_poses import write_true_poses
 
 _CHOICES = {"noise_px": "--noise", "detections": "--detections", "clips": "--clips"}
 EstimatorSettings = dict[str, Any]
@@ -93,7 +93,7 @@ def projected_truth(truth: Poses3D, noise_px: float) -> Callable[[Path], Estimat
     """Settings of the estimator ``oracle``: the truth in the clip's cameras with noise, people without names."""
 
     def estimator(folder: Path) -> EstimatorSettings:
-        write_true_poses(folder / "truth.npz", truth)
+        save_poses(folder / "truth.npz", truth)
         oracle = {"poses": str(folder / "truth.npz"), "rig": str(folder / "rig.yaml"), "noise_px": noise_px,
                   "carry": False}  # fmt: skip
         return {"estimator": "oracle", "estimators": {"oracle": oracle}}

@@ -35,40 +35,13 @@ def read_as_shelf(poses: Poses3D, rule: str) -> Poses3D:
     if not {"head_bottom", "head_top"} <= set(kind.joints):
         ends = _RULES[rule](_Head(kind, xyz))
         out[:, target.index("head_bottom")], out[:, target.index("head_top")] = ends
-    return with_joints(poses, target, out)
-
-
-def with_joints(poses: Poses3D, target: Skeleton, xyz: NDArray[np.floating]) -> Poses3D:
-    """The same rows with joints (M, J', 3) of another skeleton; a joint that both have keeps its columns.
-
-    A joint that was made of others has the score, the views and the error of their mean, and no covariance.
-    """
-    there = np.isfinite(xyz).all(-1)
-    names = list(poses.skeleton.joints)
-    columns: dict[str, NDArray[np.floating]] = {}
-    for name in ("score", "error_px", "views", "cov", "provenance"):
-        held = getattr(poses, name).astype(np.float64)
-        blank = np.full((len(poses), len(target), *held.shape[2:]), np.nan)
-        with np.errstate(invalid="ignore"):
-            whole = held.sum(1) / np.maximum((held > 0).sum(1), 1)
-        blank[:] = np.nan if name == "cov" else (1 if name == "provenance" else whole[:, None])
-        for at, joint in enumerate(target.joints):
-            if joint in names:
-                blank[:, at] = held[:, names.index(joint)]
-        columns[name] = blank
-    for name in ("score", "views", "provenance"):
-        columns[name] = np.nan_to_num(np.where(there, columns[name], 0))
-    columns["score"] = np.where(there, np.maximum(columns["score"], 1e-3), 0)
-    return Poses3D(
-        target, poses.frame, poses.person, poses.group, np.where(there[..., None], xyz, np.nan),
-        columns["score"], columns["error_px"], columns["views"].round(), columns["cov"], columns["provenance"],
-    )  # fmt: skip
+    return poses.with_joints(target, out)
 
 
 def read_as_shelf14(poses: Poses3D, rule: str) -> Poses3D:
     """The same people as shelf14, that is shelf15 without the pelvis."""
     whole, target = read_as_shelf(poses, rule), skeleton("shelf14")
-    return with_joints(whole, target, whole.skeleton.apply(target, whole.xyz))
+    return whole.with_joints(target, whole.skeleton.apply(target, whole.xyz))
 
 
 def read_as_mvor(poses: Poses3D) -> Poses3D:
@@ -78,7 +51,7 @@ def read_as_mvor(poses: Poses3D) -> Poses3D:
     out = kind.apply(target, xyz)
     if "head" not in kind.joints:
         out[:, target.index("head")] = _Head(kind, xyz).ears
-    return with_joints(poses, target, out)
+    return poses.with_joints(target, out)
 
 
 class _Head:

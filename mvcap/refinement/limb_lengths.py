@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from calib.arrays import Floats
 from mvcap.structures.anthropometry import SIDES_SPREAD, limb_lengths, limb_spreads, mirror_limbs, typical_limbs
-from mvcap.structures.artefact import Artefact
 from mvcap.structures.poses import Poses3D, full_covariance
-from mvcap.structures.skeleton import Skeleton, skeleton
+from mvcap.structures.row_source import RowSource
+from mvcap.structures.skeleton import Skeleton
 
 _LONGEST_M = 1.5
 _BINS_PER_M, _COARSE_PER_M = 1000, 200
@@ -32,14 +32,14 @@ class PersonLimbs:
     the noise, and what is not known of its length."""
 
 
-def person_limbs(poses: Artefact[Poses3D], rate_hz: float) -> dict[int, PersonLimbs]:
+def person_limbs(poses: RowSource[Poses3D], rate_hz: float) -> dict[int, PersonLimbs]:
     """Limbs of each person over the take.
 
     Each observation counts by its precision, so that a limb seen by two cameras at a bad angle weighs less than
     one that four cameras surround. The observations are weighed against the same limb on the other side of the body
     and against what is usual for a human of this size.
     """
-    kind = skeleton(poses.skeleton_name)
+    kind = poses.skeleton
     held: dict[int, _Sights] = {}
     for rows in poses.chunks():
         length, variance = _measured(rows)

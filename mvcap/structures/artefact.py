@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from mvcap.errors import SessionError, StaleError
 from mvcap.structures.npz import write_npz, write_text
-from mvcap.structures.skeleton import skeleton
+from mvcap.structures.skeleton import Skeleton, skeleton
 from mvcap.structures.table import Table
 
 T = TypeVar("T", bound=Table)
@@ -128,6 +128,11 @@ class Artefact(Generic[T]):
     def skeleton_name(self) -> str:
         """Name of the skeleton of its rows."""
         return str(self._there()["skeleton"])
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """Skeleton of its rows."""
+        return skeleton(self.skeleton_name)
 
     def ranges(self) -> list[tuple[int, int]]:
         """First frame and end (exclusive) of every chunk."""

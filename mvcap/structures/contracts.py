@@ -29,6 +29,19 @@ class View:
     frames: int
 
 
+UNKNOWN_FRAMES = 2**31 - 1
+"""``View.frames`` where the length of the take is not known."""
+
+
+@runtime_checkable
+class FileEstimator(Protocol):
+    """An estimator that reads files made elsewhere, and can tell how many frames they hold."""
+
+    def frame_count(self, views: tuple[View, ...]) -> int:
+        """Return the frames of the files of these views, whose own ``frames`` is ``UNKNOWN_FRAMES``."""
+        ...
+
+
 @dataclass(frozen=True)
 class Estimate:
     """One picture's people, what to carry to the next picture, and their masks if asked for."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mvcap.structures.skeleton import Skeleton
+from mvcap.structures.skeleton import skeleton as named_skeleton
 from mvcap.structures.table import Table, column
 
 
@@ -66,6 +67,43 @@ class Detections2D(Table):
         ids = np.full(rows, -1) if carried is None else np.asarray(carried)
         where = np.full(rows, frame), np.full(rows, view), np.full(rows, -1)
         return cls(skeleton, *where, ids, boxes, points, scores, noise)
+
+    @classmethod
+    def from_dense(
+        cls,
+        xy: ArrayLike,
+        score: ArrayLike | None,
+        skeleton: Skeleton | str,
+        *,
+        noise: float = 0.3,
+        noise_px: ArrayLike | None = None,
+        carried: bool = False,
+    ) -> Self:
+        """Make rows of keypoints xy (T, C, P, J, 2) px and scores (T, C, P, J) 0..1 of T frames and C views.
+
+        P counts people in a view; the same place need not be the same person in another view or frame. A joint is
+        missing where xy is not finite or exactly (0, 0), or the score is not above 0; a person without any joint has no
+        row. score: 1 for every joint when left out. noise: expected noise in units of a careful annotator's (see
+        ``Skeleton.sigma``), which grows with the size of the body and falls with the score; noise_px (T, C, P, J)
+        states it in pixels instead. carried: place p is the same person in all frames of a view, as of a 2D tracker.
+        Raises ValueError where shapes do not fit, InputError for an unknown skeleton.
+        """
+        kind = named_skeleton(skeleton) if isinstance(skeleton, str) else skeleton
+        points = np.array(xy, np.float64)
+        if points.ndim != 5 or points.shape[3:] != (len(kind), 2):
+            raise ValueError(f"xy is (T, C, P, J, 2) with J = {len(kind)} for {kind.name}, not {points.shape}")
+        given = np.ones(points.shape[:-1]) if score is None else np.array(score, np.float64)
+        if given.shape != points.shape[:-1]:
+            raise ValueError(f"score is (T, C, P, J) as xy, {points.shape[:-1]}, not {given.shape}")
+        given[(points == 0).all(-1) | ~np.isfinite(points).all(-1) | ~(given > 0)] = 0
+        frame, view, place = np.nonzero((given > 0).any(-1))
+        at = frame, view, place
+        rows = cls.build(kind, 0, 0, points[at], given[at], noise, place if carried else None)
+        rows = rows.with_columns(frame=frame, view=view)
+        if noise_px is None:
+            return rows
+        stated = np.broadcast_to(np.asarray(noise_px, np.float64), given.shape)[at]
+        return rows.with_columns(noise_px=np.where(rows.score > 0, stated, np.nan))
 
     def of_body(self) -> Self:
         """Return the rows with the joints of ``Skeleton.body`` only, by which bodies are told apart."""

@@ -7,7 +7,7 @@ A table class declares its columns with ``column("J", 2)``: the axes after the r
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from typing import Any, Self
 
 import numpy as np
@@ -21,6 +21,11 @@ def column(*axes: str | int, dtype: type[np.generic] = np.float32) -> Any:
     return field(metadata={"axes": axes, "dtype": np.dtype(dtype)}, repr=False)
 
 
+def _columns(table: Any) -> tuple[Field[Any], ...]:
+    """Fields of a table, or of its class, that are columns."""
+    return tuple(spec for spec in fields(table) if "axes" in spec.metadata)
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
     """Base of the row tables; see ``Detections2D`` and ``Poses3D``."""
@@ -29,7 +34,7 @@ class Table:
 
     def __post_init__(self) -> None:
         rows = -1
-        for spec in fields(self)[1:]:
+        for spec in _columns(self):
             array = np.array(getattr(self, spec.name), dtype=spec.metadata["dtype"], order="C", copy=True)
             rows = len(array) if rows < 0 and array.ndim else rows
             expected = (rows, *(len(self.skeleton) if a == "J" else a for a in spec.metadata["axes"]))
@@ -44,7 +49,7 @@ class Table:
     @classmethod
     def columns(cls) -> tuple[str, ...]:
         """Names of the columns, in order."""
-        return tuple(spec.name for spec in fields(cls)[1:])
+        return tuple(spec.name for spec in _columns(cls))
 
     @classmethod
     def empty(cls, skeleton: Skeleton) -> Self:
@@ -52,7 +57,7 @@ class Table:
         size = {"J": len(skeleton)}
         arrays = [
             np.zeros((0, *(size.get(a, a) for a in spec.metadata["axes"])), spec.metadata["dtype"])
-            for spec in fields(cls)[1:]
+            for spec in _columns(cls)
         ]
         return cls(skeleton, *arrays)
 
@@ -77,8 +82,13 @@ class Table:
 
     def __getitem__(self, rows: slice | NDArray[Any] | Iterable[int]) -> Self:
         picked = rows if isinstance(rows, slice) else np.asarray(rows)
-        return type(self)(self.skeleton, *(getattr(self, name)[picked] for name in self.columns()))
+        columns = {name: getattr(self, name)[picked] for name in self.columns()}
+        return type(self)(self.skeleton, **columns, **self._about())
 
     def with_columns(self, **columns: NDArray[Any]) -> Self:
         """Return the table with some columns exchanged."""
-        return type(self)(self.skeleton, **{**self.arrays(), **columns})
+        return type(self)(self.skeleton, **{**self.arrays(), **columns}, **self._about())
+
+    def _about(self) -> dict[str, Any]:
+        """Return the fields beside skeleton and columns: they stay when rows are picked or columns change."""
+        return {spec.name: getattr(self, spec.name) for spec in fields(self)[1:] if "axes" not in spec.metadata}

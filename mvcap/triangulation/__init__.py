@@ -1,1 +1,1 @@
-"""Joints in 3D from several views, with their covariance, and how well the views agree with them."""
+"""Triangulate joints from several views, with covariance and reprojection residuals."""

@@ -1,4 +1,4 @@
-"""How far the poses lie from what each view saw: medians by view and joint, in flat memory."""
+"""Reprojection residuals of the poses: medians by view and joint, in constant memory."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
 
-USED_SIGMA = 5.0  # beyond so many times its noise a detection does not speak for the pose
+USED_SIGMA = 5.0  # a detection with a residual beyond this many times its noise does not support the pose
 
 
 class Histogram:
-    """Medians of positive numbers in a flat memory: R histograms with bins of equal ratio, 1 % wide or so."""
+    """Medians of positive numbers in constant memory: R histograms with bins of equal ratio, about 1 % wide."""
 
     def __init__(self, rows: int, low: float = 1e-3, high: float = 1e4, bins: int = 1600) -> None:
         self._edges = np.geomspace(low, high, bins + 1)
         self._counts = np.zeros((rows, bins), np.int64)
 
     def add(self, row: NDArray[np.integer], value: NDArray[np.floating]) -> None:
-        """Count values (N,) into rows (N,); NaN is left out, what lies beyond the bins goes to the outermost."""
+        """Add values (N,) to rows (N,); NaN is left out, values beyond the bins count in the outermost ones."""
         known = np.isfinite(value)
         row, value = row[known], value[known]
         bins = self._counts.shape[1]
@@ -40,11 +40,11 @@ class Histogram:
         return np.array([self._median(counts) for counts in self._counts])
 
     def median(self) -> float:
-        """Median of all rows together; NaN where there is nothing."""
+        """Median of all rows together; NaN if there are no values."""
         return self._median(self._counts.sum(0))
 
     def merged(self, rows: int) -> Histogram:
-        """Neighbouring rows together, so that there are ``rows`` of them."""
+        """Return a histogram of ``rows`` rows, each the sum of neighbouring ones."""
         out = Histogram(0)
         out._edges, out._counts = self._edges, self._counts.reshape(rows, -1, self._counts.shape[1]).sum(1)
         return out
@@ -62,7 +62,7 @@ class Histogram:
 
 @dataclass(frozen=True, eq=False)
 class Residuals:
-    """Detections that belong to a pose, N of them: how far from each joint's reprojection the view saw it."""
+    """Residuals of the N detections that belong to a pose: distance of each joint from its reprojection."""
 
     pose: NDArray[np.int64]
     """(N,) row of the pose."""
@@ -78,7 +78,7 @@ class Residuals:
 
 
 def residuals(detections: Detections2D, poses: Poses3D, rig: Rig) -> Residuals:
-    """Compare detections with the poses they were joined to: same frame, detection's person = pose's group.
+    """Residuals of detections against the poses that they belong to: same frame, detection's person = pose's group.
 
     A joint that the detections' skeleton lacks is left out. Detections that belong to no pose give no row.
     """
@@ -97,7 +97,7 @@ def residuals(detections: Detections2D, poses: Poses3D, rig: Rig) -> Residuals:
 
 
 class ViewResiduals:
-    """Residuals of a whole take by view and joint, fed chunk by chunk."""
+    """Residuals of a whole take by view and joint, added chunk by chunk."""
 
     def __init__(self, rig: Rig, skeleton: Skeleton) -> None:
         self.names = rig.names
@@ -109,7 +109,7 @@ class ViewResiduals:
         self._found, self._matched = np.zeros(len(rig), np.int64), np.zeros(len(rig), np.int64)
 
     def add(self, detections: Detections2D, poses: Poses3D) -> Residuals:
-        """Count a chunk of detections, persons filled in, and the poses of the same frames; returns their residuals."""
+        """Add a chunk of associated detections and the poses of the same frames; return their residuals."""
         found = residuals(detections, poses, self._rig)
         cell = found.view[:, None] * len(self.skeleton) + np.arange(len(self.skeleton))
         self._error.add(cell.ravel(), found.error_px.ravel())
@@ -137,12 +137,12 @@ class ViewResiduals:
 
     @property
     def by_view_and_joint_px(self) -> NDArray[np.float64]:
-        """Median residual (C, J) px, NaN where there is none."""
+        """Median residual (C, J) px, NaN without detections."""
         return self._error.medians().reshape(len(self.names), -1)
 
     @property
     def used_share(self) -> NDArray[np.float64]:
-        """Share (C,) of the joints a view saw of people in 3D that agree with the pose, within five times the noise."""
+        """Share (C,) of a view's joints of 3D people whose residual is within five times the noise."""
         return _share(self._used.reshape(len(self.names), -1).sum(1), self._joints.reshape(len(self.names), -1).sum(1))
 
     @property
@@ -156,9 +156,9 @@ def _share(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.floa
 
 
 def linked_rows(detections: Detections2D, poses: Poses3D) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of the detections that belong to a pose, and that pose's rows, by frame and group."""
+    """Rows of the detections that belong to a pose, and the rows of those poses, matched by frame and group."""
     key = {(f, g): i for i, (f, g) in enumerate(zip(poses.frame.tolist(), poses.group.tolist(), strict=True))}
-    whose = [key.get(pair, -1) for pair in zip(detections.frame.tolist(), detections.person.tolist(), strict=True)]
-    pose = np.array(whose, np.int64)
+    rows = [key.get(pair, -1) for pair in zip(detections.frame.tolist(), detections.person.tolist(), strict=True)]
+    pose = np.array(rows, np.int64)
     row = np.flatnonzero((pose >= 0) & (detections.person >= 0))
     return row, pose[row]

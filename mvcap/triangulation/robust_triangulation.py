@@ -1,4 +1,4 @@
-"""Rows with persons and a rig become 3D skeletons, robust, with the evidence for every joint."""
+"""Triangulate associated detections robustly into 3D skeletons, with the evidence for every joint."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from mvcap.structures.anthropometry import REACH_M, too_long_limbs
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D, Provenance, packed_covariance
 from mvcap.structures.skeleton import Skeleton
+from mvcap.triangulation.calibration_error import excess_error_px, with_calibration_error
 
-_FEW = 10  # sure bones whose median tells how long a bone is
-_STRETCH = 0.3  # by which people's bones differ, and are foreshortened by joints that are surfaces
+_LEAST_BONES = 10  # least certain samples of a bone for a median length
+_STRETCH = 0.3  # variation of bone lengths between people, and foreshortening by joints on the body surface
 
 
 @dataclass(frozen=True)
@@ -26,24 +27,37 @@ class TriangulateConfig:
     """Settings of the verb ``triangulate``."""
 
     gate_sigma: float = RESIDUAL_GATE
-    """A view whose joint is further off than so many standard deviations is not used for that joint."""
+    """Residual, in standard deviations, beyond which a view is not used for a joint."""
     min_score: float = 0.1
-    """Joints of lower score in a view are not used."""
+    """Joints with a lower score in a view are not used."""
 
     def __post_init__(self) -> None:
         if self.gate_sigma <= 0:
-            raise ConfigError("config key 'triangulate.gate_sigma' is above 0")
+            raise ConfigError("config key 'triangulate.gate_sigma' must be above 0")
 
 
-def triangulate_rows(rows: Detections2D, rig: Rig, config: TriangulateConfig) -> Poses3D:
-    """Poses of the people in associated rows, all frames, people and joints at once.
+def triangulate_rows(
+    rows: Detections2D,
+    rig: Rig,
+    config: TriangulateConfig | None = None,
+    calibration_px: NDArray[np.floating] | None = None,
+) -> Poses3D:
+    """Triangulate the people in associated rows, all frames, people and joints at once.
 
-    A joint is there where at least two views agree on it and no limb is longer for it than any human's. Its score is
+    A joint is accepted where at least two views agree on it and it makes no limb longer than any human's. Its score is
     the mean score of the views used, times the share of the views that saw it and were used. error_px is the mean
-    distance in the views used.
+    residual over the views used.
+
+    config: the defaults when left out. calibration_px: (C,) px calibration error of each view, which is added to the
+    noise of its joints; ``associate_rows`` leaves its variance, rad^2, in its memory under ``calibration``.
     """
+    config = config or TriangulateConfig()
+    if calibration_px is not None:
+        rows = with_calibration_error(rows, excess_error_px(np.asarray(calibration_px, np.float64), rows))
     rows = rows[rows.person >= 0]
-    rows = rows[np.argsort(rows.score.sum(1), kind="stable")]  # of two rows of a view that are copies the surer counts
+    rows = rows[
+        np.argsort(rows.score.sum(1), kind="stable")
+    ]  # of two copies in a view, the one with the higher score is used
     keys, place = np.unique(np.stack([rows.frame, rows.person], axis=-1), axis=0, return_inverse=True)
     shape = (len(rig), len(keys), len(rows.skeleton))
     xy, noise, score = np.full((*shape, 2), np.nan), np.full(shape, np.nan), np.zeros(shape)
@@ -52,7 +66,7 @@ def triangulate_rows(rows: Detections2D, rig: Rig, config: TriangulateConfig) ->
     xy[at], noise[at], score[at] = rows.xy[row, joint], rows.noise_px[row, joint], rows.score[row, joint]
     points = triangulate_robust(rig, xy, noise, config.gate_sigma)
     seen = (score > 0).sum(0)
-    provenance = _judged(rows.skeleton, rig, xy, noise, points, seen, config.gate_sigma)
+    provenance = _joint_provenance(rows.skeleton, rig, xy, noise, points, seen, config.gate_sigma)
     found = provenance == Provenance.MEASURED
     agreed = points.used & found
     used = agreed.sum(0)
@@ -72,53 +86,53 @@ def triangulate_rows(rows: Detections2D, rig: Rig, config: TriangulateConfig) ->
     )
 
 
-def _judged(
+def _joint_provenance(
     kind: Skeleton, rig: Rig, xy: Floats, noise: Floats, points: RobustPoints, seen: NDArray[np.int64], gate: float
 ) -> NDArray[np.uint8]:
-    """``Provenance`` (M, J) of joints that ``seen`` (M, J) views saw: measured, or why not."""
+    """``Provenance`` (M, J) of joints that ``seen`` (M, J) views saw: measured, or the reason for rejection."""
     variance = np.trace(points.cov, axis1=-2, axis2=-1)
-    implausible = too_long_limbs(kind, points.xyz, variance) | _misplaced(kind, points, variance)
+    implausible = too_long_limbs(kind, points.xyz, variance) | _wrong_bone_lengths(kind, points, variance)
     return np.select(
-        [seen == 0, seen == 1, ~points.used.any(0), implausible, _ambiguous(rig, xy, noise, points, gate)],
+        [seen == 0, seen == 1, ~points.used.any(0), implausible, _ambiguous_joints(rig, xy, noise, points, gate)],
         [Provenance.MISSING, Provenance.LONE, Provenance.CONTRADICTED, Provenance.IMPLAUSIBLE, Provenance.AMBIGUOUS],
         Provenance.MEASURED,
     ).astype(np.uint8)
 
 
-def _ambiguous(rig: Rig, xy: Floats, noise: Floats, points: RobustPoints, gate: float) -> NDArray[np.bool_]:
-    """Joints (M, J) that rest on two views while a third is far off, and that others put elsewhere in the body."""
-    off = np.nan_to_num(points.residual_px / noise, nan=0.0)
-    thin = (points.used.sum(0) == 2) & (off > 2 * gate).any(0)
-    out = np.zeros(thin.shape, np.bool_)
-    body, joint = np.nonzero(thin)
+def _ambiguous_joints(rig: Rig, xy: Floats, noise: Floats, points: RobustPoints, gate: float) -> NDArray[np.bool_]:
+    """Joints (M, J) used by two views only, with another view's residual large and a second plausible position."""
+    sigmas = np.nan_to_num(points.residual_px / noise, nan=0.0)
+    suspect = (points.used.sum(0) == 2) & (sigmas > 2 * gate).any(0)
+    out = np.zeros(suspect.shape, np.bool_)
+    body, joint = np.nonzero(suspect)
     if not len(body):
         return out
-    sure = np.where((points.used.sum(0) > 2)[..., None], points.xyz, np.nan)
-    rivals = pair_points(rig, xy[:, body, joint], noise[:, body, joint], gate)
+    certain = np.where((points.used.sum(0) > 2)[..., None], points.xyz, np.nan)
+    candidates = pair_points(rig, xy[:, body, joint], noise[:, body, joint], gate)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # bodies without a sure joint: every rival counts
-        middle = np.nanmedian(sure, axis=1)[body, None]
-    near = ~(np.linalg.norm(rivals - middle, axis=-1) > REACH_M) & np.isfinite(rivals).all(-1)
+        warnings.simplefilter("ignore", RuntimeWarning)  # bodies without a certain joint: every candidate counts
+        middle = np.nanmedian(certain, axis=1)[body, None]
+    near = ~(np.linalg.norm(candidates - middle, axis=-1) > REACH_M) & np.isfinite(candidates).all(-1)
     out[body, joint] = near.sum(1) > 1
     return out
 
 
-def _misplaced(kind: Skeleton, points: RobustPoints, variance: Floats) -> NDArray[np.bool_]:
-    """Joints (M, J) that rest on two views and make a bone of another length than those that rest on more.
+def _wrong_bone_lengths(kind: Skeleton, points: RobustPoints, variance: Floats) -> NDArray[np.bool_]:
+    """Joints (M, J) used by two views only that make a bone of another length than joints used by more views do.
 
-    Bones are compared with their median over all bodies at hand, so that no skeleton's joints need be known; a bone of
-    which there are few sure ones is not compared.
+    Bones are compared with their median over all given bodies, so that this works for any skeleton; a bone with few
+    certain samples is not compared.
     """
     views = points.used.sum(0)
     out = np.zeros(views.shape, np.bool_)
     for one, other in kind.bones.tolist():
         length = np.linalg.norm(points.xyz[:, one] - points.xyz[:, other], axis=-1)
-        sure = (views[:, one] > 2) & (views[:, other] > 2)
-        if sure.sum() < _FEW:
+        certain = (views[:, one] > 2) & (views[:, other] > 2)
+        if certain.sum() < _LEAST_BONES:
             continue
-        usual = np.median(length[sure])
-        room = _STRETCH * usual + 3 * np.sqrt((variance[:, one] + variance[:, other]) / 3)
-        wrong = np.abs(length - usual) > room
+        median = np.median(length[certain])
+        tolerance = _STRETCH * median + 3 * np.sqrt((variance[:, one] + variance[:, other]) / 3)
+        wrong = np.abs(length - median) > tolerance
         out[:, one] |= wrong & (views[:, one] == 2) & (views[:, other] > 2)
         out[:, other] |= wrong & (views[:, other] == 2) & (views[:, one] > 2)
     return out

@@ -1,0 +1,62 @@
+"""Poses of a take as one npz file: ``poses.npz`` of a session, and known poses for the estimator ``oracle``."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mvcap.errors import InputError
+from mvcap.structures.npz import write_npz
+from mvcap.structures.poses import Poses3D, TakeInfo
+from mvcap.structures.skeleton import skeleton
+
+
+def save_poses(path: Path, poses: Poses3D) -> Path:
+    """Write poses as an npz of their columns, the unrefined ones with the prefix ``raw_``, and the skeleton's name.
+
+    ``about`` is JSON: unit, axes, rate and length, where the poses know them. SessionError where it cannot be written.
+    """
+    held = {"skeleton": np.array(poses.skeleton.name), **poses.arrays()}
+    if poses.take is not None:
+        about = {
+            **poses.take.about,
+            "unit": "m",
+            "axes": "z-up",
+            "rate_hz": poses.take.rate_hz,
+            "frames": poses.take.frames,
+            "skeleton": poses.skeleton.name,
+            "joints": poses.skeleton.joints,
+        }
+        raw = poses.take.raw.arrays() if poses.take.raw is not None else {}
+        held |= {"about": np.array(json.dumps(about, sort_keys=True))}
+        held |= {f"raw_{name}": column for name, column in raw.items()}
+    write_npz(path, held)
+    return path
+
+
+def load_poses(path: str | Path) -> Poses3D:
+    """Read ``poses.npz`` of a session, or a file that ``save_poses`` or ``write_poses`` wrote.
+
+    The refined poses are returned; ``raw`` holds the unrefined ones where the file has them, ``rate_hz`` the frame rate
+    and ``take.about`` what the file says of itself. Raises InputError for a file that cannot be read.
+    """
+    file = Path(path)
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            held = {name: archive[name] for name in archive.files}
+        about: dict[str, Any] = {"skeleton": str(held.get("skeleton"))}
+        about = json.loads(str(held["about"])) if "about" in held else about
+        kind = skeleton(about["skeleton"])
+        refined = Poses3D.from_arrays(kind, held)
+        before = {key.removeprefix("raw_"): value for key, value in held.items() if key.startswith("raw_")}
+        raw = Poses3D.from_arrays(kind, before) if before else None
+        frames = int(about.get("frames", refined.frame.max(initial=-1) + 1))
+        return replace(refined, take=TakeInfo(about.get("rate_hz"), frames, raw, about))
+    except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as fault:
+        why = " ".join(str(getattr(fault, "strerror", None) or fault).split())
+        raise InputError(f"{file}: cannot be read as poses ({why}); give a poses.npz") from fault
