@@ -87,15 +87,20 @@ class Plugin:
 
 def plugin_rows() -> list[Plugin]:
     """Return every row of ``TABLE`` with what it is: what ``mvcap doctor --plugins`` prints."""
-    rows = []
-    for kind, names in TABLE.items():
-        for name, target in names.items():
-            module = importlib.import_module(target.partition(":")[0])
-            text = inspect.cleandoc(getattr(find_plugin(kind, name), "__doc__", None) or "")
-            whole = text if isinstance(find_plugin(kind, name), type) else inspect.cleandoc(module.__doc__ or "")
-            about = " ".join(whole.split("\n\n")[0].split())
-            rows.append(Plugin(kind, name, target, about, DEFAULT.get(kind) == name))
-    return rows
+    return [
+        Plugin(kind, name, target, plugin_summary(kind, name), DEFAULT.get(kind) == name)
+        for kind, names in TABLE.items()
+        for name, target in names.items()
+    ]
+
+
+def plugin_summary(kind: str, name: str) -> str:
+    """Return the first paragraph of a plug-in's documentation: of its class, or of the module of its function."""
+    found = find_plugin(kind, name)
+    text = found.__doc__ if isinstance(found, type) else importlib.import_module(found.__module__).__doc__
+    first = " ".join(inspect.cleandoc(text or "").split("\n\n")[0].replace("``", "").split())
+    about = first.removeprefix(f"{kind.capitalize()} {name}").lstrip(":, ")
+    return about[:1].upper() + about[1:]
 
 
 def load_plugin(kind: str, overrides: Overrides) -> tuple[Any, dict[str, Any]]:

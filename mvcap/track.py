@@ -1,9 +1,9 @@
-"""The verb ``track``: one id per person through time.
+"""The verb ``track``: one identity per person over time.
 
-Two passes over the take, both of flat memory. The first links each frame's people to the ones followed so far. The
-second looks at the whole take: doubles are merged, exchanged identities repaired, people who were away or come back are
-known again by motion and limbs, what is nobody is dropped, and people are numbered 1, 2, 3 ... as they appear. Live,
-numbers depend on what was seen up to a bounded delay later, and nothing is repaired.
+Two passes over the take, both with constant memory. The first links each frame's people to the people tracked so far.
+The second uses the whole take: duplicates are merged, identity switches repaired, people who were occluded or return
+are re-identified by motion and limb lengths, false positives are dropped, and people are numbered 1, 2, 3 ... in the
+order in which they appear. Live, a number depends on observations up to a bounded delay later, and nothing is repaired.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from mvcap.tracking.tracklets import TrackConfig
 
 _VERSION = 2
 _CHUNK_FRAMES = 250
-_LISTED = 300  # changes in the record; the rest is counted
+_LISTED = 300  # most changes listed in the record; the rest is only counted
 
 Names = Callable[[Ints, Ints], NDArray[np.int32]]
-"""Person (M,) of tracklets (M,) at frames (M,); 0 = nobody."""
+"""Person (M,) of tracklets (M,) at frames (M,); 0 = no person."""
 
 
 def track(session: str | Path | Session, *, redo: bool = False, progress: Progress = silent) -> Artefact[Poses3D]:
-    """Rename the people of a session's poses so that each has one number through time.
+    """Renumber the people of a session's poses so that each has one number over the whole take.
 
-    What was merged, repaired, known again and dropped is in the manifest: ``identities``.
+    The manifest lists what was merged, repaired, re-identified and dropped under ``identities``.
     """
     session = session if isinstance(session, Session) else Session.open(session)
     before = stages.poses(session, "triangulate")
@@ -58,7 +58,7 @@ def track(session: str | Path | Session, *, redo: bool = False, progress: Progre
     links, names, record = _link_all(before, config, session.rate_hz, _follows(session))
     if "identities" not in (place.manifest or {}):
         place.note(identities=record, seconds=round(time.perf_counter() - begun, 3))
-    source = _Renamed(before, links, names)
+    source = _RenumberedRows(before, links, names)
 
     def make(start: int, stop: int, state: State) -> tuple[Poses3D, State]:
         return source.rows(start, stop), {}
@@ -69,17 +69,17 @@ def track(session: str | Path | Session, *, redo: bool = False, progress: Progre
 def track_rows(
     poses: Poses3D, *, rate_hz: float = 25.0, follows: bool = True, frames: int | None = None, **settings: Any
 ) -> Poses3D:
-    """Give each person of a take one number through time: ``person`` (M,) becomes 1, 2, 3 ... as people appear.
+    """Give each person of a take one number over time: ``person`` (M,) becomes 1, 2, 3 ... as people appear.
 
     Two passes, as ``track`` does: rows that are false positives or duplicates are dropped. rate_hz: frames a second.
     follows: whether ``person`` means the same from frame to frame, as ``associate_rows`` has it; False for an
-    association of single frames. frames: length of the take. ``settings`` are fields of ``TrackConfig``.
-    Raises ConfigError for a setting that does not exist.
+    association of single frames. frames: length of the take. ``settings`` are fields of ``TrackConfig``. Raises
+    ConfigError for a setting that does not exist.
     """
     count = int(poses.frame.max(initial=-1)) + 1 if frames is None else frames
     source = RowsInMemory(poses, count, _CHUNK_FRAMES)
     links, names, _ = _link_all(source, build(TrackConfig, settings, "track"), rate_hz, follows)
-    return _Renamed(source, links, names).rows(0, count)
+    return _RenumberedRows(source, links, names).rows(0, count)
 
 
 def _follows(session: Session) -> bool:
@@ -91,7 +91,7 @@ def _follows(session: Session) -> bool:
 def _link_all(
     before: RowSource[Poses3D], config: TrackConfig, rate_hz: float, follows: bool
 ) -> tuple[list[NDArray[np.int32]], Names, dict[str, Any]]:
-    """First pass: tracklet of every row by chunk (four bytes a row), who they are, and what is to be recorded."""
+    """First pass: tracklet of every row by chunk (four bytes a row), their persons, and the record of changes."""
     linker = TrackletLinker(before.skeleton, config, rate_hz, follows)
     online_ids = OnlineIds(linker) if config.live else None
     link = online_ids.link if online_ids else linker.link
@@ -109,7 +109,7 @@ def _link_all(
     linker.end()
     found = TrackletMerger(linker.tracklets, linker.encounters, linker.tracker.switches, follows)
     person = found.persons()
-    named = np.append(person, 0)  # piece -1 is nobody
+    named = np.append(person, 0)  # segment -1 is no person
 
     def names(idents: Ints, frames: Ints) -> NDArray[np.int32]:
         return np.asarray(named[linker.tracklets.pieces_at(idents, frames)])
@@ -118,12 +118,12 @@ def _link_all(
     return links, names, record
 
 
-def _record(tracklets: int, people: int, changes: list[dict[str, Any]], untold: int = 0) -> dict[str, Any]:
-    """What the manifest says about identities."""
+def _record(tracklets: int, people: int, changes: list[dict[str, Any]], unlisted: int = 0) -> dict[str, Any]:
+    """The entry ``identities`` of the manifest."""
     counts = Counter(one["what"] for one in changes)
-    counts["dropped"] += untold
+    counts["dropped"] += unlisted
     drops = [one for one in changes if one["what"] == "dropped"]
-    # Drops are many where there is garbage; they must not push the repairs out of the list.
+    # Takes with many false positives have many drops, which must not push the repairs out of the list.
     longest = sorted(drops, key=lambda one: -one["figures"]["frames"])[: _LISTED // 2]
     listed = [one for one in changes if one["what"] != "dropped"][: _LISTED - len(longest)] + longest
     listed.sort(key=lambda one: (one["frame"], one["what"]))
@@ -131,34 +131,34 @@ def _record(tracklets: int, people: int, changes: list[dict[str, Any]], untold: 
     return {"tracklets": tracklets, "people": people, "counts": dict(counts), "changes": listed, "not_listed": left}
 
 
-class _Renamed:
-    """Second pass: rows with persons, read from front to back in other ranges than they were written in."""
+class _RenumberedRows:
+    """Second pass: rows with person numbers, read in order in other ranges than they were written in."""
 
     def __init__(self, before: RowSource[Poses3D], links: list[NDArray[np.int32]], names: Names) -> None:
         self._chunks = zip(before.chunks(), links, strict=True)
         self._names = names
-        self._held = Poses3D.empty(before.skeleton)
+        self._pending = Poses3D.empty(before.skeleton)
         self._read_to = iter(stop for _, stop in before.ranges())
         self._to = 0
 
     def rows(self, start: int, stop: int) -> Poses3D:
-        """Rows of frames start to stop; ranges are asked for in order, and some may be left out."""
-        parts = [self._held]
+        """Rows of frames start to stop; ranges must be requested in order, and some may be left out."""
+        parts = [self._pending]
         while self._to < stop:
             rows, idents = next(self._chunks)
             self._to = next(self._read_to)
             person = self._names(idents.astype(np.int64), rows.frame.astype(np.int64))
             parts.append(drop_duplicates(rows.with_columns(person=person)[person > 0]))
-        held = Poses3D.concatenate(parts, self._held.skeleton)
-        self._held = held[held.frame >= stop]
-        return held[(held.frame >= start) & (held.frame < stop)]
+        pending = Poses3D.concatenate(parts, self._pending.skeleton)
+        self._pending = pending[pending.frame >= stop]
+        return pending[(pending.frame >= start) & (pending.frame < stop)]
 
 
 def drop_duplicates(rows: Poses3D) -> Poses3D:
-    """The rows without doubles: of several of one person in one frame the one that most views and joints speak for."""
-    worth = (rows.score * rows.views).sum(-1)
-    order = np.lexsort((-worth, rows.person, rows.frame))
+    """Rows without duplicates: of several of a person in a frame, the one with most views and highest score."""
+    weight = (rows.score * rows.views).sum(-1)
+    order = np.lexsort((-weight, rows.person, rows.frame))
     key = np.stack([rows.frame[order], rows.person[order]])
-    fresh = np.ones(len(rows), np.bool_)
-    fresh[1:] = (key[:, 1:] != key[:, :-1]).any(0)
-    return rows[np.sort(order[fresh])]
+    first = np.ones(len(rows), np.bool_)
+    first[1:] = (key[:, 1:] != key[:, :-1]).any(0)
+    return rows[np.sort(order[first])]

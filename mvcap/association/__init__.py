@@ -1,1 +1,1 @@
-"""Which detections of different views show the same person in one frame: affinities, the graph and its clustering."""
+"""Association across views: find the detections that show the same person in one frame."""

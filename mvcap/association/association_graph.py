@@ -1,7 +1,7 @@
-"""One frame's graph of what the views see and who was there before, cut into people.
+"""Build the graph of one frame's detections and tracked bodies, and partition it into people.
 
-Nodes are the rows of the frame and the bodies followed so far; edges are evidence in nats. See the associator
-``geometry`` for the whole of the method.
+Nodes are the rows of the frame (a row is one detection in one view) and the bodies tracked so far; edges carry evidence
+in nats. The associator ``geometry`` describes the whole method.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from mvcap.association.unambiguous_frames import SURE, certain_matches, single_v
 from mvcap.structures.anthropometry import TORSO_DEPTH_M, plausible_size
 from mvcap.structures.skeleton import Skeleton
 
-_SURE_ODDS = 2.0  # of learned affinities: a row in seven of those so sure may be wrong
+_CERTAIN_NATS = 2.0  # learned affinities: with such log-odds, one row in seven may be wrong
 _ANGLES = (0.0, 0.002, 0.004, 0.008, 0.016, 0.032)
-"""What calibrations may be off by, rad: of an ordinary lens, 0 to 35 pixels."""
+"""Candidate calibration errors, rad: with an ordinary lens 0 to 35 pixels."""
 
 
 @dataclass(frozen=True)
@@ -39,39 +39,41 @@ class GeometryConfig:
     """Settings of the associator ``geometry``."""
 
     min_score: float = 0.1
-    """Joints of lower score say nothing about who is who."""
+    """Joints with a lower score (0 to 1) are not used for association."""
     start_nats: float = 1.0
-    """Evidence that a new person needs."""
+    """Least evidence for a new person, nats. Raise it against false positives, lower it where people are found late."""
     miss_nats: float = 0.7
-    """What speaks against a new person for every view that should see them and does not: in a crowd, one of two."""
+    """Evidence, nats, against a new person for each view that should see them but has no detection of them: in a crowd,
+    one view of two misses a person."""
     occlusion_s: float = 1.0
-    """How long a person whom no view sees is waited for."""
+    """How long a person is kept while no view detects them, seconds."""
     most_pairs: int = 30000
-    """Pairs of people of two views that are looked at in a frame; beyond that the surest of each view count."""
+    """Most pairs of detections of two views that are compared in a frame; above it, each view keeps only its detections
+    with the highest scores."""
 
 
 @dataclass(frozen=True)
 class Affinities:
-    """Affinities of one frame, in nats: of rows with rows, and of rows with bodies."""
+    """Affinities of one frame, in nats: between rows, and between rows and bodies."""
 
     rows: Floats
-    """(M, M) that two rows are of one person; -inf where they cannot be."""
+    """(M, M) that two rows show the same person; -inf where that is impossible."""
     bodies: Floats
-    """(M, G) that a row is of a body."""
+    """(M, G) that a row shows a body."""
 
     @property
     def decided(self) -> bool:
-        """Whether every row is surely of one body, or surely of none and of no other row."""
+        """Whether every row certainly belongs to one body, or certainly to no body and to no other row."""
         best = np.sort(self.bodies, axis=1)[:, ::-1]
         first = best[:, 0] if best.shape[1] else np.full(len(best), -np.inf)
         second = best[:, 1] if best.shape[1] > 1 else np.full(len(best), -np.inf)
         others = np.where(np.eye(len(self.rows), dtype=np.bool_), -np.inf, self.rows)
-        alone = (first < -_SURE_ODDS) & (others.max(1) < 0)
-        return bool((((first > _SURE_ODDS) & (second < -_SURE_ODDS)) | alone).all())
+        unmatched = (first < -_CERTAIN_NATS) & (others.max(1) < 0)
+        return bool((((first > _CERTAIN_NATS) & (second < -_CERTAIN_NATS)) | unmatched).all())
 
 
 class AffinityModel(Protocol):
-    """Somebody who has seen many frames, and is asked where geometry alone leaves doubt."""
+    """Learned affinities for frames that geometry alone leaves ambiguous."""
 
     def affinities(
         self,
@@ -82,9 +84,9 @@ class AffinityModel(Protocol):
         group: Ints,
         skeleton: Skeleton,
     ) -> Affinities | None:
-        """Affinities of one frame's rows and bodies (G), the followed first, with evidence (M, G, J); None: none.
+        """Affinities of one frame's rows and bodies (G), tracked ones first, from evidence (M, G, J); None to decline.
 
-        group (M,): how geometry would group the rows, the bodies' numbers first, -1 = alone.
+        group (M,): how geometry groups the rows; the numbers of the bodies come first, -1 = ungrouped.
         """
         ...
 
@@ -92,7 +94,7 @@ class AffinityModel(Protocol):
         self, rays: BodyRays, bodies: BodyEstimates, evidence: Floats, group: Ints, new: int, people: TrackedBodies,
         skeleton: Skeleton,
     ) -> float | None:  # fmt: skip
-        """Evidence nats that the group ``new`` is a person; None: ask geometry."""
+        """Evidence in nats that the group ``new`` is a person; None leaves the decision to geometry."""
         ...
 
 
@@ -104,54 +106,55 @@ def associate_frame(
     config: GeometryConfig,
     model: AffinityModel | None = None,
 ) -> tuple[Ints, JointMoves, TrackedBodies]:
-    """Numbers (M,) of the people that one frame's rows are, -1 = nobody, joints that move, and who is followed on.
+    """Associate one frame's rows: person numbers (M,), -1 = false positive, joint moves, and the updated tracks.
 
-    ``people`` are as predicted for this frame. ``model``: whose affinities are taken instead of those of geometry.
+    ``people`` are predicted for this frame. ``model``: its affinities replace those of geometry where it gives them.
     """
     if not len(rays.view):
         unseen = np.zeros(len(people), np.int64)
         _, people = people.updated(unseen, people.as_prior(0), skeleton.torso, config.occlusion_s)
         return np.zeros(0, np.int64), JointMoves.none(), people
-    seen = bare = rays
+    input_rays = raw_rays = rays
     rays = rays.widened(people.calibration)
     prior = people.as_prior(0)
     evidence = body_evidence(rays, prior.xyz, prior.cov, prior.known)
     score = body_total(evidence)
     group = certain_matches(score, rays.view)
-    learn = people.frames % LEARN_EVERY == 0
+    recalibrate = people.frames % LEARN_EVERY == 0
     if (group >= 0).all():
-        bodies = estimate_bodies(rays, group, prior, without=learn)
+        bodies = estimate_bodies(rays, group, prior, without=recalibrate)
     else:
         pairs, flips = _pair_evidence(rays, skeleton, group < 0)
-        cut, flip = _cut(rays, people, group, score, pairs, flips, skeleton, None)
-        learned = model.affinities(rays, prior, evidence, people, cut, skeleton) if model else None
+        partition, flip = _partition(rays, people, group, score, pairs, flips, skeleton, None)
+        learned = model.affinities(rays, prior, evidence, people, partition, skeleton) if model else None
         if learned:
             pairs = learned.rows
-            cut, flip = _cut(rays, people, group, score, pairs, flips, skeleton, learned)
-        group = cut
-        bare, rays = bare.exchanged(flip, skeleton.mirror), rays.exchanged(flip, skeleton.mirror)
+            partition, flip = _partition(rays, people, group, score, pairs, flips, skeleton, learned)
+        group = partition
+        raw_rays, rays = raw_rays.exchanged(flip, skeleton.mirror), rays.exchanged(flip, skeleton.mirror)
         if learned and learned.decided and group.max() < len(people):
             bodies, evidence = evidence_for_groups(rays, group, prior)
         else:
-            group, bodies, evidence = _tested(rays, group, people, pairs, skeleton, model)
-        group = _born(group, bodies, evidence, pairs, rays, people, rig, skeleton, config, model)
-        there = np.isin(np.arange(len(bodies.xyz)), group)
-        evidence = np.where(there[:, None], evidence, np.nan)
-        evidence[flip] = np.nan  # a row whose sides are exchanged is put right as a whole before its joints move
-    if len(same := _one_twice(rays, group, people, skeleton)):
-        return associate_frame(seen, people.without(same), rig, skeleton, config, model)
-    if learn:
-        people = people.recalibrated(bare, group, bodies)
-    made = joint_moves(evidence, group, rays.view)
+            group, bodies, evidence = _reassign_rows(rays, group, people, pairs, skeleton, model)
+        group = _drop_false_births(group, bodies, evidence, pairs, rays, people, rig, skeleton, config, model)
+        has_rows = np.isin(np.arange(len(bodies.xyz)), group)
+        evidence = np.where(has_rows[:, None], evidence, np.nan)
+        evidence[flip] = np.nan  # a left-right swap is corrected for the whole row before its joints move
+    if len(duplicate := _find_duplicate(rays, group, people, skeleton)):
+        return associate_frame(input_rays, people.without(duplicate), rig, skeleton, config, model)
+    if recalibrate:
+        people = people.recalibrated(raw_rays, group, bodies)
+    moves = joint_moves(evidence, group, rays.view)
     views = np.array([len(np.unique(rays.view[group == one])) for one in range(len(bodies.xyz))], np.int64)
     numbers, people = people.updated(views, bodies, skeleton.torso, config.occlusion_s)
-    return numbers[group], replace(made, group=numbers[made.group]), people
+    return numbers[group], replace(moves, group=numbers[moves.group]), people
 
 
-def _one_twice(rays: BodyRays, group: Ints, people: TrackedBodies, skeleton: Skeleton) -> Ints:
-    """Two (2,) of the followed people who are one, or none (0,): each seen by a single view, far from sure, and alike.
+def _find_duplicate(rays: BodyRays, group: Ints, people: TrackedBodies, skeleton: Skeleton) -> Ints:
+    """Indices (2,) of two tracked people who are one person, or none (0,).
 
-    Somebody whom one view has seen alone for long may be believed elsewhere when another view finds them.
+    Each is seen by a single view, at an uncertain depth, and their rows match. The estimated position of a person whom
+    one view alone has seen for long may be wrong, so that another view finds them elsewhere.
     """
     row = single_view_rows(group, rays.view, people.lost(skeleton.torso))
     first, second = np.triu_indices(len(row), 1)
@@ -159,40 +162,42 @@ def _one_twice(rays: BodyRays, group: Ints, people: TrackedBodies, skeleton: Ske
     first, second = row[first[apart]], row[second[apart]]
     if not len(first):
         return np.zeros(0, np.int64)
-    met = ray_distances(rays, first, second)
-    evidence = body_total(met.evidence()) + size_evidence(met, skeleton)
+    distances = ray_distances(rays, first, second)
+    evidence = body_total(distances.evidence()) + size_evidence(distances, skeleton)
     best = int(evidence.argmax())
     return group[[first[best], second[best]]] if evidence[best] > SURE else np.zeros(0, np.int64)
 
 
 def initial_calibration_variance(frames: list[BodyRays], views: int) -> Floats:
-    """Variance (C,) rad^2 of a calibration of which nothing is known yet: what explains the best pairs of views best.
+    """Variance (C,) rad^2 of the calibration error before anything is known: the candidate with the most evidence.
 
-    Too small a variance denies pairs that are one body, too large a one says little about any.
+    The evidence is that of the best match of every row in every other view. Too small a variance rejects pairs that
+    show the same body; with too large a one the evidence of every pair is weak.
     """
-    worth = np.zeros(len(_ANGLES))
+    total = np.zeros(len(_ANGLES))
     for rays in frames:
         first, second = np.nonzero(np.triu(rays.view[:, None] != rays.view[None], 1))
-        met = ray_distances(rays, first, second)
+        distances = ray_distances(rays, first, second)
         for at, angle in enumerate(_ANGLES):
             best = np.zeros((len(rays.view), views))  # of each row and other view
-            evidence = body_total(met.evidence(angle**2))
+            evidence = body_total(distances.evidence(angle**2))
             np.maximum.at(best, (first, rays.view[second]), evidence)
             np.maximum.at(best, (second, rays.view[first]), evidence)
-            worth[at] += best.sum()
-    return np.full(views, _ANGLES[int(np.argmax(worth))] ** 2)
+            total[at] += best.sum()
+    return np.full(views, _ANGLES[int(np.argmax(total))] ** 2)
 
 
 def _pair_evidence(rays: BodyRays, skeleton: Skeleton, wanted: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.bool_]]:
-    """Evidence (M, M) that two rows are one body, -inf where they cannot be, and where left and right are exchanged.
+    """Evidence (M, M) that two rows are the same body, -inf where impossible, and which pairs have a left-right swap.
 
-    Only pairs with a row that is ``wanted`` (M,) are looked at; exchanged only those of a row without a better one.
+    Only pairs with a row that is ``wanted`` (M,) are compared. A swap is tried only for pairs in which neither row has
+    a certain match in the other's view.
     """
     count = len(rays.view)
-    look = (rays.view[:, None] != rays.view[None]) & (wanted[:, None] | wanted[None])
-    first, second = np.nonzero(np.triu(look, 1))
-    met = ray_distances(rays, first, second)
-    same = body_total(met.evidence()) + size_evidence(met, skeleton)
+    compared = (rays.view[:, None] != rays.view[None]) & (wanted[:, None] | wanted[None])
+    first, second = np.nonzero(np.triu(compared, 1))
+    distances = ray_distances(rays, first, second)
+    same = body_total(distances.evidence()) + size_evidence(distances, skeleton)
     evidence, flips = np.zeros((count, count)), np.zeros((count, count), bool)
     evidence[first, second] = evidence[second, first] = same
     partner = np.zeros((count, int(rays.view.max()) + 1), bool)
@@ -207,40 +212,40 @@ def _pair_evidence(rays: BodyRays, skeleton: Skeleton, wanted: NDArray[np.bool_]
         first, second, crossed = first[better], second[better], crossed[better]
         evidence[first, second] = evidence[second, first] = crossed
         flips[first, second] = flips[second, first] = True
-    claims = rays.seen.astype(np.int64)
-    evidence[(rays.view[:, None] == rays.view[None]) & ((claims @ claims.T) > 0)] = -np.inf
+    seen = rays.seen.astype(np.int64)
+    evidence[(rays.view[:, None] == rays.view[None]) & ((seen @ seen.T) > 0)] = -np.inf
     return evidence, flips
 
 
-def _cut(
-    rays: BodyRays, people: TrackedBodies, settled: Ints, score: Floats, pairs: Floats,
+def _partition(
+    rays: BodyRays, people: TrackedBodies, certain: Ints, score: Floats, pairs: Floats,
     flips: NDArray[np.bool_], skeleton: Skeleton, learned: Affinities | None,
 ) -> tuple[Ints, NDArray[np.bool_]]:  # fmt: skip
-    """Group (M,) of each row, the followed people's first, -1 = alone, and which rows have left and right exchanged.
+    """Group (M,) of each row, those of tracked people first, -1 = ungrouped, and the rows with a left-right swap.
 
-    Rows that are ``settled`` (M,) speak for their person.
+    Rows with a ``certain`` (M,) match add their evidence to that of their person.
     """
     known = len(people)
-    open_ = np.flatnonzero(settled < 0)
-    rows = len(open_)
+    undecided = np.flatnonzero(certain < 0)
+    rows = len(undecided)
     prior, mirror = people.as_prior(0), skeleton.mirror
-    crossed = body_evidence(rays[open_], prior.xyz[:, mirror], prior.cov[:, mirror], prior.known[:, mirror])
+    crossed = body_evidence(rays[undecided], prior.xyz[:, mirror], prior.cov[:, mirror], prior.known[:, mirror])
     crossed = body_total(crossed) - EXCHANGE_NATS
-    same = score[open_]
-    belongs = (settled[:, None] == np.arange(known)).astype(np.float64)
-    says = pairs[open_]
+    same = score[undecided]
+    membership = (certain[:, None] == np.arange(known)).astype(np.float64)
+    pair_nats = pairs[undecided]
     evidence = np.full((rows + known, rows + known), -np.inf)
-    evidence[:rows, :rows] = says[:, open_]
-    told = learned.bodies[open_] if learned else np.maximum(same, crossed)
-    evidence[:rows, rows:] = told + np.where(np.isfinite(says), says, 0) @ belongs
-    evidence[:rows, rows:][(np.isneginf(says) @ belongs) > 0] = -np.inf
+    evidence[:rows, :rows] = pair_nats[:, undecided]
+    body_nats = learned.bodies[undecided] if learned else np.maximum(same, crossed)
+    evidence[:rows, rows:] = body_nats + np.where(np.isfinite(pair_nats), pair_nats, 0) @ membership
+    evidence[:rows, rows:][(np.isneginf(pair_nats) @ membership) > 0] = -np.inf
     evidence[rows:, :rows] = evidence[:rows, rows:].T
     label = contract_edges(evidence)
-    group, new = settled.copy(), known
-    flip = np.zeros(len(settled), bool)
+    group, new = certain.copy(), known
+    flip = np.zeros(len(certain), bool)
     for one in np.unique(label[:rows]):
         at = np.flatnonzero(label[:rows] == one)
-        mine = open_[at]
+        mine = undecided[at]
         person = np.flatnonzero(label[rows:] == one)
         if len(person):
             group[mine] = person[0]
@@ -252,13 +257,13 @@ def _cut(
     return group, flip
 
 
-def _tested(
+def _reassign_rows(
     rays: BodyRays, group: Ints, people: TrackedBodies, pairs: Floats, skeleton: Skeleton, model: AffinityModel | None
 ) -> tuple[Ints, BodyEstimates, Floats]:
-    """Groups after every row was held against every body, its own as the other rows make it; bodies, and the evidence.
+    """Groups after every row is compared with every body, the bodies, and the evidence (M, G, J) of rows for bodies.
 
-    Evidence (M, G, J) of every row's joints for the bodies. Two rows of a new person make no body without each other:
-    what they say of each other (M, M) counts.
+    A row's own body is estimated without that row. Two rows of a new person make no body without each other: there, the
+    evidence of the pair (M, M) counts.
     """
     prior = people.as_prior(max(0, int(group.max(initial=-1)) + 1 - len(people)))
     bodies, evidence = evidence_for_groups(rays, group, prior)
@@ -276,7 +281,7 @@ def _tested(
 
 
 def evidence_for_groups(rays: BodyRays, group: Ints, prior: BodyEstimates) -> tuple[BodyEstimates, Floats]:
-    """Bodies of the groups, and the evidence (M, G, J) of rows for them; for its own as it is without the row."""
+    """Bodies of the groups, and evidence (M, G, J) of rows for them; a row's own body is estimated without that row."""
     bodies = estimate_bodies(rays, group, prior)
     evidence = body_evidence(rays, bodies.xyz, bodies.cov, bodies.known)
     own = body_evidence(rays, *bodies.without)[:, 0]
@@ -285,7 +290,7 @@ def evidence_for_groups(rays: BodyRays, group: Ints, prior: BodyEstimates) -> tu
     return bodies, evidence
 
 
-def _born(
+def _drop_false_births(
     group: Ints,
     bodies: BodyEstimates,
     evidence: Floats,
@@ -297,35 +302,35 @@ def _born(
     config: GeometryConfig,
     model: AffinityModel | None,
 ) -> Ints:
-    """Groups without the new ones that are nobody: too little evidence, no human, or where somebody is already."""
+    """Groups without rejected new ones: weak evidence, not a human's size, or at the position of another person."""
     group = group.copy()
     torso = np.where(bodies.known[..., None], bodies.xyz, np.nan)[:, skeleton.torso]
-    settled = [one for one in range(len(people)) if (group == one).any()]
+    present = [one for one in range(len(people)) if (group == one).any()]
     for new in range(len(people), len(bodies.xyz)):
         mine = np.flatnonzero(group == new)
         if not len(mine):
             continue
-        inside = _sees(rig, bodies.xyz[new], bodies.known[new])
+        inside = _views_with_body(rig, bodies.xyz[new], bodies.known[new])
         missed = inside.sum() - len(np.unique(rays.view[mine]))
-        agreed = pairs[np.ix_(mine, mine)]
-        believed = model.birth_score(rays, bodies, evidence, group, new, people, skeleton) if model else None
-        worth = agreed[np.isfinite(agreed)].sum() / 2 - config.miss_nats * missed if believed is None else believed
-        apart = np.linalg.norm(torso[settled] - torso[new], axis=-1)
+        pair_nats = pairs[np.ix_(mine, mine)]
+        learned = model.birth_score(rays, bodies, evidence, group, new, people, skeleton) if model else None
+        nats = pair_nats[np.isfinite(pair_nats)].sum() / 2 - config.miss_nats * missed if learned is None else learned
+        apart = np.linalg.norm(torso[present] - torso[new], axis=-1)
         both = np.isfinite(apart)
-        taken = (np.where(both, apart, 0).sum(1) < TORSO_DEPTH_M * both.sum(1)).any()
+        occupied = (np.where(both, apart, 0).sum(1) < TORSO_DEPTH_M * both.sum(1)).any()
         known = bodies.known[new]
         xyz = np.where(known[:, None], bodies.xyz[new], np.nan)
-        human = plausible_size(skeleton, xyz, np.where(known, bodies.variance[new], np.nan))
-        least = config.start_nats if believed is None else 0.0
-        if len(np.unique(rays.view[mine])) < 2 or worth < least or taken or not human:
+        plausible = plausible_size(skeleton, xyz, np.where(known, bodies.variance[new], np.nan))
+        least = config.start_nats if learned is None else 0.0
+        if len(np.unique(rays.view[mine])) < 2 or nats < least or occupied or not plausible:
             group[mine] = -1
         else:
-            settled.append(new)
+            present.append(new)
     return group
 
 
-def _sees(rig: Rig, xyz: Floats, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which views (C,) have most of a body in the picture."""
+def _views_with_body(rig: Rig, xyz: Floats, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which views (C,) have most of a body inside the image."""
     xy = rig.project(xyz[known])
     size = np.array([camera.lens.size for camera in rig])[:, None]
     inside = ((xy > 0) & (xy < size)).all(-1)

@@ -1,9 +1,9 @@
-"""Places that might be the middle of somebody, and what every view says about each: what CRG is asked.
+"""Candidate positions of a person's centre with per-view evidence: the input of the centre network, CRG.
 
-A group of rows gives a robust centre of its torso; 27 places in a small grid round it are the queries, as wide as the
-centre is unsure. Each view that sees the place says whether the group has a row there, how far that row's torso is from
-the place in standard deviations, how its size goes with the distance, and what else would explain a missing sight:
-somebody in front, the picture's border. No feature knows the room.
+The rows of a group give a robust centre of the torso. 27 positions in a 3 x 3 x 3 grid around it are the candidates,
+spaced by the centre's uncertainty. For each view that sees the position, the features say whether the group has a row
+there, how far that row's torso is from the position in standard deviations, how the row's size fits its distance, and
+what else explains a missed detection: a person in front, or the border of the image. No feature depends on the room.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ PAIR_NAMES: tuple[str, ...] = ("angle", "both", "evidence")
 SPOT_NAMES: tuple[str, ...] = ("away", "above", "spread", "nearest", "views", "scale", "measured", "known")
 GRID: Floats = np.stack(np.meshgrid(*[np.arange(-1.0, 2.0)] * 3, indexing="ij"), -1).reshape(-1, 3)
 _STEP_M = (0.05, 0.3)
-_BODY_M = 0.9  # the size of a body: the root of the area of its box
-_WIDE_M = 0.3  # half a body
+_BODY_M = 0.9  # size of a body: square root of the area of its box
+_WIDE_M = 0.3  # about half the width of a body
 _SIZES, _SCALES = (-0.9, 0.35), (-0.5, 0.35)
-"""Logarithms of what bodies are in the picture over ``_BODY_M``, and in the world over ``STATURE_M``: an upper body, a
-child, somebody tall with the arms out; joints differ by what estimators mean by them. Within them nobody is less of a
-person."""
-_OUTSIDE_M = 0.3  # a place as far outside the picture is not seen
+"""Ranges of logarithms: body size in the image over ``_BODY_M``, and scale in the world over ``STATURE_M``. They hold
+an upper body alone, a child, a tall person with arms stretched out, and the estimators' different definitions of
+joints. Sizes within a range are not evidence against a person."""
+_OUTSIDE_M = 0.3  # a position this far outside the image counts as not seen
 
 
 @dataclass(frozen=True)
 class CentreProposals:
-    """Q places round one group's centre."""
+    """Q candidate positions around one group's centre."""
 
     xyz: Floats
     """(Q, 3) m"""
@@ -50,11 +50,11 @@ class CentreProposals:
     spot: Singles
     """(Q, S)"""
     there: NDArray[np.bool_]
-    """(C,) views that see the place"""
+    """(C,) views that see the position"""
 
 
 def body_centre(bodies: BodyEstimates, one: int, skeleton: Skeleton) -> tuple[Floats, float]:
-    """Middle (3,) of a body's torso, else of what is known of it, and its standard deviation, m; NaN if unknown."""
+    """Middle (3,) m of a body's torso, or of all known joints, and its standard deviation in m; NaN if unknown."""
     known = bodies.known[one].copy()
     torso = np.zeros(len(known), np.bool_)
     torso[skeleton.torso] = True
@@ -77,9 +77,10 @@ def centre_proposals(
     people: TrackedBodies,
     skeleton: Skeleton,
 ) -> CentreProposals | None:
-    """Queries round the body ``one`` of ``bodies`` (G), made of the rows of that ``group`` (M,); None without a place.
+    """Candidates around the body ``one`` of ``bodies`` (G), made of the rows of that ``group`` (M,).
 
-    evidence (M, G, J) nats; ``people``: the followed, of which the body itself is left out.
+    None if the body has no position. evidence (M, G, J) nats; ``people``: the tracked people; the body itself, if it is
+    one of them, is left out.
     """
     middle, spread = body_centre(bodies, one, skeleton)
     if not np.isfinite(middle).all():
@@ -93,12 +94,12 @@ def centre_proposals(
     for row in mine[np.argsort(rays.seen[mine].sum(1), kind="stable")]:
         row_of[rays.view[row]] = row
     view, there = _views(rays, seen, rig, xyz, row_of, evidence[:, one], torso, mine)
-    near = np.linalg.norm(torso - middle, axis=-1).min(initial=2.0)
+    nearest_m = np.linalg.norm(torso - middle, axis=-1).min(initial=2.0)
     scale = body_scale(skeleton, np.where(bodies.known[one][:, None], bodies.xyz[one], np.nan))
     spot = np.zeros((len(xyz), len(SPOT_NAMES)), np.float32)
     spot[:, 0], spot[:, 1] = np.linalg.norm(xyz - middle, axis=-1) / 0.3, (xyz - middle)[:, 2] / 0.3
     spot[:, 2:] = (
-        np.log10(np.clip(spread, 1e-3, 3)) + 1, min(near, 2.0), np.log1p((row_of >= 0).sum()),
+        np.log10(np.clip(spread, 1e-3, 3)) + 1, min(nearest_m, 2.0), np.log1p((row_of >= 0).sum()),
         0 if np.isnan(scale) else _beyond(np.log(np.clip(scale, 0.1, 10)), *_SCALES), np.isfinite(scale),
         bodies.known[one].mean(),
     )  # fmt: skip
@@ -108,56 +109,56 @@ def centre_proposals(
 def _views(
     rays: BodyRays, seen: RowFeatures, rig: Rig, xyz: Floats, row_of: Ints, evidence: Floats, torso: Floats, mine: Ints
 ) -> tuple[Singles, NDArray[np.bool_]]:
-    """Features (Q, C, F) of each place in each view, and which views (C,) see the middle one."""
+    """Features (Q, C, F) of each position in each view, and which views (C,) see the middle position."""
     out = np.zeros((len(xyz), len(rig), len(VIEW_NAMES)), np.float32)
     away = xyz[:, None] - rig.positions
-    reach = np.linalg.norm(away, axis=-1)
-    look = away / np.maximum(reach, 1e-6)[..., None]
+    distance = np.linalg.norm(away, axis=-1)
+    ray = away / np.maximum(distance, 1e-6)[..., None]
     xy = np.asarray(rig.project(xyz)).swapaxes(0, 1)
     size = np.array([camera.lens.size for camera in rig], np.float64)
-    inside = np.minimum(xy, size - 1 - xy).min(-1) / rig.focal * reach
+    inside = np.minimum(xy, size - 1 - xy).min(-1) / rig.focal * distance
     inside = np.where(np.isfinite(inside), inside, -9.0)
-    there = inside[len(xyz) // 2] > -_OUTSIDE_M
+    visible = inside[len(xyz) // 2] > -_OUTSIDE_M
     heading = rays.direction.sum(1)
     heading = heading / np.maximum(np.linalg.norm(heading, axis=-1, keepdims=True), 1e-9)
     for view in range(len(rig)):
         row = row_of[view]
         if row >= 0:
-            noise = rays.variance[row].sum() / max(int(rays.seen[row].sum()), 1) + (0.1 / reach[:, view]) ** 2
-            apart = 2 - 2 * look[:, view] @ heading[row]
+            noise = rays.variance[row].sum() / max(int(rays.seen[row].sum()), 1) + (0.1 / distance[:, view]) ** 2
+            apart = 2 - 2 * ray[:, view] @ heading[row]
             out[:, view, 1] = np.log1p(np.maximum(apart, 0) / noise) / 4
             shared = rays.seen[row].sum()
             out[:, view, 0] = 1
             own = np.clip(body_total(evidence[row][None])[0], -8, 8) / 8
             out[:, view, 2:5] = own, shared / rays.seen.shape[1], seen.cut[row]
-            out[:, view, 5] = _beyond(np.log(seen.size[row] * reach[:, view] / _BODY_M), *_SIZES)
+            out[:, view, 5] = _beyond(np.log(seen.size[row] * distance[:, view] / _BODY_M), *_SIZES)
         rest = np.setdiff1d(np.flatnonzero(rays.view == view), mine)
-        out[:, view, 6] = _nearby(look[:, view] @ heading[rest].T, reach[:, view])
+        out[:, view, 6] = _nearby(ray[:, view] @ heading[rest].T, distance[:, view])
         front = torso - rig.positions[view]
         far = np.linalg.norm(front, axis=-1)
-        cosine = look[:, view] @ (front / np.maximum(far, 1e-6)[:, None]).T
-        out[:, view, 7] = _nearby(np.where(far < reach[:, view, None] - 0.2, cosine, -1), reach[:, view])
-    out[..., 8], out[..., 9] = np.clip(inside, -1, 2), np.log(np.maximum(reach, 0.1)) / 2
-    return out, there
+        cosine = ray[:, view] @ (front / np.maximum(far, 1e-6)[:, None]).T
+        out[:, view, 7] = _nearby(np.where(far < distance[:, view, None] - 0.2, cosine, -1), distance[:, view])
+    out[..., 8], out[..., 9] = np.clip(inside, -1, 2), np.log(np.maximum(distance, 0.1)) / 2
+    return out, visible
 
 
 def _beyond(value: Floats, low: float, high: float) -> Floats:
-    """How far values are outside of what humans are, whatever the estimator means by its joints."""
+    """How far values are outside the human range; the range covers every estimator's definition of joints."""
     return np.asarray(np.minimum(value - low, 0) + np.maximum(value - high, 0))
 
 
 def _nearby(cosine: Floats, reach: Floats) -> Floats:
-    """1 where one of some directions (Q, K) goes to the place (Q,), 0 far from all."""
+    """1 where one of the directions (Q, K) passes through the position (Q,), 0 where all pass far from it."""
     apart = np.maximum(2 - 2 * cosine, 0).min(1, initial=4.0) * reach**2
     return np.asarray(np.exp(-0.5 * apart / _WIDE_M**2))
 
 
 def _pairs(rays: BodyRays, rig: Rig, middle: Floats, row_of: Ints) -> Singles:
     """Features (C, C, E) of pairs of views."""
-    look = middle - rig.positions
-    look = look / np.maximum(np.linalg.norm(look, axis=-1, keepdims=True), 1e-6)
+    ray = middle - rig.positions
+    ray = ray / np.maximum(np.linalg.norm(ray, axis=-1, keepdims=True), 1e-6)
     out = np.zeros((len(rig), len(rig), len(PAIR_NAMES)), np.float32)
-    out[..., 0] = np.sqrt(np.maximum(1 - (look @ look.T) ** 2, 0))
+    out[..., 0] = np.sqrt(np.maximum(1 - (ray @ ray.T) ** 2, 0))
     has = np.flatnonzero(row_of >= 0)
     first, second = (has[side] for side in np.triu_indices(len(has), 1))
     if len(first):

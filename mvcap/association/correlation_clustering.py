@@ -1,9 +1,9 @@
-"""Groups from pairwise evidence: who belongs together, consistently over all views.
+"""Cluster detections by pairwise evidence so that the result is consistent over all views.
 
 Correlation clustering (minimum-cost multicut) by greedy additive edge contraction (Keuper et al., ICCV 2015): the two
-groups with the most evidence for each other are joined until none is left with evidence for any. Evidence adds up, so
-a pair that agrees by chance is kept apart by the views that contradict it, and any three of a group are consistent by
-construction. The work is cubic in the number of nodes at most and does not depend on how good the evidence is.
+groups with the most evidence for a common person are merged until no pair has positive evidence. Evidence adds up, so a
+pair that agrees by chance is kept apart by the views that contradict it, and any three members of a group are
+consistent by construction. The cost is at most cubic in the number of nodes and does not depend on the evidence.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from calib.arrays import Floats
 
 
 def contract_edges(evidence: Floats) -> NDArray[np.int64]:
-    """Group number (N,) of each node from evidence (N, N) nats, symmetric; -inf keeps two nodes apart for good."""
+    """Group number (N,) of each node from symmetric evidence (N, N) nats; -inf: the two are never merged."""
     nodes = len(evidence)
     group = np.arange(nodes)
     weight = evidence.copy()
@@ -52,10 +52,10 @@ def pairs_within(group: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[n
 def assign_rows(
     score: Floats, view: NDArray[np.integer], seen: NDArray[np.bool_], alike: NDArray[np.bool_] | None = None
 ) -> NDArray[np.int64]:
-    """Group (N,) of each row, -1 = none, from scores (N, G) nats: of a view a group has each joint once.
+    """Group (N,) of each row, -1 = none, from scores (N, G) nats: a group gets each joint of a view at most once.
 
-    The best one-to-one assignment view by view (Hungarian method); rows left over then join the group that they fit
-    best if they share no joint of ``seen`` (N, J) with its rows of their view, or are ``alike`` (N, N).
+    The best one-to-one assignment, view by view (Hungarian method). Then each row left over joins its best group if it
+    shares no joint of ``seen`` (N, J) with the group's rows of that view, except with rows that are ``alike`` (N, N).
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -70,25 +70,25 @@ def assign_rows(
             for group in np.argsort(-score[row], kind="stable"):
                 if not score[row, group] > 0:
                     break
-                there = mine[out[mine] == group]
-                shares = (seen[there] & seen[row]).any(1)
-                if not (shares if alike is None else shares & ~alike[row, there]).any():
+                holders = mine[out[mine] == group]
+                overlap = (seen[holders] & seen[row]).any(1)
+                if not (overlap if alike is None else overlap & ~alike[row, holders]).any():
                     out[row] = group
                     break
     return out
 
 
 def swapped_rows(alike: Floats) -> NDArray[np.bool_]:
-    """Which rows (N,) of one body have left and right exchanged: the fewer, of a tie the later ones.
+    """Which rows (N,) of one body have left and right swapped: the minority; in a tie, the later rows.
 
-    alike (N, N), symmetric: what each pair gains by both or neither being exchanged. Tried are the choices that follow
-    from each row's own pairs.
+    alike (N, N), symmetric: what each pair gains if both or neither are swapped. The candidates are the choices that
+    follow from each single row's pairs.
     """
-    best, worth = np.zeros(len(alike), np.bool_), alike.sum()
+    best, most = np.zeros(len(alike), np.bool_), alike.sum()
     for reference in alike:
         flags = reference < 0
         signs = np.where(flags, -1.0, 1.0)
-        if (trial := signs @ alike @ signs) > worth:
-            best, worth = flags, trial
-    many = 2 * int(best.sum())
-    return np.asarray(~best if many > len(best) or (many == len(best) and best[:1].any()) else best)
+        if (trial := signs @ alike @ signs) > most:
+            best, most = flags, trial
+    twice = 2 * int(best.sum())
+    return np.asarray(~best if twice > len(best) or (twice == len(best) and best[:1].any()) else best)

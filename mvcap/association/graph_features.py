@@ -1,8 +1,8 @@
-"""One frame's graph for the learned matcher: who is seen and who was there, and how they fit, in units of noise.
+"""Features of one frame's graph for the matching network: detections, tracked bodies, and how well pairs agree.
 
-Nodes are the rows of a frame, in any view, and bodies in the world: people followed so far as predicted, or groups of
-rows as they are. Every feature is a ratio to its expected noise, evidence in nats, an angle, or a human measure: none
-knows the room, the number of cameras, the pixels of a picture or one estimator's joints. Joints are read by name into
+Nodes are the rows of a frame, in any view, and bodies in the world: people tracked so far, as predicted, or groups of
+rows as estimated. Every feature is a ratio to its expected noise, evidence in nats, an angle, or a human measure: none
+depends on the room, the number of cameras, the image size or one estimator's joints. Joints are mapped by name to
 thirteen slots.
 """
 
@@ -45,12 +45,12 @@ _AT = {name: at for at, name in enumerate(EDGE_NAMES)}
 _NATS = slice(_AT["nats_head"], _AT["nats_head"] + len(SLOTS))
 _BOTH = slice(_AT["both_head"], _AT["both_head"] + len(SLOTS))
 _EVIDENCE_RANGE = 30.0
-_EDGE_SHARE = 0.01  # of the picture's width: a box as close to the border is cut off
+_EDGE_SHARE = 0.01  # of the image width: a box this close to the border is cut off
 
 
 @dataclass(frozen=True)
 class FrameGraph:
-    """N nodes, rows before bodies, and what is known of each pair."""
+    """N nodes, rows before bodies, and the features of each pair."""
 
     node: Singles
     """(N, F)"""
@@ -63,12 +63,12 @@ class FrameGraph:
 
 @dataclass(frozen=True)
 class RowFeatures:
-    """What rows say beside their rays: scores, sizes, whether the picture cuts them off."""
+    """Features of rows other than their rays: scores, sizes, and whether the image border cuts them off."""
 
     score: Floats
     """(M, J)"""
     angle: Floats
-    """(M,) rad, size of the body in the picture"""
+    """(M,) rad, size of the body in the image"""
     cut: Bools
     """(M,)"""
     focal: Floats
@@ -80,12 +80,12 @@ class RowFeatures:
 
     @property
     def size(self) -> Floats:
-        """Angle (M,) rad, within what a body may have: a joint alone has none."""
+        """Angle (M,) rad, limited to the range of a body; 0.1 where unknown, as for a single joint."""
         return np.clip(np.nan_to_num(self.angle, nan=0.1), 1e-2, 3)
 
     @classmethod
     def of(cls, rows: Detections2D, focal: Floats, size: Floats) -> RowFeatures:
-        """Of rows whose views have focal lengths (C,) px and picture sizes (C, 2) px."""
+        """Features of rows in views with focal lengths (C,) px and image sizes (C, 2) px."""
         box = rows.box.astype(np.float64)
         wh = size[rows.view]
         margin = _EDGE_SHARE * wh[:, :1]
@@ -102,7 +102,7 @@ def _slots(joints: tuple[str, ...]) -> NDArray[np.int64]:
 
 
 def _pooled(values: Floats, slot: NDArray[np.int64]) -> tuple[Singles, Singles]:
-    """Mean values (..., 13) of joints (..., J) by slot and whether there are any; NaN is none, and becomes 0."""
+    """Mean (..., 13) by slot of joints' values (..., J), NaN left out, and which slots have any; 0 where none."""
     known = np.isfinite(values)
     pick = np.zeros((len(slot), len(SLOTS)))
     pick[np.arange(len(slot)), slot] = 1
@@ -120,10 +120,11 @@ def frame_graph(
     group: NDArray[np.int64],
     skeleton: Skeleton,
 ) -> FrameGraph:
-    """Graph of rows and bodies (G) with evidence (M, G, J) of the rows' joints for them.
+    """Graph of rows and bodies (G), with evidence (M, G, J) of the rows' joints for the bodies.
 
-    unseen_s (G,): how long ago each body was seen, NaN for one that is new. group (M,): how geometry groups the rows,
-    the bodies first, -1 = alone: what it makes of the whole is told to the network beside what it makes of each pair.
+    unseen_s (G,): time in seconds since each body was last seen, NaN for a new one. group (M,): how geometry groups the
+    rows, the bodies' numbers first, -1 = ungrouped: the network gets the result for the whole frame beside the evidence
+    of each pair.
     """
     rows, count, slot = len(rays.view), len(bodies.xyz), _slots(skeleton.joints)
     nodes = rows + count
@@ -146,16 +147,16 @@ def frame_graph(
 
 
 def _fill_leads(edge: Singles, prior: Singles, place: NDArray[np.integer]) -> None:
-    """By how much (N, N) each pair leads over each end's best other choice in the place (N,) of the other end."""
+    """Lead (N, N) of each pair over each end's best other candidate in the view, ``place`` (N,), of the other end."""
     nodes = np.arange(len(place))
     lead = np.zeros_like(prior)
     for one in np.unique(place):
         mine = nodes[place == one]
-        worth = np.maximum(prior[:, mine], 0)
-        order = np.sort(worth, axis=1)
+        gain = np.maximum(prior[:, mine], 0)
+        order = np.sort(gain, axis=1)
         best = order[:, -1:]
         second = order[:, -2:-1] if len(mine) > 1 else np.zeros_like(best)
-        rival = np.where(worth == best, second, best)
+        rival = np.where(gain == best, second, best)
         lead[:, mine] = prior[:, mine] - rival
     lead = (np.clip(lead, -_EVIDENCE_RANGE, _EVIDENCE_RANGE) / 8).astype(np.float32)
     edge[..., _AT["lead_low"]], edge[..., _AT["lead_high"]] = np.minimum(lead, lead.T), np.maximum(lead, lead.T)
@@ -166,7 +167,7 @@ def _nodes(
 ) -> Singles:
     rows, count = len(rays.view), len(bodies.xyz)
     out = np.zeros((rows + count, len(NODE_NAMES)), np.float32)
-    # How sure a row is as a whole is a matter of the estimator; which of its joints are the weak ones is not.
+    # A row's mean score depends on the estimator; which of its joints are weaker than the others does not.
     mean = np.where(rays.seen, seen.score, 0).sum(1) / np.maximum(rays.seen.sum(1), 1)
     score, has = _pooled(np.where(rays.seen, seen.score / np.maximum(mean, 1e-3)[:, None] - 1, np.nan), slot)
     joints = rays.seen.sum(1)
@@ -178,10 +179,10 @@ def _nodes(
     out[:rows, last + 2] = np.log(seen.size) + 1.5
     out[:rows, last + 3] = seen.cut
     spread = np.log10(np.sqrt(np.maximum(bodies.variance, 1e-6))) + 1
-    sure, known = _pooled(np.where(bodies.known, np.clip(spread, -1.5, 1.5), np.nan), slot)
+    certainty, known = _pooled(np.where(bodies.known, np.clip(spread, -1.5, 1.5), np.nan), slot)
     out[rows:, 0] = 1
     out[rows:, 1] = ~np.isfinite(unseen_s)
-    out[rows:, 2 : 2 + len(SLOTS)], out[rows:, 2 + len(SLOTS) : last] = sure, known
+    out[rows:, 2 : 2 + len(SLOTS)], out[rows:, 2 + len(SLOTS) : last] = certainty, known
     out[rows:, last] = bodies.known.mean(1) if count else 0
     out[rows:, last + 4] = np.minimum(np.nan_to_num(unseen_s, posinf=0, nan=0), 2)
     out[rows:, last + 5] = np.log1p(views)
@@ -192,7 +193,7 @@ def _row_edges(
     rays: BodyRays, seen: RowFeatures, first: NDArray[np.int64], second: NDArray[np.int64], slot: NDArray[np.int64],
     skeleton: Skeleton,
 ) -> Singles:  # fmt: skip
-    """Edges (P, E) between rows: across views by their rays, within a view by the picture."""
+    """Edges (P, E) between rows: across views from their rays, within a view from the image."""
     out = np.zeros((len(first), len(EDGE_NAMES)), np.float32)
     across = rays.view[first] != rays.view[second]
     shared = (rays.seen[first] & rays.seen[second]).sum(1)
@@ -200,28 +201,28 @@ def _row_edges(
     out[:, _AT["ratio"]] = np.where(across, 0, np.abs(np.log(seen.size[first] / seen.size[second])))
     out[across, _AT["across"]], out[~across, _AT["within"]] = 1, 1
     if len(some := np.flatnonzero(across)):
-        met = ray_distances(rays, first[some], second[some])
-        _fill_across(out, some, met, size_evidence(met, skeleton), slot)
+        distances = ray_distances(rays, first[some], second[some])
+        _fill_across(out, some, distances, size_evidence(distances, skeleton), slot)
     if len(some := np.flatnonzero(~across)):
         _fill_within(out, some, seen, rays, first, second)
     return out
 
 
 def _fill_across(
-    out: Singles, some: NDArray[np.int64], met: RayDistances, size: Floats, slot: NDArray[np.int64]
+    out: Singles, some: NDArray[np.int64], distances: RayDistances, size: Floats, slot: NDArray[np.int64]
 ) -> None:
-    nats = met.evidence()
+    nats = distances.evidence()
     out[some, _AT["evidence"]] = np.clip(body_total(nats), -_EVIDENCE_RANGE, _EVIDENCE_RANGE) / 8
     out[some, _AT["size"]] = np.clip(size, -4, 4) / 8
-    behind = np.isinf(met.variance)
-    known = np.isfinite(met.variance)
-    z = np.where(known, np.log1p(met.square / np.where(known, met.variance, 1)), np.nan)
+    behind = np.isinf(distances.variance)
+    known = np.isfinite(distances.variance)
+    z = np.where(known, np.log1p(distances.square / np.where(known, distances.variance, 1)), np.nan)
     out[some[:, None], [_AT["near"], _AT["far"], _AT["middle"]]] = _spread(z)
     count = np.maximum(known.sum(1), 1)
-    wide = np.where(known, np.log10(np.where(known, met.variance, 1)) / 2, 0).sum(1) / count
+    wide = np.where(known, np.log10(np.where(known, distances.variance, 1)) / 2, 0).sum(1) / count
     out[some, _AT["wide"]] = np.clip(wide + 1.5, -2, 2)
     both = known | behind
-    angle = np.where(both, np.sqrt(met.sine2), 0).sum(1) / np.maximum(both.sum(1), 1)
+    angle = np.where(both, np.sqrt(distances.sine2), 0).sum(1) / np.maximum(both.sum(1), 1)
     out[some, _AT["angle"]] = angle
     out[some, _AT["behind"]] = behind.sum(1) / np.maximum(both.sum(1), 1)
     mean, there = _pooled(nats, slot)
@@ -229,8 +230,8 @@ def _fill_across(
 
 
 def _spread(values: Floats) -> Singles:
-    """Least, greatest and middle (..., 3) of what is known of values (..., J), a quarter of each; 0 for nothing."""
-    ordered = np.sort(values, axis=-1)  # NaN come last
+    """Minimum, maximum and middle (..., 3) of the values (..., J) without NaN, divided by 4; 0 if there are none."""
+    ordered = np.sort(values, axis=-1)  # NaN sort last
     count = (~np.isnan(ordered)).sum(-1)
     last = np.maximum(count - 1, 0)
     picked = np.stack([np.zeros_like(last), last, last // 2], -1)
@@ -241,7 +242,7 @@ def _fill_within(
     out: Singles, some: NDArray[np.int64], seen: RowFeatures, rays: BodyRays, first: NDArray[np.int64],
     second: NDArray[np.int64],
 ) -> None:  # fmt: skip
-    """Two rows of a view: how alike the joints are that both have, how far apart the others, in sizes of the larger."""
+    """Features of two rows of a view: similarity of shared joints, and distances in units of the larger body."""
     a, b = first[some], second[some]
     size = np.maximum(seen.angle[a], seen.angle[b]) * seen.focal[a]
     size = np.where(np.isfinite(size) & (size > 1), size, 1)
@@ -266,7 +267,7 @@ def _fill_within(
 def _body_edges(
     rays: BodyRays, bodies: BodyEstimates, evidence: Floats, slot: NDArray[np.int64], skeleton: Skeleton
 ) -> tuple[Singles, Singles]:
-    """Edges (M, G, E) of rows and bodies, and the evidence (M, G) in them."""
+    """Edges (M, G, E) between rows and bodies, and their evidence (M, G)."""
     out = np.zeros((len(rays.view), len(bodies.xyz), len(EDGE_NAMES)), np.float32)
     same = np.clip(body_total(evidence), -_EVIDENCE_RANGE, _EVIDENCE_RANGE)
     out[..., _AT["row_body"]] = 1
@@ -286,7 +287,7 @@ def _body_edges(
 
 
 def _between_bodies(bodies: BodyEstimates, skeleton: Skeleton) -> Singles:
-    """Edges (G, G, E) of bodies: how far apart their torsos are."""
+    """Edges (G, G, E) between bodies: the distance of their torsos."""
     count = len(bodies.xyz)
     out = np.zeros((count, count, len(EDGE_NAMES)), np.float32)
     torso = np.where(bodies.known[..., None], bodies.xyz, np.nan)[:, skeleton.torso]

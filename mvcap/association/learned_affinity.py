@@ -1,4 +1,4 @@
-"""Affinities from the matching network, which declines frames unlike those that it was trained on."""
+"""Affinities from the matching network, which declines frames unlike its training data."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import Skeleton
 from mvcap.weights.networks import Network
 
-_ROOM, _LEAST_ROOM = 0.25, 0.1  # beyond the limits of the training data: share of their distance, and at least
-_CERTAIN = 100.0
-_DOUBT, _MOST_DOUBTED = 0.4, 0.6  # log-odds that say nothing; share of the rows that may be so
+_MARGIN, _LEAST_MARGIN = 0.25, 0.1  # margin around the limits of the training data: share of their distance, and least
+_CERTAIN = 100.0  # nats
+_AMBIGUOUS_NATS, _MOST_AMBIGUOUS = 0.4, 0.6  # log-odds that decide nothing; largest share of rows with such a best pair
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,17 @@ class LearnedAffinityConfig(GeometryConfig):
     """Settings of the associator ``graph``."""
 
     most_nodes: int = 200
-    """Rows and people of a frame that the network is asked about; geometry settles frames with more."""
+    """Most rows and people of a frame for which the network is used; geometry alone decides larger frames."""
     centres: bool = False
-    """Whether the centre network says who is new: fewer people who are nobody in crowds, but it misses people whom two
-    views alone see."""
+    """Whether the centre network decides who is a new person: fewer false positives in crowds, but it misses people
+    whom only two views see."""
     strange_share: float = 0.25
-    """Share of nodes, or of edges, outside what the network was trained on, from which on geometry settles a frame."""
+    """Share of nodes, or of edges, outside the range of the network's training data from which on geometry alone
+    decides a frame."""
 
 
 class FrameRows:
-    """The rows of one frame as networks want to see them."""
+    """The rows of one frame in the form that the networks take."""
 
     def __init__(self, rows: Detections2D, rig: Rig) -> None:
         sizes = np.array([camera.lens.size for camera in rig], np.float64)
@@ -65,7 +66,7 @@ class FrameRows:
         self, rays: BodyRays, bodies: BodyEstimates, evidence: Floats, group: Ints, one: int, people: TrackedBodies,
         skeleton: Skeleton,
     ) -> CentreProposals | None:  # fmt: skip
-        """What CRG is asked about the body ``one``."""
+        """Input of the centre network, CRG, for the body ``one``."""
         return centre_proposals(rays, self.seen, self.rig, bodies, evidence, group, one, people, skeleton)
 
 
@@ -78,7 +79,8 @@ class LearnedAffinity:
         self.seen, self.config = FrameRows(rows, rig), config
         self.matching, self.centres = networks
         self.asked = self.declined = False
-        """Whether it was asked, and declined: too large a graph, or one unlike any that it was trained on."""
+        """Whether the network was queried, and whether it declined: too large a graph, or one unlike its training
+        data."""
 
     def affinities(
         self,
@@ -98,21 +100,25 @@ class LearnedAffinity:
         there = np.ones((1, len(graph.node)), np.bool_)
         (found,) = self.matching(graph.node[None], graph.edge[None], graph.prior[None], there)
         odds = found[0].astype(np.float64)
-        if self._strange(graph) or _undecided(odds, graph.rows) or _denies(odds, graph, rays.view):
+        if (
+            self._out_of_range(graph)
+            or _mostly_ambiguous(odds, graph.rows)
+            or _contradicts_geometry(odds, graph, rays.view)
+        ):
             self.declined = True
             return None
         rows = graph.rows
         pairs = odds[:rows, :rows].copy()
-        claims = rays.seen.astype(np.int64)
-        apart = (rays.view[:, None] == rays.view[None]) & ((claims @ claims.T) > 0) & (pairs <= 0)
+        seen = rays.seen.astype(np.int64)
+        apart = (rays.view[:, None] == rays.view[None]) & ((seen @ seen.T) > 0) & (pairs <= 0)
         pairs[apart] = -np.inf
-        blind: NDArray[np.bool_] = ~np.asarray(rays.seen.any(1))  # rows without a joint are nobody's
-        pairs[blind], pairs[:, blind] = -np.inf, -np.inf
+        empty: NDArray[np.bool_] = ~np.asarray(rays.seen.any(1))  # rows without a joint belong to no person
+        pairs[empty], pairs[:, empty] = -np.inf, -np.inf
         np.fill_diagonal(pairs, 0)
-        return Affinities(pairs, np.where(blind[:, None], -_CERTAIN, odds[:rows, rows:]))
+        return Affinities(pairs, np.where(empty[:, None], -_CERTAIN, odds[:rows, rows:]))
 
-    def _strange(self, graph: FrameGraph) -> bool:
-        """Whether much of a graph lies outside what the network was trained on."""
+    def _out_of_range(self, graph: FrameGraph) -> bool:
+        """Whether much of a graph lies outside the range of the training data."""
         limits = self.matching.limits
         return any(
             _outside(values.reshape(-1, values.shape[-1]), limits, name) > self.config.strange_share
@@ -126,35 +132,35 @@ class LearnedAffinity:
         """See ``AffinityModel``."""
         if self.centres is None:
             return None
-        asked = self.seen.queries(rays, bodies, evidence, group, new, people, skeleton)
-        if asked is None:
+        proposals = self.seen.queries(rays, bodies, evidence, group, new, people, skeleton)
+        if proposals is None:
             return None
-        odds, _ = self.centres(asked.view[None], asked.pair[None], asked.spot[None], asked.there[None])
+        odds, _ = self.centres(proposals.view[None], proposals.pair[None], proposals.spot[None], proposals.there[None])
         return float(odds.max())
 
 
 def _outside(values: NDArray[np.float32], limits: Mapping[str, Floats], name: str) -> float:
-    """Share of rows (N, F) that have a feature outside its limits by more than a quarter of their distance."""
+    """Share of rows (N, F) with a feature outside its limits by more than a quarter of their distance."""
     low, high = limits.get(f"{name}_low"), limits.get(f"{name}_high")
     if low is None or high is None or not len(values):
         return 0.0
-    room = _ROOM * (high - low) + _LEAST_ROOM
-    return float(((values < low - room) | (values > high + room)).any(-1).mean())
+    margin = _MARGIN * (high - low) + _LEAST_MARGIN
+    return float(((values < low - margin) | (values > high + margin)).any(-1).mean())
 
 
-def _denies(odds: Floats, graph: FrameGraph, view: NDArray[np.integer]) -> bool:
-    """Whether the network takes somebody apart whom three views agree upon closely.
+def _contradicts_geometry(odds: Floats, graph: FrameGraph, view: NDArray[np.integer]) -> bool:
+    """Whether the network splits people on whom three views agree closely.
 
-    Geometry is seldom wrong about that, so the odds are likely those of something that the network never met.
+    Geometry is seldom wrong there, so the frame is probably unlike the network's training data.
     """
     rows = graph.rows
     together = graph.edge[:rows, :rows, EDGE_NAMES.index("together")] > 0
-    sure = together & (graph.prior[:rows, :rows] > SURE) & (view[:, None] != view)
-    denied = sure & (odds[:rows, :rows] < 0)
-    return bool(((sure.sum(1) > 1) & (denied.sum(1) == sure.sum(1))).sum() > 2)
+    certain = together & (graph.prior[:rows, :rows] > SURE) & (view[:, None] != view)
+    rejected = certain & (odds[:rows, :rows] < 0)
+    return bool(((certain.sum(1) > 1) & (rejected.sum(1) == certain.sum(1))).sum() > 2)
 
 
-def _undecided(odds: Floats, rows: int) -> bool:
-    """Whether the network is in doubt about most rows: their best pair is neither likely nor unlikely."""
+def _mostly_ambiguous(odds: Floats, rows: int) -> bool:
+    """Whether most rows are ambiguous to the network: their best pair is neither likely nor unlikely."""
     best = np.where(np.eye(len(odds), dtype=np.bool_), -np.inf, odds)[:rows].max(1)
-    return bool((np.abs(best) < _DOUBT).mean() > _MOST_DOUBTED)
+    return bool((np.abs(best) < _AMBIGUOUS_NATS).mean() > _MOST_AMBIGUOUS)

@@ -1,9 +1,9 @@
-"""What rays say about who is who: log-likelihood ratios of "the same body" against "somebody else nearby".
+"""Pairwise affinities from rays: log-likelihood ratios of "the same body" against "another person nearby".
 
-A view's joint is a ray with a noise that follows from pixel noise, focal length and depth. Two rays of one joint pass
-each other within their noise; rays of different people pass at any distance. The ratio of both densities is evidence
-in nats, which adds up over views, and says less where the noise is as wide as a room. No gate in pixels or metres is
-needed. A share of joints is wrong for other reasons, which bounds what one joint can say against a match.
+A joint in a view is a ray whose noise follows from pixel noise, focal length and depth. Two rays of the same joint pass
+each other within their noise; rays of different people pass at any distance. The ratio of the two densities is evidence
+in nats. It adds up over views and is weak where the noise is as wide as a room. No gate in pixels or metres is needed.
+A share of joints is wrong for other reasons, which bounds the evidence of one joint against a match.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import Skeleton
 
 ELSEWHERE_M = 2.0
-"""A joint of somebody else passes anywhere within a range of so many metres: the room that people share."""
+"""Range in metres over which another person's joint is uniformly distributed: the room that people share."""
 WRONG = 0.08
-"""Share of joints that are far off for reasons of their own."""
+"""Share of joints that are outliers regardless of noise."""
 ALIKE = 0.3
-"""Correlation of the errors of a body's joints in one view: thirteen joints count as much as three of their own."""
-_LEAST_RAD = 1e-5  # of an ordinary lens a hundredth of a pixel: nothing is known better
-_SCALE_SIGMA = 0.2  # of the logarithm of a body's size, measured and true
-_SCALE_RANGE = 2.0  # wrong pairs make bodies from a third to three times a human's size
+"""Correlation of the errors of a body's joints in one view: thirteen joints count as much as three independent ones."""
+_LEAST_RAD = 1e-5  # a hundredth of a pixel with an ordinary lens: the least noise of any ray
+_SCALE_SIGMA = 0.2  # standard deviation of the logarithm of a body's size: measurement and population
+_SCALE_RANGE = 2.0  # range of that logarithm for wrong pairs: a third to three times a human's size
 EXCHANGE_NATS = 2.0
-"""What left and right exchanged must gain to be believed: it is rare."""
+"""Prior against a left-right swap, nats: least gain before one is accepted, as swaps are rare."""
 
 
 @dataclass(frozen=True)
 class BodyRays:
-    """Rays of the joints of M people in views."""
+    """Rays of the joints of M rows (one person in one view each)."""
 
     view: NDArray[np.integer]
     """(M,)"""
@@ -43,13 +43,13 @@ class BodyRays:
     direction: Floats
     """(M, J, 3) unit vectors, 0 where unseen."""
     variance: Floats
-    """(M, J) rad^2 across the ray along each axis, 0 where unseen."""
+    """(M, J) rad^2 of each axis perpendicular to the ray, 0 where unseen."""
     seen: NDArray[np.bool_]
     """(M, J)"""
 
     @classmethod
     def of(cls, rows: Detections2D, rig: Rig, min_score: float = 0.0) -> BodyRays:
-        """Rays of rows; joints of lower score, or without a noise above zero, count as unseen."""
+        """Rays of rows; joints with a lower score, or without a positive noise, count as unseen."""
         view = rows.view.astype(np.int64)
         order = np.argsort(view, kind="stable")
         count = np.bincount(view, minlength=len(rig))
@@ -69,7 +69,7 @@ class BodyRays:
         return BodyRays(self.view[rows], self.origin[rows], self.direction[rows], self.variance[rows], self.seen[rows])
 
     def exchanged(self, flip: NDArray[np.bool_], mirror: NDArray[np.int64]) -> BodyRays:
-        """Return the rays with left and right exchanged in the rows (M,), or the joints of rows (M, J), flip names."""
+        """Return the rays with left and right swapped in the rows (M,), or joints of rows (M, J), of ``flip``."""
         if not flip.any():
             return self
         swap = flip if flip.ndim == 2 else flip[:, None]
@@ -78,30 +78,30 @@ class BodyRays:
         return BodyRays(self.view, self.origin, direction, variance, np.where(swap, self.seen[:, mirror], self.seen))
 
     def widened(self, variance: Floats) -> BodyRays:
-        """Return the rays with a variance (C,) rad^2 of each view's calibration added."""
+        """Return the rays with the variance (C,) rad^2 of each view's calibration error added."""
         more = np.where(self.seen, variance[self.view, None], 0)
         return BodyRays(self.view, self.origin, self.direction, self.variance + more, self.seen)
 
 
 @dataclass(frozen=True)
 class RayDistances:
-    """How rays of P pairs of rows pass each other, joint by joint."""
+    """Distances between the rays of P pairs of rows, joint by joint."""
 
     square: Floats
-    """(P, J) m^2 squared distance of the rays."""
+    """(P, J) m^2 squared distance between the rays."""
     variance: Floats
-    """(P, J) m^2 that noise makes expect; infinite for rays that are nearest behind a camera; NaN where unseen."""
+    """(P, J) m^2 expected from noise; infinite for rays that are closest behind a camera; NaN where unseen."""
     middle: Floats
-    """(P, J, 3) m between the nearest points of both rays."""
+    """(P, J, 3) m midpoint of the closest points of both rays."""
     sine2: Floats
-    """(P, J) squared sine of the angle between the rays: noise along them is as much larger."""
+    """(P, J) squared sine of the angle between the rays; the variance along the rays grows by its inverse."""
     reach2: Floats
-    """(P, J) m^2 sum of the squared depths at which they are nearest: what an error of a radian makes."""
+    """(P, J) m^2 sum of the squared depths of the closest points: the effect of an error of one radian."""
 
     def evidence(self, more: float = 0.0) -> Floats:
-        """Evidence (P, J) nats that the joint is one body's; NaN where not seen by both.
+        """Evidence (P, J) in nats that the joint belongs to the same body; NaN where either row lacks it.
 
-        ``more``: variance rad^2 of both rays beyond that of their noise.
+        ``more``: additional variance, rad^2, of both rays.
         """
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             variance = self.variance + more * self.reach2
@@ -112,7 +112,7 @@ class RayDistances:
 def ray_distances(
     rays: BodyRays, first: NDArray[np.int64], second: NDArray[np.int64], other: BodyRays | None = None
 ) -> RayDistances:
-    """Gaps of rows ``first`` (P,) and rows ``second`` (P,) of ``other`` (default: of the same rays)."""
+    """Distances of rows ``first`` (P,) from rows ``second`` (P,) of ``other``, by default the same rays."""
     other = other or rays
     baseline = (other.origin[second] - rays.origin[first])[:, None]
     a, b = rays.direction[first], other.direction[second]
@@ -133,7 +133,7 @@ def _dot(a: Floats, b: Floats) -> Floats:
 
 
 def body_total(evidence: Floats) -> Floats:
-    """Evidence (...) of bodies from that of their joints (..., J), NaN = unseen: joints of one view err alike."""
+    """Evidence (...) of bodies from that of their joints (..., J), NaN = unseen; errors in a view are correlated."""
     known = ~np.isnan(evidence)
     count = known.sum(-1)
     alike = np.maximum(1 + (count - 1) * ALIKE, 1)
@@ -141,19 +141,20 @@ def body_total(evidence: Floats) -> Floats:
 
 
 def size_evidence(met: RayDistances, skeleton: Skeleton) -> Floats:
-    """Evidence (P,) from the size of the bodies that pairs of rows make: a human's, or any."""
+    """Evidence (P,) from the size of the bodies that pairs of rows give: a human's, against any size."""
     scale = body_scale(skeleton, np.where(np.isnan(met.variance)[..., None], np.nan, met.middle))
     sigma = np.hypot(_SCALE_SIGMA, scale_noise(skeleton, met.variance / met.sine2))
-    off = np.log(np.where(scale > 0, scale, 1e-9)) / sigma
-    density = np.exp(-0.5 * off**2) * _SCALE_RANGE / (np.sqrt(2 * np.pi) * sigma)
+    sigmas = np.log(np.where(scale > 0, scale, 1e-9)) / sigma
+    density = np.exp(-0.5 * sigmas**2) * _SCALE_RANGE / (np.sqrt(2 * np.pi) * sigma)
     evidence = np.log(0.95 * density + 0.05)
     return np.asarray(np.where(np.isfinite(scale), np.where(sigma > _SCALE_RANGE / 2, 0, evidence), 0))
 
 
 def body_evidence(rays: BodyRays, xyz: Floats, cov: Floats, known: NDArray[np.bool_]) -> Floats:
-    """Evidence (M, G, J) nats that rows' joints are those of bodies xyz (G, J, 3) with covariances (G, J, 3, 3).
+    """Evidence (M, G, J) in nats that rows' joints are those of bodies xyz (G, J, 3), cov (G, J, 3, 3).
 
-    ``known`` (G, J); NaN where a joint is unseen or unknown. Leading axes may also be (M, 1): a body for each row.
+    ``known`` (G, J); NaN where a joint is unseen or unknown. The leading axes may also be (M, 1): one body for each
+    row.
     """
     direction = rays.direction[:, None]
     off = xyz - rays.origin[:, None, None]

@@ -1,1 +1,1 @@
-"""Associators: who is who across the views of one frame, one file each."""
+"""Associators: which detections of different views show the same person in one frame, one file each."""

@@ -1,10 +1,10 @@
-"""Who is who across views and time, by a learned graph (MMG) on the evidence of geometry.
+"""Association across views and time by a learned graph network (MMG) on the evidence of geometry.
 
-The same graph of rows and followed people as the associator ``geometry`` makes, cut into people the same way. Where a
-frame leaves doubt, a network that has seen many such frames gives the odds of each pair instead of the evidence of
-that pair alone: what speaks for it elsewhere in the graph, fragments and copies of a body in one view, rows that are
-nobody. After S. Wu et al., "Graph-Based 3D Multi-Person Pose Estimation Using Multi-View Images", ICCV 2021, whose
-nodes are pictures' features; here they are residuals in units of noise, so that the weights serve any room.
+The graph of rows and tracked people is the same as that of the associator ``geometry``, and so is its partition. In
+ambiguous frames, a network trained on many such frames gives the log-odds of each pair instead of the evidence of that
+pair alone: it also uses the evidence elsewhere in the graph, fragments and copies of a body in one view, and rows that
+are false positives. After S. Wu et al., "Graph-Based 3D Multi-Person Pose Estimation Using Multi-View Images", ICCV
+2021, whose nodes are image features; here they are residuals in units of noise, so that the weights work in any room.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _COUNTS = ("asked", "declined")
 
 
 class GraphAssociator(Geometry):
-    """Associator ``graph``."""
+    """Associator ``graph``: as ``geometry``, with learned networks for ambiguous frames."""
 
     Config = LearnedAffinityConfig
 
@@ -35,22 +35,22 @@ class GraphAssociator(Geometry):
         self._networks: tuple[Network, Network | None] | None = None
 
     def identity(self, rig: Rig) -> str:
-        """Which networks a rig's takes are judged by."""
+        """Identities of the networks used for takes of this rig."""
         return " ".join(network.identity for network in _networks(rig, self.judged.centres) if network)
 
     def associate(self, rows: Detections2D, rig: Rig, rate_hz: float, memory: State) -> tuple[Detections2D, State]:
-        """Return the rows with the numbers of the people they are, and who is followed at the last frame.
+        """Return the rows with their person numbers, and the state of the tracked bodies at the last frame.
 
-        Beside that the memory counts the frames that the networks were asked about, ``asked``, and those they left to
-        geometry, ``declined``.
+        The state also counts the frames in which the networks were queried, ``asked``, and those of them that the
+        networks left to geometry, ``declined``.
         """
         self._affinity_models, self._networks = [], _networks(rig, self.judged.centres)
         rows, state = super().associate(rows, rig, rate_hz, {k: v for k, v in memory.items() if k not in _COUNTS})
-        now = (
+        totals = (
             sum(model.asked for model in self._affinity_models),
             sum(model.declined for model in self._affinity_models),
         )
-        counts = {name: np.asarray(int(memory.get(name, 0)) + more) for name, more in zip(_COUNTS, now, strict=True)}
+        counts = {name: np.asarray(int(memory.get(name, 0)) + more) for name, more in zip(_COUNTS, totals, strict=True)}
         return rows, {**state, **counts}
 
     def _affinity_model(self, rows: Detections2D, rig: Rig) -> AffinityModel | None:

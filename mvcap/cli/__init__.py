@@ -1,1 +1,1 @@
-"""The command line: parses, calls, prints. One file a verb or group of verbs."""
+"""The command line: parses arguments, calls the library, prints. One file per verb or group of verbs."""

@@ -1,4 +1,4 @@
-"""``python -m mvcap.cli``: the command line without its script."""
+"""``python -m mvcap.cli``: the command line without the installed script ``mvcap``."""
 
 from mvcap.cli.main import main
 

@@ -1,4 +1,4 @@
-"""``mvcap assets ...``: the models and sample footage in the cache."""
+"""``mvcap assets ...``: list, fetch, verify and remove the models and sample footage in the cache."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from mvcap.cli.options import json_option
 
 @click.group()
 def assets() -> None:
-    """Models and sample footage: where each comes from, and the cache."""
+    """Manage the models and sample footage in the cache."""
 
 
 @assets.command("list")
 @json_option
 def assets_list(as_json: bool) -> None:
-    """List what there is: state, size, licence, what needs it and where it comes from."""
+    """List all assets: state, name, size, licence, use, source and sha256."""
     from mvcap.assets import status
 
     rows: list[dict[str, Any]] = [
@@ -38,7 +38,7 @@ def assets_list(as_json: bool) -> None:
 @assets.command("fetch")
 @click.argument("names", nargs=-1, required=True)
 def assets_fetch(names: tuple[str, ...]) -> None:
-    """Bring models or samples into the cache; a name may be that of a group, such as demo-multiperson."""
+    """Fetch models or samples into the cache; a name may be that of a group, such as demo-multiperson."""
     from mvcap.assets import fetch
 
     for path in fetch(names):
@@ -48,11 +48,11 @@ def assets_fetch(names: tuple[str, ...]) -> None:
 @assets.command("verify")
 @click.argument("names", nargs=-1)
 def assets_verify(names: tuple[str, ...]) -> None:
-    """Check the files in the cache against their sha256; of the NAMES given, also that they are there."""
+    """Check the files in the cache against their sha256; with NAMES, also that these files exist."""
     from mvcap.assets import verify
 
     verify(names or None)
-    click.echo("whole")
+    click.echo("ok")
 
 
 @assets.command("remove")

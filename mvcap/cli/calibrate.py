@@ -1,4 +1,4 @@
-"""``mvcap board`` and ``mvcap calibrate``: from a board to print to a rig."""
+"""``mvcap board`` and ``mvcap calibrate``: print a calibration board, and calibrate cameras."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _DO_NOT_USE = 2
 @click.argument("spec", metavar="SPEC|FILE")
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
 @click.option("--paper", default="A4", show_default=True, help="A4 to A0, letter, or own: a page of the board's size.")
-@click.option("--dpi", type=float, default=300.0, show_default=True, help="Pixels an inch of a .png.")
-@click.option("--force", is_flag=True, help="Write over a file that is there.")
+@click.option("--dpi", type=float, default=300.0, show_default=True, help="Pixels per inch of a .png.")
+@click.option("--force", is_flag=True, help="Overwrite existing files.")
 @json_option
 def board(spec: str, out: Path, as_json: bool, **asked: Any) -> None:
     """Write a calibration board to print, at true scale, as .pdf, .svg or .png.
@@ -45,17 +45,17 @@ def board(spec: str, out: Path, as_json: bool, **asked: Any) -> None:
 
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path), metavar="SESSION|FOLDER")
-@click.option("--board", metavar="SPEC|FILE", help="What was filmed, such as chessboard:9x6:30mm; see mvcap board.")
+@click.option("--board", metavar="SPEC|FILE", help="The filmed board, such as chessboard:9x6:30mm; see mvcap board.")
 @click.option("--rig", type=click.Path(path_type=Path), metavar="OLD", help="Earlier calibration to start from.")
-@click.option("--rig-unit", type=click.Choice(["m", "cm", "mm"]), help="Unit of a calibration that names none.")
-@click.option("--fix", type=click.Choice(["lens"]), help="Keep the lenses of --rig as they are.")
+@click.option("--rig-unit", type=click.Choice(["m", "cm", "mm"]), help="Unit of a calibration that does not state one.")
+@click.option("--fix", type=click.Choice(["lens"]), help="Keep the intrinsics of --rig unchanged.")
 @click.option(
     "--lens-photos",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Photos of the board for the lenses, in a folder for each camera or named by camera.",
+    help="Photos of the board for the intrinsics, in one folder per camera or named by camera.",
 )
-@click.option("--lens-board", metavar="SPEC|FILE", help="The board in these photos. [default: --board]")
+@click.option("--lens-board", metavar="SPEC|FILE", help="The board in the lens photos. [default: --board]")
 @click.option(
     "--scene-points",
     type=click.Path(path_type=Path),
@@ -66,25 +66,27 @@ def board(spec: str, out: Path, as_json: bool, **asked: Any) -> None:
     "--scene-pixels",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Where the views show them: CSV view,name,u,v. Without, a page to click them is written.",
+    help="Pixels of these points: CSV view,name,u,v. Without it, a page for clicking the points is written.",
 )
-@click.option("--people", is_flag=True, help="Nothing but people who walk about was filmed.")
-@click.option("--height", "height_m", type=float, metavar="M", help="With --people: height of who is seen most, m.")
-@click.option("--every", "every_s", type=float, metavar="S", help="Look at the videos every so many seconds.")
-@click.option("--frames", type=int, metavar="N", help="Look at most at so many moments. [default: 300]")
+@click.option("--people", is_flag=True, help="Calibrate from walking people, without a board.")
+@click.option(
+    "--height", "height_m", type=float, metavar="M", help="With --people: height in m of the person seen most."
+)
+@click.option("--every", "every_s", type=float, metavar="S", help="Use one moment of the videos every S seconds.")
+@click.option("--frames", type=int, metavar="N", help="Use at most N moments. [default: 300]")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
     help="Folder for rig.yaml and the report. [default: NAME.calibration, or SESSION/calibration]",
 )
-@click.option("--force", is_flag=True, help="Replace the rig that is there, in a session its own too.")
+@click.option("--force", is_flag=True, help="Replace an existing rig; for a session, also its own rig.")
 @json_option
 def calibrate(source: Path, fix: str | None, as_json: bool, **asked: Any) -> None:
-    """Calibrate cameras that filmed a board together, and tell how good the rig is.
+    """Calibrate cameras that filmed a board at the same time, and report the accuracy of the rig.
 
-    FOLDER holds videos side by side, a folder of images for each camera, or images named by camera and moment; photos
-    for the lenses alone may be in its folder `intrinsics`.
+    FOLDER contains one video per camera, one folder of images per camera, or images named by camera and moment; its
+    subfolder `intrinsics` may contain photos for the intrinsics only.
     """
     from mvcap.calibrate import calibrate as run
     from mvcap.calibration.destination import destination_of

@@ -11,12 +11,17 @@ from mvcap.cli.options import json_option
 
 @click.command()
 @click.option("--plugins", "list_plugins", is_flag=True, help="List every estimator, refiner, exporter ... by name.")
+@click.option("--defaults", is_flag=True, help="Print every setting with its default: configs/default.yaml.")
 @json_option
-def doctor(list_plugins: bool, as_json: bool) -> None:
+def doctor(list_plugins: bool, defaults: bool, as_json: bool) -> None:
     """List the installed packages and models, what is missing and how to get it."""
+    from mvcap.cli import settings
     from mvcap.doctor import doctor as check_machine
     from mvcap.plugins import plugin_rows
 
+    if defaults:
+        click.echo(json.dumps(settings.defaults()) if as_json else settings.document(), nl=as_json)
+        return
     if list_plugins:
         rows = plugin_rows()
         if as_json:

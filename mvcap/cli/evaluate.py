@@ -1,4 +1,4 @@
-"""``mvcap evaluate``: the pipeline, or poses made elsewhere, against a public benchmark."""
+"""``mvcap evaluate``: score the pipeline, or the poses of another program, on a public benchmark."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mvcap.cli.progress_bar import bar
 @benchmark_options
 @settings_options
 def evaluate(words: tuple[str, ...], others: tuple[str, ...], changes: dict[str, Any], **asked: Any) -> None:
-    """Measure the whole pipeline, or poses made elsewhere, against the truth of a public benchmark.
+    """Score the whole pipeline, or a file of poses, against the ground truth of a public benchmark.
 
-    KIND: shelf, campus, mvor, panoptic or humaneva; DIR: its files. With --compare alone, only the FILEs are compared.
+    KIND: shelf, campus, mvor, panoptic or humaneva; DIR: its files. Without KIND and DIR, --compare compares the FILEs.
     """
     from mvcap.evaluate import evaluate as run
     from mvcap.evaluation import comparison

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from mvcap import __version__
 from mvcap.cli import assets, calibrate, doctor, evaluate, rig, session, train
 from mvcap.errors import MvcapError, StaleError
+from mvcap.version import __version__
 
 _BAD_INPUT = 2
 _INTERRUPTED = 130

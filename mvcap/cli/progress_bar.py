@@ -1,4 +1,4 @@
-"""Progress of the command line's verbs, drawn on standard error."""
+"""Progress bar of the command line, drawn on standard error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mvcap.progress import Progress, silent
 
 @contextmanager
 def bar(quiet: bool) -> Iterator[Progress]:
-    """Draw progress on standard error, with rate and time left, or nothing where nobody looks."""
+    """Draw progress with rate and time left on standard error; nothing if quiet or if that is not a terminal."""
     if quiet or not sys.stderr.isatty():
         yield silent
         return

@@ -1,4 +1,4 @@
-"""Verbs of a session: make it, reconstruct it, its stages one by one, export, report."""
+"""Verbs on a session: init, reconstruct, the single stages, export and report."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ Command = Callable[..., Any]
 def init(sources: tuple[str, ...], folder: Path | None, changes: dict[str, Any], as_json: bool, **rig: Any) -> None:
     """Make a session of synchronised videos (or image folders) and a calibration.
 
-    VIDEOS: a folder, or several videos or image folders. A view is named after its file, its camera the same; say
-    NAME=PATH where it is not.
+    VIDEOS: a folder, or several videos or image folders. A view is named after its file and belongs to the camera of
+    that name; give NAME=PATH if the names differ.
     """
     session = _make(sources, folder, changes, rig)
-    _say_session(session, as_json)
+    _print_session(session, as_json)
 
 
 def _make(sources: tuple[str, ...], folder: Path | None, changes: dict[str, Any], rig: dict[str, Any]) -> Any:
@@ -43,7 +43,7 @@ def _make(sources: tuple[str, ...], folder: Path | None, changes: dict[str, Any]
 
 
 def _opened(folder: Path, changes: dict[str, Any]) -> Any:
-    """Open a session with changed settings; they and the ones it has are checked before anything is kept."""
+    """Open a session and change its settings; old and new settings are checked before they are saved."""
     from mvcap.cli import settings
     from mvcap.structures.session import Session
 
@@ -65,7 +65,7 @@ def _default_folder(source: str) -> Path:
     return Path(f"{name}.mvcap")
 
 
-def _say_session(session: Any, as_json: bool) -> None:
+def _print_session(session: Any, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"session": str(session.folder), "views": session.names, "frames": session.frames,
                                "rate_hz": session.rate_hz, "notes": session.notes}))  # fmt: skip
@@ -73,11 +73,11 @@ def _say_session(session: Any, as_json: bool) -> None:
     click.echo(
         f"{len(session.views)} views ({', '.join(session.names)}), {session.frames} frames, {session.rate_hz:.6g} Hz"
     )
-    _say_notes(session)
+    _print_notes(session)
     click.echo(f"session: {session.folder.resolve()}")
 
 
-def _say_notes(session: Any) -> None:
+def _print_notes(session: Any) -> None:
     for note in session.notes:
         click.echo(f"note: {note}", err=True)
 
@@ -85,8 +85,8 @@ def _say_notes(session: Any) -> None:
 @click.command()
 @click.argument("sources", nargs=-1, required=True, metavar="VIDEOS|SESSION...")
 @click.option("--session", "folder", type=click.Path(path_type=Path), help="Folder to make. [default: NAME.mvcap]")
-@click.option("--redo", type=click.Choice(stages.STAGES), help="First stage to remake.")
-@click.option("--frames", type=int, help="Without videos (VIDEOS is '-'): frames of the detections made elsewhere.")
+@click.option("--redo", type=click.Choice(stages.STAGES), help="First stage to run again.")
+@click.option("--frames", type=int, help="Without videos (VIDEOS is '-'): number of frames of the detection files.")
 @rig_options(required=False)
 @settings_options
 @json_option
@@ -99,18 +99,18 @@ def reconstruct(
     as_json: bool,
     **rig: Any,
 ) -> None:
-    """From videos and a calibration, or from a session, to people in 3D, files and a report: all stages in one."""
+    """Run all stages on videos and a calibration, or on a session: 3D poses, exported files and a report."""
     from mvcap.reconstruct import reconstruct as run
 
     session = _opened_or_made(sources, folder, frames, changes, rig)
     if not as_json:
-        _say_notes(session)
+        _print_notes(session)
     with bar(as_json) as progress:
         summary = run(session, redo=redo, progress=progress)
     if as_json:
         click.echo(json.dumps({"session": str(session.folder), **summary}))
         return
-    _say_summary(summary)
+    _print_summary(summary)
     click.echo(f"report: {session.folder.resolve() / 'report.html'}")
     click.echo(f"session: {session.folder.resolve()}")
 
@@ -126,7 +126,7 @@ def _opened_or_made(
         raise InputError(f"{sources[0]} is not a session; a calibration is needed: --rig FILE")
     if sources == ("-",):
         if frames is None or rig["rate_hz"] is None or folder is None:
-            raise InputError("without videos, say --session, --frames and --rate of the detections made elsewhere")
+            raise InputError("without videos, give --session, and --frames and --rate of the detection files")
         session = init_without_footage(rig["rig"], folder, frames, rig["rate_hz"], rig_unit=rig["rig_unit"])
         _override(session, changes)
         return session
@@ -137,12 +137,12 @@ def _shown(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
 
 
-def _say_summary(summary: dict[str, Any]) -> None:
-    for one in summary["people"]:
-        error, spread = _shown(one["median_reprojection_px"], ".1f"), _shown(one["bone_spread"], ".1%")
+def _print_summary(summary: dict[str, Any]) -> None:
+    for person in summary["people"]:
+        error, spread = _shown(person["median_reprojection_px"], ".1f"), _shown(person["bone_spread"], ".1%")
         click.echo(
-            f"person {one['id']}: {one['frames']} of {summary['frames']} frames, reprojection "
-            f"{error} px, bones ±{spread}, {one['views_used']} views"
+            f"person {person['id']}: {person['frames']} of {summary['frames']} frames, reprojection error "
+            f"{error} px, bone lengths ±{spread}, {person['views_used']} views"
         )
     click.echo(f"verdict: {summary['verdict']['level']}")
     for reason in [*summary["verdict"]["reasons"], *summary["warnings"]]:
@@ -150,7 +150,7 @@ def _say_summary(summary: dict[str, Any]) -> None:
 
 
 def _stage(name: str, about: str, options: Callable[[Command], Command] = settings_options) -> click.Command:
-    """Return the verb of one stage."""
+    """Return the command that runs one stage."""
 
     @click.command(name, help=about)
     @session_argument
@@ -176,8 +176,8 @@ def _stage(name: str, about: str, options: Callable[[Command], Command] = settin
 @session_argument
 @click.option("--format", "formats", multiple=True, metavar="NAME", help="trc, c3d, bvh, csv, parquet, json or all.")
 @click.option("--axes", type=click.Choice(["z-up", "y-up"]), help="World axes of the files.")
-@click.option("--folder", type=click.Path(path_type=Path), help="Where to. [default: SESSION/exports]")
-@click.option("--stage", type=click.Choice(["refine", "track"]), default="refine", help="Refined poses, or raw ones.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Folder of the files. [default: SESSION/exports]")
+@click.option("--stage", type=click.Choice(["refine", "track"]), default="refine", help="Refined or raw poses.")
 @settings_options
 @json_option
 def export(
@@ -189,7 +189,7 @@ def export(
     changes: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """Write a session's poses for other tools."""
+    """Write a session's poses as files for other programs."""
     from mvcap.export import export as run
 
     opened = _opened(session, changes)
@@ -202,7 +202,7 @@ def export(
 @settings_options
 @json_option
 def report(session: Path, changes: dict[str, Any], as_json: bool) -> None:
-    """Write pictures and numbers that show whether to trust a take."""
+    """Write a report with images and numbers that show whether a take can be trusted."""
     from mvcap.report import report as run
 
     opened = _opened(session, changes)
@@ -211,18 +211,18 @@ def report(session: Path, changes: dict[str, Any], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(summary))
         return
-    _say_summary(summary)
+    _print_summary(summary)
     click.echo(f"report: {opened.folder.resolve() / 'report.html'}")
 
 
 COMMANDS: tuple[click.Command, ...] = (
     init,
     reconstruct,
-    _stage("estimate", "Find people in the pictures of every view."),
-    _stage("associate", "Tell who is who across the views of each frame."),
-    _stage("triangulate", "Make 3D skeletons of the people that views agree on."),
-    _stage("track", "Give each person one number through time.", track_options),
-    _stage("refine", "Keep limbs at one length and motion smooth, in units of the noise."),
+    _stage("estimate", "Detect people and their joints in the images of every view."),
+    _stage("associate", "Match people across the views of each frame."),
+    _stage("triangulate", "Triangulate the 3D joints of the associated people."),
+    _stage("track", "Track people over time and give each one id.", track_options),
+    _stage("refine", "Refine poses over time: constant limb lengths, smooth motion."),
     export,
     report,
 )

@@ -1,4 +1,4 @@
-"""``mvcap train``: teach a network on generated takes, or teach it further for a rig."""
+"""``mvcap train``: train a network on synthetic takes, or fine-tune it for a rig."""
 
 from __future__ import annotations
 
@@ -17,40 +17,38 @@ from mvcap.cli.options import json_option
 from mvcap.progress import Progress, silent
 from mvcap.training.loop import Told
 
-_SHOWN = 4  # figures beside the bar
+_SHOWN = 4  # metrics shown next to the bar
 
 
 @click.command("train")
 @click.argument("task", metavar="mmg|crg|prg")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run and of its result.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run and its result.")
 @click.option("--rig", type=click.Path(path_type=Path), help="Fine-tune for this calibration; kept only if better.")
 @click.option("--from", "start", type=click.Path(path_type=Path), metavar="FILE.onnx", help="Network to start from.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Another seed, another network.")
-@click.option("--steps", type=int, metavar="N", help="Batches to learn from. [default: the network's own]")
-@click.option("--takes", type=int, metavar="N", help="Generated takes to learn from. [default: the network's own]")
+@click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
+@click.option("--steps", type=int, metavar="N", help="Number of training batches. [default: depends on the task]")
+@click.option("--takes", type=int, metavar="N", help="Synthetic training takes. [default: depends on the task]")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
-              help="Where to learn.")  # fmt: skip
+              help="Device to train on.")  # fmt: skip
 @click.option("--set", "assigned", multiple=True, metavar="KEY=VALUE", help="Change another setting of training.")
-@click.option("--redo", is_flag=True, help="Drop what an earlier run left in the folder.")
+@click.option("--redo", is_flag=True, help="Delete the results of an earlier run in the folder.")
 @json_option
 def train(
     task: str, out: Path, steps: int | None, takes: int | None, assigned: tuple[str, ...], redo: bool, as_json: bool,
     **asked: Any,
 ) -> None:  # fmt: skip
-    """Teach a network on generated takes; interrupted, the same command goes on.
+    """Train a network on synthetic takes; after an interruption, the same command resumes.
 
-    mmg tells who is who across views, crg whether somebody is there, prg how a body stands.
+    mmg: association across views; crg: person or false positive; prg: joint positions of a body over time.
     """
     from mvcap.train import figures_table
     from mvcap.train import train as run
 
     counts = {key: value for key, value in (("steps", steps), ("takes", takes)) if value is not None}
     overrides = config.merge(config.assignments(assigned), counts)
-    words = shlex.join(["mvcap", "train", *_said(task, out, counts, assigned, asked)])
+    line = shlex.join(["mvcap", "train", *_reproducing_arguments(task, out, counts, assigned, asked)])
     with _live(as_json) as (progress, told):
-        made = run(
-            task, out, overrides=overrides, resume=not redo, progress=progress, told=told, command=words, **asked
-        )
+        made = run(task, out, overrides=overrides, resume=not redo, progress=progress, told=told, command=line, **asked)
     if as_json:
         click.echo(json.dumps({key: str(v) if isinstance(v, Path) else v for key, v in vars(made).items()}))
         return
@@ -59,13 +57,13 @@ def train(
     if made.kept is not None:
         click.echo(f"kept for this rig: {made.kept}; {made.reason}")
     elif made.reason:
-        click.echo(f"not kept, the rig goes on with the network that it had: {made.reason}")
+        click.echo(f"not kept, the rig keeps its previous network: {made.reason}")
 
 
-def _said(
+def _reproducing_arguments(
     task: str, out: Path, counts: Mapping[str, int], assigned: tuple[str, ...], asked: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Words of the command line that make the same network again, anywhere."""
+    """Yield the arguments of a command line that trains the same network, without folders of this machine."""
     yield from (task, "--out", out.name, "--seed", str(asked["seed"]))
     for option, path in (("--rig", asked["rig"]), ("--from", asked["start"])):
         yield from (option, path.name) if path is not None else ()
@@ -77,7 +75,7 @@ def _said(
 
 @contextmanager
 def _live(quiet: bool) -> Iterator[tuple[Progress, Told]]:
-    """Draw progress with the last figures beside it, or print a line of figures each where nobody looks."""
+    """Draw progress with the latest metrics; print one line per measurement if stderr is no terminal, none if quiet."""
     if quiet or not sys.stderr.isatty():
         yield silent, _nothing if quiet else _line
         return
@@ -107,7 +105,7 @@ def _live(quiet: bool) -> Iterator[tuple[Progress, Told]]:
 
 
 def _nothing(line: Mapping[str, Any]) -> None:
-    """Say nothing."""
+    """Print nothing."""
 
 
 def _line(line: Mapping[str, Any]) -> None:
@@ -115,7 +113,7 @@ def _line(line: Mapping[str, Any]) -> None:
 
 
 def _figures(line: Mapping[str, Any]) -> str:
-    """The loss and the first held-out figures, short."""
+    """Return the loss and the first held-out metrics as a short text."""
     held = [f"{name} {value:.4g}" for name, value in list(line["held_out"].items())[:_SHOWN]]
     return f"loss {line['loss']:.4g}  held out: {', '.join(held)}"
 

@@ -1,1 +1,1 @@
-"""What several refiners share: observations, body constraints, the banded solver, time series."""
+"""What several refiners share: observations, body constraints, the banded solver and time series."""

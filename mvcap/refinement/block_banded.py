@@ -1,6 +1,6 @@
-"""Normal equations that are a narrow band: frames in order, blocks of coordinates, smoothness two frames on.
+"""Block-banded normal equations: frames in order, blocks of coordinates, smoothness over three frames.
 
-A system of T frames and n coordinates a frame is held as its lower band (2n + 1, nT), as LAPACK wants it.
+A system of T frames and n coordinates a frame is stored as its lower band (2n + 1, nT), in LAPACK's layout.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import numpy as np
 
 from calib.arrays import Floats
 
-# What makes a joint that nothing measures solvable: 10 m, and more than the rounding of the largest weight.
+# Regularisation of joints without measurements: 10 m, and more than the rounding error of the largest weight.
 _ANCHOR, _ROUNDING = 1e-2, 1e-13
 
 
 def smoothness_band(stiffness: Floats) -> Floats:
-    """Lower band (2n + 1, nT) of squared second differences; stiffness (T, n) 1/m^2 of the one at each frame."""
+    """Lower band (2n + 1, nT) of squared second differences; stiffness (T, n) 1/m^2 is the weight at each frame."""
     frames, size = stiffness.shape
     weight = stiffness[1:-1]
     band = np.zeros((2 * size + 1, frames, size))
@@ -40,7 +40,7 @@ def add_blocks(band: Floats, blocks: Floats) -> Floats:
 
 
 def smoothness_force(band: Floats, x: Floats) -> Floats:
-    """Product (T, n) of a band of ``smoothness_band`` and x (T, n)."""
+    """Product (T, n) of a band from ``smoothness_band`` and x (T, n)."""
     frames, size = x.shape
     middle, next_one, second = (band[row].reshape(frames, size) for row in (0, size, 2 * size))
     out = middle * x
@@ -62,9 +62,9 @@ def solve_banded(band: Floats, right: Floats) -> Floats:
 def diagonal_of_inverse(band: Floats, size: int) -> Floats:
     """Blocks (T, n, n) on the diagonal of the inverse of a lower band, which is overwritten.
 
-    Two frames together make the system block-tridiagonal. With its Cholesky factor L the inverse's diagonal blocks
-    follow from the last to the first: S_k = (I + M^T S_{k+1} M) between the factors of block k, M being the block
-    below the diagonal over that on it (Takahashi, Fagan and Chin, 1973).
+    Taken two at a time, the frames form a block-tridiagonal system. From its Cholesky factor L, the inverse's diagonal
+    blocks follow from the last to the first: S_k = (I + M^T S_{k+1} M) between the factors of block k, M being the
+    block below the diagonal over that on it (Takahashi, Fagan and Chin, 1973).
     """
     from scipy.linalg import cholesky_banded
     from scipy.linalg.lapack import dtrtri
@@ -83,14 +83,14 @@ def diagonal_of_inverse(band: Floats, size: int) -> Floats:
     below = np.zeros((pairs, width, width))
     below[:, column, row] = by_pair[width + column - row, :, row].T
     out = np.empty((pairs, width, width))
-    held = np.zeros((width, width))
+    current = np.zeros((width, width))
     for pair in range(pairs - 1, -1, -1):
         inverse = dtrtri(on[pair], lower=1)[0]
         if pair < pairs - 1:
             step = below[pair] @ inverse
-            held = inverse.T @ inverse + step.T @ held @ step
+            current = inverse.T @ inverse + step.T @ current @ step
         else:
-            held = inverse.T @ inverse
-        out[pair] = held
+            current = inverse.T @ inverse
+        out[pair] = current
     first, second = out[:, :size, :size], out[:, size:, size:]
     return np.stack([first, second], axis=1).reshape(-1, size, size)[:frames]

@@ -1,7 +1,7 @@
-"""What a body's build says about where its joints are: lengths of bones, how knees and elbows bend, the floor.
+"""Anatomical constraints on joint positions: bone lengths, limits of knees and elbows, and the floor.
 
-Each part adds normal equations, linear in the frames, to those of the measurements. A body is solved in parts: the
-limbs and the torso that joins them first, then head, hands and feet against the limbs that they hang on.
+Each constraint adds normal equations, linear in the number of frames, to those of the measurements. A body is solved in
+parts: first the limbs and the torso that joins them, then head, hands and feet against the limbs they are attached to.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from mvcap.structures.body_frame import CORNERS, body_frames
 from mvcap.structures.body_prior import known_joints, usual_places
 from mvcap.structures.skeleton import Skeleton
 
-_SOFT = 0.08  # deviation of a bone that is none, such as shoulder to hip, as a share of its length over the window
-_BEND_SIGMA = 0.05  # of the sines and cosines of angles
-_FLOOR_SIGMA_M = 0.01
+_SOFT_SHARE = 0.08  # deviation of a soft bone, such as shoulder to hip, as a share of its length in the window
+_BEND_SIGMA = 0.05  # of the sine or cosine of a joint angle at its limit
+_FLOOR_SIGMA_M = 0.01  # of a joint below the floor
 _FEET = ("ankle", "heel", "toe")
-_FLOOR_NEAR_M = (-0.03, 0.12)  # a standing person's lowest foot joint, if the floor is at z = 0
-_LOST_M = 0.3  # how far a torso's joint that is not measured may be off
-_POSTURE_S = 0.5  # how long a posture, and with it a bone's error, lasts
+_FLOOR_NEAR_M = (-0.03, 0.12)  # height of a standing person's lowest foot joint if the floor is at z = 0
+_LOST_M = 0.3  # standard deviation of a torso joint that is not measured
+_POSTURE_S = 0.5  # correlation time of a posture, and with it of a bone's error
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class BoneLengths:
     length_m: Floats
     """(B,)"""
     sigma_m: Floats
-    """(B,) standard deviation of each frame's length from it, as if frames were independent."""
+    """(B,) standard deviation of the length in a frame, scaled as if frames were independent."""
 
     def __getitem__(self, which: NDArray[np.bool_]) -> BoneLengths:
         return BoneLengths(self.ends[which], self.length_m[which], self.sigma_m[which])
@@ -44,25 +44,27 @@ class BoneLengths:
 def bone_lengths(
     skeleton: Skeleton, limb_length_m: Floats, point: Floats, variance: Floats, limb_sigma: Floats, rate_hz: float
 ) -> BoneLengths:
-    """Limbs with the lengths given, those unknown from what is usual, and soft bones with their length in the window.
+    """Limbs of the given lengths, unknown ones from the prior, and soft bones of their length in the window.
 
-    ``point`` (T, J, 3) m with ``variance`` (T, J); ``limb_sigma`` (B',) is how constant each limb is, as a share of its
-    length. A posture lasts, so that frames in a row err together: the
-    deviation of one frame is larger by the root of the frames that do.
+    ``point`` (T, J, 3) m with ``variance`` (T, J); ``limb_sigma`` (B',) is the variation of each limb as a share of its
+    length. A posture lasts, so errors of consecutive frames are correlated: the deviation of one frame is scaled by the
+    square root of the number of correlated frames.
     """
-    together = np.sqrt(1 + 2 * _POSTURE_S * rate_hz)
+    correlation = np.sqrt(1 + 2 * _POSTURE_S * rate_hz)
     length, share = limb_prior(skeleton, limb_length_m)
-    limbs = BoneLengths(skeleton.limbs, length, np.maximum(share, limb_sigma) * length * together)
-    taken = {frozenset(pair) for pair in skeleton.limbs.tolist()}
-    ends = np.array([pair for pair in skeleton.bones.tolist() if frozenset(pair) not in taken], np.int64).reshape(-1, 2)
+    limbs = BoneLengths(skeleton.limbs, length, np.maximum(share, limb_sigma) * length * correlation)
+    limb_pairs = {frozenset(pair) for pair in skeleton.limbs.tolist()}
+    ends = np.array([pair for pair in skeleton.bones.tolist() if frozenset(pair) not in limb_pairs], np.int64).reshape(
+        -1, 2
+    )
     length = _typical_lengths(ends, point, variance)
-    soft = BoneLengths(ends, length, _SOFT * length * together)[length > 0]
+    soft = BoneLengths(ends, length, _SOFT_SHARE * length * correlation)[length > 0]
     both = zip((limbs.ends, limbs.length_m, limbs.sigma_m), (soft.ends, soft.length_m, soft.sigma_m), strict=True)
     return BoneLengths(*(np.concatenate(pair) for pair in both))
 
 
 def _typical_lengths(ends: Ints, point: Floats, variance: Floats) -> Floats:
-    """Median length (B,) m of bones over the frames, each counted by its precision; NaN where never seen."""
+    """Median length (B,) m of bones over the frames, weighted by precision; NaN where never seen."""
     out = np.full(len(ends), np.nan)
     for bone, (a, b) in enumerate(ends):
         length = np.linalg.norm(point[:, b] - point[:, a], axis=-1)
@@ -76,9 +78,9 @@ def _typical_lengths(ends: Ints, point: Floats, variance: Floats) -> Floats:
 
 
 def solve_order(skeleton: Skeleton, bones: BoneLengths) -> list[Ints]:
-    """Joints of the parts in the order in which they are solved: limbs and torso; what hangs on them; the rest.
+    """Joints of the parts in the order of solving: limbs and torso, then attached joints, then the rest.
 
-    Joints that are alone, whether they hang on a limb or on nothing, are one part together.
+    Single joints, attached to a limb or to nothing, together form one part.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -91,9 +93,9 @@ def solve_order(skeleton: Skeleton, bones: BoneLengths) -> list[Ints]:
     graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(joints, joints))
     count, label = connected_components(graph, directed=False)
     parts = [np.flatnonzero(label == number) for number in range(count)]
-    held = sorted((part for part in parts if len(part) > 1), key=lambda part: (not core[part].any(), part[0]))
-    alone = [part for part in parts if len(part) == 1]
-    return [*held, *([np.sort(np.concatenate(alone))] if alone else [])]
+    connected = sorted((part for part in parts if len(part) > 1), key=lambda part: (not core[part].any(), part[0]))
+    single = [part for part in parts if len(part) == 1]
+    return [*connected, *([np.sort(np.concatenate(single))] if single else [])]
 
 
 def add_bones(
@@ -101,26 +103,26 @@ def add_bones(
 ) -> None:
     """Add the bones' normal equations to blocks (T, n, n) and right (T, n) of a part's joints (K,), n = 3 K.
 
-    ``x`` (T, J, 3) m are all joints where they are now. An end that is not of the part stays where it is;
-    ``fixed_variance`` (T, J) m^2 is what is not known about it.
+    ``x`` (T, J, 3) m are the current positions of all joints. An end outside the part is fixed, with uncertainty
+    ``fixed_variance`` (T, J) m^2.
     """
     place = {int(joint): at for at, joint in enumerate(joints)}
     for (a, b), length, sigma in zip(bones.ends.tolist(), bones.length_m, bones.sigma_m, strict=True):
         if a not in place and b not in place:
             continue
         apart = x[:, b] - x[:, a]
-        now = np.maximum(np.linalg.norm(apart, axis=-1), 1e-6)
-        along = apart / now[:, None]
+        current = np.maximum(np.linalg.norm(apart, axis=-1), 1e-6)
+        along = apart / current[:, None]
         outside = [end for end in (a, b) if end not in place]
         weight = 1 / (sigma**2 + sum(fixed_variance[:, end] for end in outside) + np.zeros(len(x)))
         slope = np.concatenate([sign * along for end, sign in ((a, -1), (b, 1)) if end in place], axis=-1)
         at = np.concatenate([3 * place[end] + np.arange(3) for end in (a, b) if end in place])
         blocks[:, at[:, None], at] += (weight[:, None] * slope)[:, :, None] * slope[:, None]
-        right[:, at] += (weight * (length - now))[:, None] * slope
+        right[:, at] += (weight * (length - current))[:, None] * slope
 
 
 def add_limits(blocks: Floats, right: Floats, x: Floats, joints: Ints, skeleton: Skeleton) -> None:
-    """Add what keeps knees from bending forward, and knees and elbows from folding through themselves."""
+    """Add the limits that keep knees from bending forward, and knees and elbows from folding through themselves."""
     place = {int(joint): at for at, joint in enumerate(joints)}
     names = {name: at for at, name in enumerate(skeleton.joints)}
     hips = [names.get(f"{side}_hip") for side in ("left", "right")]
@@ -137,7 +139,7 @@ def add_limits(blocks: Floats, right: Floats, x: Floats, joints: Ints, skeleton:
             columns = np.concatenate([3 * place[joint] + np.arange(3) for joint in at])
             _add_hinge(blocks, right, columns, folded, slope_up, slope_low)
             if chain[0] == "hip" and None not in hips:
-                # The hips tell which way a knee bends; of an elbow no other joint does.
+                # The hips define which way a knee bends; no other joint does so for an elbow.
                 left = _unit(x[:, hips[0]] - x[:, hips[1]])[0]
                 bent = (np.cross(upper[0], lower[0]) * left).sum(-1) + HYPEREXTENDED_SINE
                 slope_up, slope_low = np.cross(lower[0], left) / upper[1], np.cross(left, upper[0]) / lower[1]
@@ -153,7 +155,7 @@ def _unit(vectors: Floats) -> tuple[Floats, Floats]:
 def _add_hinge(
     blocks: Floats, right: Floats, columns: Ints, value: Floats, slope_up: Floats, slope_low: Floats
 ) -> None:
-    """Add a residual of three joints (upper end, middle, lower end) where its value (T,) is below 0."""
+    """Add the residual of three joints (upper end, middle, lower end) where its value (T,) is below 0."""
     frames = np.flatnonzero(value < 0)
     if not len(frames):
         return
@@ -166,16 +168,16 @@ def _add_hinge(
 
 @dataclass(frozen=True)
 class UsualPlaces:
-    """Where joints usually are in a body, for those that are not measured."""
+    """Prior positions of joints within a body, for joints that are not measured."""
 
     joints: Ints
-    """(K,) joints that have a usual place."""
+    """(K,) joints that have a prior position."""
     place_m: Floats
     """(K, 3) in the body's frame."""
     sigma_m: Floats
-    """(K,) standard deviation of each frame's place from it, as if frames were independent."""
+    """(K,) standard deviation of the position in a frame, scaled as if frames were independent."""
     torso: Ints
-    """(4,) joints that tell the body's frame."""
+    """(4,) joints that define the body's frame."""
     lost: NDArray[np.bool_]
     """(T, J) joints that are not measured."""
     rate_hz: float
@@ -184,7 +186,7 @@ class UsualPlaces:
 def usual_places_of(
     skeleton: Skeleton, limb_length_m: Floats, lost: NDArray[np.bool_], share: float, rate_hz: float
 ) -> UsualPlaces | None:
-    """Usual places that count with ``share`` times their deviation; None for a skeleton without a torso, or share 0."""
+    """Prior positions, their deviation times ``share``; None for a skeleton without a torso, or share 0."""
     names = {name: at for at, name in enumerate(skeleton.joints)}
     if not share or any(name not in names for name in CORNERS):
         return None
@@ -192,13 +194,13 @@ def usual_places_of(
     place, spread = usual_places([skeleton.joints[at] for at in kind])
     length, _ = limb_prior(skeleton, limb_length_m)
     size = float(np.median(length / typical_limbs(skeleton)))
-    together = np.sqrt(1 + 2 * _POSTURE_S * rate_hz)
+    correlation = np.sqrt(1 + 2 * _POSTURE_S * rate_hz)
     torso = np.array([names[name] for name in CORNERS])
-    return UsualPlaces(kind, size * place, share * size * spread * together, torso, lost, rate_hz)
+    return UsualPlaces(kind, size * place, share * size * spread * correlation, torso, lost, rate_hz)
 
 
 def add_usual_places(blocks: Floats, right: Floats, x: Floats, joints: Ints, habits: UsualPlaces) -> None:
-    """Add what draws joints that are not measured to where they usually are."""
+    """Add the prior positions, ``habits``, of joints that are not measured."""
     at = {int(joint): place for place, joint in enumerate(joints)}
     variance = np.where(habits.lost[:, habits.torso], _LOST_M**2, 0)
     turn, origin = body_frames(x[:, habits.torso], variance, habits.rate_hz)
@@ -213,7 +215,7 @@ def add_usual_places(blocks: Floats, right: Floats, x: Floats, joints: Ints, hab
 
 
 def floor_at_zero(skeleton: Skeleton, point: Floats) -> bool:
-    """Whether the floor is at z = 0: in most frames the lowest joint of the feet is as far from it as when standing."""
+    """Whether the floor is at z = 0: in most frames the lowest foot joint is as high as when standing."""
     feet = [at for at, joint in enumerate(skeleton.joints) if any(part in _FEET for part in joint.split("_"))]
     height = point[:, feet, 2]
     height = height[np.isfinite(height).any(-1)] if feet else np.zeros((0, 1))
@@ -224,7 +226,7 @@ def floor_at_zero(skeleton: Skeleton, point: Floats) -> bool:
 
 
 def add_floor(blocks: Floats, right: Floats, x: Floats, joints: Ints) -> None:
-    """Add what keeps joints from being below z = 0."""
+    """Add the constraint that joints are not below z = 0."""
     frame, joint = np.nonzero(x[:, joints, 2] < 0)
     column = 3 * joint + 2
     blocks[frame, column, column] += 1 / _FLOOR_SIGMA_M**2

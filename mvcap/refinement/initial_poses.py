@@ -1,8 +1,9 @@
-"""Where a least squares of one person begins: triangulated points, and the body carried on where there are none.
+"""Initial poses for the least squares of one person: triangulated points, elsewhere the body moved as a whole.
 
-Where one view alone sees a body, the joints' depths follow from how large it appears. A least squares over single
-joints finds the wrong answer from a start that is far off: limbs that seem short because the body is thought too near
-might as well be tilted. So the body as it was before and after is first moved and turned as a whole until it fits.
+Where a single view sees a body, the joints' depths follow from its apparent size. A least squares over single joints
+that starts far away converges to a wrong solution: limbs that seem short because the body is assumed too near might as
+well be tilted. So the body is first interpolated from before and after, and translated and rotated as a whole until it
+fits the view.
 """
 
 from __future__ import annotations
@@ -15,31 +16,31 @@ from mvcap.refinement import block_banded
 from mvcap.refinement.observations import Observations2D
 from mvcap.structures.skeleton import Skeleton
 
-_LONELY_S = 0.1  # for less than this, straight lines in time are near enough
-_STEPS = 6
-_SHAPE_SIGMA = 10.0  # how much worse a body in the pose of another moment fits than the noise of the pixels says
-_KERNEL = 4.0
-_MPS2, _RADPS2 = 20.0, 30.0  # accelerations of the whole body and of its turning, one standard deviation a frame
+_SINGLE_VIEW_S = 0.1  # for less time, linear interpolation is accurate enough
+_STEPS = 6  # Gauss-Newton
+_SHAPE_SIGMA = 10.0  # noise of a body in the pose of another moment, over the pixel noise
+_KERNEL = 4.0  # scale of the robust kernel, standard deviations
+_MPS2, _RADPS2 = 20.0, 30.0  # linear and angular acceleration of the whole body, one standard deviation a frame
 
 
 def initial_points(
     skeleton: Skeleton, observations: Observations2D, point: Floats, noise_scale: float, rate_hz: float
 ) -> Floats:
-    """Places (T, J, 3) m to start from: points (T, J, 3) where there are, else the body as it was, carried on."""
+    """Initial positions (T, J, 3) m: points (T, J, 3) where known, else the interpolated body, fitted to its view."""
     known = np.isfinite(point[..., 0])
-    middle, offset = _joined(point, known)
-    lonely = (observations.seen.any(0) & ~known).sum(-1) > known.sum(-1)
-    if lonely.sum() > _LONELY_S * rate_hz:
+    middle, offset = _interpolate(point, known)
+    single_view = (observations.seen.any(0) & ~known).sum(-1) > known.sum(-1)
+    if single_view.sum() > _SINGLE_VIEW_S * rate_hz:
         body = skeleton.body if len(skeleton.body) else np.arange(len(skeleton))
-        middle, angle = _carried(observations.of_joints(body), middle, offset[:, body], noise_scale, rate_hz)
-        offset = _turned(offset, angle)
+        middle, angle = _fit_whole_body(observations.of_joints(body), middle, offset[:, body], noise_scale, rate_hz)
+        offset = _rotate(offset, angle)
     return np.where(known[..., None], point, middle[:, None] + offset)
 
 
-def _joined(point: Floats, known: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Middles (T, 3) of the body and its joints against them (T, J, 3), joined by straight lines in time.
+def _interpolate(point: Floats, known: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Middles (T, 3) of the body and joints relative to them (T, J, 3), interpolated linearly over time.
 
-    A joint that is never measured is in the body's middle.
+    A joint that is never measured is at the body's middle.
     """
     there = np.flatnonzero(known.any(-1))
     if not len(there):
@@ -57,29 +58,29 @@ def _joined(point: Floats, known: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     return middle, offset
 
 
-def _carried(
+def _fit_whole_body(
     observations: Observations2D, middle: Floats, offset: Floats, noise_scale: float, rate_hz: float
 ) -> tuple[Floats, Floats]:
-    """Middles (T, 3) and turns (T,) about the vertical with which the whole body fits what the views saw."""
+    """Middles (T, 3) and rotations (T,) about the vertical with which the whole body fits the views."""
     weight = rate_hz**4 / np.array([_MPS2, _MPS2, _MPS2, _RADPS2]) ** 2
     smooth = block_banded.smoothness_band(np.broadcast_to(weight, (len(middle), 4)))
     place = np.concatenate([middle, np.zeros((len(middle), 1))], axis=1)  # x, y, z, angle
     kernel = np.full(offset.shape[:2], _KERNEL)
-    turned = offset
+    rotated = offset
     for _ in range(_STEPS):
-        information, gradient = observations.normal(place[:, None, :3] + turned, _SHAPE_SIGMA * noise_scale, kernel)
+        information, gradient = observations.normal(place[:, None, :3] + rotated, _SHAPE_SIGMA * noise_scale, kernel)
         slope = np.zeros((*offset.shape, 4))
         slope[..., :3] = np.eye(3)
-        slope[..., 0, 3], slope[..., 1, 3] = -turned[..., 1], turned[..., 0]
+        slope[..., 0, 3], slope[..., 1, 3] = -rotated[..., 1], rotated[..., 0]
         blocks = np.einsum("tjap,tjab,tjbq->tpq", slope, information, slope, optimize=True)
         right = np.einsum("tjap,tja->tp", slope, gradient) - block_banded.smoothness_force(smooth, place)
         place = place + block_banded.solve_banded(block_banded.add_blocks(smooth, blocks), right)
-        turned = _turned(offset, place[:, 3])
+        rotated = _rotate(offset, place[:, 3])
     return place[:, :3], place[:, 3]
 
 
-def _turned(offset: Floats, angle: Floats) -> Floats:
-    """Offsets (T, J, 3) turned by angles (T,) about the vertical."""
+def _rotate(offset: Floats, angle: Floats) -> Floats:
+    """Offsets (T, J, 3) rotated by angles (T,) about the vertical."""
     cosine, sine = np.cos(angle)[:, None], np.sin(angle)[:, None]
     x, y, z = np.moveaxis(offset, -1, 0)
     return np.stack([cosine * x - sine * y, sine * x + cosine * y, z], axis=-1)

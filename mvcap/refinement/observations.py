@@ -1,4 +1,4 @@
-"""One person's evidence over a window: what every view saw, and the points to start from."""
+"""One person's observations over a window: the detections of every view, and triangulated initial points."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from calib.arrays import Bools, Floats
 from mvcap.structures.contracts import Evidence
 from mvcap.structures.poses import Poses3D, full_covariance
 
-_SMALLEST_M = 0.002  # no joint that is given without its pixels is known better than this
-_LEAST_PX = 0.05
-_UNKNOWN_M = 10.0
-_OUTSIDE = 4.0  # times the stated noise: of two-dimensional normal residuals, 0.03 % are further off
-_NOISE_RANGE = (0.5, 4.0)  # how far the noise may be from what was stated
-_ENOUGH = 200  # degrees of freedom from which on the residuals are asked about the noise
+_SMALLEST_M = 0.002  # least standard deviation of a joint given as a 3D point only
+_LEAST_PX = 0.05  # least noise of a pixel position
+_UNKNOWN_M = 10.0  # standard deviation of a joint without observations
+_OUTLIER_SIGMA = 4.0  # of the stated noise: 0.03 % of two-dimensional normal residuals are larger
+_NOISE_RANGE = (0.5, 4.0)  # limits of the ratio of actual to stated noise
+_ENOUGH_FREEDOM = 200  # least degrees of freedom of the residuals for estimating the noise
 
 
 @dataclass(frozen=True)
 class Observations2D:
-    """Consecutive frames of one person."""
+    """Observations of one person over consecutive frames."""
 
     rig: Rig
     first: int
     row: NDArray[np.int64]
     """(T,) row of the table at each frame; -1 = none."""
     point: Floats
-    """(T, J, 3) m as triangulated, NaN where it was not."""
+    """(T, J, 3) m triangulated, NaN where not."""
     cov: Floats
-    """(T, J, 3, 3) m^2 of it."""
+    """(T, J, 3, 3) m^2 covariance of the point."""
     xy: Floats
     """(C, T, J, 2) px, NaN where unseen."""
     noise_px: Floats
@@ -39,11 +39,11 @@ class Observations2D:
     score: Floats
     """(C, T, J) of the detections, 0 where unseen."""
     calibration_px: Floats
-    """(C,) how far the rays of each view are off at all frames."""
+    """(C,) calibration error of each view, constant over all frames."""
 
     @classmethod
     def of(cls, poses: Poses3D, evidence: Evidence) -> Observations2D:
-        """Gather a person's rows; of two rows at one frame the last counts."""
+        """Gather a person's rows; of two rows in a frame the last one is used."""
         first = int(poses.frame.min())
         row = np.full(int(poses.frame.max()) - first + 1, -1, np.int64)
         row[poses.frame - first] = np.arange(len(poses))
@@ -53,7 +53,7 @@ class Observations2D:
         cov[there] = full_covariance(poses.cov[row[there]].astype(np.float64))
         point[~np.isfinite(cov).all((-1, -2))] = np.nan
         calibration_px = np.broadcast_to(evidence.calibration_px, len(evidence.rig))
-        return cls(evidence.rig, first, row, point, cov, *_pixels(poses, evidence, first, shape), calibration_px)
+        return cls(evidence.rig, first, row, point, cov, *_gather_pixels(poses, evidence, first, shape), calibration_px)
 
     @property
     def seen(self) -> Bools:
@@ -62,76 +62,76 @@ class Observations2D:
 
     @property
     def given(self) -> Bools:
-        """Whether (T, J) a joint comes as a point alone, without the pixels that it was made of."""
+        """Whether (T, J) a joint is given as a 3D point only, without the pixels behind it."""
         return np.asarray(np.isfinite(self.point[..., 0]) & ~self.seen.any(0))
 
     def of_joints(self, joints: NDArray[np.int64]) -> Observations2D:
-        """Return the same of some joints only."""
+        """Return the observations of some joints only."""
         xy, noise_px, score = (at[:, :, joints] for at in (self.xy, self.noise_px, self.score))
         point, cov = self.point[:, joints], self.cov[:, joints]
         return replace(self, point=point, cov=cov, xy=xy, noise_px=noise_px, score=score)
 
     def at_frames(self, frames: NDArray[np.int64]) -> Observations2D:
-        """Return the same of some frames only, as if they followed one another."""
+        """Return the observations of some frames only, as if they were consecutive."""
         row, point, cov = self.row[frames], self.point[frames], self.cov[frames]
         xy, noise_px, score = (at[:, frames] for at in (self.xy, self.noise_px, self.score))
         return replace(self, row=row, point=point, cov=cov, xy=xy, noise_px=noise_px, score=score)
 
     def noise_scale(self) -> float:
-        """Noise of the pixels over what was stated for it, from how well the views agree on the points given.
+        """Ratio of the actual pixel noise to the stated one, from how well the views agree on the given points.
 
-        A triangulated point takes three of the coordinates that its views have together; views that are no part of
-        it, further off than four times the stated noise, say nothing. 1 where there is too little to tell.
+        Each triangulated point uses up three of the coordinates of its views; views with a residual beyond four times
+        the stated noise are not used. 1 if there are too few observations.
         """
         off = self.residuals(self.point, 1.0)
-        used = off < _OUTSIDE
+        used = off < _OUTLIER_SIGMA
         freedom = np.maximum(2 * used.sum(0) - 3, 0)
         square = np.where(freedom > 0, np.where(used, off**2, 0).sum(0), 0)
-        if freedom.sum() < _ENOUGH:
+        if freedom.sum() < _ENOUGH_FREEDOM:
             return 1.0
         return float(np.clip(np.sqrt(square.sum() / freedom.sum()), *_NOISE_RANGE))
 
     def residuals(self, x: Floats, noise_scale: float) -> Floats:
-        """Distances (C, T, J) of what the views saw from joints x (T, J, 3), in standard deviations; NaN if unseen."""
+        """Residuals (C, T, J) of joints x (T, J, 3) in the views, in standard deviations; NaN if unseen."""
         return np.asarray(np.linalg.norm(self.rig.project(x) - self.xy, axis=-1) / (self.noise_px * noise_scale))
 
     def normal(self, x: Floats, noise_scale: float, kernel: Floats) -> tuple[Floats, Floats]:
         """Information (T, J, 3, 3) and gradient (T, J, 3) of the pixels at joints x (T, J, 3).
 
-        ``kernel`` (T, J) is the scale of the kernel of Geman and McClure (1987) in standard deviations. A joint that is
-        given as a point counts with its covariance.
+        ``kernel`` (T, J) is the scale of the kernel of Geman and McClure (1987) in standard deviations. A joint given
+        as a point is weighted by its covariance.
         """
         projected, slope = self.rig.project_with_jacobian(x)
         sigma = self.noise_px * noise_scale
         off = (self.xy - projected) / sigma[..., None]
         weight = 1 / (1 + (off**2).sum(-1) / kernel**2) ** 2
-        information, gradient = _summed(slope / sigma[..., None, None], off, weight)
+        information, gradient = _sum_views(slope / sigma[..., None, None], off, weight)
         self._add_given(information, gradient, x, kernel)
         return information, gradient
 
     def information(self, x: Floats, noise_scale: float, used: Bools) -> Floats:
-        """Information (T, J, 3, 3) of the views used (C, T, J), at full weight, and of points given."""
+        """Information (T, J, 3, 3) of the views used (C, T, J), without a robust kernel, and of given points."""
         _, slope = self.rig.project_with_jacobian(x)
         sigma = (self.noise_px * noise_scale)[..., None, None]
-        out, gradient = _summed(slope / sigma, np.zeros(self.xy.shape), used.astype(np.float64))
+        out, gradient = _sum_views(slope / sigma, np.zeros(self.xy.shape), used.astype(np.float64))
         self._add_given(out, gradient, x, np.full(x.shape[:2], np.inf))
         return out
 
     def common_covariance(self, x: Floats, noise_scale: float, used: Bools) -> Floats:
-        """Covariance (T, J, 3, 3) m^2 that a wrong calibration gives joints x (T, J, 3) by the views used (C, T, J).
+        """Covariance (T, J, 3, 3) m^2 of joints x (T, J, 3) due to the calibration error of the views used (C, T, J).
 
-        It is the same from frame to frame, so that no number of them makes it less: errors of ``calibration_px`` go
-        through the triangulation, and a joint that nobody sees has what it had when it was seen.
+        The error is constant over time, so it does not average out over frames: ``calibration_px`` is propagated
+        through the triangulation, and an unseen joint keeps the covariance it had when it was last seen.
         """
         if not self.calibration_px.any():
             return np.zeros((*x.shape, 3))
         _, slope = self.rig.project_with_jacobian(x)
-        sigma, nothing = (self.noise_px * noise_scale)[..., None, None], np.zeros(self.xy.shape)
-        information, _ = _summed(slope / sigma, nothing, used.astype(np.float64))
+        sigma, no_residuals = (self.noise_px * noise_scale)[..., None, None], np.zeros(self.xy.shape)
+        information, _ = _sum_views(slope / sigma, no_residuals, used.astype(np.float64))
         off = used * self.calibration_px[:, None, None] ** 2
-        moved, _ = _summed(slope / sigma**2, nothing, off)
+        calibration_information, _ = _sum_views(slope / sigma**2, no_residuals, off)
         spread = np.linalg.inv(information + np.eye(3) / _UNKNOWN_M**2)
-        return _carried_on(spread @ moved @ spread, np.asarray(used.any(0)))
+        return _fill_unseen(spread @ calibration_information @ spread, np.asarray(used.any(0)))
 
     def _add_given(self, information: Floats, gradient: Floats, x: Floats, kernel: Floats) -> None:
         at = np.nonzero(self.given & np.isfinite(x[..., 0]))
@@ -144,10 +144,10 @@ class Observations2D:
             gradient[at] += np.einsum("nij,nj->ni", precision, off)
 
 
-def _carried_on(cov: Floats, seen: Bools) -> Floats:
-    """Covariances (T, J, 3, 3), of joints that are not seen those of the frame before at which they were, or after.
+def _fill_unseen(cov: Floats, seen: Bools) -> Floats:
+    """Covariances (T, J, 3, 3); an unseen joint gets that of the last frame in which it was seen, else of the first.
 
-    A joint that never is seen has the mean of the others.
+    A joint that is never seen gets the mean of the others.
     """
     frames = np.arange(len(seen))[:, None]
     before = np.maximum.accumulate(np.where(seen, frames, -1), axis=0)
@@ -159,8 +159,8 @@ def _carried_on(cov: Floats, seen: Bools) -> Floats:
     return out
 
 
-def _summed(slope: Floats, off: Floats, weight: Floats) -> tuple[Floats, Floats]:
-    """Sums over views of weighted normal equations, from slopes (C, T, J, 2, 3) and residuals (C, T, J, 2)."""
+def _sum_views(slope: Floats, off: Floats, weight: Floats) -> tuple[Floats, Floats]:
+    """Sums over views of weighted normal equations, from Jacobians (C, T, J, 2, 3) and residuals (C, T, J, 2)."""
     known = np.isfinite(off).all(-1) & np.isfinite(slope).all((-1, -2)) & (weight > 0)
     information, gradient = np.zeros((*off.shape[1:3], 3, 3)), np.zeros((*off.shape[1:3], 3))
     for view in range(len(off)):
@@ -172,8 +172,10 @@ def _summed(slope: Floats, off: Floats, weight: Floats) -> tuple[Floats, Floats]
     return information, gradient
 
 
-def _pixels(poses: Poses3D, evidence: Evidence, first: int, shape: tuple[int, int]) -> tuple[Floats, Floats, Floats]:
-    """Pixels (C, T, J, 2), their noise and scores (C, T, J); two rows of a view are two parts of the person."""
+def _gather_pixels(
+    poses: Poses3D, evidence: Evidence, first: int, shape: tuple[int, int]
+) -> tuple[Floats, Floats, Floats]:
+    """Pixels (C, T, J, 2), their noise and scores (C, T, J); two rows of a view are merged as parts of the person."""
     rows = evidence.rows
     full = (len(evidence.rig), *shape)
     xy, noise, score = np.full((*full, 2), np.nan), np.ones(full), np.zeros(full)

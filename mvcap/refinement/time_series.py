@@ -1,4 +1,4 @@
-"""Rows of one person as series in time, and back: for filters, which move joints and fill nothing."""
+"""Rows of one person as a time series and back: for filters, which move joints and fill no gaps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def to_series(poses: Poses3D) -> Floats:
 
 
 def from_series(poses: Poses3D, series: Floats) -> Poses3D:
-    """Poses whose joints are where the series (T, J, 3) says; missing ones stay missing, all else stays as it is."""
+    """Poses with the joint positions of the series (T, J, 3); missing joints stay missing, the rest is unchanged."""
     if not len(poses):
         return poses
     moved = series[poses.frame - int(poses.frame.min())]

@@ -1,1 +1,1 @@
-"""Refiners: better poses of one person over a window of frames, one file each."""
+"""Refiners: improve the poses of one person over a window of frames, one file each."""

@@ -1,6 +1,6 @@
-"""Zero-lag Butterworth filter, the standard of gait laboratories: a fixed cut-off, every joint alone.
+"""Zero-lag Butterworth filter, the standard of gait laboratories: a fixed cut-off, every joint on its own.
 
-It moves joints and nothing else: gaps stay gaps, bones are not held, covariances stay those of the triangulation.
+It only moves joints: gaps remain, bone lengths are not kept constant, covariances stay those of the triangulation.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mvcap.refinement.time_series import from_series, runs_of, to_series
 from mvcap.structures.contracts import Evidence
 from mvcap.structures.poses import Poses3D
 
-_SHORTEST = 4  # frames of a run that can be filtered
+_SHORTEST = 4  # least frames of a run that is filtered
 
 
 @dataclass(frozen=True)
@@ -22,17 +22,19 @@ class ButterworthConfig:
     """Settings of the refiner ``butterworth``."""
 
     cutoff_hz: float = 6.0
-    """Frequency at which the amplitude has fallen to 71 %, after both passes."""
+    """Frequency, Hz, at which the amplitude has fallen to 71 %, after both passes. Raise it for quick motion; it is
+    below half the frame rate."""
     order: int = 4
     """Order of both passes together, an even number."""
 
     def __post_init__(self) -> None:
         if self.cutoff_hz <= 0 or self.order < 2 or self.order % 2:
-            raise ConfigError("butterworth: cutoff_hz is above 0, order is 2, 4, 6 ...")
+            raise ConfigError("butterworth: cutoff_hz must be above 0, order 2, 4, 6 ...")
 
 
 class Butterworth:
-    """Refiner ``butterworth``."""
+    """Refiner ``butterworth``: zero-lag low-pass with a fixed cut-off, as gait laboratories use. It fills no gaps and
+    does not constrain limb lengths."""
 
     Config = ButterworthConfig
 
@@ -40,10 +42,10 @@ class Butterworth:
         self.config = config
 
     def refine(self, poses: Poses3D, evidence: Evidence) -> Poses3D:
-        """Filter each joint forward and backward in time, every run of frames that has it on its own.
+        """Filter each joint forward and backward in time, in each run of consecutive frames.
 
-        Two passes narrow the band; each is made wider for it (Winter, "Biomechanics and Motor Control of Human
-        Movement", 4th ed., section 3.4.4.2). ConfigError where the frame rate is too low for the cut-off.
+        Two passes narrow the band, so each is made wider (Winter, "Biomechanics and Motor Control of Human Movement",
+        4th ed., section 3.4.4.2). Raises ConfigError if the frame rate is too low for the cut-off.
         """
         from scipy.signal import butter, sosfiltfilt
 
@@ -56,7 +58,7 @@ class Butterworth:
             )
         sections = butter(half, cutoff, fs=evidence.rate_hz, output="sos")
         series = to_series(poses)
-        # As long as the filter remembers, or the ends would pull on the middle.
+        # Padding as long as the filter's response, or the ends would distort the middle.
         most = max(3 * (half + 1), round(evidence.rate_hz / cutoff))
         for joint in range(series.shape[1]):
             for start, stop in runs_of(np.isfinite(series[:, joint, 0])):

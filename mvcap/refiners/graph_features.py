@@ -1,9 +1,9 @@
-"""What a learned graph is told of one person: the joints that ``bones`` found, in the body's own frame.
+"""Input features of the refiner network for one person: the joints of ``bones``, in the body's own frame.
 
-The frame of a body stands upright, looks where the torso looks and has its origin in the torso's middle; lengths are in
-sizes of the body, and errors in units of their standard deviations. So it makes no difference where in the room, how
-turned and how large somebody is, nor how many cameras there are and how they are numbered. Joints go by their names:
-what a skeleton lacks is masked.
+The body's frame is upright, faces where the torso faces and has its origin in the torso's middle; lengths are in units
+of body size, and errors in units of their standard deviations. So the features do not depend on the person's position
+in the room, orientation and size, nor on the number and order of the cameras. Joints are mapped by name; joints that a
+skeleton lacks are masked.
 """
 
 from __future__ import annotations
@@ -25,43 +25,43 @@ from mvcap.structures.contracts import Evidence
 from mvcap.structures.skeleton import Skeleton, skeleton
 
 BODY: Skeleton = skeleton("halpe26")
-"""The joints that there are for the graph, and the bones between them."""
-_SAME: Mapping[str, str] = {"neck": "thorax"}  # what some skeletons call a joint
+"""The joints of the graph, and the bones between them."""
+_SAME: Mapping[str, str] = {"neck": "thorax"}  # other names of a joint in some skeletons
 STEPS_S = (-1.0, -0.35, -0.1, 0.1, 0.35, 1.0)
-"""How far from each moment the graph looks."""
+"""Time offsets, in seconds, of the moments that the graph connects to each moment."""
 MOMENTS_HZ = 12.0
-"""The graph looks at so many moments a second; what it says holds for the frames between by interpolation."""
-_LATE_S = 0.25  # where frames are few, the nearest one may be so far away
+"""Moments of the graph per second; its output is interpolated to the frames between."""
+_LATE_S = 0.25  # at low frame rates, the nearest moment may be this far away
 _LEAST, _MOST = 0.004, 0.4  # standard deviations of a joint, in body sizes of 1.72 m: m
-_ALONG, _ACROSS = 0.12, 0.03  # how far, in body sizes, a joint may be off that fewer than two views saw
-_LEAST_SHARE = 0.01  # by what share of it a limb may be off at least
-_LENIENT = 2.0  # poses are not normally distributed: usual places count with so many times their deviation
+_ALONG, _ACROSS = 0.12, 0.03  # ambiguity, in body sizes, of joints with fewer than two views: along, across a ray
+_LEAST_SHARE = 0.01  # least standard deviation of a limb, as a share of its length
+_PRIOR_FACTOR = 2.0  # poses are not normally distributed: factor of the deviation of the prior positions
 
 
 @dataclass(frozen=True)
 class WindowFeatures:
-    """Arrays of one window, as a network wants them, and what leads back to the world. T counts moments, not frames."""
+    """Network input of one window, and what maps its output back to the world. T counts moments, not frames."""
 
     arrays: Mapping[str, NDArray[np.generic]]
     """``node`` (T, J, F), ``view`` (T, J, C', G), ``sees`` (T, J, C'), ``there`` (T, J), ``build`` (2 B',),
     ``step`` (T, J, K, 3), ``at`` (T, K), ``near`` (T, K), ``late`` (T, K)."""
     frame: Ints
-    """(T,) of the window, at each moment."""
+    """(T,) frame of the window at each moment."""
     rate_hz: float
     """Moments a second."""
     joint: Ints
-    """(J,) of the vocabulary: index in the person's skeleton, -1 = it has none."""
+    """(J,) index in the person's skeleton of each joint of the vocabulary, -1 = it has none."""
     x: Floats
-    """(T, J, 3) m, in the world: what offsets of each joint are counted from."""
+    """(T, J, 3) m, in the world: origin of each joint's offset."""
     body_from_world: Floats
     """(T, 3, 3)"""
     unit: Floats
-    """(T, J, 3, 3) m, in the body's frame: what offsets of each joint are counted in. Symmetric square root of its
-    covariance, within limits and with doubt where fewer than two views saw it."""
+    """(T, J, 3, 3) m, in the body's frame: unit of each joint's offset. Symmetric square root of its covariance, within
+    limits, and enlarged where fewer than two views saw it."""
     size: float
-    """Of the body, over that of an adult of 1.72 m."""
+    """Size of the body over that of an adult of 1.72 m."""
     views: Ints
-    """(T, J) how many views agree with the joint; a point without its pixels counts as two."""
+    """(T, J) number of views that agree with the joint; a point given without its pixels counts as two."""
 
 
 def vocabulary_joints(kind: Skeleton) -> Ints:
@@ -76,7 +76,7 @@ def has_torso(kind: Skeleton) -> bool:
 
 
 def window_features(solution: Solution, evidence: Evidence) -> WindowFeatures:
-    """Tell what ``bones`` found of a person whose skeleton has a torso."""
+    """Features of a solution of ``bones``, for a person whose skeleton has a torso."""
     problem = solution.problem
     joint = vocabulary_joints(problem.skeleton)
     have = np.maximum(joint, 0)
@@ -93,18 +93,18 @@ def window_features(solution: Solution, evidence: Evidence) -> WindowFeatures:
     off = observations.residuals(x, problem.noise_scale)
     used = off <= problem.config.outlier_sigma
     views = np.where(observations.given, 2, used.sum(0))
-    back = turn[:, None].swapaxes(-1, -2)
+    inverse_turn = turn[:, None].swapaxes(-1, -2)
     place = np.einsum("tab,tjb->tja", turn, x - origin[:, None]) / size
-    spread = turn[:, None] @ (cov + _doubt(observations, x, used, views) * size**2) @ back
-    place, spread = _sobered(place, spread / size**2, views)
+    spread = turn[:, None] @ (cov + _ambiguity(observations, x, used, views) * size**2) @ inverse_turn
+    place, spread = _combine_with_prior(place, spread / size**2, views)
     x = np.einsum("tba,tjb->tja", turn, place * size) + origin[:, None]
-    told = _root(turn[:, None] @ cov @ back, _LEAST * size, _MOST * size)
-    unit = _root(spread * size**2, _LEAST * size, _MOST * size)
+    bones_unit = _matrix_root(turn[:, None] @ cov @ inverse_turn, _LEAST * size, _MOST * size)
+    unit = _matrix_root(spread * size**2, _LEAST * size, _MOST * size)
     there = np.broadcast_to(joint >= 0, x.shape[:2])
     at, near, late = _neighbours(len(x), rate_hz)
     step = np.einsum("tab,tkjb->tjka", turn, x[at] - x[:, None]) / size
     arrays: dict[str, NDArray[np.generic]] = {
-        "node": _nodes(place, step, near, late, told / size, observations, views, rate_hz),
+        "node": _nodes(place, step, near, late, bones_unit / size, observations, views, rate_hz),
         "there": there,
         "build": build,
         "step": np.clip(step, -2, 2),
@@ -113,26 +113,26 @@ def window_features(solution: Solution, evidence: Evidence) -> WindowFeatures:
         "late": late,
         **_views(observations, x, turn, size, used, problem.noise_scale),
     }
-    held = {name: value if value.dtype == np.int64 else value.astype(np.float32) for name, value in arrays.items()}
-    return WindowFeatures(held, frame, rate_hz, joint, x, turn, unit, size, np.asarray(views, np.int64))
+    typed = {name: value if value.dtype == np.int64 else value.astype(np.float32) for name, value in arrays.items()}
+    return WindowFeatures(typed, frame, rate_hz, joint, x, turn, unit, size, np.asarray(views, np.int64))
 
 
 def move_joints(posture: WindowFeatures, solution: Solution, offset: Floats, factor: Floats) -> tuple[Floats, Floats]:
     """Joints (T', J, 3) m of the vocabulary at all frames and covariances (T', J, 3, 3) m^2 in the world.
 
-    ``offset`` (T, J, 3) and the lower triangle ``factor`` (T, J, 3, 3) are in units of what ``bones`` knows.
+    ``offset`` (T, J, 3) and the lower triangle ``factor`` (T, J, 3, 3) are in the units of ``WindowFeatures.unit``.
     """
     spread = posture.body_from_world.swapaxes(-1, -2)[:, None] @ posture.unit
     root = spread @ factor
     frames = np.arange(len(solution.x))
     before = solution.x[:, np.maximum(posture.joint, 0)]
     away = posture.x + (spread @ offset[..., None])[..., 0] - before[posture.frame]
-    cov = _between(frames, posture.frame, root @ root.swapaxes(-1, -2))
-    return before + _between(frames, posture.frame, away), cov
+    cov = _interpolate(frames, posture.frame, root @ root.swapaxes(-1, -2))
+    return before + _interpolate(frames, posture.frame, away), cov
 
 
-def _between(frames: Ints, at: Ints, values: Floats) -> Floats:
-    """Values (T', ...) at all frames of those (T, ...) at some, on straight lines; the last one holds on."""
+def _interpolate(frames: Ints, at: Ints, values: Floats) -> Floats:
+    """Values (T', ...) at all frames, interpolated linearly from those (T, ...) at some; the last one is held."""
     place = np.interp(frames, at, np.arange(len(at)))
     low = np.minimum(place.astype(np.int64), max(len(at) - 2, 0))
     share = (place - low).reshape(-1, *[1] * (values.ndim - 1))
@@ -140,7 +140,7 @@ def _between(frames: Ints, at: Ints, values: Floats) -> Floats:
 
 
 def part_of(arrays: Mapping[str, NDArray[np.generic]], start: int, stop: int) -> dict[str, NDArray[np.generic]]:
-    """Arrays of some frames of a window, which hear nothing of the others."""
+    """Arrays of some moments of a window, without connections to the others."""
     out = {name: value if name == "build" else value[start:stop] for name, value in arrays.items()}
     at = np.asarray(out["at"], np.int64) - start
     near = np.asarray(out["near"], np.bool_) & (at >= 0) & (at < len(at))
@@ -154,25 +154,25 @@ _TORSO = [BODY.index(name) for name in CORNERS]
 
 
 def _build(kind: Skeleton, length_m: Floats, sigma: Floats) -> tuple[float, Floats]:
-    """Size of a body, and for each limb of the vocabulary how much longer it is than that of such a body, if known."""
+    """Size of a body, and for each limb of the vocabulary its log ratio to that of such a body, and whether known."""
     length = np.broadcast_to(length_m, len(kind.limbs))
     build = body_build(kind, length, np.maximum(np.broadcast_to(sigma, len(kind.limbs)), _LEAST_SHARE))
     size = build.stature_m / STATURE_M
     ratio = np.log(length / typical_limbs(kind) / size)
-    ours = {tuple(BODY.joints[end] for end in pair): at for at, pair in enumerate(BODY.limbs.tolist())}
+    limb_index = {tuple(BODY.joints[end] for end in pair): at for at, pair in enumerate(BODY.limbs.tolist())}
     out = np.zeros((2, len(BODY.limbs)))
     for at, pair in enumerate(kind.limbs.tolist()):
-        own = ours[tuple(kind.joints[end] for end in pair)]
+        limb = limb_index[tuple(kind.joints[end] for end in pair)]
         if np.isfinite(ratio[at]):
-            out[:, own] = np.clip(5 * ratio[at], -3, 3), 1
+            out[:, limb] = np.clip(5 * ratio[at], -3, 3), 1
     return size, out.ravel()
 
 
-def _doubt(observations: Observations2D, x: Floats, used: Bools, views: Ints) -> Floats:
-    """What to add to covariances (T, J, 3, 3), in body sizes: a joint that fewer than two views saw may be elsewhere.
+def _ambiguity(observations: Observations2D, x: Floats, used: Bools, views: Ints) -> Floats:
+    """Covariance (T, J, 3, 3), in body sizes, to add for the ambiguity of joints that fewer than two views saw.
 
-    ``bones`` knows how far a wrong length or acceleration leads, not that a limb might be tilted the other way: along
-    the ray of the one view, and in every direction where there is none.
+    The covariance of ``bones`` contains errors of lengths and accelerations, but not that a limb may be tilted the
+    other way: along the ray of the one view, and in every direction without a view.
     """
     out = np.where((views < 2)[..., None, None], np.eye(3) * _ACROSS**2, 0)
     place = np.stack([camera.position for camera in observations.rig])
@@ -184,27 +184,27 @@ def _doubt(observations: Observations2D, x: Floats, used: Bools, views: Ints) ->
     return np.asarray(out)
 
 
-def _sobered(place: Floats, cov: Floats, views: Ints) -> tuple[Floats, Floats]:
-    """Places (T, J, 3) and covariances (T, J, 3, 3) in body sizes, weighed against where joints usually are.
+def _combine_with_prior(place: Floats, cov: Floats, views: Ints) -> tuple[Floats, Floats]:
+    """Positions (T, J, 3) and covariances (T, J, 3, 3) in body sizes, combined with the prior positions of joints.
 
-    Only of joints that fewer than two views saw: what is known to 0.1 m hardly moves, what is lost comes home.
+    Only for joints that fewer than two views saw: one known to 0.1 m hardly moves, a lost one moves to the prior.
     """
-    usual, spread = usual_places(BODY.joints)
+    prior, spread = usual_places(BODY.joints)
     few = views < 2
-    gain = cov @ np.linalg.inv(cov + (_LENIENT * spread[:, None, None]) ** 2 * np.eye(3))
-    moved = place + (gain @ (usual - place)[..., None])[..., 0]
-    return np.where(few[..., None], moved, place), np.where(few[..., None, None], cov - gain @ cov, cov)
+    gain = cov @ np.linalg.inv(cov + (_PRIOR_FACTOR * spread[:, None, None]) ** 2 * np.eye(3))
+    combined = place + (gain @ (prior - place)[..., None])[..., 0]
+    return np.where(few[..., None], combined, place), np.where(few[..., None, None], cov - gain @ cov, cov)
 
 
-def _root(cov: Floats, least: float, most: float) -> Floats:
-    """Symmetric square roots (..., 3, 3) of covariances whose deviations are held within limits."""
+def _matrix_root(cov: Floats, least: float, most: float) -> Floats:
+    """Symmetric square roots (..., 3, 3) of covariances, with standard deviations held within limits."""
     value, axes = np.linalg.eigh(np.nan_to_num(cov))
     root = np.clip(np.sqrt(np.maximum(value, 0) + least**2), 0, most)
     return np.asarray((axes * root[..., None, :]) @ axes.swapaxes(-1, -2))
 
 
 def _neighbours(frames: int, rate_hz: float) -> tuple[Ints, Bools, Floats]:
-    """Frames (T, K) at ``STEPS_S``, whether there are such, and how far away they are in seconds."""
+    """Frames (T, K) at ``STEPS_S``, whether they exist, and their time offset in seconds."""
     steps = np.array(STEPS_S)
     shift = (np.sign(steps) * np.maximum(np.rint(np.abs(steps) * rate_hz), 1)).astype(np.int64)
     fits = np.abs(shift / rate_hz - steps) <= np.maximum(_LATE_S - 0.1, np.abs(steps) / 2)
@@ -224,7 +224,7 @@ def _nodes(
     views: Ints,
     rate_hz: float,
 ) -> Floats:
-    """Features (T, J, F) of joints: the first three are the place in the body's frame."""
+    """Features (T, J, F) of joints: the first three are the position in the body's frame."""
     before, after = (STEPS_S.index(side) for side in (-0.1, 0.1))
     span = (late[:, after] - late[:, before])[:, None, None]
     speed = (step[:, :, after] - step[:, :, before]) / np.maximum(span, 1e-6) * (span > 0)
@@ -247,7 +247,7 @@ def _nodes(
 def _views(
     observations: Observations2D, x: Floats, turn: Floats, size: float, used: Bools, noise_scale: float
 ) -> dict[str, NDArray[np.generic]]:
-    """Features (T, J, C', G) of what the views that see the person at all saw, and which did (T, J, C')."""
+    """Features (T, J, C', G) of the views that see the person at all, and which saw the joint (T, J, C')."""
     seen = np.flatnonzero(observations.seen.any((1, 2)))
     seen = seen if len(seen) else np.zeros(1, np.int64)
     rig = observations.rig.select([observations.rig.names[view] for view in seen])

@@ -1,6 +1,6 @@
-"""Hampel's identifier: a joint far from where its neighbours in time are is put in their middle; the rest stays.
+"""Hampel filter: a joint that is an outlier among its neighbours in time is replaced by their median.
 
-It moves joints and nothing else: gaps stay gaps, bones are not held, covariances stay those of the triangulation.
+It only moves joints: gaps remain, bone lengths are not kept constant, covariances stay those of the triangulation.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from mvcap.refinement.time_series import from_series, to_series
 from mvcap.structures.contracts import Evidence
 from mvcap.structures.poses import Poses3D
 
-_MEDIAN_OF_NORM = 1.538  # median distance of three-dimensional normal numbers of deviation 1 from their middle
-_FEWEST = 3
+_MEDIAN_OF_NORM = 1.538  # median distance from the mean of three-dimensional normal samples of standard deviation 1
+_FEWEST = 3  # least neighbours with the joint
 
 
 @dataclass(frozen=True)
@@ -24,19 +24,19 @@ class HampelConfig:
     """Settings of the refiner ``hampel``."""
 
     reach_s: float = 0.1
-    """The neighbours are those so long before and after, and one frame at least."""
+    """Neighbours are those up to this time before and after, s, and at least one frame."""
     sigma: float = 4.0
-    """Distance from the neighbours' median, in robust standard deviations of them, from which on a joint is moved."""
+    """Distance from the neighbours' median, in their robust standard deviations, above which a joint is an outlier."""
     least_m: float = 0.01
-    """Nearer than this nothing is moved."""
+    """Joints nearer than this, m, are not moved."""
 
     def __post_init__(self) -> None:
         if min(self.reach_s, self.sigma) <= 0 or self.least_m < 0:
-            raise ConfigError("hampel: reach_s and sigma are above 0, least_m is 0 or more")
+            raise ConfigError("hampel: reach_s and sigma must be above 0, least_m 0 or more")
 
 
 class Hampel:
-    """Refiner ``hampel``."""
+    """Refiner ``hampel``: only outliers are moved, to the median of their neighbours in time."""
 
     Config = HampelConfig
 
@@ -61,7 +61,7 @@ class Hampel:
 
 
 def _median(values: Floats, enough: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Floats:
-    """Median over the last axis of values (T, J, ..., W), NaN left out; NaN where there is not enough (T, J)."""
+    """Median over the last axis of values (T, J, ..., W), NaN left out; NaN where ``enough`` (T, J) is False."""
     out = np.full(values.shape[:-1], np.nan)
     if enough.any():
         out[enough] = np.nanmedian(values[enough], axis=-1)

@@ -1,1 +1,1 @@
-"""One number for each person through time: an online filter, tracklets, and merging them over the take."""
+"""One identity per person over time: an online Kalman filter, tracklets, and merging them over the take."""

@@ -1,7 +1,7 @@
-"""Whether somebody who comes is somebody who went: by how they moved, what limbs they have, and what they were called.
+"""Re-identification across gaps: whether a track that begins continues one that ended, by motion, limbs and number.
 
-Evidence is in nats, against a newcomer who may turn up anywhere. Motion speaks for a short absence; after a longer one
-everybody could be anywhere, and limbs alone must tell people apart.
+Evidence is in nats, against a new person who may appear anywhere. Motion is evidence for a short gap; after a longer
+one a person may be anywhere, and only limb lengths distinguish people. The number is that of the associator.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from mvcap.tracking.limb_reid import LimbProfile, limb_distance, same_person_nat
 from mvcap.tracking.motion_model import TOP_SPEED_MPS, predict_states
 from mvcap.tracking.tracklets import TrackConfig, Tracklets
 
-_SOMEBODY_KNOWN = 2.0  # nats: who comes is more often somebody who was there than a newcomer
-_SAME_NUMBER = 8.0  # nats: the associator, which follows people, says it is the same one
-_LIMBS_TELL = 1.0  # nats that limbs must give where motion says nothing
-_MARGIN = 3.0  # nats by which the best of several must be better
-_SUBSTANTIAL_S = 1.0  # who was seen for less time is no rival to somebody whose limbs are known
+_RETURN_NATS = 2.0  # prior: a person who appears is more often a returning one than a new one
+_NUMBER_NATS = 8.0  # an associator that tracks people gives both the same number
+_LIMB_NATS = 1.0  # least evidence of limbs where motion gives none
+_MARGIN_NATS = 3.0  # least lead of the best match over the others
+_SUBSTANTIAL_S = 1.0  # chains seen for less time do not compete with those whose limbs are known
 _LEAST_AREA_M2 = 25.0
 
 
 class Chains:
-    """What is known of chains (N) of pieces, each in the order of time."""
+    """Features of N merged tracks (``chains``), each a list of tracklet segments in order of time."""
 
     def __init__(self, tracklets: Tracklets, chains: Sequence[Sequence[int]]) -> None:
         held = tracklets.all
@@ -49,60 +49,64 @@ class Chains:
 
 @dataclass(frozen=True)
 class ReturnEvidence:
-    """Evidence (N, K) that chains which begin (K) are ones that ended before (N)."""
+    """Evidence (N, K) that chains which begin (K) continue chains that ended before (N)."""
 
     nats: Floats
-    """More than 0 where it is more likely than not; -inf where it cannot be."""
+    """Above 0 where a match is more likely than not; -inf where it is impossible."""
     by_motion: NDArray[np.bool_]
-    """Where motion has its say."""
+    """Where motion or the associator's number supports the match."""
     limb_nats: Floats
     absent_s: Floats
     motion_sigma: Floats
-    """Distance of where one should be from where the other is, in standard deviations; NaN where nothing is known."""
+    """Distance between the two predicted positions, in standard deviations; NaN where the gap is too long."""
     limb_share: Floats
-    """Mean difference of limb lengths as a share of them."""
+    """Mean difference of limb lengths, as a share of the length."""
     limb_sigma: Floats
 
     def figures(self, ended: int, begun: int) -> dict[str, float]:
-        """Numbers of one pair for the record."""
+        """Numbers of one pair for the record of changes."""
         named = {"absent_s": self.absent_s, "nats": self.nats, "motion_sigma": self.motion_sigma,
                  "limb_share": self.limb_share, "limb_sigma": self.limb_sigma}  # fmt: skip
         values = {name: round(float(value[ended, begun]), 4) for name, value in named.items()}
         return {name: value for name, value in values.items() if np.isfinite(value)}
 
     def words(self, ended: int, begun: int) -> str:
-        """One pair in words."""
+        """Describe the evidence of one pair."""
         figures = self.figures(ended, begun)
-        moved = f"{figures['motion_sigma']:.1f} sigma from where they went, " if "motion_sigma" in figures else ""
-        limbs = f"limbs differ by {figures['limb_share']:.1%} ({figures['limb_sigma']:.1f} sigma)"
-        return f"back after {figures['absent_s']:.2f} s, {moved}{limbs}"
+        moved = (
+            f"{figures['motion_sigma']:.1f} sigma from the predicted position, " if "motion_sigma" in figures else ""
+        )
+        limbs = f"limb lengths differ by {figures['limb_share']:.1%} ({figures['limb_sigma']:.1f} sigma)"
+        return f"re-identified after {figures['absent_s']:.2f} s, {moved}{limbs}"
 
 
 def return_evidence(ended: Chains, begun: Chains, config: TrackConfig, area_m2: float, follows: bool) -> ReturnEvidence:
-    """Compare every chain that ended with every one that begins later."""
+    """Compare every chain that ended with every chain that begins later."""
     absent = (begun.first[None] - ended.last[:, None]) / ended.rate_hz
     limb = same_person_nats(ended.profile, begun.profile)
     motion, sigma = np.full(absent.shape, -np.inf), np.full(absent.shape, np.nan)
     a, b = np.nonzero((absent > 0) & (absent <= config.join_s))
-    motion[a, b], sigma[a, b] = _bridged(ended, begun, a, b, config, area_m2)
+    motion[a, b], sigma[a, b] = _motion_evidence(ended, begun, a, b, config, area_m2)
     off = np.linalg.norm(ended.end[0][:, None, :3] - begun.start[0][None, :, :3], axis=-1)
-    waited = (begun.begun[None] - ended.last[:, None]) / ended.rate_hz
-    reachable = off <= TOP_SPEED_MPS * waited + 1.0
-    called = (ended.group[:, None] == begun.group_first[None]) & (ended.group[:, None] >= 0) & follows
-    by_motion = (sigma <= config.gate_sigma) & (motion + limb + _SOMEBODY_KNOWN > 0)
-    by_limbs = (limb >= _LIMBS_TELL) | (called & (limb + _SOMEBODY_KNOWN + _SAME_NUMBER > 0))
-    nats = np.where(by_motion, motion, 0.0) + limb + _SOMEBODY_KNOWN + _SAME_NUMBER * called
+    travel_s = (begun.begun[None] - ended.last[:, None]) / ended.rate_hz
+    reachable = off <= TOP_SPEED_MPS * travel_s + 1.0
+    same_number = (ended.group[:, None] == begun.group_first[None]) & (ended.group[:, None] >= 0) & follows
+    by_motion = (sigma <= config.gate_sigma) & (motion + limb + _RETURN_NATS > 0)
+    by_limbs = (limb >= _LIMB_NATS) | (same_number & (limb + _RETURN_NATS + _NUMBER_NATS > 0))
+    nats = np.where(by_motion, motion, 0.0) + limb + _RETURN_NATS + _NUMBER_NATS * same_number
     possible = (absent > 0) & reachable & (by_motion | by_limbs)
     share, limb_sigma = limb_distance(ended.profile, begun.profile)
-    return ReturnEvidence(np.where(possible, nats, -np.inf), by_motion | called, limb, absent, sigma, share, limb_sigma)
+    return ReturnEvidence(
+        np.where(possible, nats, -np.inf), by_motion | same_number, limb, absent, sigma, share, limb_sigma
+    )
 
 
-def _bridged(
+def _motion_evidence(
     ended: Chains, begun: Chains, a: Ints, b: Ints, config: TrackConfig, area_m2: float
 ) -> tuple[Floats, Floats]:
-    """Evidence (P,) that bodies a moved on to be bodies b, and how far they miss each other, in standard deviations.
+    """Evidence (P,) that bodies a moved to where bodies b begin, and their distance in standard deviations.
 
-    Both are moved to the middle of the absence, one forwards and one backwards in time, and compared on the floor.
+    Both are predicted to the middle of the gap, one forwards and one backwards in time, and compared on the floor.
     """
     half = (begun.begun[b] - ended.last[a]) / ended.rate_hz / 2
     back = np.array([1.0, 1, 1, -1, -1, -1])
@@ -117,32 +121,33 @@ def _bridged(
 
 
 def is_unambiguous(found: ReturnEvidence, ended: Chains, begun: Chains, one: int, other: int) -> bool:
-    """Whether the best that can be said of everybody is much worse without this pair.
+    """Whether the best assignment of all chains is much worse without this pair.
 
-    Motion speaks for itself. Limbs must tell the one who comes from all who went and are known well: where two went who
-    are alike and one comes, nobody knows who it is; where two come, each like another of them, everybody does.
+    A match supported by motion is unambiguous. A match by limb lengths must stand out from all other ended chains that
+    were seen for long: if two people with similar limbs left and one returns, the identity is ambiguous; if two return,
+    each similar to another one of them, it is not.
     """
     if found.by_motion[one, other]:
         return True
     substantial = _SUBSTANTIAL_S * ended.rate_hz
     rows = np.unique([*np.flatnonzero(ended.frames >= substantial), one])
     columns = np.unique([*np.flatnonzero(begun.frames >= substantial), other])
-    nats = np.where(found.absent_s > 0, np.maximum(found.limb_nats + _SOMEBODY_KNOWN, found.nats), 0.0)
+    nats = np.where(found.absent_s > 0, np.maximum(found.limb_nats + _RETURN_NATS, found.nats), 0.0)
     nats = np.maximum(nats[np.ix_(rows, columns)], 0.0)
     without = nats.copy()
     without[np.searchsorted(rows, one), np.searchsorted(columns, other)] = 0.0
-    return best_sum(nats) - best_sum(without) >= _MARGIN
+    return best_sum(nats) - best_sum(without) >= _MARGIN_NATS
 
 
 def best_sum(nats: Floats) -> float:
-    """Most that a one-to-one assignment of rows (N, K) of 0 or more to columns can add up to."""
+    """Largest sum of a one-to-one assignment of rows to columns of a matrix (N, K) without negative entries."""
     from scipy.optimize import linear_sum_assignment
 
     return float(nats[linear_sum_assignment(-nats)].sum())
 
 
 def visited_area(places: Floats) -> float:
-    """Area m^2 in which people turn up: what the places (N, 3) m span and a metre around, at least a small room's."""
+    """Area in m^2 where people may appear: the span of places (N, 3) m and a metre around, at least a small room's."""
     if not len(places):
         return _LEAST_AREA_M2
     low, high = np.quantile(places[:, :2], (0.02, 0.98), axis=0)

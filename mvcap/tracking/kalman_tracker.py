@@ -1,9 +1,10 @@
-"""From frame to frame: a Kalman filter of every body's place, and people assigned to where they should be.
+"""Frame-to-frame tracking: a Kalman filter of every body's torso, and assignment of people to the predictions.
 
-A body is its joints as last seen, which move along with its torso; the filter's state is the torso's place and
-velocity. How well a person seen fits one predicted is the median over joints of their distance in standard deviations,
-of which covariances, limbs that move and the time since are part. Where the associator follows people, its number
-counts for as much as a whole gate; it is overruled where the body would have had to outrun anybody, or another fits.
+A body is its joints as last seen, which move along with its torso; the filter's state is the torso's position and
+velocity. The cost of assigning an observed person to a predicted one is the median over joints of their distance in
+standard deviations; these include covariances, limb motion and the time since the last observation. If the associator
+tracks people, an equal number lowers the cost by a whole gate; it is overruled where the body would have moved faster
+than a person can, or another one fits.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ from mvcap.tracking.motion_model import TOP_SPEED_MPS, predict_states
 from mvcap.tracking.tracklets import TrackConfig
 
 _MIN_JOINTS = 3
-_SHAPE_M = 0.02  # how well any joint is defined
-_REACH_M = 0.5  # limbs move no further against the torso
-_UNCOMPARED_M = 0.4  # between the middles of different parts of a body
-_UNKNOWN_M = 0.1  # where a joint has no covariance
-_ROOM_M = 1e4
-_CANDIDATES = 16  # people that each one seen is compared with, where there are many
-_MANY = 400
-_TOP_GATES = 4.0
+_SHAPE_M = 0.02  # standard deviation of the definition of any joint, added to its covariance
+_REACH_M = 0.5  # largest motion of a limb relative to the torso
+_UNCOMPARED_M = 0.4  # standard deviation between the middles of different parts of a body
+_UNKNOWN_M = 0.1  # standard deviation of a joint without a covariance
+_ROOM_M = 1e4  # a larger coordinate is invalid
+_CANDIDATES = 16  # most tracks that an observed person is compared with, in crowds
+_MANY = 400  # pairs of tracks and observations from which on that limit applies
+_TOP_GATES = 4.0  # costs are capped at this many gates
 
 
 @dataclass(frozen=True)
 class FrameInput:
-    """One frame's people as the filter takes them, M."""
+    """The M people of one frame as the filter takes them."""
 
     xyz: Floats
     """(M, J, 3) m, 0 where not seen."""
@@ -40,11 +41,11 @@ class FrameInput:
     seen: Bools
     """(M, J)"""
     middle: Floats
-    """(M, 3) m middle of the torso, or of all joints where none of it is seen."""
+    """(M, 3) m middle of the torso, or of all joints if no torso joint is seen."""
     middle_cov: Floats
     """(M, 3, 3) m^2."""
     group: Ints
-    """(M,) number that the associator gave them."""
+    """(M,) number from the associator."""
 
     @property
     def there(self) -> Bools:
@@ -53,7 +54,7 @@ class FrameInput:
 
     @classmethod
     def of(cls, rows: Poses3D) -> FrameInput:
-        """Take a table's rows; joints that are not numbers, or out of this world, are not seen."""
+        """From the rows of a table; joints that are NaN, or more than 10 km away, count as unseen."""
         xyz = rows.xyz.astype(np.float64)
         seen: Bools = np.asarray((np.abs(np.nan_to_num(xyz, nan=np.inf)) < _ROOM_M).all(-1) & (rows.score > 0))
         cov = np.asarray(full_covariance(rows.cov.astype(np.float64)))
@@ -67,7 +68,10 @@ class FrameInput:
 
 
 def torso_weights(seen: Bools, skeleton: Skeleton) -> Floats:
-    """Weights (M, J) of joints in a body's place: hips and shoulders alike, all alike where none is seen; 0 in all."""
+    """Weights (M, J) of joints in a body's position, the sum is 1, or 0 if none is seen.
+
+    Equal for all seen hips and shoulders; if none of them is seen, equal for all seen joints.
+    """
     torso = np.zeros(len(skeleton), np.bool_)
     torso[skeleton.torso] = True
     used = seen & torso
@@ -77,20 +81,20 @@ def torso_weights(seen: Bools, skeleton: Skeleton) -> Floats:
 
 @dataclass(frozen=True)
 class IdentitySwitch:
-    """The associator gave the number of one person to another body."""
+    """An identity switch of the associator: it gave the number of one person to another body."""
 
     frame: int
     group: int
     before: int
     """Tracklet that had the number."""
     after: int
-    """Tracklet that it was given to."""
+    """Tracklet that has it now."""
     sigma: float
-    """Distance of the body from where the first one should be, in standard deviations."""
+    """Distance of the body from the predicted position of the first one, in standard deviations."""
 
 
 class KalmanTracker:
-    """People followed at the moment, one row each (K)."""
+    """The people tracked at the moment, one row each (K)."""
 
     def __init__(self, skeleton: Skeleton, config: TrackConfig, rate_hz: float, follows: bool) -> None:
         joints = len(skeleton)
@@ -100,69 +104,70 @@ class KalmanTracker:
         self.frame_input = FrameInput.of(Poses3D.empty(skeleton))
         """The last frame's people."""
         self.at = 0
-        """The frame that everybody is predicted to."""
+        """Frame of the current predictions."""
         self.ident = np.zeros(0, np.int64)
         self.seen = np.zeros(0, np.int64)
-        """(K,) frame of the last sight of a joint in 3D."""
+        """(K,) frame of the last observation of a joint in 3D."""
         self.kept = np.zeros(0, np.int64)
         """(K,) frame of the last row at all."""
         self.count = np.zeros(0, np.int64)
-        """(K,) frames in which they were seen in 3D."""
+        """(K,) frames with an observation in 3D."""
         self.group = np.zeros(0, np.int64)
-        """(K,) what the associator called them last; -1 where it does not follow."""
+        """(K,) last number from the associator; -1 if it does not track people."""
         self.mean = np.zeros((0, 6))
-        """(K, 6) m, m/s place and velocity of the torso."""
+        """(K, 6) m, m/s position and velocity of the torso."""
         self.cov = np.zeros((0, 6, 6))
         self.xyz = np.zeros((0, joints, 3))
-        """(K, J, 3) m joints; one that is not seen moves with the torso; NaN = never seen."""
+        """(K, J, 3) m joints; an unseen one moves with the torso; NaN = never seen."""
         self.joint_cov = np.zeros((0, joints, 3, 3))
         """(K, J, 3, 3) m^2 of joints when last seen."""
         self.joint_seen = np.zeros((0, joints), np.int64)
-        """(K, J) frame of each joint's last sight."""
+        """(K, J) frame of each joint's last observation."""
 
     _COLUMNS = ("ident", "seen", "kept", "count", "group", "mean", "cov", "xyz", "joint_cov", "joint_seen")
 
     def link(self, rows: Poses3D) -> Ints:
-        """Tracklet (M,) of each row of one frame, which are followed from then on; -1 = nobody.
+        """Tracklet (M,) of each row of one frame; -1 = no person. Rows that match no track start a new one.
 
-        A row without a joint belongs to whom the associator says, if it follows people and that one is known.
+        A row without a joint belongs to the track with its number, if the associator tracks people and that track
+        exists.
         """
         frame, frame_input = int(rows.frame[0]), FrameInput.of(rows)
         self.frame_input = frame_input
         self._predict(frame)
         people = np.full(len(rows), -1, np.int64)
         cost, same = self._cost(frame_input)
-        for mine in self._in_turn():
+        for mine in self._assignment_order():
             free = np.flatnonzero(people < 0)
             for person, row in cheapest_pairs(cost[np.ix_(mine, free)], self.config.gate_sigma):
                 people[free[row]] = mine[person]
-        self._note_switches(frame, people, same, cost, frame_input)
-        held = np.flatnonzero(people >= 0)
-        self._correct(people[held], frame, frame_input, held)
+        self._record_switches(frame, people, same, cost, frame_input)
+        matched = np.flatnonzero(people >= 0)
+        self._update(people[matched], frame, frame_input, matched)
         new = np.flatnonzero((people < 0) & (frame_input.seen.sum(-1) >= _MIN_JOINTS))
         people[new] = self._start(frame, frame_input, new)
-        bare = np.flatnonzero((people < 0) & ~frame_input.there)
-        people[bare] = self._by_group(frame_input.group[bare], people)
+        unseen = np.flatnonzero((people < 0) & ~frame_input.there)
+        people[unseen] = self._match_by_group(frame_input.group[unseen], people)
         self.kept[people[people >= 0]] = frame
         return np.where(people < 0, -1, np.append(self.ident, -1)[people])
 
     def where(self, idents: Ints) -> Ints:
-        """Rows (M,) of tracklets that are followed."""
+        """Rows (M,) in the tracker of these tracklets."""
         order = np.argsort(self.ident)
         return np.asarray(order[np.searchsorted(self.ident[order], idents)])
 
-    def _in_turn(self) -> tuple[Ints, ...]:
-        """Who is served first: people who have been there for a while, or a passing ghost would take their place."""
+    def _assignment_order(self) -> tuple[Ints, ...]:
+        """Groups of tracks in order of assignment: established ones first, or a false positive might replace them."""
         if self.follows:
             return (np.arange(len(self.ident)),)
-        settled = self.count >= self.config.min_seconds * self.rate_hz
-        return np.flatnonzero(settled), np.flatnonzero(~settled)
+        established = self.count >= self.config.min_seconds * self.rate_hz
+        return np.flatnonzero(established), np.flatnonzero(~established)
 
     def _predict(self, frame: int) -> None:
-        """Move everybody on to a frame and forget who has been away for too long, or was hardly there."""
+        """Predict all tracks to a frame and delete those without observations for too long, new ones sooner."""
         away = (frame - self.kept) / self.rate_hz
-        patience = np.minimum(self.config.occlusion_s, 0.1 + 2 * self.count / self.rate_hz)
-        self._keep(away <= patience + 0.5 / self.rate_hz)
+        limit_s = np.minimum(self.config.occlusion_s, 0.1 + 2 * self.count / self.rate_hz)
+        self._keep(away <= limit_s + 0.5 / self.rate_hz)
         before = self.mean
         dt = (frame - self.at) / self.rate_hz
         self.at = frame
@@ -174,21 +179,21 @@ class KalmanTracker:
             setattr(self, name, getattr(self, name)[rows])
 
     def _cost(self, frame_input: FrameInput) -> tuple[Floats, Bools]:
-        """Distance (K, M) of people seen from people predicted, less a gate where their number is the same."""
+        """Distance (K, M) of observed people from predicted ones, less one gate where their number is the same."""
         same = (self.group[:, None] == frame_input.group[None]) & (self.group[:, None] >= 0)
         cost = np.full(same.shape, np.inf)
-        person, row = np.nonzero(self._near(frame_input) | same)
+        person, row = np.nonzero(self._coarse_gate(frame_input) | same)
         if not len(person):
             return cost, same
         cost[person, row] = self._distance(person, row, frame_input, same[person, row])
         return np.where(same, cost - self.config.gate_sigma, cost), same
 
-    def _near(self, frame_input: FrameInput) -> Bools:
-        """Whom it is worth looking at closely (K, M)."""
+    def _coarse_gate(self, frame_input: FrameInput) -> Bools:
+        """Coarse gate: pairs (K, M) to compare joint by joint."""
         off = np.linalg.norm(self.mean[:, None, :3] - frame_input.middle[None], axis=-1)
-        sigma = np.sqrt(_largest(self.cov[:, :3, :3])[:, None] + _largest(frame_input.middle_cov)[None])
+        sigma = np.sqrt(_variance_bound(self.cov[:, :3, :3])[:, None] + _variance_bound(frame_input.middle_cov)[None])
         away = (self.at - self.seen)[:, None] / self.rate_hz
-        # Nobody outruns this; it is not of the covariance, so a bad one cannot make the whole room one gate.
+        # The top speed bounds the gate whatever the covariance, so that a wrong one cannot open it to the whole room.
         near = off <= np.minimum(TOP_SPEED_MPS * away, 2 * self.config.gate_sigma * sigma) + 1.0
         if off.size > _MANY and len(off) > _CANDIDATES:
             closest = np.argpartition(off, _CANDIDATES, axis=0)[:_CANDIDATES]
@@ -198,13 +203,18 @@ class KalmanTracker:
         return np.asarray(near & frame_input.there[None])
 
     def _distance(self, person: Ints, row: Ints, frame_input: FrameInput, same: Bools) -> Floats:
-        """Distance (N,) in standard deviations of pairs; infinite where they cannot be compared, or are too far."""
+        """Distance (N,) of pairs in standard deviations; infinite without common joints or where too far apart."""
         config = self.config
         both = np.asarray(frame_input.seen[row] & np.isfinite(self.xyz[person, :, 0]))
         off = np.where(both[..., None], frame_input.xyz[row] - self.xyz[person], 0.0)
-        loose = np.minimum(config.limb_speed_mps * (self.at - self.joint_seen[person]) / self.rate_hz, _REACH_M)
+        limb_sigma = np.minimum(config.limb_speed_mps * (self.at - self.joint_seen[person]) / self.rate_hz, _REACH_M)
         place = self.cov[person, :3, :3]
-        total = place[:, None] + self.joint_cov[person] + frame_input.cov[row] + loose[..., None, None] ** 2 * np.eye(3)
+        total = (
+            place[:, None]
+            + self.joint_cov[person]
+            + frame_input.cov[row]
+            + limb_sigma[..., None, None] ** 2 * np.eye(3)
+        )
         square = np.einsum("njx,njx->nj", off, np.linalg.solve(total, off[..., None])[..., 0]) / 3
         out = np.sqrt(np.maximum(_median(square, both), 0))
         out[both.sum(-1) < _MIN_JOINTS] = np.inf
@@ -213,13 +223,13 @@ class KalmanTracker:
         rough = np.sqrt(np.einsum("nx,nx->n", apart, np.linalg.solve(rough_cov, apart[..., None])[..., 0]) / 3)
         out = np.where(np.isinf(out) & same & frame_input.seen[row].any(-1), rough, out)
         away = (self.at - self.seen[person]) / self.rate_hz
-        noise = np.sqrt(_largest(self.joint_cov[person].mean(1)) + _largest(frame_input.middle_cov[row]))
+        noise = np.sqrt(_variance_bound(self.joint_cov[person].mean(1)) + _variance_bound(frame_input.middle_cov[row]))
         weight = torso_weights(both, self.skeleton)
         jump = np.linalg.norm(np.einsum("nj,njx->nx", weight, off), axis=-1)
         return np.asarray(np.where(jump > TOP_SPEED_MPS * away + config.gate_sigma * noise, np.inf, out))
 
-    def _note_switches(self, frame: int, people: Ints, same: Bools, cost: Floats, frame_input: FrameInput) -> None:
-        """Remember where the associator's number went to somebody else; new people get theirs afterwards."""
+    def _record_switches(self, frame: int, people: Ints, same: Bools, cost: Floats, frame_input: FrameInput) -> None:
+        """Record where the associator's number went to another body; new tracks get their number afterwards."""
         for person, row in zip(*np.nonzero(same & frame_input.there[None]), strict=True):
             if people[row] == person:
                 continue
@@ -228,8 +238,8 @@ class KalmanTracker:
             group, before = int(frame_input.group[row]), int(self.ident[person])
             self.switches.append(IdentitySwitch(frame, group, before, after, sigma))
 
-    def _correct(self, people: Ints, frame: int, frame_input: FrameInput, rows: Ints) -> None:
-        """Kalman update of people (N,) by what is seen of them."""
+    def _update(self, people: Ints, frame: int, frame_input: FrameInput, rows: Ints) -> None:
+        """Kalman update of tracks (N,) with their observations."""
         if not len(people):
             return
         seen, xyz = frame_input.seen[rows], frame_input.xyz[rows]
@@ -249,17 +259,17 @@ class KalmanTracker:
         self.joint_seen[people] = np.where(seen, frame, self.joint_seen[people])
         self.seen[people] = frame
         self.count[people] += 1
-        self.group[people] = self._named(frame_input.group[rows])
+        self.group[people] = self._assign_groups(frame_input.group[rows])
 
-    def _named(self, group: Ints) -> Ints:
-        """What the associator calls them, and nobody else from now on; -1 where it does not follow people."""
+    def _assign_groups(self, group: Ints) -> Ints:
+        """Numbers of the associator for tracks, removed from all other tracks; -1 if it does not track people."""
         if not self.follows:
             return np.full_like(group, -1)
         self.group[np.isin(self.group, group)] = -1
         return group
 
     def _start(self, frame: int, frame_input: FrameInput, rows: Ints) -> Ints:
-        """Follow new people; return their rows among the people."""
+        """Start new tracks; return their rows in the tracker."""
         count, before = len(rows), len(self.ident)
         cov = np.zeros((count, 6, 6))
         cov[:, :3, :3], cov[:, 3:, 3:] = frame_input.middle_cov[rows], self.config.speed_mps**2 * np.eye(3)
@@ -269,7 +279,7 @@ class KalmanTracker:
             "seen": np.full(count, frame),
             "kept": np.full(count, frame),
             "count": np.ones(count, np.int64),
-            "group": self._named(frame_input.group[rows]),
+            "group": self._assign_groups(frame_input.group[rows]),
             "mean": np.concatenate([frame_input.middle[rows], np.zeros((count, 3))], axis=1),
             "cov": cov,
             "xyz": np.where(seen[..., None], frame_input.xyz[rows], np.nan),
@@ -281,9 +291,9 @@ class KalmanTracker:
             setattr(self, name, np.concatenate([getattr(self, name), fresh[name]]))
         return np.arange(before, before + count)
 
-    def _by_group(self, group: Ints, taken: Ints) -> Ints:
-        """Person (N,) that the associator says each row is, if followed and not in the frame already; else -1."""
-        out, used = np.full(len(group), -1, np.int64), set(taken[taken >= 0].tolist())
+    def _match_by_group(self, group: Ints, assigned: Ints) -> Ints:
+        """Track (N,) with the number of each row, if there is one without a row in this frame; else -1."""
+        out, used = np.full(len(group), -1, np.int64), set(assigned[assigned >= 0].tolist())
         for at, number in enumerate(group.tolist()):
             who = np.flatnonzero((self.group == number) & (self.group >= 0))
             if len(who) and int(who[0]) not in used:
@@ -293,7 +303,7 @@ class KalmanTracker:
 
 
 def cheapest_pairs(cost: Floats, gate: float) -> list[tuple[int, int]]:
-    """Pairs (row, column) of the cheapest one-to-one assignment that cost less than the gate."""
+    """Pairs (row, column) of the one-to-one assignment of least cost, only those below the gate."""
     from scipy.optimize import linear_sum_assignment
 
     rows, columns = np.flatnonzero((cost < gate).any(1)), np.flatnonzero((cost < gate).any(0))
@@ -302,13 +312,13 @@ def cheapest_pairs(cost: Floats, gate: float) -> list[tuple[int, int]]:
     return [(row, column) for row, column in pairs if cost[row, column] < gate]
 
 
-def _largest(cov: Floats) -> Floats:
-    """A bound (...,) m^2 of the variance along any direction, of covariances (..., 3, 3)."""
+def _variance_bound(cov: Floats) -> Floats:
+    """Upper bound (...,) m^2 of the variance of covariances (..., 3, 3) along any direction."""
     return np.asarray(np.trace(cov, axis1=-2, axis2=-1))
 
 
 def _median(values: Floats, known: Bools) -> Floats:
-    """Lower median (N,) of the values (N, J) that are known; 0 where none is."""
+    """Lower median (N,) of the known values (N, J); 0 where none is known."""
     ordered = np.sort(np.where(known, values, np.inf), axis=-1)
     middle = np.maximum((known.sum(-1) - 1) // 2, 0)
     out = np.take_along_axis(ordered, middle[:, None], axis=-1)[:, 0]

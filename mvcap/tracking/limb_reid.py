@@ -1,8 +1,8 @@
-"""Whether two bodies are one, by the lengths of their limbs: evidence in nats, against somebody else of the population.
+"""Re-identification by limb lengths: evidence in nats for the same person, against another one of the population.
 
-Lengths are compared by their logarithm, left and right limbs of a kind together. How well a mean length is known
-follows from its scatter over time, which is not noise of single frames only: a limb's error goes with the pose, so
-frames close in time say the same. What remains however long one looks is the estimator's bias.
+Lengths are compared by their logarithm, left and right limbs of a kind together. The uncertainty of a mean length
+follows from its scatter over time. That scatter is not independent noise of single frames: a limb's error depends on
+the pose, so frames close in time are correlated. What remains after any number of frames is the estimator's bias.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
 
 MOMENTS = 4
-_NOISE = 0.03  # of a length's logarithm in one frame: it depends on the pose, whatever the covariance
-_RANGE = (0.3, 2.0)  # times an adult's; anything else is no measurement
-_POSE_S = 0.4  # for about so long a pose stays, and the error of the limbs with it
-_BIAS = 0.02  # of the logarithm of a length, however long it was measured: it depends on where the body is, and how
-_STATURE, _BUILD = 0.06, 0.03  # how adults differ in all limbs together, and in each kind (ANSUR II, both sexes)
+_NOISE = 0.03  # least deviation of a length's logarithm in one frame: it depends on the pose, whatever the covariance
+_RANGE = (0.3, 2.0)  # times an adult's length; others are not used
+_POSE_S = 0.4  # correlation time of the pose, and with it of the error of limb lengths
+_BIAS = 0.02  # of a length's logarithm, however long it was measured: it depends on the body's position and orientation
+_STATURE, _BUILD = 0.06, 0.03  # deviation between adults, of all limbs together and of each kind (ANSUR II, both sexes)
 _UNKNOWN = 1e4  # variance of a limb that was not seen
 
 
@@ -38,20 +38,20 @@ def limb_sums(rows: Poses3D) -> Floats:
 
 
 def limb_scatter(sums: Floats) -> Floats:
-    """Standard deviation (..., B') over time of the logarithm of limb lengths, from ``moments``; NaN = unknown."""
+    """Standard deviation (..., B') over time of the logarithm of limb lengths, from ``limb_sums``; NaN = unknown."""
     count, weight, first, second = np.moveaxis(sums, -1, 0)
     total = np.where(count > 1, weight, np.nan)
     return np.asarray(np.sqrt(np.maximum(second / total - (first / total) ** 2, 0)))
 
 
 class LimbProfile:
-    """Mean logarithm (..., L) of the length of each kind of limb, and its variance; of bodies of any number of axes."""
+    """Mean logarithm (..., L) of the length of each kind of limb, and its variance; leading axes are free."""
 
     def __init__(self, skeleton: Skeleton, sums: Floats, rate_hz: float) -> None:
         spread = np.maximum(np.nan_to_num(limb_scatter(sums)), _NOISE)
         count, weight, first, _ = np.moveaxis(sums, -1, 0)
-        looks = np.maximum(count / (_POSE_S * rate_hz), 1e-9)
-        precision = np.where(count > 0, looks / spread**2, 0.0)
+        samples = np.maximum(count / (_POSE_S * rate_hz), 1e-9)
+        precision = np.where(count > 0, samples / spread**2, 0.0)
         mean = np.where(count > 0, first / np.maximum(weight, 1e-30), 0.0)
         kinds = _kinds(skeleton)
         total = precision @ kinds
@@ -60,7 +60,7 @@ class LimbProfile:
 
 
 def _kinds(skeleton: Skeleton) -> Floats:
-    """Matrix (B', L) of limbs and their kinds: left and right are one."""
+    """Matrix (B', L) of limbs and their kinds: left and right are the same kind."""
     names = [frozenset(skeleton.joints[j].removeprefix("left_").removeprefix("right_") for j in pair)
              for pair in skeleton.limbs.tolist()]  # fmt: skip
     kinds = sorted(set(names), key=sorted)
@@ -68,11 +68,11 @@ def _kinds(skeleton: Skeleton) -> Floats:
 
 
 def same_person_nats(a: LimbProfile, b: LimbProfile) -> Floats:
-    """Evidence (N, K) in nats that bodies a (N, L) and b (K, L) have the same limbs, against two of the population."""
+    """Evidence (N, K) in nats that bodies a (N, L) and b (K, L) are one person, against two of the population."""
     off = a.mean[:, None] - b.mean[None]
     variance = a.variance[:, None] + b.variance[None]
     off = np.where(variance < _UNKNOWN, off, 0.0)
-    # Two of the population differ by a diagonal and their stature: inverse and determinant are known.
+    # The covariance of two people is a diagonal plus a rank-one stature term: closed inverse and determinant.
     other = variance + 2 * _BUILD**2
     shared = 2 * _STATURE**2
     stature = 1 + shared * (1 / other).sum(-1)
@@ -82,7 +82,7 @@ def same_person_nats(a: LimbProfile, b: LimbProfile) -> Floats:
 
 
 def limb_distance(a: LimbProfile, b: LimbProfile) -> tuple[Floats, Floats]:
-    """How far limbs differ (N, K): as a share of their length, the mean over kinds, and in standard deviations."""
+    """Difference (N, K) of limbs: as a share of their length, the mean over kinds, and in standard deviations."""
     off = a.mean[:, None] - b.mean[None]
     variance = a.variance[:, None] + b.variance[None]
     precision = np.where(variance < _UNKNOWN, 1 / variance, 0.0)

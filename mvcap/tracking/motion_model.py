@@ -1,8 +1,8 @@
-"""How a body moves about: its place and velocity, and how well they are known after a while.
+"""Motion model of a body: its position and velocity, and the growth of their uncertainty.
 
 The velocity is an Ornstein-Uhlenbeck process (Singer, "Estimating optimal tracking filter performance for manned
 maneuvering targets", 1970, one order lower): people keep their velocity for a moment and forget it after some time, so
-the place of somebody who is not seen gets uncertain as fast as people walk, not faster and faster. It does not depend
+the uncertainty of an unseen person's position grows at walking speed and does not accelerate. The model does not depend
 on the frame rate, and is the same forwards and backwards in time.
 """
 
@@ -13,14 +13,14 @@ import numpy as np
 from calib.arrays import Floats
 
 TOP_SPEED_MPS = 12.0
-"""Nobody runs faster."""
+"""No person runs faster."""
 
 
 def transition(dt_s: float | Floats, speed_mps: float, acceleration_mps2: float) -> tuple[Floats, Floats]:
-    """Transition (..., 2, 2) of one coordinate's place and velocity over times (...,) s of 0 or more, and its noise.
+    """Transition (..., 2, 2) of one coordinate's position and velocity over times (...,) s of 0 or more, and its noise.
 
-    ``speed_mps``: standard deviation of the velocity in the long run; a change of velocity by twice as much takes the
-    time of ``acceleration_mps2``, after which the velocity is forgotten.
+    ``speed_mps``: standard deviation of the velocity in the long run. The velocity is forgotten after the time in which
+    ``acceleration_mps2`` changes it by twice that much.
     """
     dt = np.asarray(dt_s, np.float64)
     tau = 2 * speed_mps / acceleration_mps2
@@ -35,12 +35,12 @@ def transition(dt_s: float | Floats, speed_mps: float, acceleration_mps2: float)
 def predict_states(
     mean: Floats, cov: Floats, dt_s: float | Floats, speed_mps: float, acceleration_mps2: float
 ) -> tuple[Floats, Floats]:
-    """States (K, 6) of place and velocity and their covariances (K, 6, 6) after a time, one for all or (K,) s."""
+    """States (K, 6) of position and velocity and covariances (K, 6, 6) after a time in s, one for all or (K,)."""
     steps, noise = (_in_space(one) for one in transition(dt_s, speed_mps, acceleration_mps2))
     return (steps @ mean[..., None])[..., 0], steps @ cov @ np.swapaxes(steps, -1, -2) + noise
 
 
 def _in_space(one: Floats) -> Floats:
-    """Matrices (..., 6, 6) of x, y, z that do as one coordinate's (..., 2, 2)."""
+    """Matrices (..., 6, 6) for x, y, z from those of one coordinate (..., 2, 2)."""
     both: Floats = np.einsum("...ab,ij->...aibj", one, np.eye(3))
     return both.reshape(*one.shape[:-2], 6, 6)

@@ -1,4 +1,4 @@
-"""The first pass of tracking: every row's tracklet, and what is to be known of the tracklets."""
+"""The first pass of tracking: the tracklet of every row, and the features of the tracklets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mvcap.tracking.tracklets import TrackConfig, Tracklets
 
 
 class TrackletLinker:
-    """Follows people frame by frame and takes note of what they were; what it says never depends on later frames."""
+    """Tracks people frame by frame and collects the features of their tracklets; no result depends on later frames."""
 
     def __init__(self, skeleton: Skeleton, config: TrackConfig, rate_hz: float, follows: bool) -> None:
         self.tracker = KalmanTracker(skeleton, config, rate_hz, follows)
@@ -21,19 +21,19 @@ class TrackletLinker:
         self.encounters = Encounters(rate_hz)
 
     def link(self, rows: Poses3D) -> Ints:
-        """Tracklet (M,) of the rows of one frame; -1 = nobody."""
+        """Tracklet (M,) of the rows of one frame; -1 = no person."""
         tracker, frame = self.tracker, int(rows.frame[0])
         idents = tracker.link(rows)
-        for over in self.encounters.step(frame, tracker):
-            self.tracklets.cut(*over)
+        for encounter in self.encounters.step(frame, tracker):
+            self.tracklets.cut(*encounter)
         self.encounters.see(idents, tracker.frame_input)
         seen = np.flatnonzero((idents >= 0) & (rows.score > 0).any(-1))
         state = tracker.where(idents[seen])
-        alone = ~self.encounters.in_meeting(idents[seen], frame)
-        self.tracklets.add(rows[seen], idents[seen], tracker.mean[state], tracker.cov[state], alone)
+        isolated = ~self.encounters.in_meeting(idents[seen], frame)
+        self.tracklets.add(rows[seen], idents[seen], tracker.mean[state], tracker.cov[state], isolated)
         return idents
 
     def end(self) -> None:
-        """Close what is still going on when the take ends."""
-        for over in self.encounters.end():
-            self.tracklets.cut(*over)
+        """Close the open encounters when the take ends."""
+        for encounter in self.encounters.end():
+            self.tracklets.cut(*encounter)

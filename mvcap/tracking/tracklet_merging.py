@@ -1,9 +1,10 @@
-"""The second pass of tracking: which pieces of the whole take are one person, and which are nobody.
+"""The second pass of tracking: which tracklet segments of the whole take are one person, and which are false positives.
 
-Tracklets that share one place are one body. Where two people met, or one was lost from sight, limbs before and after
-tell whether they have been taken for each other, and their tails are exchanged if that is beyond doubt. Chains that end
-and chains that begin are assigned to each other at the least cost, best first and anew as limbs get better known. What
-was too short, or is doubtful in several ways, is nobody. All of it works on sums over pieces; see ``Tracklets``.
+Tracklets at the same position are one body. Where two people had a close encounter, or one was lost, the limb lengths
+before and after show whether their identities were switched; if the evidence is decisive, the tails of the two tracks
+are exchanged. Tracks that end and tracks that begin are then matched by optimal assignment; the best matches are merged
+first, and the assignment is repeated as limb lengths become better known. A track that is too short, or has several
+weaknesses, is a false positive. Everything works on sums over segments (``pieces``); see ``Tracklets``.
 """
 
 from __future__ import annotations
@@ -22,21 +23,21 @@ from mvcap.tracking.kalman_tracker import IdentitySwitch
 from mvcap.tracking.limb_reid import LimbProfile, limb_distance, limb_scatter, same_person_nats
 from mvcap.tracking.tracklets import Cut, Tracklets
 
-_BEYOND_DOUBT = 8.0  # nats that overrule what was followed
-_SHARED = 0.5  # share of the time together in one place from which on two are one
+_DECISIVE_NATS = 8.0  # evidence that overrules the frame-to-frame tracking
+_SHARED = 0.5  # two tracks that share their position in more of their common frames are duplicates
 _SHARED_FRAMES = 3
-_SHORT_S = 0.1  # what is shorter cannot be linked to anything
-_MOST = 600  # tracklets that are looked at, those seen longest: garbage has thousands
-_ROUNDS = 60
-_REPAIRS = 4
-_CERTAIN_DOUBTS = 3
-_LOOSE_LIMBS = 0.12  # scatter of limb lengths that no body has
-_TWO_VIEWS, _MORE_VIEWS = 2.3, 2.7
+_SHORT_S = 0.1  # shorter tracklets are not merged with any other
+_MOST = 600  # most tracklets, those seen longest: takes with many false positives have thousands
+_ROUNDS = 60  # most repetitions of the assignment
+_REPAIRS = 4  # most rounds of switch repair and merging
+_MOST_WEAKNESSES = 3  # from this number on a track is a false positive
+_LIMB_SCATTER = 0.12  # larger scatter of limb lengths than that of any body
+_TWO_VIEWS, _MORE_VIEWS = 2.3, 2.7  # mean number of views: seen by two, and by more
 
 
 @dataclass
 class MergeRecord:
-    """What the whole take changed, or found: for the record."""
+    """A change made, or an identity switch found, in the second pass."""
 
     what: str
     """joined, returned, merged, exchanged, split, dropped."""
@@ -44,12 +45,12 @@ class MergeRecord:
     frame: int
     why: str
     other: int = -1
-    """Another piece of it; -1 = none."""
+    """Another segment involved; -1 = none."""
     figures: dict[str, float] = field(default_factory=dict)
 
 
 class TrackletMerger:
-    """Chains of pieces, each of which becomes a person."""
+    """Merged tracks (``chains`` of tracklet segments), each of which becomes a person."""
 
     def __init__(
         self,
@@ -71,17 +72,17 @@ class TrackletMerger:
         for ident, chain in self.chains.items():
             self.chain_of[chain] = ident
         self.untold = len(tracklets.pieces) - len(kept)
-        """Tracklets that were too short to be looked at."""
+        """Number of tracklets that were left out: too short, or too many."""
         self._area = visited_area(held["end_mean"][self.chain_of >= 0, :3])
 
     def persons(self) -> NDArray[np.int32]:
-        """Person (N,) of every piece: 1, 2, 3 ... in the order of appearance, 0 = nobody."""
+        """Person (N,) of every segment: 1, 2, 3 ... in order of appearance, 0 = no person."""
         self._merge()
         for _ in range(_REPAIRS):
-            exchanged = self._exchange_all()
+            exchanged = self._repair_switches()
             if not self._link_all() and not exchanged:
                 break
-        self._drop()
+        self._drop_false_positives()
         held = self.tracklets.all
         order = sorted(self.chains, key=lambda chain: (held["first"][self.chains[chain][0]], self.chains[chain][0]))
         person = np.zeros(len(held), np.int32)
@@ -89,7 +90,7 @@ class TrackletMerger:
             person[self.chains[chain]] = number
         return person
 
-    # One body that is followed twice
+    # Duplicate tracks of one body
 
     def _merge(self) -> None:
         first = self.tracklets.all["first"]
@@ -97,17 +98,17 @@ class TrackletMerger:
             a, b = (int(self.chain_of[self.tracklets.pieces[ident][0]]) for ident in (one, other))
             if shared < _SHARED_FRAMES or a == b or min(a, b) < 0:
                 continue
-            together = self._together(self.chains[a], self.chains[b])
+            together = self._frames_together(self.chains[a], self.chains[b])
             if shared <= _SHARED * together:
                 continue
-            keep, gone = self.chains[a], self.chains.pop(b)
-            why = f"in one place in {shared} of the {together:.0f} frames in which both were seen"
+            keep, merged = self.chains[a], self.chains.pop(b)
+            why = f"at the same position in {shared} of the {together:.0f} frames in which both were seen"
             figures = {"frames_shared": float(shared), "frames_together": round(together, 1)}
-            self.changes.append(MergeRecord("merged", keep[0], int(first[gone[0]]), why, gone[0], figures))
-            self._put(a, [*keep, *gone])
+            self.changes.append(MergeRecord("merged", keep[0], int(first[merged[0]]), why, merged[0], figures))
+            self._set_chain(a, [*keep, *merged])
 
-    def _together(self, a: list[int], b: list[int]) -> float:
-        """Frames in which two chains were both seen, about."""
+    def _frames_together(self, a: list[int], b: list[int]) -> float:
+        """Approximate number of frames in which both tracks were seen."""
         held = self.tracklets.all
         first, last = (np.array([fold(held[name][chain]) for chain in (a, b)]) for name, fold in
                        (("first", np.min), ("last", np.max)))  # fmt: skip
@@ -115,40 +116,40 @@ class TrackletMerger:
         dense = np.minimum(frames / (last - first + 1), 1)
         return float(max(last.min() - first.max() + 1, 1) * dense.min())
 
-    def _put(self, chain: int, pieces: list[int]) -> None:
+    def _set_chain(self, chain: int, pieces: list[int]) -> None:
         first = self.tracklets.all["first"]
         self.chains[chain] = sorted(pieces, key=lambda piece: (first[piece], piece))
         self.chain_of[pieces] = chain
 
-    # Taken for each other
+    # Identity switches
 
-    def _exchange_all(self) -> bool:
+    def _repair_switches(self) -> bool:
         cuts = [cut for cut in self.tracklets.cuts if self.chain_of[cut.before] >= 0]
         changed = False
         for cut in sorted(cuts, key=lambda cut: (cut.frame, cut.before)):
-            changed |= self._exchange(cut) if cut.met_before >= 0 and self.chain_of[cut.met_before] >= 0 else False
+            changed |= self._repair_switch(cut) if cut.met_before >= 0 and self.chain_of[cut.met_before] >= 0 else False
         for cut in cuts:
-            changed |= self._break(cut, cut.before) or (cut.met_before >= 0 and self._break(cut, cut.met_before))
+            changed |= self._split(cut, cut.before) or (cut.met_before >= 0 and self._split(cut, cut.met_before))
         return changed
 
-    def _exchange(self, cut: Cut) -> bool:
-        """Exchange the tails of the two who met, if limbs say so beyond doubt."""
+    def _repair_switch(self, cut: Cut) -> bool:
+        """Exchange the tails of two tracks after their encounter if limb lengths are decisive evidence of a switch."""
         a, b = int(self.chain_of[cut.before]), int(self.chain_of[cut.met_before])
         if a == b:
             return False
-        (head_a, tail_a), (head_b, tail_b) = self._ends(a, cut), self._ends(b, cut)
+        (head_a, tail_a), (head_b, tail_b) = self._head_and_tail(a, cut), self._head_and_tail(b, cut)
         if not (head_a and head_b) or not (tail_a or tail_b):
             return False
         heads, tails = self._limbs([head_a, head_b]), self._limbs([tail_a, tail_b])
         nats = same_person_nats(heads, tails)
         kept, exchanged = float(np.trace(nats)), float(np.trace(nats[::-1]))
         new = [nats[1, 0]] * bool(tail_a) + [nats[0, 1]] * bool(tail_b)
-        if exchanged - kept < _BEYOND_DOUBT or min(new) <= 0:
+        if exchanged - kept < _DECISIVE_NATS or min(new) <= 0:
             return False
-        self._put(a, [*head_a, *tail_b])
-        self._put(b, [*head_b, *tail_a])
+        self._set_chain(a, [*head_a, *tail_b])
+        self._set_chain(b, [*head_b, *tail_a])
         share, sigma = limb_distance(heads, tails)
-        tail = int(bool(tail_b) and not tail_a)  # of a tail that there is
+        tail = int(bool(tail_b) and not tail_a)  # index of an existing tail
         figures = {
             "nats": round(exchanged - kept, 2),
             "limb_share_kept": round(float(share[tail, tail]), 4),
@@ -157,50 +158,51 @@ class TrackletMerger:
             "limb_sigma_exchanged": round(float(sigma[1 - tail, tail]), 2),
         }
         why = (
-            f"limbs before and after the meeting differ by {share[tail, tail]:.1%} ({sigma[tail, tail]:.1f} sigma) as "
-            f"followed, by {share[1 - tail, tail]:.1%} ({sigma[1 - tail, tail]:.1f} sigma) exchanged"
+            f"limb lengths before and after the encounter differ by {share[tail, tail]:.1%} "
+            f"({sigma[tail, tail]:.1f} sigma) as tracked, by {share[1 - tail, tail]:.1%} "
+            f"({sigma[1 - tail, tail]:.1f} sigma) with identities switched"
         )
         frame = int(self.tracklets.all["first"][(tail_a or tail_b)[0]])
         self.changes.append(MergeRecord("exchanged", head_a[-1], frame, why, head_b[-1], figures))
         return True
 
-    def _break(self, cut: Cut, before: int) -> bool:
-        """Split a chain where limbs before and after cannot be one person's."""
+    def _split(self, cut: Cut, before: int) -> bool:
+        """Split a track where the limb lengths before and after a cut are decisive evidence of two people."""
         chain = int(self.chain_of[before])
         if chain < 0:
             return False
-        head, tail = self._ends(chain, cut)
+        head, tail = self._head_and_tail(chain, cut)
         if not head or not tail:
             return False
         heads, tails = self._limbs([head]), self._limbs([tail])
         nats = float(same_person_nats(heads, tails)[0, 0])
-        if nats > -_BEYOND_DOUBT:
+        if nats > -_DECISIVE_NATS:
             return False
         share, sigma = (float(one[0, 0]) for one in limb_distance(heads, tails))
-        new = len(self.tracklets.pieces) + tail[0]  # a number that no other chain has
-        self._put(chain, head)
-        self._put(new, tail)
-        why = f"limbs before and after differ by {share:.1%} ({sigma:.1f} sigma)"
+        new = len(self.tracklets.pieces) + tail[0]  # a number that no other track has
+        self._set_chain(chain, head)
+        self._set_chain(new, tail)
+        why = f"limb lengths before and after differ by {share:.1%} ({sigma:.1f} sigma)"
         figures = {"nats": round(nats, 2), "limb_share": round(share, 4), "limb_sigma": round(sigma, 2)}
         frame = int(self.tracklets.all["first"][tail[0]])
         self.changes.append(MergeRecord("split", head[-1], frame, why, tail[0], figures))
         return True
 
-    def _ends(self, chain: int, cut: Cut) -> tuple[list[int], list[int]]:
-        """Pieces of a chain before and after a cut."""
+    def _head_and_tail(self, chain: int, cut: Cut) -> tuple[list[int], list[int]]:
+        """Segments of a track before and after a cut."""
         first, begins = self.tracklets.all["first"], {cut.after, cut.met_after}
         tail = [piece for piece in self.chains[chain] if first[piece] > cut.frame or piece in begins]
         return [piece for piece in self.chains[chain] if piece not in tail], tail
 
     def _limbs(self, chains: list[list[int]]) -> LimbProfile:
-        """What limbs chains (N) have; one of no pieces has unknown ones."""
+        """Limb profiles of tracks (N); that of a track without segments is unknown."""
         sums = np.array([self.tracklets.all["limbs"][chain].sum(0) for chain in chains])
         return LimbProfile(self.tracklets.skeleton, sums, self.rate_hz)
 
-    # Away and back
+    # Re-identification across gaps
 
     def _link_all(self) -> bool:
-        """Link chains over absences until no link is left that is more likely than not."""
+        """Merge tracks across gaps until no match is more likely than not."""
         linked = False
         for _ in range(_ROUNDS):
             if not self._link_best():
@@ -209,7 +211,7 @@ class TrackletMerger:
         return linked
 
     def _link_best(self) -> bool:
-        """Link the best pairs of the cheapest assignment, each chain at most once: then limbs are better known."""
+        """Merge the best pairs of the optimal assignment, each track at most once; then limbs are better known."""
         from scipy.optimize import linear_sum_assignment
 
         names = list(self.chains)
@@ -232,20 +234,20 @@ class TrackletMerger:
             frame, end = int(all_of.first[other]), self.chains[names[one]][-1]
             why, figures = found.words(one, other), found.figures(one, other)
             self.changes.append(MergeRecord(what, end, frame, why, start, figures))
-            self._put(names[one], [*self.chains[names[one]], *self.chains.pop(names[other])])
+            self._set_chain(names[one], [*self.chains[names[one]], *self.chains.pop(names[other])])
         return bool(touched)
 
-    # Nobody
+    # False positives
 
-    def _drop(self) -> None:
-        """Drop chains that were seen for too short a time for as doubtful as they are."""
+    def _drop_false_positives(self) -> None:
+        """Drop tracks that were seen for too short a time, given their weaknesses."""
         names = list(self.chains)
         if not names:
             return
-        doubts, frames = self._doubts(names)
-        for name, mine, count in zip(names, doubts, frames.tolist(), strict=True):
+        weaknesses, frames = self._weaknesses(names)
+        for name, mine, count in zip(names, weaknesses, frames.tolist(), strict=True):
             needed = max(1, round(self.config.min_seconds * self.rate_hz)) * 2 ** len(mine)
-            if count >= needed and len(mine) < _CERTAIN_DOUBTS:
+            if count >= needed and len(mine) < _MOST_WEAKNESSES:
                 continue
             start = self.chains[name][0]
             why = "; ".join([f"seen for {count / self.rate_hz:.2f} s", *mine])
@@ -255,35 +257,35 @@ class TrackletMerger:
             )
             self.chain_of[self.chains.pop(name)] = -1
 
-    def _doubts(self, names: list[int]) -> tuple[list[list[str]], Ints]:
-        """What speaks against each chain, and the frames it was seen in."""
+    def _weaknesses(self, names: list[int]) -> tuple[list[list[str]], Ints]:
+        """The weaknesses of each track, and the number of frames in which it was seen."""
         held = self.tracklets.all
         of = [self.chains[name] for name in names]
         frames = np.array([held["frames"][chain].sum() for chain in of])
         joints, views, score = (
             np.array([held[name][chain].sum() for chain in of]) / frames for name in ("joints", "views", "score")
         )
-        loose = [_typical(limb_scatter(held["limbs"][chain].sum(0))) for chain in of]
-        beside = self._beside(names, frames)
-        usual = [_weighted_median(values, frames) for values in (joints, views, score)]
+        scatter = [_median_or_zero(limb_scatter(held["limbs"][chain].sum(0))) for chain in of]
+        near_longer = self._share_near_longer_seen(names, frames)
+        typical = [_weighted_median(values, frames) for values in (joints, views, score)]
         out: list[list[str]] = []
         for at in range(len(names)):
             mine = []
-            if views[at] < _TWO_VIEWS and usual[1] > _MORE_VIEWS:
-                mine.append(f"by {views[at]:.1f} views where others are seen by {usual[1]:.1f}")
-            if loose[at] > _LOOSE_LIMBS:
-                mine.append(f"limbs change their length by {loose[at]:.0%}")
-            if joints[at] < 0.6 * usual[0]:
-                mine.append(f"{joints[at]:.1f} joints where others have {usual[0]:.1f}")
-            if score[at] < usual[2] / 2:
-                mine.append(f"score {score[at]:.2f} where others have {usual[2]:.2f}")
-            if beside[at] > _SHARED:
-                mine.append(f"close beside somebody who is seen better for {beside[at]:.0%} of the time")
+            if views[at] < _TWO_VIEWS and typical[1] > _MORE_VIEWS:
+                mine.append(f"seen by {views[at]:.1f} views, others by {typical[1]:.1f}")
+            if scatter[at] > _LIMB_SCATTER:
+                mine.append(f"limb lengths scatter by {scatter[at]:.0%}")
+            if joints[at] < 0.6 * typical[0]:
+                mine.append(f"{joints[at]:.1f} joints, others {typical[0]:.1f}")
+            if score[at] < typical[2] / 2:
+                mine.append(f"score {score[at]:.2f}, others {typical[2]:.2f}")
+            if near_longer[at] > _SHARED:
+                mine.append(f"near a person seen for longer in {near_longer[at]:.0%} of its frames")
             out.append(mine)
         return out, frames
 
-    def _beside(self, names: list[int], frames: Ints) -> Floats:
-        """Share (N,) of its frames that each chain was near one that is seen for longer."""
+    def _share_near_longer_seen(self, names: list[int], frames: Ints) -> Floats:
+        """Share (N,) of a track's frames in which it was near a track that was seen for longer."""
         place = {name: at for at, name in enumerate(names)}
         near = np.zeros(len(names))
         for a, b, count in _pairs(self.encounters.near):
@@ -294,25 +296,25 @@ class TrackletMerger:
         return near / np.maximum(frames, 1)
 
     def record(self, person: NDArray[np.int32]) -> list[dict[str, Any]]:
-        """What was changed, in the order of frames: what, person, other, frame, why and the figures of it."""
-        named = np.append(person, 0)  # piece -1 is nobody
+        """The changes in order of frames: what, person, other, frame, why and their figures."""
+        named = np.append(person, 0)  # segment -1 is no person
         out = [
             {"what": one.what, "person": int(named[one.piece]), "other": int(named[one.other]), "frame": one.frame,
              "why": one.why, "figures": one.figures}
-            for one in [*self.changes, *self._handed_over(named)]
+            for one in [*self.changes, *self._identity_switches(named)]
         ]  # fmt: skip
         return sorted(out, key=lambda one: (one["frame"], one["what"]))
 
-    def _handed_over(self, person: NDArray[np.int32]) -> list[MergeRecord]:
-        """Numbers of the associator that went from one person to another."""
+    def _identity_switches(self, person: NDArray[np.int32]) -> list[MergeRecord]:
+        """Identity switches of the associator: numbers that went from one person to another."""
         frames = np.array([one.frame for one in self.switches], np.int64)
         pieces = [self.tracklets.pieces_at(np.array([getattr(one, end) for one in self.switches], np.int64), frames)
                   for end in ("before", "after")]  # fmt: skip
         out = []
         for one, before, after in zip(self.switches, *pieces, strict=True):
             if person[before] != person[after] and person[before] > 0:
-                far = f"{one.sigma:.1f} sigma" if np.isfinite(one.sigma) else "further than anybody could have moved"
-                why = f"association gave number {one.group} to a body {far} from where this one was"
+                far = f"{one.sigma:.1f} sigma" if np.isfinite(one.sigma) else "further than a person can move"
+                why = f"association gave number {one.group} to another body, {far} from the predicted position"
                 out.append(MergeRecord("split", int(before), one.frame, why, int(after)))
         return out
 
@@ -322,7 +324,7 @@ def _pairs(counts: Mapping[int, Mapping[int, int]]) -> list[tuple[int, int, int]
     return sorted((a, b, count) for a, others in counts.items() for b, count in others.items() if a < b)
 
 
-def _typical(values: Floats) -> float:
+def _median_or_zero(values: Floats) -> float:
     known = values[np.isfinite(values)]
     return float(np.median(known)) if len(known) else 0.0
 

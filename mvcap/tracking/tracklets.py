@@ -1,8 +1,9 @@
-"""What is to be known of the pieces that people are followed in: when, where to, with what limbs, how well seen.
+"""Features of tracklet segments: their frames, start and end states, limb lengths, and how well they were observed.
 
-A piece is a spell in which it is certain enough that one body was followed. It ends where the body was lost for a
-moment, and at the closest moment of two bodies that met, where they may have been taken for each other. Of a piece only
-sums are kept, so memory does not grow with the take. Limbs are measured outside meetings only.
+A segment (``piece``) is a stretch of a tracklet in which it is certain enough that a single body was tracked. It ends
+where the body was lost for a moment, and at the closest moment of an encounter of two bodies, where their identities
+may have been switched. Only sums are kept for a segment, so memory does not grow with the take. Limbs are measured
+outside encounters only.
 """
 
 from __future__ import annotations
@@ -19,66 +20,73 @@ from mvcap.structures.skeleton import Skeleton
 from mvcap.tracking.limb_reid import MOMENTS, limb_sums
 
 LOST_S = 0.2
-"""Who was not seen for so long may be somebody else: a new piece."""
-_SETTLED_S = 0.3  # after so long the velocity of somebody new is known
+"""After this long without an observation the tracklet may be another person: a new segment starts."""
+_VELOCITY_S = 0.3  # time after which the velocity of a new track is known
 
 
 @dataclass(frozen=True)
 class TrackConfig:
-    """Settings of the verb ``track``."""
+    """Settings of ``mvcap track``: one number for each person through time."""
 
     gate_sigma: float = 3.0
-    """Typical joint distance from the prediction, in standard deviations, up to which it is the same person."""
+    """Median joint distance from the prediction, in standard deviations, up to which it is the same person. Raise it
+    where tracks break in quick motion, lower it where people close together switch identities."""
     speed_mps: float = 1.5
-    """How fast people move about, one standard deviation of each coordinate."""
+    """Walking speed, m/s: standard deviation of each coordinate of the torso's velocity. Raise it for sports."""
     acceleration_mps2: float = 3.0
-    """How quickly their torsos change their velocity: turning round at that speed takes twice it divided by this."""
+    """Acceleration of torsos, m/s^2: turning round at the walking speed takes twice that speed divided by this. Raise
+    it for sports, lower it for people who sit."""
     limb_speed_mps: float = 1.5
-    """How fast joints move against the torso, one standard deviation."""
+    """Speed of joints relative to the torso, m/s, one standard deviation."""
     occlusion_s: float = 1.0
-    """How long a person who is not seen is waited for."""
+    """How long a person is tracked without observations, seconds."""
     join_s: float = 3.0
-    """Longest absence that motion alone may bridge; after a longer one people are known again by their limbs only."""
+    """Longest gap that motion alone may bridge, seconds. After a longer gap people are re-identified by their limb
+    lengths only, and get a new number where these are ambiguous."""
     min_seconds: float = 0.25
-    """Tracklets that are seen for less time are dropped; doubtful ones have to be seen for longer."""
+    """Tracklets seen for less time, seconds, are dropped; those with weak evidence (two views only, inconsistent limbs)
+    must be seen for longer. Raise it where false positives remain, lower it for very short takes."""
     live: bool = False
-    """Number people as a live view would: from what was seen up to ``delay_s`` later, without repairs afterwards."""
+    """Number people as a live view does: from observations up to ``delay_s`` later, without later repairs."""
     delay_s: float = 0.25
-    """With ``live``: how much later than its frame a person's number is decided, at most."""
+    """With ``live``: longest delay between a frame and the decision on a person's number, seconds. Longer: fewer false
+    positives."""
 
     def __post_init__(self) -> None:
         positive = self.gate_sigma, self.speed_mps, self.acceleration_mps2, self.limb_speed_mps
         if min(positive) <= 0:
             raise ConfigError(
-                "config keys 'track.gate_sigma', 'speed_mps', 'acceleration_mps2' and 'limb_speed_mps' are above 0"
+                "config keys 'track.gate_sigma', 'speed_mps', 'acceleration_mps2' and 'limb_speed_mps' must be above 0"
             )
         if min(self.occlusion_s, self.join_s, self.min_seconds, self.delay_s) < 0:
-            raise ConfigError("config keys 'track.occlusion_s', 'join_s', 'min_seconds' and 'delay_s' are 0 or more")
+            raise ConfigError(
+                "config keys 'track.occlusion_s', 'join_s', 'min_seconds' and 'delay_s' must be 0 or more"
+            )
 
 
 @dataclass(frozen=True)
 class Cut:
-    """Where a piece ends and another of the same tracklet begins."""
+    """Where one segment of a tracklet ends and the next begins."""
 
     frame: int
     """Last frame before."""
     before: int
-    """Piece that ends."""
+    """Segment that ends."""
     after: int
-    """Piece that begins; -1 where the tracklet ended in the meeting."""
+    """Segment that begins; -1 if the tracklet ended in the encounter."""
     met_before: int = -1
-    """Piece of the tracklet that was met; -1 = none, the body was lost from sight."""
+    """Segment of the other tracklet of the encounter; -1 = no encounter, the body was lost."""
     met_after: int = -1
 
 
 class Tracklets:
-    """Pieces (N) of all tracklets of a take, in the order in which they began."""
+    """Segments (N) of all tracklets of a take, in the order in which they began."""
 
     def __init__(self, skeleton: Skeleton, config: TrackConfig, rate_hz: float) -> None:
         self.skeleton, self.config, self.rate_hz = skeleton, config, rate_hz
         self.cuts: list[Cut] = []
         self.pieces: list[list[int]] = []
-        """Pieces of each tracklet, in order."""
+        """Segments of each tracklet, in order."""
         self._count = 0
         whole = [(name, np.int64) for name in ("ident", "first", "last", "frames", "begun", "group_first", "group")]
         sums = [(name, np.float64) for name in ("joints", "views", "score")]
@@ -89,19 +97,19 @@ class Tracklets:
 
     @property
     def all(self) -> NDArray[np.void]:
-        """(N,) what is known of each piece, by name.
+        """(N,) features of each segment, by name.
 
-        ident; first and last frame with a joint in 3D, and their number ``frames``; group_first, group: what the
-        associator called it then, -1 = nothing; sums over frames of ``joints`` there, of the mean ``views`` and
-        ``score`` of them; limbs (B', 4): see ``moments``; start and end, ``mean`` (6,) and ``cov`` (6, 6): place and
-        velocity, the start's as soon as the velocity is known, at frame ``begun``.
+        ident; first and last frame with a joint in 3D, and the number ``frames`` of such frames; group_first, group:
+        the associator's number at the start and end, -1 = none; sums over frames of the number of ``joints`` in 3D and
+        of their mean ``views`` and ``score``; limbs (B', 4): see ``limb_sums``; start and end, ``mean`` (6,) and
+        ``cov`` (6, 6): position and velocity, at the start those of frame ``begun``, when the velocity is known.
         """
         return self._held[: self._count]
 
     def add(self, rows: Poses3D, idents: Ints, mean: Floats, cov: Floats, measurable: NDArray[np.bool_]) -> None:
-        """Take note of one frame's people: rows with joints, their tracklets and states (M, 6) and (M, 6, 6).
+        """Add one frame's people: rows with joints, their tracklets and states (M, 6) and (M, 6, 6).
 
-        ``measurable``: whose limbs can be trusted to be their own.
+        ``measurable``: rows whose limbs certainly belong to their own person.
         """
         if not len(rows):
             return
@@ -116,13 +124,13 @@ class Tracklets:
         held["views"][at] += np.where(there, rows.views, 0).sum(1) / joints
         held["score"][at] += rows.score.sum(1) / joints
         held["end_mean"][at], held["end_cov"][at] = mean, cov
-        early = frame - held["first"][at] <= _SETTLED_S * self.rate_hz
+        early = frame - held["first"][at] <= _VELOCITY_S * self.rate_hz
         held["begun"][at[early]] = frame
         held["start_mean"][at[early]], held["start_cov"][at[early]] = mean[early], cov[early]
         held["limbs"][at[measurable]] += limb_sums(rows[measurable])
 
     def _piece_for(self, ident: int, frame: int, group: int) -> None:
-        """Begin a tracklet, or a new piece of one that was lost from sight."""
+        """Start a tracklet, or a new segment of one that was lost."""
         while ident >= len(self.pieces):
             self.pieces.append([])
         mine = self.pieces[ident]
@@ -143,11 +151,11 @@ class Tracklets:
         return new
 
     def cut(self, start: int, frame: int, a: int, b: int) -> None:
-        """Cut two tracklets that met at their closest frame, or where they were cut since the meeting's start."""
+        """Cut two tracklets at the closest frame of their encounter, or where they were cut since its start."""
         self.cuts.append(Cut(frame, *self._cut(start, frame, a), *self._cut(start, frame, b)))
 
     def _cut(self, start: int, frame: int, ident: int) -> tuple[int, int]:
-        """Pieces before and after the frame; -1 where the tracklet has none after it."""
+        """Segments before and after the frame; -1 if the tracklet has none after it."""
         mine, held = self.pieces[ident], self.all
         before = mine[-1]
         if len(mine) > 1 and held["first"][before] > start:
@@ -163,7 +171,7 @@ class Tracklets:
         return before, after
 
     def pieces_at(self, idents: Ints, frames: Ints) -> Ints:
-        """Piece (M,) of tracklets at frames; -1 where the tracklet is -1."""
+        """Segment (M,) of tracklets at frames; -1 where the tracklet is -1."""
         held = self.all
         span = int(max(held["last"].max(initial=0), frames.max(initial=0))) + 2
         first = np.zeros(self._count, np.int64)

@@ -24,12 +24,13 @@ _STRETCH = 0.3  # variation of bone lengths between people, and foreshortening b
 
 @dataclass(frozen=True)
 class TriangulateConfig:
-    """Settings of the verb ``triangulate``."""
+    """Settings of ``mvcap triangulate``: 3D joints of the people on whom at least two views agree."""
 
     gate_sigma: float = RESIDUAL_GATE
-    """Residual, in standard deviations, beyond which a view is not used for a joint."""
+    """Residual, in standard deviations, beyond which a view is not used for a joint. Lower: stricter, and more joints
+    are missing. Raise it a little for a calibration that is not accurate."""
     min_score: float = 0.1
-    """Joints with a lower score in a view are not used."""
+    """Joints with a lower score (0 to 1) in a view are not used. Raise it where an estimator guesses hidden joints."""
 
     def __post_init__(self) -> None:
         if self.gate_sigma <= 0:
@@ -55,9 +56,7 @@ def triangulate_rows(
     if calibration_px is not None:
         rows = with_calibration_error(rows, excess_error_px(np.asarray(calibration_px, np.float64), rows))
     rows = rows[rows.person >= 0]
-    rows = rows[
-        np.argsort(rows.score.sum(1), kind="stable")
-    ]  # of two copies in a view, the one with the higher score is used
+    rows = rows[np.argsort(rows.score.sum(1), kind="stable")]  # of two copies in a view the higher score is used
     keys, place = np.unique(np.stack([rows.frame, rows.person], axis=-1), axis=0, return_inverse=True)
     shape = (len(rig), len(keys), len(rows.skeleton))
     xy, noise, score = np.full((*shape, 2), np.nan), np.full(shape, np.nan), np.zeros(shape)
