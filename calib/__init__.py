@@ -1,6 +1,6 @@
 """Cameras and points: lenses, poses, rigs, their calibration and files, and the geometry between pixels and metres.
 
-The verb is `calib.calibrate.calibrate(observations)`; it is imported from there, as it takes longer to load.
+The main function is `calib.calibrate.calibrate(observations)`; import it from there, as it takes longer to load.
 """
 
 from calib.calibration import Calibration

@@ -1,4 +1,4 @@
-"""Names for the arrays that are passed about; docstrings give their shapes in axis letters."""
+"""Type aliases of arrays; docstrings give their shapes in axis letters."""
 
 from __future__ import annotations
 

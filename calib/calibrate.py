@@ -1,4 +1,4 @@
-"""The one verb: sightings of a target become a rig, and what is known about it."""
+"""The main function: calibrates a rig from observations of a target, and says how accurate it is."""
 
 from __future__ import annotations
 
@@ -37,50 +37,52 @@ def calibrate(
     models: Sequence[LensModel] | None = None,
     shape_sigma_m: float = 0.0,
 ) -> Calibration:
-    """Calibrate cameras from what they saw of a target at the same moments.
+    """Calibrate cameras from their observations of a target at the same moments.
 
-    lenses: known ones by view; held where fix_lenses, else a start that is believed within half a percent.
-    lens_observations: pictures of single cameras that tell about lenses only. rig: an earlier calibration: its lenses
-    count as known, its world is kept, and its poses are the start where the target's points are fixed to nothing.
-    models: lens models to choose from. shape_sigma_m: above 0 the target's points may be off by about that much (a
-    bent or misprinted board), and are found.
-    Raises CalibrationError where nothing can be calibrated, in one line with what to film.
+    lenses: known lenses by view; held fixed where fix_lenses, else a start with a prior of half a percent.
+    lens_observations: images of single cameras that constrain their lenses only. rig: an earlier calibration: its
+    lenses count as known, its world is kept, and its poses are the start where the target is made of free points.
+    models: lens models to choose from. shape_sigma_m: above 0, the target's points are estimated too, with this
+    standard deviation as a prior (a bent or misprinted board). Raises CalibrationError where nothing can be calibrated;
+    its one line says what to film.
     """
     given = dict(lenses or {}) | ({camera.name: camera.lens for camera in rig} if rig is not None else {})
     seen = observations
-    observations, known, early = with_lenses(observations, given, fix_lenses, lens_observations, models)
-    loose = rig is not None and observations.target.free
-    start = _from_rig(observations, rig) if rig is not None and loose else connect_views(observations, known.lenses)
-    observations, known, start, late = _connected(observations, known, start)
-    solution, refused, clocks = solve_reweighted(_problem(observations, known, start, shape_sigma_m))
-    told = (*early, *late, *clocks, *shape_findings(solution))
-    made = _finished(_in_a_world(solution, rig), known, start, refused, told)
+    observations, known, lens_findings = with_lenses(observations, given, fix_lenses, lens_observations, models)
+    is_free = rig is not None and observations.target.free
+    start = (
+        _start_from_rig(observations, rig) if rig is not None and is_free else connect_views(observations, known.lenses)
+    )
+    observations, known, start, view_findings = _keep_connected(observations, known, start)
+    solution, refused, offset_findings = solve_reweighted(_problem(observations, known, start, shape_sigma_m))
+    findings = (*lens_findings, *view_findings, *offset_findings, *shape_findings(solution))
+    made = _build_calibration(_set_world(solution, rig), known, start, refused, findings)
     return check_consistency(made, seen, rig)
 
 
-def _from_rig(observations: Observations, rig: Rig) -> Start:
-    """The start that a rig gives for points that are fixed to nothing."""
+def _start_from_rig(observations: Observations, rig: Rig) -> Start:
+    """The start from a rig's poses, for a target of free points."""
     poses = np.stack([rig[view].cam_from_world for view in observations.views])
-    alone = _alone(observations)
+    alone = _unshared_views(observations)
     poses[alone] = np.nan
-    nowhere = np.full((len(observations.moments), 4, 4), np.nan)
-    return Start(poses, nowhere, np.eye(4)[None], (), tuple(np.array(observations.views)[alone].tolist()))
+    no_bodies = np.full((len(observations.moments), 4, 4), np.nan)
+    return Start(poses, no_bodies, np.eye(4)[None], (), tuple(np.array(observations.views)[alone].tolist()))
 
 
-def _alone(observations: Observations) -> Bools:
-    """Which views (C,) never saw a point that another saw too: a pose of theirs cannot be judged."""
+def _unshared_views(observations: Observations) -> Bools:
+    """Mask (C,) of the views that share no observed point with another view: their poses are not observable."""
     seen = observations.seen
     return np.asarray(~(seen & (seen.sum(0) >= 2)).any((1, 2)))
 
 
-def _connected(
+def _keep_connected(
     observations: Observations, known: KnownLenses, start: Start
 ) -> tuple[Observations, KnownLenses, Start, list[Finding]]:
-    """Only the views that hang together, and whom to film with whom for the others."""
+    """Keep the views connected by shared observations; findings say which views to film together for the others."""
     at = np.flatnonzero(np.isfinite(start.cam_from_world).all((1, 2)))
     if not len(at):
         raise CalibrationError(
-            "no camera sees enough of the measured points to tell where it stands; it takes six, or four on one plane"
+            "no camera sees enough of the measured points to estimate its pose; it needs six, or four on one plane"
         )
     if len(at) < 2 and len(observations.views) > 1 and not observations.target.still:
         raise CalibrationError(
@@ -111,7 +113,7 @@ def _connected(
 
 
 def _nearest_view(observations: Observations, name: str, others: Sequence[str]) -> str:
-    """The connected view that saw the target at moments nearest to those of another."""
+    """The connected view that saw the target nearest in time to the view of this name."""
     mine = np.flatnonzero(observations.seen[observations.views.index(name)].any(-1))
     best, least = others[0], np.inf
     for other in others:
@@ -126,13 +128,13 @@ def _nearest_view(observations: Observations, name: str, others: Sequence[str]) 
 def _problem(observations: Observations, known: KnownLenses, start: Start, shape_sigma_m: float) -> Problem:
     target = observations.target
     poses_free = np.ones(len(observations.views), bool)
-    poses_free[0] = target.still  # or the world would be nobody's
+    poses_free[0] = target.still  # the first camera fixes the gauge
     pieces = np.where(np.isnan(start.body_from_piece), np.eye(4), start.body_from_piece)
     lost = np.asarray(np.isnan(start.body_from_piece).any((1, 2)))[target.of_piece]
     used: Bools = np.asarray(observations.seen & ~lost)
     if not target.still and not target.free:
-        # A target that one camera alone sees tells about that camera's lens only: worth having, but not moments of
-        # less than four points.
+        # A moment that a single camera sees constrains that camera's lens only: it is kept, but not with fewer than
+        # four points.
         used &= (used.sum(-1) >= (2 if target.rank() == 1 else 4))[..., None]
     free_points = None
     if target.free:
@@ -156,10 +158,10 @@ def _problem(observations: Observations, known: KnownLenses, start: Start, shape
     )
 
 
-def _finished(
+def _build_calibration(
     solution: Solution, known: KnownLenses, start: Start, refused: list[Refusal], findings: Sequence[Finding]
 ) -> Calibration:
-    """Everything that is known, in the world's frame."""
+    """The calibration in the world's frame, with covariance, accuracy, findings and verdict."""
     seen = solution.problem.observations
     observations = replace(seen, refused=(*seen.refused, *refused))
     rig = rig_of(solution)
@@ -169,7 +171,7 @@ def _finished(
     times = np.ones(len(rig)) if solution.problem.noise is None else solution.problem.noise
     count = seen.seen.sum((1, 2))
     noise = times * np.where(count > 0, np.nansum(seen.sigma, (1, 2)) / np.maximum(count, 1), np.nan)
-    findings = (*findings, *_about_focal_lengths(solution, covariance, columns))
+    findings = (*findings, *_all_focal_findings(solution, covariance, columns))
     verdict, reason, action, more = decide_verdict(rig, solution, accuracy, findings)
     return Calibration(
         rig,
@@ -195,19 +197,19 @@ def _finished(
     )
 
 
-def _about_focal_lengths(solution: Solution, covariance: Floats, columns: dict[str, slice]) -> list[Finding]:
-    """What is to be said of how well every camera's focal length is known, by all that is known in the end."""
+def _all_focal_findings(solution: Solution, covariance: Floats, columns: dict[str, slice]) -> list[Finding]:
+    """Findings on every camera's focal length, from its uncertainty in the final solution."""
     findings = []
     for view, lens in enumerate(solution.lenses):
         at = columns[lens.name].start + POSE
-        unsure = float(np.sqrt(max(covariance[at, at], 0.0))) / lens.K[0, 0]
+        relative_sigma = float(np.sqrt(max(covariance[at, at], 0.0))) / lens.K[0, 0]
         poses = solution.cam_from_world[view] @ solution.world_from_body[solution.problem.used[view].any(-1)]
-        findings += focal_findings(lens.name, unsure, poses[np.isfinite(poses).all((1, 2))])
+        findings += focal_findings(lens.name, relative_sigma, poses[np.isfinite(poses).all((1, 2))])
     return findings
 
 
 def _covariance(solution: Solution) -> tuple[dict[str, slice], Floats]:
-    """Covariance of every camera's pose, lens and coefficients, one after the other, zero where held."""
+    """Joint covariance of all cameras' poses, lenses and coefficients, camera by camera, zero where held fixed."""
     trusted = trusted_covariance(solution)
     widths = [POSE + 4 + lens.distortion.size for lens in solution.lenses]
     ends = np.cumsum([0, *widths])
@@ -223,14 +225,14 @@ def _covariance(solution: Solution) -> tuple[dict[str, slice], Floats]:
     return columns, full
 
 
-def _in_a_world(solution: Solution, old: Rig | None) -> Solution:
-    """The solution in the world of measured points or of an old rig; else with z up if the cameras are held upright."""
+def _set_world(solution: Solution, old: Rig | None) -> Solution:
+    """The solution in the world of measured points or of an old rig; else z is up for cameras held upright."""
     if solution.problem.observations.target.still:
         return solution
     same = [view for view, lens in enumerate(solution.lenses) if old is not None and lens.name in old]
     if old is not None and same:
         kept = np.stack([old[solution.lenses[view].name].cam_from_world for view in same])
-        return in_new_world(solution, _least_motion(invert(kept), invert(solution.cam_from_world[same])))
+        return in_new_world(solution, _robust_alignment(invert(kept), invert(solution.cam_from_world[same])))
     up = -np.mean(solution.cam_from_world[:, 1, :3], 0)
     ahead = np.mean(solution.cam_from_world[:, 2, :3], 0)
     z = up / np.linalg.norm(up)
@@ -242,16 +244,16 @@ def _in_a_world(solution: Solution, old: Rig | None) -> Solution:
     return in_new_world(solution, geometry.pose(R, -R @ middle))
 
 
-def _least_motion(old: Floats, new: Floats) -> Floats:
-    """old_from_new (4, 4) that brings most of the new cameras (C, 4, 4) nearest to the old: a few may have moved."""
-    ideas = old @ invert(new)
+def _robust_alignment(old: Floats, new: Floats) -> Floats:
+    """old_from_new (4, 4) with the least median motion between cameras (C, 4, 4), robust to a few that moved."""
+    candidates = old @ invert(new)
     spread = np.linalg.norm(old[:, :3, 3] - old[:, :3, 3].mean(0), axis=-1).mean() + 1.0
-    landed = ideas[:, None] @ new[None]
-    off = (
-        np.linalg.norm((landed - old)[..., :3, :3], axis=(-2, -1))
-        + np.linalg.norm((landed - old)[..., :3, 3], axis=-1) / spread
+    aligned = candidates[:, None] @ new[None]
+    deviation = (
+        np.linalg.norm((aligned - old)[..., :3, :3], axis=(-2, -1))
+        + np.linalg.norm((aligned - old)[..., :3, 3], axis=-1) / spread
     )
-    return np.asarray(ideas[int(np.argmin(np.median(off, 1)))])
+    return np.asarray(candidates[int(np.argmin(np.median(deviation, 1)))])
 
 
 def in_new_world(solution: Solution, new_from_old: Floats) -> Solution:

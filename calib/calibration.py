@@ -1,4 +1,4 @@
-"""What calibrating gives: a rig, what it stands on, how good it is, and what to do."""
+"""The result of a calibration: the rig, the observations behind it, its accuracy, and what to do next."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ POSE = 6  # parameters of a pose: a small rotation and a translation, both in th
 
 @dataclass(frozen=True)
 class Finding:
-    """Something the user should know: about whom, what, and what to do; in full sentences' parts, no codes."""
+    """A message to the user: what it is about, what was found, and what to do; phrases of plain language, no codes."""
 
     severity: Severity
     about: str
@@ -30,7 +30,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class ModelTrial:
-    """A lens model tried on one camera: its free parameters by name and its error on moments left out, px RMS."""
+    """A lens model tried on one camera: its free parameters by name and its error on held-out moments, px RMS."""
 
     model: str
     free: tuple[str, ...]
@@ -42,8 +42,8 @@ class ModelTrial:
 class LensFit:
     """A lens from pictures of one camera.
 
-    covariance (4 + k, 4 + k) of fx fy cx cy and the coefficients, px and 1, zero for what was held; free: names of
-    what was not; rms_px of the sightings used; used (T,) moments; trials: every model tried, with its error.
+    covariance (4 + k, 4 + k) of fx fy cx cy and the coefficients, px and 1, zero where held fixed; free: names of the
+    estimated ones; rms_px of the observations used; used (T,) moments; trials: every model tried, with its error.
     """
 
     lens: Lens
@@ -59,8 +59,8 @@ class LensFit:
 class Pair:
     """Two cameras that saw the target at the same moments.
 
-    expected error of their relative pose, degrees and metres, from these moments alone; loop_deg, loop_m: how far
-    the pair alone is from what the finished rig says.
+    error_deg, error_m: expected error of their relative pose from these moments alone, degrees and metres; in_tree:
+    whether the start used it; loop_deg, loop_m: difference between the pair's own relative pose and the finished rig's.
     """
 
     a: str
@@ -75,13 +75,13 @@ class Pair:
 
 @dataclass(frozen=True, eq=False)
 class Accuracy:
-    """How far off reconstructed points are because of the calibration, in the volume that cameras share.
+    """Errors of reconstructed points that the calibration causes, in the volume that cameras share.
 
-    places (G, 3) m; predicted_m (G,): one standard deviation of a point's distance from where it belongs, after the
-    rigid motion that nobody can see is taken out; halves_m (G,): the same measured between rigs of separate halves
-    of the moments. held_out_px, held_out_m: RMS error of sightings, and of board points against the board's own
-    shape, at moments that took no part in the rig that judged them; held_out_places (H, 3), held_out_errors_m (H,).
-    shared_by (G,) cameras that see a place. NaN where it could not be had, as where moments are too few.
+    places (G, 3) m; predicted_m (G,): one standard deviation of a point's position error, after the unobservable rigid
+    motion of the whole world is removed; halves_m (G,): the same measured between rigs of separate halves of the
+    moments. held_out_px, held_out_m: RMS error of observations, and of board points against the board's known shape, at
+    moments that the rig in use was not calibrated from; held_out_places (H, 3), held_out_errors_m (H,) of these points.
+    shared_by (G,): number of cameras that see a place. NaN where not available, as with too few moments.
     """
 
     places: Floats
@@ -111,13 +111,13 @@ def _rms(values: Floats) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """A calibrated rig with everything it was made from and everything that is known about it.
+    """A calibrated rig with the observations it was made from and everything that was estimated.
 
-    observations: as given, with what was refused; used (C, T, N): sightings that count; residual (C, T, N, 2) px,
-    NaN where not seen; world_from_body (T, 4, 4) poses of the target, NaN where unknown; body_from_piece (B, 4, 4);
-    points (N, 3) m as found, where the target's shape was free, else as given; free_points (T, N, 3) m of a target
-    of free points, else None; offset_s (C,): how much later than its clock says each camera saw.
-    covariance (D, D) of the cameras' parameters one after the other, `columns[view]` (slice) says which: rotation
+    observations: as given, with the refused ones listed; used (C, T, N): observations that count; residual (C, T, N, 2)
+    px, NaN where not seen; world_from_body (T, 4, 4) poses of the target, NaN where unknown; body_from_piece (B, 4, 4);
+    points (N, 3) m as estimated, where the target's shape was free, else as given; free_points (T, N, 3) m of a target
+    of free points, else None; offset_s (C,): how much later than its timestamps each camera saw; noise_px (C,).
+    covariance (D, D) of the cameras' parameters, camera by camera, with `columns[view]` the slice of a camera: rotation
     (3, radians) and translation (3, m) as a small motion in the camera's frame, fx fy cx cy px, coefficients.
     """
 
@@ -144,7 +144,7 @@ class Calibration:
 
     @property
     def rms_px(self) -> Floats:
-        """RMS residual (C,) px of the sightings that count: how well the model fits, not how accurate it is."""
+        """RMS residual (C,) px of the observations that count: how well the model fits, not how accurate it is."""
         square = np.where(self.used, (self.residual**2).sum(-1), np.nan)
         count = np.maximum(self.used.sum((1, 2)), 1)
         return np.asarray(np.sqrt(np.nansum(square, (1, 2)) / count / 2))
@@ -154,6 +154,6 @@ class Calibration:
         count = f"{len(self.rig)} camera{'s' if len(self.rig) > 1 else ''}"
         error = self.accuracy.predicted_rms_m
         where = f", {1000 * error:.2g} mm in the shared volume" if np.isfinite(error) else ", accuracy unknown"
-        if self.verdict == "do not use":  # what contradicts itself has no accuracy
+        if self.verdict == "do not use":  # the accuracy of an inconsistent calibration means nothing
             where = ""
         return f"{self.verdict}: {count}{where}; {self.reason}; next: {self.next_action}"

@@ -1,4 +1,4 @@
-"""A lens, and a lens that stands somewhere."""
+"""The intrinsics of a camera (`Lens`), and a camera with its pose (`Camera`)."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,7 +11,7 @@ from calib.arrays import Floats
 from calib.errors import CalibrationError
 from calib.geometry import COEFFICIENTS, Model
 
-_ROTATION_TOLERANCE = 1e-4  # what the printed digits of a file may cost; beyond it the matrix is no rotation
+_ROTATION_TOLERANCE = 1e-4  # error that a file's rounded digits may cause; beyond it the matrix is no rotation
 _ROTATION_EXACT = 1e-9
 
 
@@ -25,8 +25,8 @@ def _frozen(values: ArrayLike) -> Floats:
 class Lens:
     """How one camera maps directions to pixels.
 
-    size (w, h) px; K (3, 3) px; distortion (k,) of the `model`, see `calib.distortion`.
-    Raises CalibrationError, which names the camera, for anything that no lens can be.
+    size (w, h) px; K (3, 3) px; distortion (k,) of the `model`, see `calib.distortion`. Raises CalibrationError, which
+    names the camera, for values that no lens can have.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Lens:
 
     @cached_property
     def valid_radius(self) -> float:
-        """Undistorted radius on the plane at z = 1 up to which the model can be trusted; infinite if everywhere."""
+        """Undistorted radius on the plane at z = 1 up to which the model is valid; infinite if everywhere."""
         return float(geometry.valid_radius(self.distortion, self.model))
 
     def distort(self, normalised: ArrayLike) -> Floats:
@@ -85,7 +85,7 @@ class Lens:
         return geometry.pixels(geometry.distort(flat, self.distortion, self.model), self.K)
 
     def undistort(self, xy: ArrayLike) -> Floats:
-        """Undistorted normalised coordinates (..., 2) of pixels (..., 2), NaN where the lens cannot be undone."""
+        """Undistorted normalised coordinates (..., 2) of pixels (..., 2), NaN where the lens cannot be inverted."""
         bent = geometry.normalise(xy, self.K)
         return geometry.undistort(bent, self.distortion, self.model, limit=self.valid_radius)
 
@@ -104,7 +104,7 @@ class Lens:
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """A lens with a place in the world: cam_from_world (4, 4), rigid, metres.
+    """A lens with a pose in the world: cam_from_world (4, 4), rigid, metres.
 
     Raises CalibrationError, which names the camera, where the matrix is not a rotation and a translation.
     """
@@ -125,9 +125,9 @@ class Camera:
     def _checked_rotation(self, R: Floats) -> Floats:
         skewed = abs(R @ R.T - np.eye(3)).max()
         if skewed > _ROTATION_TOLERANCE or np.linalg.det(R) < 0:
-            what = "mirrors" if skewed <= _ROTATION_TOLERANCE else f"is off orthonormal by {skewed:.2g}"
+            what = "is a reflection" if skewed <= _ROTATION_TOLERANCE else f"deviates from orthonormal by {skewed:.2g}"
             raise CalibrationError(
-                f"camera {self.name!r}: its rotation {what}, so it is none; look for swapped axes or a damaged file"
+                f"camera {self.name!r}: its rotation matrix {what}; check for swapped axes or a damaged file"
             )
         if skewed <= _ROTATION_EXACT:
             return R
@@ -136,7 +136,7 @@ class Camera:
 
     @property
     def name(self) -> str:
-        """The lens' name."""
+        """The lens's name."""
         return self.lens.name
 
     @property
@@ -146,7 +146,7 @@ class Camera:
 
     @cached_property
     def position(self) -> Floats:
-        """Where the camera stands, (3,) m in the world."""
+        """The camera's position (3,) m in the world."""
         return _frozen(geometry.invert(self.cam_from_world)[:3, 3])
 
     def project(self, points: ArrayLike) -> Floats:

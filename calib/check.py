@@ -1,8 +1,8 @@
-"""Is an old rig still true? Which camera was bumped, by how much, since when; or that this cannot be told, and why.
+"""Checks whether an old rig still holds: which camera moved, by how much and since when, or why that is undecided.
 
-There is no limit in pixels: residuals are compared with how they wander by themselves, and with how far off a
-calibration may be that nobody has touched. A change is reported where noise would make one up less often than
-`false_alarms` says, and where it matters in the volume.
+There is no threshold in pixels: residuals are compared with their own drift in time, and with the errors expected of an
+untouched calibration. A change is reported where noise alone would produce it less often than `false_alarms`, and where
+it matters in the volume.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from calib.errors import CalibrationError
 from calib.observations import Observations
 from calib.rig import Rig
 
-FALSE_ALARMS = 1e-3  # of untouched takes
+FALSE_ALARMS = 1e-3  # share of untouched takes with an alarm
 MATTERS_M = 0.002
-_FEW = 8  # moments, from which no wandering of the noise can be told
-_BLIND_M = 0.02  # a camera of which no smaller change would be seen is as good as not checked
+_FEW = 8  # moments; with fewer, the drift of the noise cannot be estimated
+_BLIND_M = 0.02  # a camera whose smallest detectable change is larger counts as not checked
 
 Kind: TypeAlias = Literal["moved", "drifted", "zoomed"]
 Status: TypeAlias = Literal["still", "moved", "drifted", "zoomed", "unclear", "not seen enough"]
 CheckVerdict: TypeAlias = Literal["unmoved", "moved", "wrong", "cannot tell"]
 
 ASSUMES = (
-    "all cameras turned and shifted together, as on one beam, look the same as before and are not seen",
-    "fewer than half of the cameras moved at once: the others are taken to stand where they stood",
-    "the views are in step: a view that lags looks like noise that follows the motion",
+    "all cameras turned and shifted together, as on one beam, look the same as before: that is not detected",
+    "fewer than half of the cameras moved at once: the others are assumed to stand where they stood",
+    "the views are synchronised: a time offset looks like noise that depends on the motion",
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """A camera that stands, or is zoomed, otherwise since a moment.
+    """A camera whose pose or zoom is different since a moment.
 
-    since: index of the first moment at which it does, 0 where it did before the take; until: from which on it stands
-    still again, later than since for a slow drift; earliest, latest: between them it began, at 95 %; moment, time_s:
-    name and time of `since`, NaN where there is no clock. rotation_deg, moved_m (of where it stands) and zoom (new
-    focal length over old), each with one standard deviation; in_volume_m: how far off that puts what the camera sees,
-    at the places of the target, RMS. rivals: cameras whose change would explain the take as well. chance: of noise
-    making up as much. motion (7,): turn (rad) and shift (m) in the camera's frame, log of the zoom.
+    since: index of the first moment after the change began, 0 where it was before the take; until: first moment at
+    which it is complete, later than since for a slow drift; earliest, latest: 95 % interval of its beginning; moment,
+    time_s: name and time of `since`, NaN without timestamps. rotation_deg, moved_m (of its position) and zoom (new
+    focal length over old), each with one standard deviation; in_volume_m: RMS displacement of what the camera sees at
+    the positions of the target. rivals: cameras whose change would explain the take as well. chance: probability that
+    noise alone produces as much. motion (7,): rotation (rad) and shift (m) in the camera's frame, log of the zoom.
     """
 
     camera: str
@@ -69,7 +69,7 @@ class Change:
     motion: Floats
 
     def __str__(self) -> str:
-        """In words: who, how far, since when."""
+        """In words: which camera, how far, since when."""
         who = " or ".join((self.camera, *self.rivals))
         parts = []
         if self.kind != "zoomed":
@@ -86,10 +86,11 @@ class Change:
 
 @dataclass(frozen=True)
 class CameraCheck:
-    """What is found of one camera: RMS residuals px along each axis with the rig as given and with the changes found.
+    """The result for one camera: RMS residuals px along each axis with the rig as given and with the changes found.
 
-    shared: moments at which it saw what another camera saw too; detectable_m: the smallest turn in the middle of the
-    take that would have been found, as it shows at the places of the target.
+    shared: moments at which it saw points that another camera saw too; noise_px: measured noise of its observations;
+    detectable_m: the smallest rotation in the middle of the take that would have been detected, as a displacement at
+    the positions of the target.
     """
 
     name: str
@@ -105,8 +106,8 @@ class CameraCheck:
 class Check:
     """A rig compared with a take.
 
-    changes: those that matter, in the order of time; small: found, but too small to matter. off: how many times
-    further off than trusted the whole rig is, moved cameras aside; 1 where it is as good as trusted.
+    changes: those that matter, in the order of time; small: found, but too small to matter. off: factor on the trusted
+    standard deviations that the whole rig needs, moved cameras aside; 1 where it is as good as trusted.
     """
 
     cameras: tuple[CameraCheck, ...]
@@ -120,7 +121,7 @@ class Check:
 
     @property
     def moved(self) -> tuple[str, ...]:
-        """Names of the cameras that have changed for sure."""
+        """Names of the cameras whose change is unambiguous."""
         return tuple(dict.fromkeys(change.camera for change in self.changes if not change.rivals))
 
     def summary(self) -> str:
@@ -138,19 +139,20 @@ def check(
 ) -> Check:
     """Compare a rig with a take of a board, a wand or free points, whose moments are in the order of time.
 
-    trust: how good the rig was when it was new. matters_m: a smaller change, in what a camera sees at the places of
-    the target, is no alarm. Raises CalibrationError where the rig lacks a camera of the take, or there is one view.
+    trust: expected errors of the rig when it was new. matters_m: a smaller displacement of what a camera sees at the
+    positions of the target is no alarm. Raises CalibrationError where the rig lacks a camera of the take, or there is
+    one view.
     """
     mine = of_views(rig, observations)
-    if not _shared(observations):
-        return _nothing(mine, observations)
+    if not _has_shared_points(observations):
+        return _without_shared(mine, observations)
     found = search(mine, observations, trust or Trust(), false_alarms)
     changes = [_change(found, row, false_alarms) for row in range(len(found.events))]
     floor = {name: float(np.hypot(matters_m, least)) for name, least in zip(mine.names, _bias_m(found), strict=True)}
     big = tuple(sorted((c for c in changes if c.in_volume_m > floor[c.camera]), key=lambda c: c.since))
     small = tuple(c for c in changes if c.in_volume_m <= floor[c.camera])
     cameras = _cameras(found, big, false_alarms)
-    return Check(cameras, big, small, found.off, *_words(found, cameras, big))
+    return Check(cameras, big, small, found.off, *_verdict(found, cameras, big))
 
 
 def of_views(rig: Rig, observations: Observations) -> Rig:
@@ -160,15 +162,15 @@ def of_views(rig: Rig, observations: Observations) -> Rig:
             f"no camera for view {', '.join(lost)}; the rig has {', '.join(rig.names)}; give the views their names"
         )
     if len(observations.views) < 2:
-        raise CalibrationError("one view alone cannot tell whether its camera moved; give two or more")
+        raise CalibrationError("one view alone does not show whether its camera moved; give two or more")
     return rig.select(observations.views)
 
 
-def _shared(observations: Observations) -> bool:
+def _has_shared_points(observations: Observations) -> bool:
     return bool((observations.seen.sum(0) >= 2).sum() >= 4)
 
 
-def _nothing(rig: Rig, observations: Observations) -> Check:
+def _without_shared(rig: Rig, observations: Observations) -> Check:
     nan = float("nan")
     cameras = tuple(CameraCheck(name, "not seen enough", 0, nan, nan, nan, nan) for name in rig.names)
     reason = f"no two cameras see the {observations.target.name} at the same moment"
@@ -176,7 +178,7 @@ def _nothing(rig: Rig, observations: Observations) -> Check:
 
 
 def _bias_m(found: Search) -> Floats:
-    """What may be the same for long without any camera having moved, (C,) m at the places of the target."""
+    """Constant error (C,) m at the positions of the target that is possible without any camera having moved."""
     return np.asarray(found.bias_rad * np.sqrt(found.found.spread[:, 0, 0]))
 
 
@@ -187,9 +189,10 @@ def _change(found: Search, row: int, false_alarms: float) -> Change:
     before, after = rig[event.camera], apply_change(rig[event.camera], motion)
     turn = motion[:3]
     shift = after.position - before.position
-    by_shift = np.concatenate([np.zeros((3, 3)), -after.cam_from_world[:3, :3].T], 1)  # the turn is about the camera
-    clock = seen.time_s[:, event.since]
-    clock = clock[np.isfinite(clock)]
+    # The rotation is about the camera and leaves its position.
+    by_shift = np.concatenate([np.zeros((3, 3)), -after.cam_from_world[:3, :3].T], 1)
+    times = seen.time_s[:, event.since]
+    times = times[np.isfinite(times)]
     zoom = float(np.exp(motion[6]))
     return Change(
         camera=rig.names[event.camera],
@@ -199,7 +202,7 @@ def _change(found: Search, row: int, false_alarms: float) -> Change:
         earliest=event.earliest,
         latest=event.latest,
         moment=seen.moments[event.since],
-        time_s=float(np.median(clock)) if len(clock) else float("nan"),
+        time_s=float(np.median(times)) if len(times) else float("nan"),
         rotation_deg=float(np.rad2deg(np.linalg.norm(turn))),
         rotation_sigma_deg=float(np.rad2deg(_along(turn, spread[:3, :3]))),
         moved_m=float(np.linalg.norm(shift)),
@@ -221,12 +224,14 @@ def _along(vector: Floats, covariance: Floats) -> float:
     return float(np.sqrt(np.maximum(vector @ covariance @ vector, 0))) / size
 
 
-def _simplest(event: Event, spread: Floats, worth: Floats, false_alarms: float) -> tuple[Floats, Floats, Kind]:
-    """The change without a zoom, or with nothing but a zoom, where that says as much; its covariance (7, 7)."""
+def _simplest(event: Event, spread: Floats, volume: Floats, false_alarms: float) -> tuple[Floats, Floats, Kind]:
+    """The change without a zoom, or with nothing but a zoom, where that explains as much; its covariance (7, 7)."""
     from scipy.special import chdtrc
 
     motion = event.motion
-    zoom = chdtrc(1, motion[6] ** 2 / spread[6, 6]) < false_alarms and abs(motion[6]) * np.sqrt(worth[6, 6]) > MATTERS_M
+    zoom = (
+        chdtrc(1, motion[6] ** 2 / spread[6, 6]) < false_alarms and abs(motion[6]) * np.sqrt(volume[6, 6]) > MATTERS_M
+    )
     if not zoom:
         return *given_zero(motion, spread, np.arange(CHANGE) < 6), "drifted" if event.until > event.since else "moved"
     pose = chdtrc(6, float(motion[:6] @ np.linalg.solve(spread[:6, :6], motion[:6]))) < false_alarms
@@ -253,11 +258,11 @@ def _cameras(found: Search, changes: Sequence[Change], false_alarms: float) -> t
     out = []
     for view, name in enumerate(take.rig.names):
         mine = [change.kind for change in changes if change.camera == name and not change.rivals]
-        open_ = view in found.undecided or any(name in (c.camera, *c.rivals) for c in changes if c.rivals)
+        ambiguous = view in found.undecided or any(name in (c.camera, *c.rivals) for c in changes if c.rivals)
         status: Status = "still"
         if mine:
             status = mine[-1]
-        elif open_:
+        elif ambiguous:
             status = "unclear"
         elif shared[view] < _FEW or not detectable[view] < _BLIND_M:
             status = "not seen enough"
@@ -267,7 +272,7 @@ def _cameras(found: Search, changes: Sequence[Change], false_alarms: float) -> t
 
 
 def _detectable(found: Search, false_alarms: float) -> Floats:
-    """The smallest turn (C,), m at the places of the target, in the middle of the take that would be found."""
+    """The smallest rotation (C,) in the middle of the take that would be detected, m at the target's positions."""
     from scipy.special import fdtri
 
     evidence, D = found.found, found.found.score.shape[1]
@@ -291,46 +296,50 @@ def _detectable(found: Search, false_alarms: float) -> Floats:
     return out
 
 
-def _words(found: Search, cameras: Sequence[CameraCheck], changes: Sequence[Change]) -> tuple[CheckVerdict, str, str]:
+def _verdict(found: Search, cameras: Sequence[CameraCheck], changes: Sequence[Change]) -> tuple[CheckVerdict, str, str]:
     """Verdict, reason and next action."""
     sure = [change for change in changes if not change.rivals]
-    open_ = [change for change in changes if change.rivals]
+    ambiguous = [change for change in changes if change.rivals]
     blind = [camera.name for camera in cameras if camera.status == "not seen enough"]
     if sure:
-        return "moved", "; ".join(map(str, (*sure, *open_))), _repairing(sure, open_)
-    if open_:
-        names = " and ".join((open_[0].camera, *open_[0].rivals))
-        why = "two cameras alone cannot tell" if len(cameras) == 2 else "the take cannot tell"
-        return "cannot tell", f"{open_[0]}; {why} which of them it was", f"look at {names}, and calibrate them again"
+        return "moved", "; ".join(map(str, (*sure, *ambiguous))), _repair_action(sure, ambiguous)
+    if ambiguous:
+        names = " and ".join((ambiguous[0].camera, *ambiguous[0].rivals))
+        why = "two cameras alone do not show" if len(cameras) == 2 else "the take does not show"
+        return (
+            "cannot tell",
+            f"{ambiguous[0]}; {why} which of them it was",
+            f"inspect {names}, and calibrate them again",
+        )
     errors_m = _errors_m(found)
     if found.undecided and errors_m > MATTERS_M:
         names = " and ".join(cameras[camera].name for camera in found.undecided)
-        reason = f"{names} do not agree, by {1000 * errors_m:.1f} mm; two cameras alone cannot tell which of them moved"
+        reason = f"{names} disagree by {1000 * errors_m:.1f} mm; two cameras alone do not show which of them moved"
         return "cannot tell", reason, "calibrate them again, or film with a third camera"
     if found.off > 1 and errors_m > MATTERS_M:
-        reason = f"the cameras do not agree with each other, by about {1000 * errors_m:.1f} mm, and no few are to blame"
-        return "wrong", reason, "look whether it is this rig's file; else calibrate again"
+        reason = f"the cameras disagree by about {1000 * errors_m:.1f} mm, and no few of them explain it"
+        return "wrong", reason, "check that this is the rig's own file; else calibrate again"
     if len(blind) == len(cameras):
-        return "cannot tell", "the take is too short or the target too seldom shared", "film the target for longer"
+        return "cannot tell", "the take is too short, or cameras share the target too rarely", "film the target longer"
     worst = max(camera.detectable_m for camera in cameras if camera.name not in blind)
-    reason = f"no camera moved; turns from {1000 * worst:.2g} mm in the volume on would have been found"
+    reason = f"no camera moved; rotations of {1000 * worst:.2g} mm in the volume or more would have been detected"
     if blind:
         return (
             "unmoved",
             f"{reason}, but {', '.join(blind)} saw too little",
-            f"film the target before {', '.join(blind)}",
+            f"film the target in view of {', '.join(blind)}",
         )
     return "unmoved", reason, "go on"
 
 
-def _repairing(sure: Sequence[Change], open_: Sequence[Change]) -> str:
+def _repair_action(sure: Sequence[Change], ambiguous: Sequence[Change]) -> str:
     names = ", ".join(dict.fromkeys(change.camera for change in sure))
-    if open_ or any(change.kind == "drifted" for change in sure):
+    if ambiguous or any(change.kind == "drifted" for change in sure):
         return f"fasten {names}, and calibrate again"
     return f"repair the rig from there on (only {names}), and fasten {names}"
 
 
 def _errors_m(found: Search) -> float:
-    """How far off the worst camera is all the time, m at the places of the target."""
+    """The largest constant error of a camera, m at the positions of the target."""
     errors = found.fit.errors.reshape(len(found.take.rig), -1)[:, :CHANGE]
     return max(in_volume(error, spread) for error, spread in zip(errors, found.found.spread, strict=True))

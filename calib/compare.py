@@ -1,8 +1,8 @@
-"""How two rigs of the same cameras differ: lenses, places, and what that means in millimetres where people stand.
+"""Compares two rigs of the same cameras: lenses, poses, and the points they triangulate in the shared volume, in mm.
 
-Cameras are matched by name. The second rig is first laid over the first: rigidly, or with a scale, in least squares of
-the cameras' positions and of the tips of their three axes, each as long as the rig is wide, so that two cameras are
-enough and directions count as much as places. What is left is how the rigs differ.
+Cameras are matched by name. The second rig is first aligned to the first, rigidly or with a scale, by least squares
+over the cameras' positions and the tips of their three axes, each as long as the rig is wide: so two cameras are
+enough, and directions weigh as much as positions. The remaining differences are reported.
 """
 
 from dataclasses import dataclass
@@ -18,17 +18,17 @@ from calib.geometry import transform
 from calib.rig import Rig
 from calib.views import fit_to_images
 
-_LATTICE = 11  # points a side of the cube in which they are triangulated
-_SHARE = 0.5  # half a side of that cube, of the cameras' distance from its middle
-_GRID = 24  # places a side of a picture where two lenses are compared
+_LATTICE = 11  # points along a side of the cube in which they are triangulated
+_SHARE = 0.5  # half the side of that cube over the cameras' median distance from its centre
+_GRID = 24  # samples along a side of the image at which two lenses are compared
 
 
 @dataclass(frozen=True)
 class CameraDifference:
     """One camera of the second rig against the same of the first, after alignment.
 
-    focal_percent: longer is positive; principal_px (x, y); lens_px: RMS over the picture of where both lenses, K and
-    distortion, see the same direction; rotation_deg, position_mm: of the camera in the world.
+    focal_percent: longer is positive; principal_px (x, y); lens_px: RMS over the image of the distance between the
+    pixels at which both lenses, K and distortion, see the same direction; rotation_deg, position_mm: of the pose.
     """
 
     name: str
@@ -54,9 +54,9 @@ class Comparison:
 
     cameras: of both, in a's order; only_a, only_b: names without a partner; scale: a's lengths over b's, fitted, also
     where the alignment is rigid and does not use it; a_from_b (4, 4) the alignment, with its scale where there is one;
-    baselines: of each pair; places (N, 3) m in the volume that a's cameras share and points_mm (N,): how far b's
-    cameras put a point from there if they get the pixels that a's cameras see, NaN where they cannot; notes: what was
-    done to compare at all.
+    baselines: of each pair; places (N, 3) m in the volume that a's cameras share, and points_mm (N,): distance from
+    there of the point that b's cameras triangulate from the pixels of a's cameras, NaN where they cannot; notes: how
+    lenses were fitted to the same image sizes.
     """
 
     cameras: tuple[CameraDifference, ...]
@@ -80,15 +80,15 @@ class Comparison:
 def compare(a: Rig, b: Rig, *, scale: bool = False) -> Comparison:
     """How rig b differs from rig a, both in metres; with `scale`, lengths may differ by a common factor.
 
-    Raises RigMismatchError where fewer than two cameras have the same name, or pictures of other shapes.
+    Raises RigMismatchError where fewer than two cameras have the same name, or image shapes differ.
     """
-    pairs = _matched(a, b)
+    pairs = _match_cameras(a, b)
     first, second = a.select([name for name, _ in pairs]), b.select([name for _, name in pairs])
     renamed = dict(zip(second.names, first.names, strict=True))
     second, notes = fit_to_images(second, {two: first[one].size for two, one in renamed.items()}, scale=True)
     factor, a_from_b = _alignment(first, second, scale)
-    placed = _moved(second, a_from_b)
-    places, points_mm = _volume(first, placed)
+    placed = _in_first_world(second, a_from_b)
+    places, points_mm = _compare_points(first, placed)
     return Comparison(
         cameras=tuple(_difference(one, two) for one, two in zip(first, placed, strict=True)),
         only_a=tuple(name for name in a.names if name not in first.names),
@@ -103,8 +103,8 @@ def compare(a: Rig, b: Rig, *, scale: bool = False) -> Comparison:
     )
 
 
-def _matched(a: Rig, b: Rig) -> list[tuple[str, str]]:
-    """Names of the same camera in both: equal, or equal but for upper and lower case where that is unique."""
+def _match_cameras(a: Rig, b: Rig) -> list[tuple[str, str]]:
+    """Pairs of names of the same camera: equal, or equal apart from case where that is unique."""
     pairs = []
     for name in a.names:
         alike = [other for other in b.names if other.lower() == name.lower()]
@@ -121,7 +121,7 @@ def _matched(a: Rig, b: Rig) -> list[tuple[str, str]]:
 
 
 def _alignment(a: Rig, b: Rig, scale: bool) -> tuple[float, Floats]:
-    """The fitted scale, and a_from_b (4, 4), with that scale if so asked."""
+    """The fitted scale, and a_from_b (4, 4), which contains that scale only where `scale` is set."""
     wide_a, wide_b = _width(a), _width(b)
     factor, R, t = geometry.similarity(_markers(b, wide_b), _markers(a, wide_a))
     if not scale:
@@ -142,7 +142,7 @@ def _markers(rig: Rig, length: float) -> Floats:
     return np.asarray(transform(geometry.invert(rig.cam_from_world)[:, None], axes)).reshape(-1, 3)
 
 
-def _moved(rig: Rig, a_from_b: Floats) -> Rig:
+def _in_first_world(rig: Rig, a_from_b: Floats) -> Rig:
     """The rig in the world of a."""
     factor = float(np.cbrt(np.linalg.det(a_from_b[:3, :3])))
     rotation = a_from_b[:3, :3] / factor
@@ -153,13 +153,13 @@ def _moved(rig: Rig, a_from_b: Floats) -> Rig:
 
 def _difference(one: Camera, two: Camera) -> CameraDifference:
     focal = np.sqrt([camera.lens.K[0, 0] * camera.lens.K[1, 1] for camera in (one, two)])
-    off = two.lens.K[:2, 2] - one.lens.K[:2, 2]
+    shift = two.lens.K[:2, 2] - one.lens.K[:2, 2]
     turned = two.cam_from_world[:3, :3] @ one.cam_from_world[:3, :3].T
     angle = np.linalg.norm(geometry.vector_from_rotation(turned))
     return CameraDifference(
         name=one.name,
         focal_percent=float(100 * (focal[1] / focal[0] - 1)),
-        principal_px=(float(off[0]), float(off[1])),
+        principal_px=(float(shift[0]), float(shift[1])),
         lens_px=_lens_px(one, two),
         rotation_deg=float(np.degrees(angle)),
         position_mm=float(1000 * np.linalg.norm(two.position - one.position)),
@@ -167,11 +167,11 @@ def _difference(one: Camera, two: Camera) -> CameraDifference:
 
 
 def _lens_px(one: Camera, two: Camera) -> float:
-    """RMS over the picture between the pixels at which two lenses see the same direction."""
+    """RMS over the image of the distance between the pixels at which two lenses see the same direction."""
     ends = np.array(one.size) - 1.0
     xy = np.stack(np.meshgrid(*(np.linspace(0, end, _GRID) for end in ends)), -1)
-    off = two.lens.distort(one.lens.undistort(xy)) - xy
-    squared = (off**2).sum(-1)
+    shift = two.lens.distort(one.lens.undistort(xy)) - xy
+    squared = (shift**2).sum(-1)
     return float(np.sqrt(np.nanmean(squared))) if np.isfinite(squared).any() else float("nan")
 
 
@@ -184,8 +184,8 @@ def _baselines(a: Rig, b: Rig) -> tuple[Baseline, ...]:
     return tuple(found)
 
 
-def _volume(a: Rig, b: Rig) -> tuple[Floats, Floats]:
-    """Places (N, 3) m that two or more of a's cameras see, and how far (N,) mm from there b puts them."""
+def _compare_points(a: Rig, b: Rig) -> tuple[Floats, Floats]:
+    """Places (N, 3) m that two or more of a's cameras see, and the error (N,) mm of b's triangulation there."""
     middle = shared_middle(a)
     reach = _SHARE * float(np.median(np.linalg.norm(a.positions - middle, axis=1)))
     steps = np.linspace(-reach, reach, _LATTICE)
@@ -200,7 +200,7 @@ def _volume(a: Rig, b: Rig) -> tuple[Floats, Floats]:
 
 
 def shared_middle(rig: Rig) -> Floats:
-    """The point (3,) m that is nearest to all cameras' axes, drawn a little towards a rig's width before them."""
+    """The point (3,) m nearest to all optical axes, regularised towards points one rig width ahead of the cameras."""
     ahead = rig.cam_from_world[:, 2, :3]
     across = np.eye(3) - ahead[:, :, None] * ahead[:, None, :]
     little = 0.01

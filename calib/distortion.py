@@ -1,4 +1,4 @@
-"""Lens distortion on normalised image coordinates: there, back, and how far it can be trusted.
+"""Lens distortion of normalised image coordinates: the map, its inverse, and the radius up to which it is valid.
 
 `pinhole` takes 0, 4 or 5 coefficients (k1 k2 p1 p2 [k3]), `rational` 8 or 12 (k1 k2 p1 p2 k3 k4 k5 k6
 [s1 s2 s3 s4]), `fisheye` 4 (k1..k4, equidistant); order and meaning are OpenCV's (source of all formulas:
@@ -17,16 +17,16 @@ Model: TypeAlias = Literal["pinhole", "rational", "fisheye"]
 
 COEFFICIENTS: dict[Model, tuple[int, ...]] = {"pinhole": (0, 4, 5), "rational": (8, 12), "fisheye": (4,)}
 _ITERATIONS = 40
-_QUICK = 8  # Newton steps before the careful way; an ordinary lens takes three
+_QUICK = 8  # plain Newton steps before the damped ones; an ordinary lens needs three
 _CHUNK = 8192  # points whose temporaries fit the processor's cache
-_DRAWN_IN = 20  # halvings of a first guess
+_MAX_HALVINGS = 20  # of an initial value
 _HALVINGS = 40
 _CONVERGED = 1e-11  # of a normalised coordinate: a hundred-millionth of a pixel
-_EDGE = 1.0 - 1e-9  # a root on the very fold is no root
+_EDGE = 1.0 - 1e-9  # a root on the fold itself does not count
 
 
 def padded(coefficients: ArrayLike, model: Model) -> Floats:
-    """Coefficients (..., k) filled up with zeros to the longest of their family: 12, or 4 for a fisheye."""
+    """Coefficients (..., k) padded with zeros to the longest form of the model: 12, or 4 for a fisheye."""
     given = np.asarray(coefficients, np.float64)
     full = 4 if model == "fisheye" else 12
     if given.shape[-1] == full:
@@ -37,9 +37,9 @@ def padded(coefficients: ArrayLike, model: Model) -> Floats:
 
 
 def valid_radius(coefficients: ArrayLike, model: Model) -> Floats:
-    """Undistorted radius (...) up to which the radial map of coefficients (..., k) rises: beyond it, it folds back.
+    """Undistorted radius (...) up to which the radial map of coefficients (..., k) increases; beyond, it folds back.
 
-    Infinite where the map always rises. For a fisheye it is the tangent of the angle, so 90 degrees are infinity.
+    Infinite where the map always increases. For a fisheye it is the tangent of the angle, so 90 degrees are infinity.
     """
     full = padded(coefficients, model)
     flat = full.reshape(-1, full.shape[-1])
@@ -63,7 +63,7 @@ def _fold(row: Floats, model: Model) -> float:
 
 def _first_root(polynomial: Floats) -> float:
     """The smallest positive real root of a polynomial, highest power first, constant 1; infinity if there is none."""
-    # The roots of the polynomial read backwards are the reciprocals, and its leading number is 1, never a tiny one.
+    # The polynomial with reversed coefficients has the reciprocal roots, and its leading coefficient is 1, never tiny.
     inverse = np.roots(polynomial[::-1])
     real = inverse[(np.abs(inverse.imag) <= 1e-7 * np.abs(inverse)) & (inverse.real > 1e-12)].real
     return 1.0 / float(real.max()) if real.size else np.inf
@@ -167,7 +167,7 @@ def undistort(distorted: ArrayLike, coefficients: ArrayLike, model: Model, *, li
         return target + np.zeros((*full.shape[:-1], 1))
     edge = np.asarray(valid_radius(coefficients, model) if limit is None else limit, np.float64)
     if full.ndim == 1:
-        return _of_one_lens(target, full, model, edge)
+        return _undistort_one_lens(target, full, model, edge)
     with np.errstate(all="ignore"):
         target, edge = np.broadcast_arrays(target, (edge * _EDGE)[..., None])
         full = np.broadcast_to(full, (*target.shape[:-1], full.shape[-1]))
@@ -182,8 +182,8 @@ def undistort(distorted: ArrayLike, coefficients: ArrayLike, model: Model, *, li
     return found
 
 
-def _of_one_lens(target: Floats, k: Floats, model: Model, edge: Floats) -> Floats:
-    """Roots (..., 2) for targets (..., 2) of one lens k (12,): plain Newton steps, what they miss with more care."""
+def _undistort_one_lens(target: Floats, k: Floats, model: Model, edge: Floats) -> Floats:
+    """Roots (..., 2) for targets (..., 2) of one lens k (12,): plain Newton steps, then `_roots` where they fail."""
     flat = target.reshape(-1, 2)
     known = np.flatnonzero(np.isfinite(flat).all(-1))
     wanted = flat[known]
@@ -196,12 +196,12 @@ def _of_one_lens(target: Floats, k: Floats, model: Model, edge: Floats) -> Float
             xd, yd, a, b, c, d = _equidistant(x, y, k) if model == "fisheye" else _polynomial(x, y, k)
             off_x, off_y = xd - wx, yd - wy
             det = a * d - b * c
-            arrived = (np.abs(off_x) <= near) & (np.abs(off_y) <= near)
-            if arrived.all():
+            converged = (np.abs(off_x) <= near) & (np.abs(off_y) <= near)
+            if converged.all():
                 break
             x, y = x - (d * off_x - b * off_y) / det, y - (a * off_y - c * off_x) / det
         root = np.stack([x, y], axis=-1)
-        lost = np.flatnonzero(~(arrived & (det > 0) & (np.hypot(x, y) < edge * _EDGE)))
+        lost = np.flatnonzero(~(converged & (det > 0) & (np.hypot(x, y) < edge * _EDGE)))
         if len(lost):
             edges = np.broadcast_to(edge * _EDGE, len(lost))
             root[lost] = _roots(wanted[lost], np.tile(k, (len(lost), 1)), model, edges)
@@ -211,17 +211,17 @@ def _of_one_lens(target: Floats, k: Floats, model: Model, edge: Floats) -> Float
 
 
 def _roots(target: Floats, k: Floats, model: Model, edge: Floats) -> Floats:
-    """Roots (N, 2) for targets (N, 2) or NaN: from a quick first guess, then the rest from a sure one."""
+    """Roots (N, 2) for targets (N, 2) or NaN: from a quick first guess; where that fails, from one by bisection."""
     root = _newton(target, _start(target, k, model, edge), k, model, edge)
     lost = np.isnan(root[:, 0])
     if lost.any():
         target, k, edge = target[lost], k[lost], edge[lost]
-        root[lost] = _newton(target, _bisected(target, k, model, edge), k, model, edge)
+        root[lost] = _newton(target, _bisect(target, k, model, edge), k, model, edge)
     return root
 
 
-def _bisected(target: Floats, k: Floats, model: Model, edge: Floats) -> Floats:
-    """First guesses (N, 2) on the targets' own rays, by halving angles: the radial map alone always rises."""
+def _bisect(target: Floats, k: Floats, model: Model, edge: Floats) -> Floats:
+    """Initial values (N, 2) on the targets' own rays by bisection of the angle: there the radial map only increases."""
     radial = np.array(k)
     if model != "fisheye":
         radial[:, [2, 3, 8, 9, 10, 11]] = 0.0
@@ -235,17 +235,17 @@ def _bisected(target: Floats, k: Floats, model: Model, edge: Floats) -> Floats:
 
 
 def _newton(target: Floats, guess: Floats, k: Floats, model: Model, edge: Floats) -> Floats:
-    """Roots (N, 2) reached from a guess (N, 2), else NaN; rows that have arrived are left alone."""
+    """Roots (N, 2) reached from a guess (N, 2), else NaN; converged rows take no more steps."""
     root = np.full(target.shape, np.nan)
     rows = np.arange(len(target))
     value, jacobian = distort_with_jacobian(guess, k, model)
     for _ in range(_ITERATIONS):
         error = value - target[rows]
         size = np.abs(error).max(-1)
-        arrived = size <= _CONVERGED * (1 + np.abs(target[rows]).max(-1))
-        arrived_right = arrived & (_determinant(jacobian) > 0) & (np.hypot(*guess.T) < edge[rows])
-        root[rows[arrived_right]] = guess[arrived_right]
-        going = ~arrived & np.isfinite(size)
+        converged = size <= _CONVERGED * (1 + np.abs(target[rows]).max(-1))
+        accepted = converged & (_determinant(jacobian) > 0) & (np.hypot(*guess.T) < edge[rows])
+        root[rows[accepted]] = guess[accepted]
+        going = ~converged & np.isfinite(size)
         rows, guess, error, jacobian, size = (part[going] for part in (rows, guess, error, jacobian, size))
         if not rows.size:
             break
@@ -270,13 +270,13 @@ def _step(
 
 
 def _start(target: Floats, k: Floats, model: Model, edge: Floats) -> Floats:
-    """First guesses (N, 2): the distorted points, drawn in while they land far outside; of a fisheye, by its angle."""
+    """Initial values (N, 2): the distorted points, halved while they map far outside; for a fisheye, from the angle."""
     radius = np.hypot(target[:, :1], target[:, 1:])
     if model == "fisheye":
         return _inside(np.where(radius > 1e-9, target / radius * np.tan(np.minimum(radius, 1.5)), target), edge)
     guess = _inside(target, edge)
     rows = np.arange(len(target))
-    for _ in range(_DRAWN_IN):
+    for _ in range(_MAX_HALVINGS):
         value = distort(guess[rows], k[rows], model)
         rows = rows[np.hypot(*value.T) > 3 * radius[rows, 0]]
         if not rows.size:
@@ -286,7 +286,7 @@ def _start(target: Floats, k: Floats, model: Model, edge: Floats) -> Floats:
 
 
 def _inside(points: Floats, edge: Floats) -> Floats:
-    """Points (N, 2) drawn back on their ray to inside the valid radius (N,)."""
+    """Points (N, 2) scaled back along their ray to inside the valid radius (N,)."""
     radius = np.hypot(points[:, 0], points[:, 1])
     return points * np.where(radius > edge, edge / radius * _EDGE, 1.0)[:, None]
 

@@ -1,6 +1,6 @@
 """The errors of the package; every message is one line: what is wrong, where, and what to do.
 
-CalibrationError          anything below, or a lens or a camera that cannot be one
+CalibrationError          anything below, or values that no lens or camera can have
 ├── RigFileError          a calibration file that cannot be read, trusted or written
 └── RigMismatchError      cameras and views, or image sizes, that do not belong together
 """

@@ -191,9 +191,9 @@ def triangulate(
     """World points (..., 3) nearest to the rays of undistorted coordinates (C, ..., 2).
 
     Weighted least squares of the distances to the rays: 3x3 normal equations. From the second of the `passes` on a
-    distance counts focal (C,) / range, so that what is minimised is close to the pixel error. weight (C, ...) >= 0
-    is one over a variance; a NaN coordinate or weight is not seen. NaN where fewer than two views see, where the
-    rays span less than `min_angle` (radians), or where the point comes out behind a camera that sees it.
+    distance counts focal (C,) / range, so that what is minimised is close to the pixel error. weight (C, ...) >= 0 is
+    one over a variance; a NaN coordinate or weight counts as not seen. NaN where fewer than two views see the point,
+    where the rays span less than `min_angle` (radians), or where it would lie behind a camera that sees it.
     """
     flat = _f64(normalised)
     lead = flat.shape[1:-1]
@@ -211,24 +211,24 @@ def meeting_points(
 ) -> Floats:
     """World points (N, 3) nearest to rays with origins (C, 3) and unit directions (C, N, 3); see `triangulate`."""
     heaviest = np.nan_to_num(weight, posinf=0.0).max(0, initial=0.0)
-    # Next to nothing counts as nothing, or the equations would be singular.
+    # Negligible weights count as zero, or the equations would be singular.
     seen = np.isfinite(direction).all(-1) & np.isfinite(weight) & (weight > 1e-9 * heaviest)
     direction, weight = np.where(seen[..., None], direction, 0.0), np.where(seen, weight, 0.0)
-    solid = _solid(direction, seen, min_angle)
-    # About their middle, or the coordinates of a far-off world would eat the digits.
+    determined = _determined(direction, seen, min_angle)
+    # Relative to the cameras' mean: large coordinates would lose digits.
     middle = origin.mean(0)
     origin = (origin - middle)[:, None]
-    points = _nearest(origin, direction, weight, solid)
+    points = _nearest(origin, direction, weight, determined)
     for _ in range(passes - 1):
         reach = np.sqrt(sum((points[:, axis] - origin[..., axis]) ** 2 for axis in range(3)))
-        points = _nearest(origin, direction, weight * (focal[:, None] / np.maximum(reach, 1e-6)) ** 2, solid)
+        points = _nearest(origin, direction, weight * (focal[:, None] / np.maximum(reach, 1e-6)) ** 2, determined)
     ahead = sum((points[:, axis] - origin[..., axis]) * direction[..., axis] for axis in range(3))
     behind = (ahead <= 0) & seen
-    return np.where((solid & ~behind.any(0))[:, None], points + middle, np.nan)
+    return np.where((determined & ~behind.any(0))[:, None], points + middle, np.nan)
 
 
-def _solid(direction: Floats, seen: Bools, min_angle: float) -> Bools:
-    """Which of N points have rays (C, N, 3) that cross: two rays at angle a give a least eigenvalue 1 - cos a."""
+def _determined(direction: Floats, seen: Bools, min_angle: float) -> Bools:
+    """Mask (N,) of points whose rays (C, N, 3) span min_angle: two rays at angle a have least eigenvalue 1 - cos a."""
     xx, xy, xz, yy, yz, zz = _outer_sum(direction, direction)
     count = seen.sum(0).astype(np.float64)
     least = least_eigenvalue(count - xx, -xy, -xz, count - yy, -yz, count - zz)
@@ -261,18 +261,18 @@ def solve_symmetric(xx: Floats, xy: Floats, xz: Floats, yy: Floats, yz: Floats, 
     return np.stack([a * x + b * y + c * z, b * x + d * y + e * z, c * x + e * y + f * z], -1) / size[:, None]
 
 
-def _nearest(origin: Floats, direction: Floats, weight: Floats, solid: Bools) -> Floats:
+def _nearest(origin: Floats, direction: Floats, weight: Floats, determined: Bools) -> Floats:
     """Points (N, 3) of least weighted squared distance to rays (C, 1, 3), (C, N, 3)."""
     weight = weight / np.maximum(weight.sum(0), 1e-300)
-    pulled = weight[..., None] * direction
-    xx, xy, xz, yy, yz, zz = _outer_sum(pulled, direction)
+    weighted = weight[..., None] * direction
+    xx, xy, xz, yy, yz, zz = _outer_sum(weighted, direction)
     along = sum(direction[..., axis] * origin[..., axis] for axis in range(3))
     right = np.stack([np.einsum("cn,cn->n", weight, origin[..., i] - along * direction[..., i]) for i in range(3)], -1)
-    full = weight.sum(0)
-    keep = np.where(solid, 1.0, 0.0)
+    total = weight.sum(0)
+    keep = np.where(determined, 1.0, 0.0)
     one = 1.0 - keep
-    matrix = keep * (full - xx) + one, -keep * xy, -keep * xz, keep * (full - yy) + one, -keep * yz
-    return solve_symmetric(*matrix, keep * (full - zz) + one, right)
+    matrix = keep * (total - xx) + one, -keep * xy, -keep * xz, keep * (total - yy) + one, -keep * yz
+    return solve_symmetric(*matrix, keep * (total - zz) + one, right)
 
 
 def similarity(

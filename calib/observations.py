@@ -1,4 +1,4 @@
-"""What the cameras saw of a target: one dense table, and what was refused."""
+"""Observations of a target by several cameras: one dense table, and the refused images with their reasons."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from calib.targets import Target
 
 @dataclass(frozen=True)
 class Refusal:
-    """An image, or a sighting in it, that is not used, and why, in words for the user."""
+    """An image, or the detection in it, that is not used, and the reason in words for the user."""
 
     view: str
     moment: str
@@ -24,12 +24,12 @@ class Refusal:
 
 @dataclass(frozen=True, eq=False)
 class Observations:
-    """Where C cameras saw the N points of one target at T moments.
+    """Image points of the N points of one target in C cameras at T moments.
 
-    xy (C, T, N, 2) px, NaN where not seen; sigma (C, T, N) px, the standard deviation that detection expects of each
-    coordinate (blur, small squares, a corner at the rim make it larger), NaN with xy; sizes (w, h) px a camera;
-    time_s (C, T) s, NaN where a camera has no picture (or the views share no clock); moments: a name for each,
-    for the user ("12.40 s", "IMG_0012.jpg"). Moments without any sighting need not be kept.
+    xy (C, T, N, 2) px, NaN where not seen; sigma (C, T, N) px, the standard deviation that the detector expects of each
+    coordinate (blur, small squares and corners at the rim make it larger), NaN with xy; sizes (w, h) px of each camera;
+    time_s (C, T) s, NaN where a camera has no image (or the views have no common time base); moments: a name for each,
+    for the user ("12.40 s", "IMG_0012.jpg"). Moments without any observation need not be kept.
     """
 
     target: Target
@@ -60,13 +60,13 @@ class Observations:
         return np.asarray(np.isfinite(self.sigma))
 
     def at(self, moments: NDArray[np.bool_] | NDArray[np.intp]) -> Observations:
-        """The same of some moments only."""
+        """The observations at some moments only."""
         names = np.array(self.moments, object)[moments]
         xy, sigma, time_s = self.xy[:, moments], self.sigma[:, moments], self.time_s[:, moments]
         return replace(self, xy=xy, sigma=sigma, time_s=time_s, moments=tuple(names))
 
     def of(self, views: Sequence[str]) -> Observations:
-        """The same of some views only, in the order given."""
+        """The observations of some views only, in the order given."""
         rows = [self.views.index(view) for view in views]
         return replace(
             self,
@@ -79,7 +79,7 @@ class Observations:
         )
 
     def refusing(self, refusals: Sequence[Refusal]) -> Observations:
-        """The same without what some views saw at some moments, the reasons kept."""
+        """The observations without those of some views at some moments; the reasons are kept."""
         sigma = np.array(self.sigma)
         for refusal in refusals:
             sigma[self.views.index(refusal.view), self.moments.index(refusal.moment)] = np.nan

@@ -1,4 +1,4 @@
-"""Pictures in, observations out: finds a board in every picture and puts what was found into one table."""
+"""Finds a board in every image and collects the detections in one table of observations."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from calib.targets import two_sided
 
 __all__ = ["Finder", "Sighting", "looks_like", "observations"]
 
-_BORDERS = {"charuco": (1,), "aprilgrid": (2, 1), "tags": (1, 2)}  # bits, the usual ones first
+_BORDERS = {"charuco": (1,), "aprilgrid": (2, 1), "tags": (1, 2)}  # border widths in bits, the most common first
 
 
 class Finder:
-    """Finds a board in pictures. One finder a view: what it found before is tried first.
+    """Finds a board in the images of one view; the border width that worked before is tried first.
 
-    Prints that are inverted, in ChArUco's other layout, or seen from behind are found as well; the sighting says so.
+    Boards that are inverted, in ChArUco's other layout, or seen from behind are found as well; the detection records
+    it.
     """
 
     def __init__(self, board: Board) -> None:
@@ -39,7 +40,7 @@ class Finder:
         self._border = [_BORDERS.get(_kind(single), (1,)) for single in self._singles]
 
     def find(self, image: NDArray[np.uint8]) -> Sighting:
-        """The board's points in a picture, uint8 (H, W) or RGB (H, W, 3)."""
+        """The board's points in an image, uint8 (H, W) or RGB (H, W, 3)."""
         grey = grey_of(image)
         read: dict[tuple[str, int], Markers] = {}
         parts = [self._find_one(row, grey, read) for row in range(len(self._singles))]
@@ -47,8 +48,8 @@ class Finder:
             return parts[0]
         found = [part for part in parts if part.reason is None]
         if not found:
-            told = "; ".join(dict.fromkeys(str(part.reason) for part in parts))
-            return refused_sighting(len(self.target), told)
+            reasons = "; ".join(dict.fromkeys(str(part.reason) for part in parts))
+            return refused_sighting(len(self.target), reasons)
         return Sighting(
             np.concatenate([part.xy for part in parts]),
             np.concatenate([part.sigma for part in parts]),
@@ -72,7 +73,7 @@ class Finder:
             else:
                 tried = detector.find(grey, read[key], border)
             if tried.reason is None:
-                self._border[row] = (border,)  # a print does not change
+                self._border[row] = (border,)  # a printed board does not change
                 return tried
             sighting = tried if border == self._border[row][0] else sighting
         return sighting
@@ -91,7 +92,7 @@ def _detector(board: Single) -> ChessboardDetector | CharucoDetector | AprilGrid
 
 
 def _readers(boards: Sequence[Single]) -> dict[tuple[str, int], Reader]:
-    """One reader a dictionary and width of border: the boards of a set are read in one pass."""
+    """One reader per dictionary and border width: the boards of a set are read in one pass."""
     ids: dict[tuple[str, int], set[int]] = {}
     for board in boards:
         if isinstance(board, Chessboard):
@@ -107,17 +108,17 @@ def observations(
     sizes: Mapping[str, tuple[int, int]] | Sequence[tuple[int, int]],
     rows: Iterable[tuple[str, str, float, Sighting]],
 ) -> Observations:
-    """A table of sightings: rows of (view, moment, time in s or NaN, sighting).
+    """The table of board detections: rows of (view, moment, time in s or NaN, detection).
 
     sizes (w, h) px of the views, in their order or by name. Moments are in order of their times, else as they come;
-    those at which no view saw anything are left out, and every sighting's reason is kept. A board seen from both sides
-    becomes two pieces, as its back is a sheet of its own.
+    those at which no view saw anything are left out, and the reason of every failed detection is kept. A board seen
+    from both sides becomes two pieces, as its back is a separate sheet.
     """
     size_of = dict(sizes) if isinstance(sizes, Mapping) else dict(zip(views, sizes, strict=True))
     kept = list(rows)
     unknown = sorted({view for view, *_ in kept} - set(views))
     if unknown:
-        raise CalibrationError(f"sightings of views that are not there: {', '.join(unknown)}")
+        raise CalibrationError(f"detections of unknown views: {', '.join(unknown)}")
     moments = _moments(kept)
     place = {moment: index for index, moment in enumerate(moments)}
     target = board.target
@@ -148,7 +149,7 @@ def observations(
 
 
 def _moments(rows: Sequence[tuple[str, str, float, Sighting]]) -> list[str]:
-    """Names of the moments at which something was seen, by the earliest time that a view gives."""
+    """Names of the moments at which something was seen, sorted by the earliest time of any view."""
     seen = {moment for _, moment, _, sighting in rows if sighting.seen.any()}
     first: dict[str, float] = {}
     for _, moment, time, _ in rows:

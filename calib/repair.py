@@ -1,4 +1,4 @@
-"""A rig whose moved cameras are put where a take says they stand now; the others stay as they are."""
+"""Updates the poses of a rig's moved cameras from a take; the other cameras stay as they are."""
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ _LEAST_MOMENTS = 3
 
 @dataclass(frozen=True, eq=False)
 class Repair:
-    """The rig from a moment of the take on, and what it is worth.
+    """The rig from a moment of the take on, and its accuracy.
 
-    rig: all cameras of the given one, those of `cameras` moved; since: first moment from which on it holds, before
-    that the old one does. zoom (k,): new focal length over old. covariance (k, 6, 6) of each moved camera: a small
-    turn (rad) and shift (m) in its own frame, by how well the change is known and how good the old pose was.
-    in_volume_sigma_m (k,): what that is at the places of the target. before_px, after_px (k,): RMS residuals along
-    each axis since then.
+    rig: all cameras of the given one, those of `cameras` moved; since: first moment at which it holds, before that the
+    old one does. zoom (k,): new focal length over old. covariance (k, 6, 6) of each moved camera: a small rotation
+    (rad) and shift (m) in its own frame, from the errors of the change and of the old pose. in_volume_sigma_m (k,): the
+    same at the positions of the target. before_px, after_px (k,): RMS residuals along each axis since then.
     """
 
     rig: Rig
@@ -46,11 +45,11 @@ class Repair:
 
     @property
     def position_sigma_m(self) -> Floats:
-        """Standard deviation (k,) of the distance between where the camera stands and where it is said to."""
+        """Standard deviation (k,) of the error of the camera's position, m."""
         return np.asarray(np.sqrt(self.covariance[:, [3, 4, 5], [3, 4, 5]].sum(-1)))
 
     def summary(self) -> str:
-        """One line: who was moved, from when on, how well."""
+        """One line: which cameras were moved, since when, how accurately."""
         figures = zip(self.cameras, self.before_px, self.after_px, self.in_volume_sigma_m, strict=True)
         parts = [
             f"{name}: residual {before:.2f} -> {after:.2f} px, known to {1000 * sigma:.2g} mm in the volume"
@@ -60,10 +59,10 @@ class Repair:
 
 
 def repair(rig: Rig, observations: Observations, found: Check, *, trust: Trust | None = None) -> Repair:
-    """Move the cameras that `check` found moved by what the same take says, before and after; see `Repair`.
+    """Move the cameras that `check` found moved, by the same take before and after the change; see `Repair`.
 
-    The other cameras, and all lenses that did not zoom, are as good as `trust` says, and stay in the rig as they are.
-    Raises CalibrationError where nothing moved, where it is open who did, or where too little is seen afterwards.
+    The other cameras, and all lenses that did not zoom, have the errors of `trust` and stay in the rig as they are.
+    Raises CalibrationError where nothing moved, where the moved camera is ambiguous, or too little is seen afterwards.
     """
     changes = [change for change in found.changes if not change.rivals]
     if not changes:
@@ -80,14 +79,14 @@ def repair(rig: Rig, observations: Observations, found: Check, *, trust: Trust |
             f"{', '.join(names)} and the other cameras see too little of the {observations.target.name} together after "
             "the change; film it again and check that take"
         )
-    events, covariance = _fitted(take, events, changes, trust or Trust())
+    events, covariance = _fit_changes(take, events, changes, trust or Trust())
     cameras, motions = list(rig.cameras), np.zeros((len(names), CHANGE))
     own = np.append(1 / (trust or Trust()).precision(np.zeros(1))[: CHANGE - 1], 0.0)
-    worth = np.repeat(np.diag(own)[None], len(names), 0)
+    pose_covariance = np.repeat(np.diag(own)[None], len(names), 0)
     for event, spread in zip(events, covariance, strict=True):
         row = views.index(event.camera)
         motions[row] += event.motion
-        worth[row] += spread
+        pose_covariance[row] += spread
     for name, motion in zip(names, motions, strict=True):
         cameras[rig.names.index(name)] = apply_change(rig[name], motion)
     final = [Event(view, 0, 0, motion, 0, 0) for view, motion in zip(views, motions, strict=True)]
@@ -98,17 +97,17 @@ def repair(rig: Rig, observations: Observations, found: Check, *, trust: Trust |
         names,
         since,
         np.exp(motions[:, 6]),
-        worth[:, :6, :6],
-        np.sqrt(np.maximum(np.einsum("kij,kji->k", worth, spreads), 0)),
+        pose_covariance[:, :6, :6],
+        np.sqrt(np.maximum(np.einsum("kij,kji->k", pose_covariance, spreads), 0)),
         after.evidence((), blocks=1).rms_px[views],
         evidence.rms_px[views],
     )
 
 
-def _fitted(
+def _fit_changes(
     take: ChangeTake, events: tuple[Event, ...], changes: list[Change], trust: Trust
 ) -> tuple[tuple[Event, ...], Floats]:
-    """The changes as the whole take has them when the rest of the rig is as good as trusted; covariances (E, 7, 7)."""
+    """The changes fitted to the whole take with the rest of the rig as good as trusted; covariances (E, 7, 7)."""
     prior = trust.precision(np.zeros(len(take.rig)))
     events, found, fit = take.refined(events, prior)
     spreads = residual_drift(found, fit)[0]

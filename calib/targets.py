@@ -1,4 +1,4 @@
-"""What is filmed to calibrate: points that are fixed to one another, in metres."""
+"""Calibration targets: points with known positions relative to one another, in metres."""
 
 from dataclasses import dataclass
 
@@ -13,13 +13,13 @@ Indices = NDArray[np.intp]
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """N points on rigid pieces; the pieces are fixed to each other in a way that is found out.
+    """N points on rigid pieces; the poses of the pieces relative to each other are constant and estimated.
 
     name says what it is; points (N, 3) m in the frame of the point's own piece, NaN for a free point, which may be
     anywhere at every moment (a joint of a person); piece (N,) index into `pieces`. A board is one piece; a cube of
-    boards has six, a set of tags on the walls one a tag; a wand is one piece of two or more points on a line.
-    still: it stays where it is at all moments, so the first piece's frame is the world (measured points of a scene).
-    back_of: of each piece the one whose back it is, or itself; a back lies nearly where its front does.
+    boards has six, a set of tags on the walls one a tag; a wand is one piece of two or more points on a line. still: it
+    does not move, so the first piece's frame is the world (measured points of a scene). back_of: index for each piece
+    of the one whose back it is, or its own; a back lies nearly where its front does.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Target:
 
     @property
     def free(self) -> bool:
-        """Whether its points are fixed to nothing: they are found moment by moment."""
+        """Whether its points are free: independent of each other, and estimated at every moment."""
         return bool(np.isnan(self.points).any())
 
     def rank(self, piece: int = 0) -> int:
@@ -65,13 +65,13 @@ class Target:
 
     @property
     def extent(self) -> float:
-        """Largest diagonal of a piece's box, m; NaN for free points."""
+        """Largest diagonal of a piece's bounding box, m; NaN for free points."""
         sizes = [np.ptp(self.points[self.of_piece == index], axis=0) for index in range(len(self.pieces))]
         return float(max(np.linalg.norm(size) for size in sizes))
 
 
 def two_sided(front: Target) -> Target:
-    """A board of one piece and its back, seen mirrored: a sheet of its own as a rule, millimetres behind the front."""
+    """A board of one piece with its back, seen mirrored: usually a separate sheet, millimetres behind the front."""
     points = np.concatenate([front.points, front.points])
     return Target(front.name, points, np.repeat([0, 1], len(front)), (*front.pieces, "its back"), back_of=(0, 0))
 
@@ -80,15 +80,15 @@ def wand(lengths_m: ArrayLike) -> Target:
     """A wand: points on one line at the given distances (N,) m from its end; the first is usually 0."""
     along = np.asarray(lengths_m, np.float64).ravel()
     if along.size < 2 or not np.isfinite(along).all() or np.unique(along).size != along.size:
-        raise CalibrationError(f"a wand takes two or more different places along it in metres, not {along}")
+        raise CalibrationError(f"a wand needs two or more different positions along it in metres, not {along}")
     return Target("wand", np.stack([along, 0 * along, 0 * along], -1), pieces=("wand",))
 
 
 def scene_points(points: ArrayLike) -> Target:
-    """Points (N, 3) m of the world that somebody has measured."""
+    """A target of measured points (N, 3) m of the world."""
     return Target("measured points", np.asarray(points, np.float64), pieces=("world",), still=True)
 
 
 def free_points(count: int, name: str = "people") -> Target:
-    """Points fixed to nothing, as the joints of people: only that all views see the same ones is known."""
+    """A target of free points such as the joints of people: only their correspondence across views is known."""
     return Target(name, np.full((count, 3), np.nan), pieces=("free",))

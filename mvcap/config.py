@@ -1,6 +1,6 @@
-"""YAML to frozen dataclasses, strictly: an unknown key or a wrong type is an error that says what there is instead.
+"""Read settings from YAML into frozen dataclasses; an unknown key or a wrong type is an error that lists valid ones.
 
-Overrides are plain nested mappings, as YAML holds them. Defaults live in the dataclasses and nowhere else.
+Overrides are plain nested mappings, as in YAML. Defaults are defined only in the dataclasses.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ D = TypeVar("D")
 
 
 def build(kind: type[D], values: Any, where: str = "") -> D:
-    """Make a config dataclass of a mapping of overrides; ConfigError names the key, what is wrong and what is meant."""
+    """Make a config dataclass from overrides; ConfigError names the key, what is wrong and a probable correction."""
     if not isinstance(values, Mapping):
         raise ConfigError(f"config {where or 'file'}: expected keys and values, found {_shown(values)}")
     hints = typing.get_type_hints(kind)
@@ -41,7 +41,7 @@ def _dotted(where: str, key: str) -> str:
 def _unknown(path: str, key: str, known: list[str]) -> str:
     near = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"unknown config key {path!r}; {hint}there are: {', '.join(known)}"
+    return f"unknown config key {path!r}; {hint}available: {', '.join(known)}"
 
 
 def _convert(hint: Any, value: Any, path: str) -> Any:
@@ -64,14 +64,14 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
     if hint is float:
         value = _number(value)
         if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"config key {path!r} is a finite number, not {value}")
+            raise ConfigError(f"config key {path!r} must be a finite number, not {value}")
     if isinstance(hint, type) and (not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool)):
-        raise ConfigError(f"config key {path!r} is a {hint.__name__}, not {_shown(value)}")
+        raise ConfigError(f"config key {path!r} must be of type {hint.__name__}, not {_shown(value)}")
     return value
 
 
 def _number(value: Any) -> Any:
-    """A whole number, and what YAML takes for text as it lacks a dot (1e-3), as a float; all else as it is."""
+    """Return an integer, or a text such as 1e-3, which YAML does not read as a number, as a float; else the value."""
     if isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, str) and re.fullmatch(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+", value):
@@ -81,7 +81,7 @@ def _number(value: Any) -> Any:
 
 def _one_of(options: tuple[Any, ...], value: Any, path: str) -> Any:
     if value not in options:
-        raise ConfigError(f"config key {path!r} is one of {', '.join(map(str, options))}, not {_shown(value)}")
+        raise ConfigError(f"config key {path!r} must be one of {', '.join(map(str, options))}, not {_shown(value)}")
     return value
 
 
@@ -90,7 +90,7 @@ def _shown(value: Any) -> str:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Overrides of a YAML file; ConfigError where it cannot be read."""
+    """Return the overrides of a YAML file; ConfigError if it cannot be read."""
     import yaml
 
     try:
@@ -107,7 +107,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def assignments(texts: Iterable[str]) -> dict[str, Any]:
-    """Overrides of ``key.sub=value`` texts, the values as YAML; ConfigError where one is not of that form."""
+    """Return the overrides of ``key.sub=value`` texts with YAML values; ConfigError if one is not of that form."""
     import yaml
 
     out: dict[str, Any] = {}
@@ -126,7 +126,7 @@ def assignments(texts: Iterable[str]) -> dict[str, Any]:
 
 
 def merge(first: Overrides, second: Overrides) -> dict[str, Any]:
-    """Both overrides; where they name the same key, the second's value."""
+    """Merge two overrides recursively; where both set a key, the second wins."""
     out = dict(first)
     for key, value in second.items():
         old = out.get(key)
@@ -135,6 +135,6 @@ def merge(first: Overrides, second: Overrides) -> dict[str, Any]:
 
 
 def plain(config: Any) -> dict[str, Any]:
-    """Return a config dataclass as the nested mapping that YAML or JSON holds."""
+    """Return a config dataclass as a nested mapping for YAML or JSON."""
     out: dict[str, Any] = dataclasses.asdict(config)
     return out

@@ -1,4 +1,4 @@
-"""The verb ``doctor``: what is installed, which models are there, what is missing and how to get it."""
+"""The verb ``doctor``: list the installed packages and models, and how to get the missing ones."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from mvcap import assets
 _PACKAGES: dict[str, str] = {
     "numpy": "everything",
     "scipy": "everything",
-    "opencv-contrib-python-headless": "pictures (opencv-contrib-python off Linux)",
-    "av": "video in and out",
+    "opencv-contrib-python-headless": "images (on macOS and Windows: opencv-contrib-python)",
+    "av": "reading and writing video",
     "ai-edge-litert": "estimator blazepose",
     "onnxruntime": "estimator topdown",
     "pyarrow": "parquet files",
@@ -30,16 +30,16 @@ _OPTIONAL = {"torch", "open3d-cpu"}
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at."""
+    """Result of one check."""
 
     subject: str
     state: Literal["ok", "missing", "broken", "optional"]
     detail: str
-    """What it is, or what to do about it."""
+    """What was found, and how to fix it if it is not ok."""
 
 
 def doctor() -> list[Check]:
-    """Look at this machine; every finding that is not ok says what to do."""
+    """Check this machine; the detail of every check that is not ok says how to fix it."""
     return [_python(), _cores(), *map(_package, _PACKAGES), *_one_cv2(), *_models(), _cache(), _browser()]
 
 
@@ -90,7 +90,7 @@ def _models() -> list[Check]:
 
 
 def _cache() -> Check:
-    return Check("cache", "ok", f"{assets.cache_dir()} (set MVCAP_CACHE for another place)")
+    return Check("cache", "ok", f"{assets.cache_dir()} (set MVCAP_CACHE to change it)")
 
 
 def _browser() -> Check:

@@ -1,21 +1,21 @@
-"""What can go wrong for a user, and nothing else: faults of the program itself stay ordinary exceptions.
+"""Errors that a user can cause and fix; bugs in the program raise ordinary exceptions instead.
 
-    MvcapError               one clear line: what is wrong, where, what to do. The command line exits with status 2.
+    MvcapError               one line: what is wrong, where, and how to fix it. The command line exits with status 2.
     ├── InputError           a file, a folder or an argument that cannot be used
     ├── ConfigError          an unknown key or a value of the wrong type
     ├── AssetError           a model or sample that is missing, broken, or cannot be fetched
     ├── SessionError         a session that cannot be made, opened or written
     │   └── StaleError       an artefact made with other settings or from other inputs
-    └── PluginError          an unknown or unfit estimator, associator, refiner or exporter
+    └── PluginError          an unknown or incompatible estimator, associator, refiner or exporter
 
-``calib.errors.CalibrationError`` is its counterpart for cameras; ``calib`` stays useful alone.
+``calib.errors.CalibrationError`` is the counterpart in ``calib``, which does not depend on ``mvcap``.
 """
 
 from __future__ import annotations
 
 
 class MvcapError(Exception):
-    """The message is one line for the user: what is wrong, where, and what to do."""
+    """An error whose message is one line for the user: what is wrong, where, and how to fix it."""
 
 
 class InputError(MvcapError):
@@ -35,8 +35,8 @@ class SessionError(MvcapError):
 
 
 class StaleError(SessionError):
-    """An artefact made with other settings or from other inputs than the ones asked for now."""
+    """An artefact made with other settings or from other inputs than the current ones."""
 
 
 class PluginError(MvcapError):
-    """An unknown or unfit estimator, associator, refiner or exporter."""
+    """An unknown or incompatible estimator, associator, refiner or exporter."""

@@ -27,15 +27,16 @@ _VERSION = 1
 _RGB = (3, (3,), np.dtype(np.uint8))
 
 Moment = NDArray[np.uint8] | Sequence[Image | None]
-"""Pictures of C views at one moment: (C, H, W, 3), or (H, W, 3) each."""
+"""Images of C views at one moment: (C, H, W, 3), or C images (H, W, 3)."""
 
 
 @dataclass(frozen=True)
 class EstimateConfig:
-    """Settings of the verb ``estimate``."""
+    """Settings of ``mvcap estimate``: people in the images of every view."""
 
     threads: int = 0
-    """Views processed in parallel; 0 = the number of processors. The result does not depend on it."""
+    """Views processed in parallel; 0 = the number of processors. The result does not depend on it. Lower it where
+    memory is short."""
 
     def __post_init__(self) -> None:
         if self.threads < 0:
@@ -50,7 +51,7 @@ def estimate(
     An interrupted run resumes at its last finished chunk. ``redo``: discard the detections and the results of all later
     stages, and detect again.
     """
-    session = session if isinstance(session, Session) else Session.open(session)
+    session = Session.of(session)
     config = session.settings("estimate", EstimateConfig)
     estimator, settings = plugins.load_plugin("estimator", session.overrides)
     views = tuple(View(i, v.name, v.size, session.rate_hz, session.frames) for i, v in enumerate(session.views))
@@ -140,13 +141,13 @@ def detect(
     memory: State | None = None,
     **settings: Any,
 ) -> Detections2D:
-    """Find people in pictures of C synchronised views; return their rows, in order of frames.
+    """Detect people in images of C synchronised views; return their rows, in order of frames.
 
-    images: one moment, (C, H, W, 3) uint8 RGB or a sequence of C pictures (H, W, 3), None where a view dropped the
-    frame; or an iterable of such moments, of which one at a time is held. estimator: a name of ``plugins.TABLE`` with
-    its ``settings``, or an object of that contract. names: of the views. frame: number of the first moment. memory: a
-    dict with what the estimator carries from frame to frame: give the same one for the moments that follow.
-    Raises InputError for pictures of another shape, AssetError where a model cannot be had.
+    images: one moment, (C, H, W, 3) uint8 RGB or a sequence of C images (H, W, 3), None for a view that dropped the
+    frame; or an iterable of such moments, of which one at a time is in memory. estimator: a name of ``plugins.TABLE``
+    with its ``settings``, or an object with the protocol ``Estimator``. names: names of the views. frame: number of the
+    first moment. memory: a dict that holds the estimator's state between calls; pass the same one for later moments.
+    Raises InputError for images of another shape, AssetError if a model cannot be fetched.
     """
     plugin: Estimator = plugins.instance("estimator", estimator, settings)
     state: State = dict(memory or {})
@@ -156,7 +157,7 @@ def detect(
     for number, moment in enumerate(moments, frame):
         pictures = [None if picture is None else np.asarray(picture) for picture in moment]
         if wrong := [one for one in pictures if one is not None and (one.ndim, one.shape[-1:], one.dtype) != _RGB]:
-            raise InputError(f"pictures are (H, W, 3) uint8 RGB, not {wrong[0].shape} {wrong[0].dtype}")
+            raise InputError(f"images must be (H, W, 3) uint8 RGB, not {wrong[0].shape} {wrong[0].dtype}")
         if not views:
             called = names or [f"cam{index + 1}" for index in range(len(pictures))]
             sizes = [(0, 0) if one is None else (one.shape[1], one.shape[0]) for one in pictures]
@@ -179,25 +180,26 @@ def detect(
 def load_detections(
     path: str | Path, estimator: str, rig: Rig, *, frames: int | None = None, rate_hz: float = 25.0, **settings: Any
 ) -> Detections2D:
-    """Read people in 2D that another program detected; return their rows in order of frames.
+    """Read 2D detections of another program; return their rows in order of frames.
 
-    path: the folder, or the file, with one part for each camera of the rig, named after it. estimator: ``openpose``,
-    ``openpose_parts``, ``coco``, ``alphapose``, ``table``, or another name of ``plugins.TABLE`` that reads files.
-    frames: length of the take, as long as the files when left out. ``settings``: further ones of the estimator.
-    Raises InputError, which names the file, for what is missing, damaged or of other views.
+    path: the folder with one file or subfolder per camera of the rig, named after it, or the file with all views.
+    estimator: ``openpose``, ``openpose_parts``, ``coco``, ``alphapose``, ``table``, or another name of
+    ``plugins.TABLE`` that reads files. frames: length of the take, default that of the files. ``settings``: further
+    settings of the estimator.
+    Raises InputError, which names the file, for missing or damaged files and for files of other views.
     """
     kind = plugins.plugin_class("estimator", estimator)
     fields = {field.name for field in dataclasses.fields(kind.Config)}
     place = next((name for name in ("folder", "file") if name in fields), None)
     if place is None:
-        raise InputError(f"estimator {estimator!r} reads no files of detections; use detect for pictures")
+        raise InputError(f"estimator {estimator!r} reads no files of detections; use detect for images")
     plugin = plugins.instance("estimator", estimator, {place: str(path), **settings})
     count = frames
     views = tuple(View(i, one.name, one.size, rate_hz, UNKNOWN_FRAMES) for i, one in enumerate(rig))
     if count is None and isinstance(plugin, FileEstimator):
         count = plugin.frame_count(views)
     if count is None:
-        raise InputError(f"estimator {estimator!r} does not tell how long the take is; say frames")
+        raise InputError(f"estimator {estimator!r} does not know the length of the take; give frames")
     views = tuple(dataclasses.replace(view, frames=count) for view in views)
     plugin.prepare(views)
     parts = [plugin.estimate(None, frame, view, {}).rows for frame in range(count) for view in views]
@@ -205,7 +207,7 @@ def load_detections(
 
 
 def _is_moment(images: Any) -> bool:
-    """Whether these are the pictures of one moment, and not a series of moments."""
+    """Return whether these are the images of one moment, and not a series of moments."""
     if isinstance(images, np.ndarray):
         return images.ndim == 4
     return isinstance(images, Sequence) and all(one is None or np.ndim(one) == 3 for one in images)

@@ -21,7 +21,6 @@ from mvcap.errors import InputError
 from mvcap.estimate import estimate
 from mvcap.evaluation.benchmark_clip import BenchmarkClip, Options
 from mvcap.evaluation.head_rules import read_as_shelf
-from mvcap.init import init_without_footage
 from mvcap.metrics.association import Pairs, actors, project_poses, row_pairs
 from mvcap.metrics.matching import match
 from mvcap.metrics.pcp import pcp_4da, pcp_voxelpose
@@ -31,6 +30,7 @@ from mvcap.refine import refine
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.pose_file import load_poses
 from mvcap.structures.poses import Poses3D
+from mvcap.structures.session import Session
 from mvcap.structures.table import Table
 from mvcap.track import track
 from mvcap.triangulate import triangulate
@@ -107,7 +107,7 @@ def _folder(session: str | Path | None) -> Iterator[Path]:
 
 
 def _run(clip: BenchmarkClip, folder: Path, overrides: config.Overrides, progress: Progress) -> _Run:
-    session = init_without_footage(clip.rig, folder, clip.frames, clip.rate_hz)
+    session = Session.create(clip.rig, folder, frames=clip.frames, rate_hz=clip.rate_hz)
     session.override(config.merge(clip.estimator(folder), overrides))
     seconds = {}
     for name, verb in _VERBS.items():
@@ -139,7 +139,7 @@ def _facts(runs: Sequence[_Run]) -> dict[str, Any]:
     return {
         "clips": [run.clip.name for run in runs],
         "views": list(runs[0].clip.rig.names),
-        "detections": runs[0].clip.detections if runs[0].rows is not None else "made elsewhere",
+        "detections": runs[0].clip.detections if runs[0].rows is not None else "none: poses from a file",
         "frames": frames,
         "scored_frames": sum(int(run.clip.scored.sum()) for run in runs),
         "rate_hz": runs[0].clip.rate_hz,
@@ -199,8 +199,8 @@ def _association(runs: Sequence[_Run]) -> dict[str, Any] | None:
     counted = [_pairs(run.rows, run.clip) for run in runs if run.rows is not None]
     if not counted:
         return None
-    whole = Pairs(*(sum(getattr(one, name) for one in counted) for name in ("true", "told", "right")))
-    return {**association_scores(whole), "true_pairs": whole.true, "told_pairs": whole.told}
+    whole = Pairs(*(sum(getattr(one, name) for one in counted) for name in ("true", "predicted", "right")))
+    return {**association_scores(whole), "true_pairs": whole.true, "told_pairs": whole.predicted}
 
 
 def _pairs(rows: Detections2D, clip: BenchmarkClip) -> Pairs:
@@ -213,21 +213,21 @@ def _pairs(rows: Detections2D, clip: BenchmarkClip) -> Pairs:
 def score(
     poses: Poses3D, truth: Poses3D, rig: Rig | None = None, *, rate_hz: float | None = None, frames: int | None = None
 ) -> dict[str, Any]:
-    """Score poses against the truth; return the figures of ``mvcap evaluate``, None where there is no truth for one.
+    """Score poses against ground truth; return the scores of ``mvcap evaluate``, None without truth for a score.
 
     ``mpjpe_mm``, ``pa_mpjpe_mm``, ``ap``, recall, coverage, identity switches, MOTA, IDF1, jitter, and the share of
-    joints inside their 68 and 95 % covariance ellipsoids; ``mvcap.metrics`` has the rule of each. Poses are converted
-    to the truth's skeleton by joint name. truth: rows, such as ``Poses3D.from_dense`` makes of an array (T, P, J, 3) m.
-    rig: adds ``reprojection_px``, the median distance in the views between found and true joints of matched people.
-    rate_hz: frames a second, for figures over time; that of the poses when left out. frames: length of the take.
+    joints inside their 68 and 95 % covariance ellipsoids; ``mvcap.metrics`` documents each rule. Poses are converted to
+    the truth's skeleton by joint name. truth: rows, such as ``Poses3D.from_dense`` of an array (T, P, J, 3) m.
+    rig: adds ``reprojection_px``, the median distance in the views between estimated and true joints of matched people.
+    rate_hz: frames per second, for scores over time, default that of the poses. frames: length of the take.
     """
     found = poses if poses.skeleton.joints == truth.skeleton.joints else poses.to_skeleton(truth.skeleton)
     found = found[np.flatnonzero((found.score > 0).any(-1))]
     last = max(int(table.frame.max(initial=-1)) for table in (found, truth)) + 1
-    figures = pose_scores(truth, found, frames or last, rate_hz or poses.rate_hz)
+    scores = pose_scores(truth, found, frames or last, rate_hz or poses.rate_hz)
     if rig is not None:
         pairs = match(truth, found)
         error = rig.reprojection_error(found.xyz[pairs.found], rig.project(truth.xyz[pairs.truth]))
         known = error[np.isfinite(error)]
-        figures["reprojection_px"] = rounded_or_none(float(np.median(known)) if len(known) else float("nan"))
-    return figures
+        scores["reprojection_px"] = rounded_or_none(float(np.median(known)) if len(known) else float("nan"))
+    return scores

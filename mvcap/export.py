@@ -30,18 +30,18 @@ def export_take(take: PoseStream, folder: Path, formats: Iterable[str]) -> list[
     writers = {name: plugins.find_plugin("exporter", name) for name in dict.fromkeys(formats)}
     written: list[Path] = []
     for name, write in writers.items():
-        written += write(take, folder / f"{take.name}.{name.partition(':')[0]}")
+        written += write(take, folder / f"{take.name}.{name.partition(':')[0].rpartition('.')[2]}")
     return written
 
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """Settings of the verb ``export``."""
+    """Settings of ``mvcap export``: poses for other tools. poses.npz is always written."""
 
     formats: tuple[str, ...] = ("trc", "csv", "json")
-    """Formats that ``reconstruct`` writes in addition to poses.npz; ``all`` means every format."""
+    """Formats that ``reconstruct`` writes in addition to poses.npz: trc, c3d, bvh, csv, parquet, json, or all."""
     axes: Literal["z-up", "y-up"] = "z-up"
-    """World axes of the files: z up as in the session, or y up with (x, y, z) -> (x, z, -y)."""
+    """World axes of the files: z-up as in the session, or y-up with (x, y, z) -> (x, z, -y). OpenSim expects y-up."""
 
 
 def export(
@@ -58,7 +58,7 @@ def export(
     axes: "z-up" or "y-up"; default: the session's settings. folder: default ``exports`` in the session.
     stage: "refine" for refined poses, "track" for raw ones.
     """
-    session = session if isinstance(session, Session) else Session.open(session)
+    session = Session.of(session)
     config = session.settings("export", ExportConfig)
     take = take_of(session, stage, axes or config.axes)
     wanted = list(config.formats if formats is None else formats)
@@ -135,17 +135,17 @@ def write_poses(
     axes: Literal["z-up", "y-up"] = "z-up",
     frames: int | None = None,
 ) -> list[Path]:
-    """Write poses to a file of the format that its suffix names; return the files, one a person for TRC and BVH.
+    """Write poses to a file in the format of its suffix; return the files, one per person for TRC and BVH.
 
-    path: ``take.npz`` (all columns, read again by ``load_poses``) or the name of an exporter of ``plugins.TABLE`` as
-    suffix, such as ``take.c3d``. rate_hz: frames a second, where the poses do not know it. frames: length of the take.
-    axes: world axes of the file; npz is always z-up.
-    Raises InputError without a rate, PluginError for an unknown suffix, SessionError when a file cannot be written.
+    path: ``take.npz`` (all columns, read by ``load_poses``), or a file with the name of an exporter of
+    ``plugins.TABLE`` as suffix, such as ``take.c3d``. rate_hz: frames per second, default that of the poses. frames:
+    length of the take. axes: world axes of the file; npz is always z-up.
+    Raises InputError without a rate, PluginError for an unknown suffix, SessionError if a file cannot be written.
     """
     target = Path(path)
     rate = rate_hz or poses.rate_hz
     if not rate or rate <= 0:
-        raise InputError(f"{target}: a file of poses needs their frame rate; say rate_hz")
+        raise InputError(f"{target}: a file of poses needs their frame rate; give rate_hz")
     count = max(frames or 0, poses.take.frames if poses.take else 0, int(poses.frame.max(initial=-1)) + 1)
     if target.suffix == ".npz":
         take = replace(poses.take, rate_hz=rate, frames=count) if poses.take else TakeInfo(rate, count)

@@ -1,4 +1,4 @@
-"""The verb ``init``: videos or image folders and a calibration become a session."""
+"""The verb ``init``: make a session of videos or image folders and the calibration of their cameras."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig, fit_to_images, load_rig, match_views
-from mvcap.errors import InputError, SessionError
+from mvcap.errors import InputError
 from mvcap.structures.footage import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Footage, ticks
 from mvcap.structures.session import Session, ViewSource
 
-_RATE_TOLERANCE = 0.005  # 29.97 and 30 Hz are one rate; 25 and 30 are not
+_RATE_TOLERANCE = 0.005  # relative: 29.97 and 30 Hz count as equal, 25 and 30 Hz do not
 
 
 @dataclass(frozen=True)
 class _Clip:
-    """One view's footage on its own regular clock."""
+    """One view's footage, with the tick of its own regular clock for each image."""
 
     name: str
     footage: Footage
@@ -42,17 +42,18 @@ def init(
     trim: bool = False,
     rate_hz: float | None = None,
 ) -> Session:
-    """Make a session of synchronised footage and the calibration of its cameras, or return the same one made before.
+    """Make a session of synchronised footage and the calibration of its cameras, or return the identical existing one.
 
     sources: a folder of videos or of image folders, or a list of videos and image folders, each ``path`` or
     ``name=path``; a view is named after its file, and its camera has the same name. rig: a calibration file or a Rig.
-    rig_unit: unit of a file that does not name its own ("m", "mm", "cm"). rig_scale: images were resized since
-    calibration. subset: the rig may have cameras without a view. trim: cut all views to the shortest. rate_hz: of image
-    folders. Raises InputError, CalibrationError or SessionError with one line on what is wrong and the way out.
+    rig_unit: unit of a calibration file that does not state its own ("m", "mm", "cm"). rig_scale: the images were
+    resized after calibration. subset: the rig may have cameras without a view. trim: cut all views to the length of the
+    shortest. rate_hz: frame rate of image folders. Raises InputError, CalibrationError or SessionError with one line
+    that says what is wrong and how to fix it.
     """
     clips = [_clip(name, path, rate_hz) for name, path in _named(sources)]
     if len(clips) < 2:
-        raise InputError(f"{clips[0].footage.path}: one view only; 3D takes two or more synchronised views")
+        raise InputError(f"{clips[0].footage.path}: one view only; 3D needs two or more synchronised views")
     notes = [f"{clip.footage.path.name}: {note}" for clip in clips for note in clip.footage.notes]
     length = _common_length(clips, trim, notes)
     rate = _common_rate(clips)
@@ -64,61 +65,25 @@ def init(
     frame_of, time_s = _timeline(clips, length, notes)
     views = tuple(_source(clip) for clip in clips)
     session = Session(Path(folder), views, rate, length, (*notes, *fit_notes))
-    return _settled(session, fitted, frame_of, time_s)
-
-
-def init_without_footage(
-    rig: str | Path | Rig, folder: str | Path, frames: int, rate_hz: float, *, rig_unit: str | None = None
-) -> Session:
-    """Make a session of which only detections made elsewhere exist: one view for every camera of the rig."""
-    if frames < 1 or not rate_hz > 0:
-        raise InputError(f"a session has at least one frame and a rate above 0; got {frames} frames at {rate_hz} Hz")
-    loaded = rig if isinstance(rig, Rig) else load_rig(Path(rig), unit=rig_unit)
-    if len(loaded) < 2:
-        raise InputError(f"{loaded.source or 'the rig'}: one camera only; 3D takes two or more")
-    views = tuple(ViewSource(camera.name, "", camera.size, f"none:{frames}") for camera in loaded)
-    frame_of = np.tile(np.arange(frames)[:, None], (1, len(views)))
-    session = Session(Path(folder), views, rate_hz, frames)
-    return _settled(session, loaded, frame_of, frame_of / rate_hz)
-
-
-def _settled(session: Session, rig: Rig, frame_of: NDArray[np.int64], time_s: NDArray[np.float64]) -> Session:
-    """Write the session, or keep the one of the same footage and rig that is there; refuse to write over another."""
-    if not (session.folder / "session.yaml").exists():
-        if session.folder.exists() and not session.folder.is_dir():
-            raise SessionError(f"{session.folder} is a file; give the session a folder of its own")
-        session.save(rig, frame_of, time_s)
-        return session
-    there = Session.open(session.folder)
-    same = there.views == session.views and np.array_equal(there.frame_of, frame_of) and _same_rig(there.rig, rig)
-    if not same:
-        raise SessionError(
-            f"{session.folder} holds a session of other footage or another rig; give another folder, or remove it first"
-        )
-    return there
-
-
-def _same_rig(a: Rig, b: Rig) -> bool:
-    close = a.names == b.names and np.allclose(a.P, b.P, rtol=1e-12)
-    return close and all(np.array_equal(x.lens.distortion, y.lens.distortion) for x, y in zip(a, b, strict=True))
+    return session.keep(fitted, frame_of, time_s)
 
 
 def _named(sources: str | Path | Sequence[str | Path]) -> list[tuple[str, Path]]:
-    """Name and path of every view."""
+    """Return name and path of every view; InputError if there is no footage or if two views have the same name."""
     given = [sources] if isinstance(sources, str | Path) else list(sources)
     if not given:
         raise InputError("no footage given; name a folder or a list of videos")
     pairs: list[tuple[str, Path]] = []
-    for one in given:
-        name, equals, rest = str(one).partition("=")
-        if equals and not Path(str(one)).exists():
+    for source in given:
+        name, equals, rest = str(source).partition("=")
+        if equals and not Path(str(source)).exists():
             pairs.append((name, Path(rest)))
         else:
-            pairs += [(_view_name(path), path) for path in _expand(Path(one))]
+            pairs += [(_view_name(path), path) for path in _expand(Path(source))]
     names = [name for name, _ in pairs]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InputError(f"two views are named {twice[0]!r}; name them apart with NAME=PATH")
+        raise InputError(f"two views are named {twice[0]!r}; give them different names with NAME=PATH")
     return pairs
 
 
@@ -127,13 +92,15 @@ def _view_name(path: Path) -> str:
 
 
 def _expand(path: Path) -> Iterable[Path]:
-    """Return the views in a folder of videos or of image folders; a video or an image folder is one."""
+    """Return the paths of the views: the path itself if it is a video or image folder, else those in the folder."""
     if not path.is_dir() or _holds(path, IMAGE_SUFFIXES):
         return [path]
     inside = sorted(p for p in path.iterdir() if not p.name.startswith("."))
     views = [p for p in inside if p.suffix.lower() in VIDEO_SUFFIXES or (p.is_dir() and _holds(p, IMAGE_SUFFIXES))]
     if not views:
-        raise InputError(f"{path}: holds no videos and no image folders ({', '.join(VIDEO_SUFFIXES[:5])} ...)")
+        raise InputError(
+            f"{path}: contains no videos and no image folders (videos: {', '.join(VIDEO_SUFFIXES[:5])} ...)"
+        )
     return views
 
 
@@ -154,7 +121,7 @@ def _common_rate(clips: list[_Clip]) -> float:
     if odd:
         listed = ", ".join(f"{clip.name} {clip.rate_hz:.3f} Hz" for clip in clips)
         raise InputError(
-            f"{odd[0].footage.path}: the views' frame rates differ ({listed}); bring them to one rate "
+            f"{odd[0].footage.path}: the views' frame rates differ ({listed}); convert them to one rate "
             "(for example with ffmpeg -r) before making a session"
         )
     return typical
@@ -168,15 +135,18 @@ def _common_length(clips: list[_Clip], trim: bool, notes: list[str]) -> int:
     if not trim:
         odd = clips[int(np.argmax(np.abs(np.array(lengths) - np.median(lengths))))]
         raise InputError(
-            f"{odd.footage.path}: the views have different numbers of frames ({listed}); they may not be in step: cut "
-            "them to one start, or pass --trim if they start together and only the end differs"
+            f"{odd.footage.path}: the views have different numbers of frames ({listed}) and may not be synchronised: "
+            "cut them to a common start, or pass --trim if they start together and only their ends differ"
         )
-    notes.append(f"views have different numbers of frames ({listed}): all cut to {min(lengths)}")
+    notes.append(f"the views have different numbers of frames ({listed}): all cut to {min(lengths)}")
     return min(lengths)
 
 
 def _timeline(clips: list[_Clip], length: int, notes: list[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Frame of each view at each tick (T, C), -1 = dropped, and its container time (T, C), NaN = dropped."""
+    """Return each view's image number at each frame (T, C), -1 = dropped, and its timestamp in s (T, C), NaN = dropped.
+
+    Adds a note for every view with dropped or doubled images.
+    """
     frame_of = np.full((length, len(clips)), -1, dtype=np.int64)
     time_s = np.full((length, len(clips)), np.nan)
     for view, clip in enumerate(clips):
@@ -186,7 +156,9 @@ def _timeline(clips: list[_Clip], length: int, notes: list[str]) -> tuple[NDArra
         dropped = int((frame_of[:, view] < 0).sum())
         double = int((clip.tick < 0).sum())
         if dropped or double:
-            notes.append(f"{clip.footage.path.name}: {dropped} frames dropped, {double} doubled by its timestamps")
+            notes.append(
+                f"{clip.footage.path.name}: {dropped} frames dropped and {double} doubled, according to its timestamps"
+            )
     return frame_of, time_s
 
 

@@ -44,7 +44,7 @@ def reconstruct(
     Finished stages are kept, and an interrupted run resumes at its last finished chunk. StaleError if a stage's result
     was made with other settings or from other inputs. ``redo`` names the first stage to run again.
     """
-    session = session if isinstance(session, Session) else Session.open(session)
+    session = Session.of(session)
     if redo is not None and redo not in stages.STAGES:
         raise InputError(f"--redo {redo!r}: unknown stage; available: {', '.join(stages.STAGES)}")
     for name, verb in _VERBS.items():
@@ -63,10 +63,10 @@ def reconstruct_rows(
 ) -> Poses3D:
     """Associate, triangulate, track and refine the detections of a take; return the refined poses.
 
-    The poses are those that ``reconstruct`` makes of a session with the same detections; the unrefined ones are
-    ``poses.raw``. found: detections of all views, ``view`` (M,) in the order of the rig's cameras. rate_hz: frames a
-    second. frames: length of the take, up to the last detection when left out. overrides: settings that differ from
-    the defaults, nested as in ``configs/default.yaml``.
+    The poses are identical to those of ``reconstruct`` on a session with the same detections; the raw poses are in
+    ``poses.raw``. found: detections of all views, ``view`` (M,) in the order of the rig's cameras. rate_hz: frames per
+    second. frames: length of the take, default up to the last detection. overrides: settings that differ from the
+    defaults, nested as in ``configs/default.yaml``.
     Raises ConfigError or PluginError for a setting that does not exist, InputError for views outside the rig.
     """
     changes = dict(overrides or {})

@@ -45,7 +45,7 @@ class RefineConfig:
 
 def refine(session: str | Path | Session, *, redo: bool = False, progress: Progress = silent) -> Artefact[Poses3D]:
     """Refine a session's tracked poses with the refiner in its settings; limb lengths of a person are constant."""
-    session = session if isinstance(session, Session) else Session.open(session)
+    session = Session.of(session)
     before = stages.poses(session, "track")
     config = session.settings("refine", RefineConfig)
     refiner, settings = plugins.load_plugin("refiner", session.overrides)

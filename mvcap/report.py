@@ -1,4 +1,4 @@
-"""The verb ``report``: pictures and numbers that show whether to trust a take."""
+"""The verb ``report``: images and numbers that show whether the result of a take can be trusted."""
 
 from __future__ import annotations
 
@@ -33,33 +33,34 @@ from mvcap.triangulation.reprojection_residuals import ViewResiduals
 from mvcap.triangulation.view_lag import ViewLag
 
 _THUMB_PX = 320
-_OFF_PX = 8.0  # by which a calibration may be off before it is said: of a body 4 m away some 3 cm
+_CALIBRATION_WARNING_PX = 8.0  # calibration error above which the report warns; about 3 cm on a body 4 m away
 
 
 @dataclass(frozen=True)
 class ReportConfig:
-    """Settings of the verb ``report``."""
+    """Settings of ``mvcap report``: figures and pictures that show whether to trust a take."""
 
     overlays: bool = True
-    """Make a video of every view with what was detected and what was reconstructed drawn over it."""
+    """Make a video of every view with the 2D detections and the projected 3D poses drawn over it. Switch it off to save
+    time and space."""
     overlay_height_px: int = 720
-    """Height of the overlay videos, at most that of the footage."""
+    """Height of the overlay videos, px, at most that of the footage."""
     moments: int = 6
     """Moments of the take on the contact sheet."""
 
     def __post_init__(self) -> None:
         if self.overlay_height_px < 16 or self.moments < 1:
-            raise ConfigError("report: overlay_height_px is at least 16, moments at least 1")
+            raise ConfigError("report: overlay_height_px must be at least 16 and moments at least 1")
 
 
 def report(session: str | Path | Session, *, progress: Progress = silent) -> dict[str, Any]:
     """Write report.html, report.json, contact_sheet.png, plots and overlay videos into a session; return the numbers.
 
     Keys of the numbers: ``frames``, ``views``, ``seconds_per_frame`` by stage, ``people`` (``id``, ``frames``,
-    ``median_reprojection_px``, ``bone_spread``, ``views_used`` ...), ``identities`` (what tracking merged, repaired and
-    dropped), ``association`` (what each view's calibration is off), ``warnings``, ``verdict`` and more.
+    ``median_reprojection_px``, ``bone_spread``, ``views_used`` ...), ``identities`` (tracks that tracking merged,
+    repaired and dropped), ``association`` (calibration error of each view), ``warnings``, ``verdict`` and more.
     """
-    session = session if isinstance(session, Session) else Session.open(session)
+    session = Session.of(session)
     config = session.settings("report", ReportConfig)
     refined, raw = stages.poses(session, "refine"), stages.poses(session, "track")
     found = stages.detections(session, "associate")
@@ -92,7 +93,7 @@ def report(session: str | Path | Session, *, progress: Progress = silent) -> dic
 def _numbers(
     session: Session, found: Artefact[Detections2D], raw: Artefact[Poses3D], refined: Artefact[Poses3D]
 ) -> tuple[dict[str, Any], SeriesCollector, SeriesCollector]:
-    """One pass over the raw and one over the refined poses: the summary, and the series of the refined and the raw."""
+    """Return the summary, and the series of the refined and the raw poses, in one pass over each."""
     kind = skeleton(refined.skeleton_name)
     before, after = PoseQuality(kind, session.frames), PoseQuality(kind, session.frames)
     residuals = ViewResiduals(session.rig, kind)
@@ -115,41 +116,46 @@ def _numbers(
     summary = summarise(after, session.rate_hz, session.names, residuals, before, seconds, warnings, lag.late_frames())
     summary["identities"] = (raw.manifest or {}).get("identities")
     summary["association"] = _association(session, found)
-    summary["warnings"] = [*summary["warnings"], *_doubts(summary["association"])]
+    summary["warnings"] = [*summary["warnings"], *_association_warnings(summary["association"])]
     return summary, series, raw_series
 
 
 def _association(session: Session, found: Artefact[Detections2D]) -> dict[str, Any]:
-    """What the associator learned on the way, where it tells: pixels that each calibration is off, rows left out."""
+    """Return each view's calibration error in px as estimated during association, and the associator's counts if any.
+
+    Counts: detections left out, frames passed to the learned graph and frames it declined.
+    """
     last = found.ranges()[-1][0]
-    off = learned_error_px(found, last, session.rig).tolist()
+    error_px = learned_error_px(found, last, session.rig).tolist()
     state = found.state(last)
     counts: dict[str, Any] = {name: int(state[name]) for name in ("left_out", "asked", "declined") if name in state}
-    return {"calibration_px": {n: round(px, 2) for n, px in zip(session.names, off, strict=True)}, **counts}
+    return {"calibration_px": {n: round(px, 2) for n, px in zip(session.names, error_px, strict=True)}, **counts}
 
 
-def _doubts(association: dict[str, Any]) -> list[str]:
-    wrong = {name: px for name, px in association["calibration_px"].items() if px > _OFF_PX}
-    said = ", ".join(f"{name} by {px:.0f} px" for name, px in wrong.items())
+def _association_warnings(association: dict[str, Any]) -> list[str]:
+    wrong = {name: px for name, px in association["calibration_px"].items() if px > _CALIBRATION_WARNING_PX}
+    listed = ", ".join(f"{name} {px:.0f} px" for name, px in wrong.items())
     out = []
     if wrong:
-        what = f"cameras do not fit each other: {said} beyond the noise of the detections"
-        out.append(f"{what}: calibrate anew, or synchronise the videos")
+        out.append(
+            f"calibration error above the noise of the detections: {listed}: recalibrate the cameras, or synchronise "
+            "the videos"
+        )
     if association.get("declined"):
         out.append(
-            f"the learned graph left {association['declined']} of {association['asked']} frames to geometry: they are "
-            "unlike what it was trained on"
+            f"the learned graph declined {association['declined']} of {association['asked']} frames, which differ from "
+            "its training data; the geometric associator processed them"
         )
     if association.get("left_out"):
         out.append(
-            f"{association['left_out']} detections were not looked at, because a frame had too many of them: look at "
-            "the detections, or raise associators.geometry.most_pairs"
+            f"{association['left_out']} detections were not associated because their frames had too many detections: "
+            "check the detections, or raise associators.geometry.most_pairs"
         )
     return out
 
 
 def _between(found: Artefact[Detections2D], start: int, stop: int) -> Iterator[Detections2D]:
-    """Detections of frames start to stop, a chunk at a time."""
+    """Yield the detections of frames start to stop (exclusive), chunk by chunk."""
     for first, end in found.ranges():
         if first < stop and end > start:
             rows = found.read(first)
@@ -164,8 +170,11 @@ def _seconds(session: Session, stage: str) -> float:
 def _warnings(session: Session, quality: PoseQuality, found: Artefact[Detections2D]) -> list[str]:
     if quality.people:
         return []
-    nobody = "no people were found that two views agree on: look at the detections, the calibration and the"
-    return [f"{nobody} synchronisation", *_wrong_unit(session, found)]
+    warning = (
+        "no people were found: no detections of two views match; check the detections, the calibration and the "
+        "synchronisation"
+    )
+    return [warning, *_wrong_unit(session, found)]
 
 
 _UNIT_FACTORS = (1e-3, 1e-2, 1e-1, 10.0, 100.0, 1e3)
@@ -173,7 +182,7 @@ _UNIT_FRAMES = 8
 
 
 def _wrong_unit(session: Session, found: Artefact[Detections2D]) -> list[str]:
-    """Say so where people come out of a few frames as soon as the rig is taken in another unit."""
+    """Return a warning if some frames give people once the rig is rescaled to another unit, else an empty list."""
     frames = [rows[rows.frame == frame] for rows in found.chunks() for frame in np.unique(rows.frame)[:1]]
     frames = [rows for rows in frames if len(np.unique(rows.view)) > 1]
     frames = frames[:: -(-len(frames) // _UNIT_FRAMES)] if frames else []
@@ -184,8 +193,8 @@ def _wrong_unit(session: Session, found: Artefact[Detections2D]) -> list[str]:
         if np.mean([people.any() for people in found_in]) > 0.5:
             size = f"{1 / factor:g} times too big" if factor < 1 else f"{factor:g} times too small"
             return [
-                f"people come out about {size}, so the rig is in another unit than it is taken for: make the session "
-                "anew with --rig-unit m, cm or mm, or correct the unit in the rig's file where it names one"
+                f"people are about {size}, so the unit of the rig is wrong: make a new session with --rig-unit m, cm "
+                "or mm, or correct the unit in the rig file if it states one"
             ]
     return []
 
@@ -209,7 +218,7 @@ def _overlays(
     config: ReportConfig,
     progress: Progress,
 ) -> dict[str, str]:
-    """Overlay video of every view, relative to the session; the ones that are up to date are kept."""
+    """Return the path of every view's overlay video, relative to the session; videos that are up to date are kept."""
     folder = session.folder / "overlays"
     stamp = folder / "made_from.json"
     made_from = json.dumps({"poses": poses.fingerprint, "detections": found.fingerprint, "report": plain(config)})

@@ -1,4 +1,4 @@
-"""The stages of a reconstruction in order, and how one is run: by chunks, resumed where it stood, refused if stale."""
+"""The stages of a reconstruction in order, and how one is run: in chunks, resumable, with an error if it is stale."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from mvcap.structures.table import Table
 
 T = TypeVar("T", bound=Table)
 Make = Callable[[int, int, State], tuple[T, State]]
-"""Rows of frames start to stop (exclusive) from the state at their beginning, and the state at their end."""
+"""Given frames start to stop (exclusive) and the state before them, returns their rows and the state after them."""
 
 STAGES: tuple[str, ...] = ("estimate", "associate", "triangulate", "track", "refine")
-"""Each needs the one before it; each leaves an artefact of its own name."""
+"""Each stage needs the result of the one before it and writes an artefact of its own name."""
 
 CHUNK_FRAMES = 50
-"""Frames that are lost at most when a stage is killed; the images of a chunk are never held together."""
+"""Frames per chunk: at most these are lost when a stage is killed. A chunk's images are never all in memory at once."""
 
 
 def discard(session: Session, stage: str) -> None:
-    """Remove what a stage made, and what later stages made of it."""
+    """Remove the results of a stage and of all later stages."""
     for name in reversed(STAGES[STAGES.index(stage) :]):
         session.artefact(name, Table).remove()
 
 
 def detections(session: Session, stage: str) -> Artefact[Detections2D]:
-    """Return the finished detections of ``estimate`` or ``associate``; SessionError where they are not there."""
+    """Return the finished detections of ``estimate`` or ``associate``; SessionError if the stage is not done."""
     return _finished(session.artefact(stage, Detections2D))
 
 
 def poses(session: Session, stage: str) -> Artefact[Poses3D]:
-    """Return the finished poses of ``triangulate``, ``track`` or ``refine``; SessionError where they are not there."""
+    """Return the finished poses of ``triangulate``, ``track`` or ``refine``; SessionError if the stage is not done."""
     return _finished(session.artefact(stage, Poses3D))
 
 
@@ -60,7 +60,10 @@ def run_stage(
     progress: Progress,
     chunk_frames: int = CHUNK_FRAMES,
 ) -> Artefact[T]:
-    """Fill an artefact chunk by chunk; what is there already is kept. StaleError where another one stands."""
+    """Fill an artefact chunk by chunk, keeping finished chunks and resuming from the state of the last one.
+
+    StaleError if an artefact made with other settings or inputs exists.
+    """
     place.begin(origin, skeleton, session.frames, chunk_frames)
     if place.complete:
         return place
@@ -74,7 +77,7 @@ def run_stage(
         if resumed:
             state, resumed = place.state(last), False
         begun = time.perf_counter()
-        with threadpool_limits(1, user_api="blas"):  # matrices are small: threads would wait for each other
+        with threadpool_limits(1, user_api="blas"):  # matrices are small: BLAS threads only slow it down
             rows, state = make(start, stop, state)
         place.write(start, rows, state)
         seconds += time.perf_counter() - begun
@@ -85,5 +88,5 @@ def run_stage(
 
 
 def origin_of(stage: str, version: int, settings: Mapping[str, Any], before: Artefact[Any], session: Session) -> Origin:
-    """Origin of a stage that works on the artefact of the one before it, with the session's rig."""
+    """Return the origin of a stage whose inputs are the previous stage's artefact and the session's rig."""
     return Origin(stage, version, settings, {before.name: before.fingerprint, "rig": session.rig_identity})

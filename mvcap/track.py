@@ -44,7 +44,7 @@ def track(session: str | Path | Session, *, redo: bool = False, progress: Progre
 
     The manifest lists what was merged, repaired, re-identified and dropped under ``identities``.
     """
-    session = session if isinstance(session, Session) else Session.open(session)
+    session = Session.of(session)
     before = stages.poses(session, "triangulate")
     config = session.settings("track", TrackConfig)
     if redo:
@@ -114,7 +114,7 @@ def _link_all(
     def names(idents: Ints, frames: Ints) -> NDArray[np.int32]:
         return np.asarray(named[linker.tracklets.pieces_at(idents, frames)])
 
-    record = _record(len(linker.tracklets.pieces), int(person.max(initial=0)), found.record(person), found.untold)
+    record = _record(len(linker.tracklets.pieces), int(person.max(initial=0)), found.record(person), found.unlisted)
     return links, names, record
 
 

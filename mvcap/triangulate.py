@@ -24,7 +24,7 @@ _CHUNK_FRAMES = 200
 
 def triangulate(session: str | Path | Session, *, redo: bool = False, progress: Progress = silent) -> Artefact[Poses3D]:
     """Triangulate the people of every frame of a session."""
-    session = session if isinstance(session, Session) else Session.open(session)
+    session = Session.of(session)
     before = stages.detections(session, "associate")
     config = session.settings("triangulate", TriangulateConfig)
     if redo:

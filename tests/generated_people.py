@@ -9,10 +9,10 @@ import numpy as np
 
 from calib import Camera, Lens, Rig, save_rig
 from calib.geometry import pose, rotation_from_vector
-from mvcap import init_without_footage
+from mvcap.structures.pose_file import save_poses
 from mvcap.structures.poses import Poses3D
+from mvcap.structures.session import Session
 from mvcap.structures.skeleton import skeleton
-from mvcap.structures.true_poses import write_true_poses
 
 HALPE = skeleton("halpe26")
 SIZE = (1920, 1080)
@@ -126,10 +126,10 @@ def make_session(folder, take, calibration="good", carry=False, **errors):
     """
     truth, rig, rate_hz = take
     folder.mkdir(parents=True, exist_ok=True)
-    write_true_poses(folder / "truth.npz", truth)
+    save_poses(folder / "truth.npz", truth)
     save_rig(rig, folder / "seen_by.yaml")
     frames = int(truth.frame.max()) + 1
-    session = init_without_footage(disturbed(rig, calibration), folder / "session", frames, rate_hz)
+    session = Session.create(disturbed(rig, calibration), folder / "session", frames=frames, rate_hz=rate_hz)
     oracle = {"poses": str(folder / "truth.npz"), "rig": str(folder / "seen_by.yaml"), "carry": carry}
     session.override({"estimator": "oracle", "estimators": {"oracle": {**oracle, **(errors or NOISE)}}})
     return session

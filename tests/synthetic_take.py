@@ -10,10 +10,10 @@ import numpy as np
 
 from calib import Camera, Lens, Rig, save_rig
 from calib.geometry import pose
-from mvcap import init_without_footage
+from mvcap.structures.pose_file import save_poses
 from mvcap.structures.poses import Poses3D
+from mvcap.structures.session import Session
 from mvcap.structures.skeleton import skeleton
-from mvcap.structures.true_poses import write_true_poses
 from mvcap.structures.video_writer import write_video
 
 COCO = skeleton("coco17")
@@ -92,7 +92,7 @@ def truth(frames, people=PEOPLE, scale=1.0):
 def write_take(folder, frames, people=PEOPLE, scale=1.0, cameras=5):
     """Write poses.npz and rig.yaml of a take; return the oracle's settings for it."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_true_poses(folder / "truth.npz", truth(frames, people, scale))
+    save_poses(folder / "truth.npz", truth(frames, people, scale))
     save_rig(ring_rig(cameras, scale), folder / "rig.yaml")
     return {"poses": str(folder / "truth.npz"), "rig": str(folder / "rig.yaml"), "noise_px": 2.0, "carry": False}
 
@@ -100,7 +100,7 @@ def write_take(folder, frames, people=PEOPLE, scale=1.0, cameras=5):
 def make_session(folder, frames, people=PEOPLE, settings=None, **take):
     """Make a session whose estimator is the oracle, with noise of 2 px."""
     oracle = {**write_take(folder / "take", frames, people, **take), **(settings or {})}
-    session = init_without_footage(oracle["rig"], folder / "session", frames, RATE_HZ)
+    session = Session.create(oracle["rig"], folder / "session", frames=frames, rate_hz=RATE_HZ)
     session.override({"estimator": "oracle", "estimators": {"oracle": oracle}})
     return session
 

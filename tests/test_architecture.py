@@ -24,7 +24,7 @@ LONGEST_FUNCTION, LONGEST_FILE = 60, 420
 HELP_S = 0.5
 
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-GROUND = {"errors", "config", "progress", "plugins", "stages", "assets"}
+GROUND = {"errors", "config", "progress", "plugins", "stages", "assets", "version"}
 """Files at the top of mvcap that are no subcommand."""
 NOUNS = "structures"
 KIND = {
@@ -35,7 +35,7 @@ KIND = {
 GENERATORS = {"datasets"}
 """A room of alternatives whose verb is to come: nothing names them yet."""
 FLOORS = (
-    {"calib", "errors", "progress", "nn"},
+    {"calib", "errors", "progress", "nn", "version"},
     {"config", "assets", "board"},
     {"structures", "weights", "doctor"},
     {
@@ -94,7 +94,7 @@ def targets(module: str, node: ast.AST) -> set[str]:
     if node.level:
         parts = module.split(".") + (["__init__"] if MODULES[module].name == "__init__.py" else [])
         base = ".".join([*parts[: -node.level], *([base] if base else [])])
-    named = {f"{base}.{alias.name}" for alias in node.names} - {"mvcap.__version__"}  # one number, in one place
+    named = {f"{base}.{alias.name}" for alias in node.names}
     inner = {name for name in named if name in MODULES}
     return inner | ({base} if inner != named else set())
 
@@ -392,8 +392,11 @@ def isort_order(names: list[str]) -> list[str]:
 def exported(module: str) -> set[str]:
     """Public names that a package's front door binds."""
     names: set[str] = set()
-    for node in tree_of(MODULES[module]).body:
-        if isinstance(node, ast.ImportFrom) and node.module != "__future__":
+    body = tree_of(MODULES[module]).body
+    for node in [*body, *(inner for block in body if is_type_checking(block) for inner in block.body)]:
+        if isinstance(node, ast.ImportFrom) and node.module in ("__future__", "importlib", "types", "typing"):
+            continue
+        if isinstance(node, ast.ImportFrom):
             names |= {alias.asname or alias.name for alias in node.names}
         elif isinstance(node, ast.FunctionDef | ast.ClassDef):
             names.add(node.name)

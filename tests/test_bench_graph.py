@@ -76,7 +76,7 @@ def graphs(take, noise):
     """Ours, in metres and as published of the fullest frame, and the true person of its nodes."""
     variants, watched = bench("graph_variants"), importlib.import_module("mvcap.training.association_frames")
     rows = take.rows.with_columns(noise_px=noise * take.rows.noise_px)
-    one = max(watched.watch(replace(take, rows=rows), 3), key=lambda w: len(w.row_is))
+    one = max(watched.collect_questions(replace(take, rows=rows), 3), key=lambda w: len(w.row_is))
     graph = one.seen.graph(one.rays, one.bodies, one.evidence, one.people, one.group, one.skeleton)
     parts = (graph, one.seen, one.rays, one.bodies, one.skeleton)
     return graph, variants.in_metres(*parts), variants.as_published(*parts), one

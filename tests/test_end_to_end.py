@@ -174,7 +174,7 @@ def test_interrupted_says_so_and_goes_on(undisturbed, tmp_path, number):
     _, error = process.communicate(timeout=60)
     assert process.returncode in (0, 130)
     if process.returncode:
-        assert error.strip() == "mvcap: interrupted; the same command goes on where it stood"
+        assert error.strip() == "mvcap: interrupted; run the same command again to resume"
         assert not list(folder.glob("artefacts/*/.*"))
     assert run("reconstruct", folder).returncode == 0
     assert (folder / "poses.npz").read_bytes() == (done / "poses.npz").read_bytes()

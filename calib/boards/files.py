@@ -1,4 +1,4 @@
-"""Pages of black rectangles and text as PDF, SVG and PNG, exact to the digit: what a printer must not round."""
+"""Writes pages of black rectangles and text as PDF, SVG and PNG, at true scale and without rounded coordinates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from calib.errors import CalibrationError
 
 LETTER = 0.6  # width of Courier's letters, of their size
 _POINT_MM = 25.4 / 72
-_MOST_PX = 300_000_000  # of a picture: an A0 sheet of 400 dots an inch
+_MOST_PX = 300_000_000  # pixels of a PNG: an A0 sheet at 400 dpi
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ def as_pdf(pages: Sequence[Sheet], title: str) -> bytes:
         ]
     objects.append(f"<< /Title ({_in_pdf(title)}) >>")
     out, places = "%PDF-1.7\n", []
-    for number, held in enumerate(objects, 1):
+    for number, body in enumerate(objects, 1):
         places.append(len(out))
-        out += f"{number} 0 obj\n{held}\nendobj\n"
+        out += f"{number} 0 obj\n{body}\nendobj\n"
     table = "".join(f"{place:010d} 00000 n \n" for place in places)
     count = len(objects) + 1
     out += f"xref\n0 {count}\n0000000000 65535 f \n{table}trailer\n"
@@ -68,7 +68,7 @@ def as_pdf(pages: Sequence[Sheet], title: str) -> bytes:
 
 
 def _content(page: Sheet) -> str:
-    """A page's drawing in points, y upwards: one path, so that neighbours leave no hairline between them."""
+    """A page's drawing in points, y upwards: one path, so that adjacent rectangles leave no hairline between them."""
     high = page.size_mm[1]
     boxes = np.stack([page.black[:, 0], high - page.black[:, 3], *(page.black[:, 2:] - page.black[:, :2]).T], -1)
     path = "\n".join("{:.5f} {:.5f} {:.5f} {:.5f} re".format(*box) for box in boxes / _POINT_MM)
@@ -101,21 +101,21 @@ def as_svg(page: Sheet) -> bytes:
 
 
 def as_png(page: Sheet, dpi: float) -> bytes:
-    """A grey PNG of a page that tells its resolution; a pixel that an edge crosses is as grey as its share of black."""
+    """A grey PNG of a page with its resolution (pHYs); a pixel that an edge crosses has the grey of its black share."""
     import cv2
 
     pixel = 25.4 / dpi
     wide, high = (round(side / pixel) for side in page.size_mm)
     if wide * high > _MOST_PX:
-        raise CalibrationError(f"a picture of {wide} x {high} px is too large; take fewer dots or a .pdf")
+        raise CalibrationError(f"an image of {wide} x {high} px is too large; use a lower dpi or a .pdf")
     whole = (0.0, 0.0, *page.size_mm, False)
     picture = draw_strokes([whole, *((*box, True) for box in page.black.tolist())]).picture(pixel)
     for line in page.texts:
-        _written(picture, line, pixel)
+        _write_text(picture, line, pixel)
     good, data = cv2.imencode(".png", picture)
     if not good:
         raise CalibrationError(
-            f"a picture of {picture.shape[1]} x {picture.shape[0]} px cannot be made; take fewer dpi"
+            f"an image of {picture.shape[1]} x {picture.shape[0]} px cannot be encoded; use a lower dpi"
         )
     body = b"pHYs" + struct.pack(">IIB", *[round(1000 / pixel)] * 2, 1)
     chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
@@ -124,8 +124,8 @@ def as_png(page: Sheet, dpi: float) -> bytes:
     return raw[:head] + chunk + raw[head:]
 
 
-def _written(picture: NDArray[np.uint8], line: Text, pixel: float) -> None:
-    """Write a line into a picture, no wider than it is on the other kinds of pages."""
+def _write_text(picture: NDArray[np.uint8], line: Text, pixel: float) -> None:
+    """Draw a line of text into an image, no wider than in the PDF and SVG pages."""
     import cv2
 
     font, width = cv2.FONT_HERSHEY_SIMPLEX, LETTER * line.size * len(line.text) / pixel

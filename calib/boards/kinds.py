@@ -1,8 +1,7 @@
-"""The kinds of boards that are filmed to calibrate, and their points in metres.
+"""The kinds of calibration boards, and their points in metres.
 
-Every board's frame has x to the right and y down the print as seen from its front, so z points into the board,
-away from who looks at it. The origin is the first inner corner of a chessboard and the outer top left corner of
-any other board.
+Every board's frame has x to the right and y down the print as seen from its front, so z points into the board, away
+from the viewer. The origin is the first inner corner of a chessboard and the outer top left corner of any other board.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ DICTIONARIES: dict[str, tuple[int, int]] = {
     "DICT_APRILTAG_36h10": (6, 2320),
     "DICT_APRILTAG_36h11": (6, 587),
 }
-_LEAST_M, _MOST_M = 1e-3, 3.0  # side of a square that somebody prints and films
+_LEAST_M, _MOST_M = 1e-3, 3.0  # plausible sides of a printed square
 
 
 def dictionary_name(name: str) -> str:
@@ -44,7 +43,7 @@ def _length(board: str, what: str, metres: float) -> float:
     value = float(metres)
     if not _LEAST_M <= value <= _MOST_M:
         raise CalibrationError(
-            f"{board}: a {what} of {value:g} m cannot be; lengths are in metres here, 0.03 (30 mm) for instance"
+            f"{board}: a {what} of {value:g} m is not plausible; lengths are in metres here, 0.03 (30 mm) for instance"
         )
     return round(value, 9)  # so that 5.4 cm and 54 mm are the same
 
@@ -88,7 +87,7 @@ class Chessboard:
 
     @property
     def symmetric(self) -> bool:
-        """Whether half a turn changes nothing: then cameras that are not upright may disagree which corner is first."""
+        """Whether half a turn changes nothing: then cameras that are not upright may disagree on the first corner."""
         return (self.columns + self.rows) % 2 == 0
 
     @cached_property
@@ -112,7 +111,7 @@ class Charuco:
     """A chessboard with markers in its white squares; columns, rows count squares; its points are the inner corners.
 
     legacy: the layout before OpenCV 4.6, whose first square is white where rows are even; inverted: black and white
-    exchanged in print; first_id: of the first marker, for several boards of one dictionary.
+    swapped in print; first_id: of the first marker, for several boards of one dictionary.
     """
 
     columns: int
@@ -221,7 +220,7 @@ class AprilGrid:
 
 @dataclass(frozen=True)
 class Tags:
-    """Single tags of one size, each a piece of its own: how they hang to one another is found out."""
+    """Single tags of one size, each a rigid piece of its own: their poses relative to each other are estimated."""
 
     dictionary: str
     tag_m: float
@@ -260,7 +259,7 @@ def _enough(board: str, dictionary: str, first: int, count: int) -> None:
     if first < 0 or first + count > held:
         raise CalibrationError(
             f"{board}: ids {first} to {first + count - 1} are asked for, but {dictionary} has 0 to {held - 1}; "
-            "take a larger dictionary"
+            "use a larger dictionary"
         )
 
 
@@ -269,7 +268,7 @@ Single: TypeAlias = Chessboard | Charuco | AprilGrid | Tags
 
 @dataclass(frozen=True)
 class BoardSet:
-    """Boards fixed to one another, as on a cube; how they sit to each other is found out, one piece a board."""
+    """Boards fixed to one another, as on a cube, one rigid piece each: their relative poses are estimated."""
 
     boards: tuple[Single, ...]
 
@@ -285,7 +284,7 @@ class BoardSet:
                 shapes += [(board.dictionary, one) for one in board.ids]
         twice = next((shape for shape in shapes if shapes.count(shape) > 1), None)
         if twice is not None:
-            raise CalibrationError(f"boards of a set cannot be told apart: {twice} is there twice; take other ids")
+            raise CalibrationError(f"boards of a set cannot be distinguished: {twice} is there twice; use other ids")
 
     @cached_property
     def target(self) -> Target:

@@ -1,4 +1,4 @@
-"""What is printed on a calibration board: black shapes in metres, and exact pictures of them.
+"""What is printed on a calibration board: black shapes in metres, and exact images of them.
 
 Everything on a board consists of upright rectangles, so a board is a grid of unequal cells that are black or white.
 """
@@ -53,8 +53,8 @@ class Drawing:
     def picture(self, pixel_m: float, margin_m: float = 0.0) -> NDArray[np.uint8]:
         """The board as grey values (H, W), 0 black and 255 white, each the mean over its pixel.
 
-        The top left corner of the picture is margin_m left of and above the board's; at least as much is left over
-        at the right and below.
+        The top left corner of the image is margin_m left of and above the board's; the margin at the right and below is
+        at least as large.
         """
         down, across = (_overlap(edges, pixel_m, margin_m) for edges in (self.y, self.x))
         cells, out = self.dark @ across.T, np.empty((len(down), len(across)), np.uint8)
@@ -128,7 +128,7 @@ def _bits(dictionary: str, name: int) -> NDArray[np.bool_]:
 
 
 def draw_strokes(strokes: Iterable[Stroke]) -> Drawing:
-    """The drawing that strokes leave, one at least; what none of them touches is white."""
+    """The drawing of one or more strokes, drawn in order; everything else is white."""
     table = list(strokes)
     places = np.array([stroke[:4] for stroke in table])
     x, y = _edges(places[:, [0, 2]]), _edges(places[:, [1, 3]])
@@ -140,13 +140,13 @@ def draw_strokes(strokes: Iterable[Stroke]) -> Drawing:
 
 
 def _edges(places: Floats) -> Floats:
-    """Different values in order."""
+    """Distinct values in order."""
     values = np.sort(places, axis=None)
     return np.asarray(values[np.append(True, np.diff(values) > _SAME_M)])
 
 
 def _runs(row: Bools) -> list[tuple[int, int]]:
-    """First cell and the one after the last of each run of black ones."""
+    """Start and stop of each run of black cells."""
     turns = np.flatnonzero(np.diff(np.concatenate([[False], row, [False]])))
     return [(int(start), int(stop)) for start, stop in turns.reshape(-1, 2)]
 

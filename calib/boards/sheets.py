@@ -1,4 +1,4 @@
-"""Boards on paper at true scale: PDF, SVG and PNG with a bar to check the print by, and with the board's own text."""
+"""Boards on paper at true scale: PDF, SVG and PNG, with a bar to check the print and the text that names the board."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ PAPERS = {
     "A0": (841.0, 1189.0),
     "letter": (215.9, 279.4),
 }
-"""Width and height, mm; printed upright or across, as the board fits. Besides there is `own`: as large as the board."""
+"""Width and height, mm; printed upright or across, as the board fits. `own` is as large as the board."""
 BAR_MM = 100.0
-_MARGIN_MM, _GAP_MM = 10.0, 8.0  # that printers leave white; between the board and what is written under it
+_MARGIN_MM, _GAP_MM = 10.0, 8.0  # unprintable margin of printers; gap between the board and the text below
 _TEXT_MM, _LINE_MM, _BAR_HIGH_MM = 3.0, 4.2, 4.0
 _QUIET = 0.25  # of a single tag's side: white all round it
 
@@ -40,15 +40,15 @@ def write_board(
 ) -> list[Path]:
     """Write a board's pages as one .pdf, or as .svg or .png, numbered where there are several; -> the files.
 
-    paper: one of `PAPERS` or own; dpi: pixels an inch of a .png; force: write over files that are there.
-    Raises CalibrationError.
+    paper: one of `PAPERS` or own; dpi: pixels an inch of a .png; force: overwrite existing files. Raises
+    CalibrationError.
     """
     path = Path(path)
     kind = path.suffix.lower()
     if kind not in (".pdf", ".svg", ".png"):
         raise CalibrationError(f"{path}: a board is written as .pdf, .svg or .png; give one of these endings")
     if not 50 <= dpi <= 1200:
-        raise CalibrationError(f"{dpi:g} pixels an inch cannot be; give 50 to 1200")
+        raise CalibrationError(f"{dpi:g} pixels an inch are out of range; give 50 to 1200")
     pages = sheets(board, paper)
     if kind == ".pdf":
         files = {path: as_pdf(pages, board.spec)}
@@ -57,7 +57,7 @@ def write_board(
         made = (as_svg(page) if kind == ".svg" else as_png(page, dpi) for page in pages)
         files = dict(zip(paths if len(pages) > 1 else [path], made, strict=True))
     if not force and (there := [name for name in files if name.exists()]):
-        raise CalibrationError(f"{there[0]}: is there already; give another name, or --force to write over it")
+        raise CalibrationError(f"{there[0]}: exists already; give another name, or --force to overwrite it")
     try:
         for name, data in files.items():
             name.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def write_board(
 
 
 def ruler_check(board: Board) -> str:
-    """How to print and to check with a ruler, in words."""
+    """Instructions to print a board and to check it with a ruler."""
     lengths = dict.fromkeys(f"{_part(one)} {1000 * _side_m(one):.6g} mm" for one in _singles(board))
     return (
         f"Print at 100 %, not fitted to the page. The bar has to be {BAR_MM:g} mm long, {' and '.join(lengths)}. "
@@ -77,9 +77,9 @@ def ruler_check(board: Board) -> str:
 
 
 def sheets(board: Board, paper: str = "A4") -> tuple[Sheet, ...]:
-    """Pages of a board: one a board of a set, of single tags as many on a page as there is room for.
+    """Pages of a board: one for each board of a set; single tags, as many on a page as fit.
 
-    Raises CalibrationError for paper that there is not, or that is too small, and says what would do.
+    Raises CalibrationError for unknown paper and for paper that is too small, with what would fit.
     """
     known = {name.lower(): name for name in (*PAPERS, "own")}
     if paper.lower() not in known:
@@ -94,7 +94,7 @@ def sheets(board: Board, paper: str = "A4") -> tuple[Sheet, ...]:
 
 
 def _pages(board: _Single, paper: str, notes: tuple[str, ...]) -> Iterator[Sheet]:
-    page = _own(board, notes) if paper == "own" else _turned(board, PAPERS[paper], notes)
+    page = _own_page(board, notes) if paper == "own" else _orient_paper(board, PAPERS[paper], notes)
     if page is None:
         raise CalibrationError(_too_small(board, paper, notes))
     names = [f"id {name}" for name in board.ids] if isinstance(board, Tags) else [""]
@@ -106,8 +106,8 @@ def _pages(board: _Single, paper: str, notes: tuple[str, ...]) -> Iterator[Sheet
 
 
 def _sheet(board: _Single, page: _Size, parts: list[tuple[Drawing, str]], across: int, notes: Iterable[str]) -> Sheet:
-    """A page of drawings and their names, so many side by side, in the middle of it, and what is written below."""
-    (wide, high), lines, step = _size_mm(board), _wrapped(page[0], notes), _step(board)
+    """A page with drawings and their names, `across` side by side, centred, and the notes below."""
+    (wide, high), lines, step = _size_mm(board), _wrap_notes(page[0], notes), _step(board)
     rows, across = math.ceil(len(parts) / across), min(across, len(parts))
     left = 0.5 * (page[0] - (across - 1) * step - wide)
     top = _edge_mm(board) + 0.5 * (_room(board, page, notes)[1] - (rows - 1) * step - high)
@@ -132,7 +132,7 @@ def _bar(left: float, top: float) -> Floats:
     return np.array([*ticks, (left, bottom, left + BAR_MM, bottom + 0.4)])
 
 
-# --- room ------------------------------------------------------------------------------------------------------------
+# --- page layout -----------------------------------------------------------------------------------------------------
 
 
 def _singles(board: Board) -> tuple[_Single, ...]:
@@ -153,54 +153,54 @@ def _size_mm(board: _Single) -> _Size:
 
 
 def _edge_mm(board: _Single) -> float:
-    """White that stays round a board."""
+    """White margin around a board, mm."""
     return max(_MARGIN_MM, _QUIET * _size_mm(board)[0]) if isinstance(board, Tags) else _MARGIN_MM
 
 
 def _step(board: _Single) -> float:
-    """From one tag on a page to the next; of a board, which is alone on its page, more than any page."""
+    """Distance, mm, from one tag on a page to the next; for a board, one a page, larger than any page."""
     return (1 + _QUIET) * _size_mm(board)[0] + _LINE_MM if isinstance(board, Tags) else 1e6
 
 
-def _wrapped(page_mm: float, notes: Iterable[str]) -> list[str]:
+def _wrap_notes(page_mm: float, notes: Iterable[str]) -> list[str]:
     letters = int((page_mm - 2 * _MARGIN_MM) / (LETTER * _TEXT_MM))
     return [line for note in notes for line in textwrap.wrap(note, letters, break_on_hyphens=False)]
 
 
 def _below_mm(board: _Single, page_mm: float, notes: Iterable[str]) -> float:
-    """Height of what is under a board: white, its name, the bar and the text."""
+    """Height, mm, of everything below a board: gap, its name, the bar and the text."""
     gap = max(_GAP_MM, _edge_mm(board) - _MARGIN_MM) + (_LINE_MM if isinstance(board, Tags) else 0)
-    return gap + _BAR_HIGH_MM + _LINE_MM * len(_wrapped(page_mm, notes))
+    return gap + _BAR_HIGH_MM + _LINE_MM * len(_wrap_notes(page_mm, notes))
 
 
 def _room(board: _Single, page: _Size, notes: Iterable[str]) -> _Size:
-    """Width and height that a page has for boards."""
+    """Width and height, mm, available for boards on a page."""
     edge = _edge_mm(board)
     return page[0] - 2 * edge, page[1] - edge - _MARGIN_MM - _below_mm(board, page[0], notes)
 
 
-def _turned(board: _Single, paper: _Size, notes: tuple[str, ...]) -> _Size | None:
-    """The paper upright or across, whichever a board fits on."""
+def _orient_paper(board: _Single, paper: _Size, notes: tuple[str, ...]) -> _Size | None:
+    """The paper upright or across, whichever the board fits on; None for neither."""
     for page in (paper, paper[::-1]):
         if all(side <= room + 1e-6 for side, room in zip(_size_mm(board), _room(board, page, notes), strict=True)):
             return page
     return None
 
 
-def _own(board: _Single, notes: tuple[str, ...]) -> _Size:
+def _own_page(board: _Single, notes: tuple[str, ...]) -> _Size:
     """A page as large as a board, and wide enough for the bar."""
     wide = max(_size_mm(board)[0] + 2 * _edge_mm(board), BAR_MM + 4 * _MARGIN_MM)
     return wide, _size_mm(board)[1] + _edge_mm(board) + _MARGIN_MM + _below_mm(board, wide, notes)
 
 
 def _too_small(board: _Single, paper: str, notes: tuple[str, ...]) -> str:
-    """What to do about paper that is too small."""
-    fit = [name for name, size in PAPERS.items() if name != "letter" and _turned(board, size, notes)]
-    less = next((one for one in _smaller(board) if _turned(one, PAPERS[paper], notes)), None)
+    """The message for paper that is too small, with what would fit."""
+    fit = [name for name, size in PAPERS.items() if name != "letter" and _orient_paper(board, size, notes)]
+    less = next((one for one in _smaller(board) if _orient_paper(one, PAPERS[paper], notes)), None)
     other = f"paper {min(fit, key=lambda name: PAPERS[name])} or own" if fit else "paper own"
     wide, high = _size_mm(board)
     smaller = f", or {less.spec}, the largest that fits" if less else ""
-    return f"a board of {wide:.6g} x {high:.6g} mm does not fit on {paper}; take {other}{smaller}"
+    return f"a board of {wide:.6g} x {high:.6g} mm does not fit on {paper}; use {other}{smaller}"
 
 
 def _smaller(board: _Single) -> Iterator[_Single]:

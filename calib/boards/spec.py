@@ -1,4 +1,4 @@
-"""Boards that are filmed to calibrate, and the text, file or mapping that describes one.
+"""Calibration boards, and the text, file or mapping that describes one.
 
 The kinds themselves are in `calib.boards.kinds`. Lengths in text name their unit: mm, cm, m or in.
 """
@@ -110,8 +110,8 @@ def _of_kind(kind: str, fields: Mapping[str, Any]) -> Single:
     unknown = [name for name in given if name not in wanted]
     missing = [name for name in list(wanted)[:4] if name not in given and name != "dictionary"]
     if unknown or missing:
-        told = f"does not know {', '.join(unknown)}" if unknown else f"needs {', '.join(missing)}"
-        raise CalibrationError(f"a {kind} {told.replace('_m', '')}; it is written as {FORMS[kind]}")
+        problem = f"has no {', '.join(unknown)}" if unknown else f"needs {', '.join(missing)}"
+        raise CalibrationError(f"a {kind} {problem.replace('_m', '')}; it is written as {FORMS[kind]}")
     return makers[kind](**given)
 
 
@@ -136,7 +136,7 @@ def _from_mapping(given: Mapping[str, Any]) -> Board:
     fields = dict(given)
     kind = str(fields.pop("board", "")).lower()
     if kind not in FORMS:
-        raise CalibrationError(f"board: one of {', '.join(FORMS)} has to say which kind of board this is, not {kind!r}")
+        raise CalibrationError(f"board: the kind of board must be one of {', '.join(FORMS)}, not {kind!r}")
     try:
         return _of_kind(kind, fields)
     except (KeyError, ValueError, TypeError) as error:

@@ -1,9 +1,9 @@
-"""Bundle adjustment: cameras, lenses, target poses, pieces, shape and clock offsets that explain all sightings best.
+"""Bundle adjustment of cameras, lenses, target poses, pieces, target shape and time offsets to all observations.
 
-Levenberg-Marquardt on normal equations whose moving blocks (a pose of the target, or a free point) are eliminated
-first (the Schur complement; Triggs et al., "Bundle adjustment - a modern synthesis", 2000), with exact derivatives,
-Huber's kernel by reweighting, Gaussian priors, and the covariance of the shared unknowns, both as the model has it and
-as the scatter between moments has it (White's sandwich estimator, clustered by moment).
+Levenberg-Marquardt on normal equations whose moving blocks (a pose of the target, or a free point) are eliminated first
+(the Schur complement; Triggs et al., "Bundle adjustment - a modern synthesis", 2000), with exact derivatives, Huber's
+kernel by reweighting, Gaussian priors, and the covariance of the shared unknowns, both from the noise model and from
+the scatter between moments (White's sandwich estimator, clustered by moment).
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from calib.calibration import POSE
 
 _TOLERANCE = 1e-8  # of the cost
 _ITERATIONS = 100
-_STRAIGHT = 1.3  # times the promised gain: the cost is straighter than its model, a longer step may be better
-_RIDGE = 1e-12  # of a block's largest number: what a wand's own axis cannot tell
+_STRAIGHT = 1.3  # actual over predicted gain above which longer steps are tried: the cost curves less than its model
+_RIDGE = 1e-12  # of a block's largest number, against singular blocks: the rotation of a wand about its own axis
 
 
 @dataclass(frozen=True, eq=False)
 class _Normal:
-    """Normal equations: A (D, D), gradient (D,); of the blocks V (Nb, d, d), gradient (Nb, d), W (Nb, d, D)."""
+    """Normal equations: A (D, D) and gradient (D,); of the blocks V (Nb, d, d), gradient (Nb, d) and W (Nb, d, D)."""
 
     cost: float
     A: Floats
@@ -51,7 +51,7 @@ class _Normal:
 
 @dataclass(frozen=True, eq=False)
 class _Setup:
-    """A problem made ready: rows by camera, layout, where the blocks stand, the priors."""
+    """A prepared problem: rows by camera, layout of the unknowns, places and moments of the blocks."""
 
     problem: Problem
     rows: tuple[Rows, ...]
@@ -63,9 +63,9 @@ class _Setup:
 
 
 def adjust(problem: Problem, *, iterations: int = _ITERATIONS, tolerance: float = _TOLERANCE) -> Solution:
-    """The best fit to a problem from its first guess.
+    """The best fit to a problem from its initial estimate.
 
-    It does not judge sightings beyond the robust kernel: leave out what is wrong through `used` and call again.
+    The robust kernel only reduces the weight of outliers: exclude them through `used` and call again.
     """
     setup, state = _set_up(problem)
     here = _normal(setup, state)
@@ -75,28 +75,28 @@ def adjust(problem: Problem, *, iterations: int = _ITERATIONS, tolerance: float 
         shared, blocks = _solve(here, damping)
         trial = apply_step(state, setup.layout, shared, blocks, setup.block_at)
         cost = _cost(setup, trial)
-        promised = 0.5 * float(
+        predicted = 0.5 * float(
             shared @ (damping * np.diagonal(here.A) * shared - here.gradient)
             + (blocks * (damping * np.diagonal(here.V, axis1=1, axis2=2) * blocks - here.block_gradient)).sum()
         )
-        gain = (here.cost - cost) / max(promised, 1e-300)
+        gain = (here.cost - cost) / max(predicted, 1e-300)
         if np.isfinite(cost) and cost <= here.cost:
             if gain > _STRAIGHT:
-                trial, cost = _farther(setup, state, trial, shared, blocks, cost)
+                trial, cost = _extend_step(setup, state, trial, shared, blocks, cost)
             done = here.cost - cost <= tolerance * here.cost
             state = trial
             here = _normal(setup, state)
             damping, growth = max(damping * max(1 / 3, 1 - (2 * min(gain, 1.0) - 1) ** 3), 1e-12), 2.0
         else:
-            done = promised <= 1e-3 * tolerance * here.cost or damping > 1e12
+            done = predicted <= 1e-3 * tolerance * here.cost or damping > 1e12
             damping, growth = damping * growth, growth * 2
     return _solution(setup, state, here, step, done)
 
 
-def _farther(
+def _extend_step(
     setup: _Setup, start: State, trial: State, shared: Floats, blocks: Floats, cost: float
 ) -> tuple[State, float]:
-    """Twice, four times the step, while that is better: reweighting holds back what far sightings would let go."""
+    """Try 2 to 32 times the step while the cost falls: with reweighted outliers, steps come out too short."""
     for factor in (2.0, 4.0, 8.0, 16.0, 32.0):
         beyond = apply_step(start, setup.layout, factor * shared, factor * blocks, setup.block_at)
         lower = _cost(setup, beyond)
@@ -146,9 +146,9 @@ def _set_up(problem: Problem) -> tuple[_Setup, State]:
     motion = None
     if offsets_free.any() or offset_s.any() or problem.jitter_s > 0:
         motion = motions(state, piece, common_time(seen.time_s))
-        rows = [_in_motion(row, motion) for row in rows]
+        rows = [_rows_with_motion(row, motion) for row in rows]
     world = state.world_points(piece)
-    rows = [_foreseen(row, view, state, world, motion) for view, row in enumerate(rows)]
+    rows = [_visible_rows(row, view, state, world, motion) for view, row in enumerate(rows)]
     if problem.jitter_s > 0 and motion is not None:
         speeds = [image_speed(state, view, row, world, motion, piece) for view, row in enumerate(rows)]
         rows = [replace(row, along=problem.jitter_s * speed) for row, speed in zip(rows, speeds, strict=True)]
@@ -156,29 +156,29 @@ def _set_up(problem: Problem) -> tuple[_Setup, State]:
 
 
 def common_time(time_s: Floats) -> Floats:
-    """The moments' time (T,) s by the clocks of all cameras (C, T), NaN where none tells."""
+    """Mean time (T,) s of the moments over all cameras' timestamps (C, T), NaN where no camera has one."""
     known = np.isfinite(time_s)
     return np.asarray(np.where(known, time_s, 0).sum(0) / np.where(known.any(0), known.sum(0), np.nan))
 
 
-def _in_motion(rows: Rows, motion: Floats) -> Rows:
-    """The rows at which it is known how the target moves."""
+def _rows_with_motion(rows: Rows, motion: Floats) -> Rows:
+    """The rows at which the target's motion is known."""
     good = np.isfinite(motion[:, rows.moment, rows.point]).all((0, 2))
-    return _only(rows, np.asarray(good))
+    return _select_rows(rows, np.asarray(good))
 
 
-def _foreseen(rows: Rows, view: int, state: State, world: Floats, motion: Floats | None) -> Rows:
-    """The rows that a state has in front of the camera: from the others no step could be told."""
-    return _only(rows, np.asarray(np.isfinite(residuals(state, view, rows, world, motion)).all(-1)))
+def _visible_rows(rows: Rows, view: int, state: State, world: Floats, motion: Floats | None) -> Rows:
+    """The rows whose points a state has in front of the camera: the others have no finite residual."""
+    return _select_rows(rows, np.asarray(np.isfinite(residuals(state, view, rows, world, motion)).all(-1)))
 
 
-def _only(rows: Rows, which: Bools) -> Rows:
+def _select_rows(rows: Rows, which: Bools) -> Rows:
     cut = {name: getattr(rows, name)[which] for name in ("moment", "point", "block", "xy", "over")}
     return replace(rows, **cut)
 
 
 def _robust(residual: Floats, huber: float) -> tuple[float, Floats]:
-    """Half the robust sum of residuals (M, 2), and the weights (M,) with which their squares pull."""
+    """Half the robust sum of squared residuals (M, 2), and the weights (M,) of their squares."""
     square = (residual**2).sum(-1)
     far = square > huber**2
     distance = np.sqrt(np.where(far, square, 1.0))
@@ -187,20 +187,20 @@ def _robust(residual: Floats, huber: float) -> tuple[float, Floats]:
 
 
 def _prior(setup: _Setup, state: State) -> tuple[float, Floats, Floats]:
-    """Half the priors' cost, their pull (C, 16) and information (C, 16, 16)."""
+    """Half the priors' cost, their gradient (C, 16) and information (C, 16, 16)."""
     problem = setup.problem
     if problem.prior_information is None or problem.prior_mean is None:
         return 0.0, np.zeros((len(problem.lenses), LENS)), np.zeros((len(problem.lenses), LENS, LENS))
-    off = state.lens - problem.prior_mean
-    pull = np.einsum("cij,cj->ci", problem.prior_information, off)
-    return 0.5 * float((off * pull).sum()), pull, problem.prior_information
+    deviation = state.lens - problem.prior_mean
+    gradient = np.einsum("cij,cj->ci", problem.prior_information, deviation)
+    return 0.5 * float((deviation * gradient).sum()), gradient, problem.prior_information
 
 
 def _shape_cost(setup: _Setup, state: State) -> tuple[float, Floats]:
     if setup.layout.shape.stop == setup.layout.shape.start:
         return 0.0, np.zeros(0)
-    off = (state.points - setup.problem.observations.target.points).ravel() / setup.problem.shape_sigma_m
-    return 0.5 * float(off @ off), off / setup.problem.shape_sigma_m
+    deviation = (state.points - setup.problem.observations.target.points).ravel() / setup.problem.shape_sigma_m
+    return 0.5 * float(deviation @ deviation), deviation / setup.problem.shape_sigma_m
 
 
 def _cost(setup: _Setup, state: State) -> float:
@@ -220,9 +220,9 @@ def _normal(setup: _Setup, state: State) -> _Normal:
     """The normal equations at a state."""
     layout, d = setup.layout, setup.layout.width
     A, gradient = np.zeros((layout.size, layout.size)), np.zeros(layout.size)
-    V, pull = np.zeros((layout.blocks, d, d)), np.zeros((layout.blocks, d))
+    V, block_gradient = np.zeros((layout.blocks, d, d)), np.zeros((layout.blocks, d))
     W = np.zeros((layout.blocks, d, layout.size))
-    cost, prior_pull, information = _prior(setup, state)
+    cost, prior_gradient, information = _prior(setup, state)
     world = state.world_points(setup.piece)
     for view, rows in enumerate(setup.rows):
         if not len(rows.moment):
@@ -232,7 +232,7 @@ def _normal(setup: _Setup, state: State) -> _Normal:
         cost += own
         root = np.sqrt(weight)[:, None]
         residual, shared, block = part.residual * root, part.shared * root[..., None], part.block * root[..., None]
-        at = _places(layout, view)
+        at = _column_indices(layout, view)
         flat = shared.reshape(2 * len(shared), shared.shape[-1])
         A[np.ix_(at, at)] += flat.T @ flat
         gradient[at] += residual.ravel() @ flat
@@ -240,29 +240,29 @@ def _normal(setup: _Setup, state: State) -> _Normal:
             starts = np.flatnonzero(np.diff(rows.block, prepend=-1))
             of = rows.block[starts]
             V[of] += np.add.reduceat(block.swapaxes(1, 2) @ block, starts)
-            pull[of] += np.add.reduceat((block.swapaxes(1, 2) @ residual[..., None])[..., 0], starts)
+            block_gradient[of] += np.add.reduceat((block.swapaxes(1, 2) @ residual[..., None])[..., 0], starts)
             W[of[:, None], :, at] += np.add.reduceat(block.swapaxes(1, 2) @ shared, starts).swapaxes(1, 2)
     for view, (free, columns) in enumerate(zip(layout.free, layout.columns, strict=True)):
         inner = (free >= POSE) & (free < OFFSET)
         lens, at = free[inner] - POSE, np.arange(columns.start, columns.stop)[inner]
         A[np.ix_(at, at)] += information[view][np.ix_(lens, lens)]
-        gradient[at] += prior_pull[view][lens]
-    shape_cost, shape_pull = _shape_cost(setup, state)
-    if shape_pull.size:
+        gradient[at] += prior_gradient[view][lens]
+    shape_cost, shape_gradient = _shape_cost(setup, state)
+    if shape_gradient.size:
         at = np.arange(layout.shape.start, layout.shape.stop)
         A[at, at] += 1 / setup.problem.shape_sigma_m**2
-        gradient[at] += shape_pull
-    return _Normal(cost + shape_cost, A, gradient, V, pull, W)
+        gradient[at] += shape_gradient
+    return _Normal(cost + shape_cost, A, gradient, V, block_gradient, W)
 
 
-def _places(layout: Layout, view: int) -> NDArray[np.intp]:
+def _column_indices(layout: Layout, view: int) -> NDArray[np.intp]:
     columns = layout.columns[view]
     shared = np.arange(layout.pieces.start, layout.shape.stop)
     return np.concatenate([np.arange(columns.start, columns.stop), shared])
 
 
 def _damped(V: Floats, damping: float) -> Floats:
-    """The blocks with their diagonals raised, never singular."""
+    """The blocks with damped diagonals, never singular."""
     out = np.array(V)
     index = np.arange(V.shape[-1])
     largest = V[:, index, index].max(-1, initial=0.0)[:, None]
@@ -274,8 +274,8 @@ def _eliminate(normal: _Normal, damping: float) -> tuple[Floats, Floats, Floats]
     """The blocks' Cholesky roots, and L^-1 W (Nb d, D) and L^-1 gradient (Nb d,)."""
     root = np.linalg.cholesky(_damped(normal.V, damping))
     both = np.concatenate([normal.W, normal.block_gradient[..., None]], -1)
-    solved = np.linalg.solve(root, both).reshape(-1, both.shape[-1])
-    return np.asarray(root), np.asarray(solved[:, :-1]), np.asarray(solved[:, -1])
+    eliminated = np.linalg.solve(root, both).reshape(-1, both.shape[-1])
+    return np.asarray(root), np.asarray(eliminated[:, :-1]), np.asarray(eliminated[:, -1])
 
 
 def _solve(normal: _Normal, damping: float) -> tuple[Floats, Floats]:
@@ -283,16 +283,16 @@ def _solve(normal: _Normal, damping: float) -> tuple[Floats, Floats]:
     S, right = np.array(normal.A), -normal.gradient
     index = np.arange(len(S))
     if normal.V.size:
-        root, across, pull = _eliminate(normal, damping)
+        root, across, reduced = _eliminate(normal, damping)
         S -= across.T @ across
-        right = right + across.T @ pull
+        right = right + across.T @ reduced
     S[index, index] += damping * np.diagonal(normal.A) + _RIDGE * max(np.diagonal(normal.A).max(initial=0.0), 1e-300)
     scale = 1 / np.sqrt(np.maximum(np.diagonal(normal.A), 1e-300))
     shared = scale * np.linalg.solve(S * scale * scale[:, None], scale * right) if len(S) else right
     if not normal.V.size:
         return shared, np.zeros(normal.block_gradient.shape)
-    left = -(pull + across @ shared).reshape(normal.block_gradient.shape)
-    return np.asarray(shared), np.asarray(np.linalg.solve(root.swapaxes(1, 2), left[..., None])[..., 0])
+    right_blocks = -(reduced + across @ shared).reshape(normal.block_gradient.shape)
+    return np.asarray(shared), np.asarray(np.linalg.solve(root.swapaxes(1, 2), right_blocks[..., None])[..., 0])
 
 
 def _solution(setup: _Setup, state: State, normal: _Normal, iterations: int, converged: bool) -> Solution:
@@ -337,37 +337,37 @@ def _solution(setup: _Setup, state: State, normal: _Normal, iterations: int, con
 
 
 def _lateness(setup: _Setup, state: State, view: int, rows: Rows) -> Floats:
-    """How late (T,) s each picture of a camera probably is, zero where nothing tells."""
-    late, doubt = picture_times(setup, state, view, rows)
+    """Estimated delay (T,) s of each image of a camera, shrunk by the prior; zero where unknown."""
+    delay, sigma = picture_times(setup, state, view, rows)
     with np.errstate(invalid="ignore"):
-        believed = late / (1 + (doubt / setup.problem.jitter_s) ** 2)
-    return np.asarray(np.nan_to_num(believed))
+        shrunk = delay / (1 + (sigma / setup.problem.jitter_s) ** 2)
+    return np.asarray(np.nan_to_num(shrunk))
 
 
 def picture_times(setup: _Setup, state: State, view: int, rows: Rows) -> tuple[Floats, Floats]:
-    """How late (T,) s each picture of a camera is by its sightings alone, and the standard deviation (T,) of that."""
+    """Delay (T,) s of each image of a camera from its observations alone, and its standard deviation (T,)."""
     out = np.full((2, len(setup.problem.observations.moments)), np.nan)
     if rows.along is None or not len(rows.moment):
         return out[0], out[1]
-    bare = replace(rows, along=None)
-    residual = residuals(state, view, bare, state.world_points(setup.piece), setup.motion)
+    unwhitened = replace(rows, along=None)
+    residual = residuals(state, view, unwhitened, state.world_points(setup.piece), setup.motion)
     starts = np.flatnonzero(np.diff(rows.moment, prepend=-1))
     length = np.maximum(np.add.reduceat((rows.along**2).sum(-1), starts), 1e-300)
-    pull = np.add.reduceat((rows.along * residual).sum(-1), starts)
+    projection = np.add.reduceat((rows.along * residual).sum(-1), starts)
     scale = setup.problem.jitter_s
-    out[0, rows.moment[starts]], out[1, rows.moment[starts]] = -scale * pull / length, scale / np.sqrt(length)
+    out[0, rows.moment[starts]], out[1, rows.moment[starts]] = -scale * projection / length, scale / np.sqrt(length)
     return out[0], out[1]
 
 
 def lateness(problem: Problem) -> tuple[Floats, Floats]:
-    """How late (C, T) s every picture is by its own sightings, and the doubt (C, T), at a problem's first guess."""
+    """Delay (C, T) s of every image from its own observations, and its sigma (C, T), at the initial estimate."""
     setup, state = _set_up(problem)
     both = [picture_times(setup, state, view, rows) for view, rows in enumerate(setup.rows)]
-    return np.stack([late for late, _ in both]), np.stack([doubt for _, doubt in both])
+    return np.stack([delay for delay, _ in both]), np.stack([sigma for _, sigma in both])
 
 
 def _scores(setup: _Setup, state: State, normal: _Normal) -> Floats:
-    """The pull (T, D) of every moment on the shared unknowns once its own block has been eliminated."""
+    """Gradient (T, D) of every moment's cost by the shared unknowns, its own block eliminated."""
     layout = setup.layout
     scores = np.zeros((len(setup.problem.observations.moments), layout.size))
     world = state.world_points(setup.piece)
@@ -376,18 +376,18 @@ def _scores(setup: _Setup, state: State, normal: _Normal) -> Floats:
             continue
         part = linearise(state, view, rows, layout, world, setup.motion, setup.piece)
         weight = _robust(part.residual, setup.problem.huber)[1]
-        pulls = (part.shared * (part.residual * weight[:, None])[..., None]).sum(1)
+        gradients = (part.shared * (part.residual * weight[:, None])[..., None]).sum(1)
         starts = np.flatnonzero(np.diff(rows.moment, prepend=-1))
-        scores[rows.moment[starts, None], _places(layout, view)[None]] += np.add.reduceat(pulls, starts)
+        scores[rows.moment[starts, None], _column_indices(layout, view)[None]] += np.add.reduceat(gradients, starts)
     if normal.V.size:
         solved = np.linalg.solve(_damped(normal.V, 0.0), normal.block_gradient[..., None])
-        taken = (normal.W.swapaxes(1, 2) @ solved)[..., 0]
-        np.subtract.at(scores, setup.block_moment, taken)
+        eliminated = (normal.W.swapaxes(1, 2) @ solved)[..., 0]
+        np.subtract.at(scores, setup.block_moment, eliminated)
     return scores
 
 
 def information_by_moment(problem: Problem) -> Floats:
-    """What each moment alone tells about the shared unknowns, (T, D, D): its own block eliminated, priors left out."""
+    """Information (T, D, D) of each moment alone about the shared unknowns: its block eliminated, without priors."""
     setup, state = _set_up(problem)
     layout = setup.layout
     moments = len(problem.observations.moments)
@@ -397,11 +397,11 @@ def information_by_moment(problem: Problem) -> Floats:
         if not len(rows.moment):
             continue
         part = linearise(state, view, rows, layout, world, setup.motion, setup.piece)
-        starts, at = np.flatnonzero(np.diff(rows.moment, prepend=-1)), _places(layout, view)
+        starts, at = np.flatnonzero(np.diff(rows.moment, prepend=-1)), _column_indices(layout, view)
         square = np.add.reduceat(part.shared.swapaxes(1, 2) @ part.shared, starts)
         A[rows.moment[starts][:, None, None], at[:, None], at[None]] += square
     normal = _normal(setup, state)
     if normal.V.size:
-        taken = normal.W.swapaxes(1, 2) @ np.linalg.solve(_damped(normal.V, 0.0), normal.W)
-        np.subtract.at(A, setup.block_moment, taken)
+        eliminated = normal.W.swapaxes(1, 2) @ np.linalg.solve(_damped(normal.V, 0.0), normal.W)
+        np.subtract.at(A, setup.block_moment, eliminated)
     return A

@@ -21,7 +21,7 @@ CAMERA = OFFSET + 1
 
 
 def lens_numbers(lens: Lens) -> Floats:
-    """fx fy cx cy and coefficients, (16,), the ones that the model lacks zero."""
+    """fx fy cx cy and coefficients, (16,), zero for those that the model lacks."""
     K = lens.K
     full = np.zeros(LENS)
     full[:4] = K[0, 0], K[1, 1], K[0, 2], K[1, 2]
@@ -47,7 +47,7 @@ def small_motion(step: Floats) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """All that is looked for: lens (C, 16), poses, pieces (B, 4, 4), points (N, 3), free (T, N, 3), offset_s (C,)."""
+    """All unknowns: lens (C, 16), poses, pieces (B, 4, 4), points (N, 3), free (T, N, 3), offset_s (C,)."""
 
     lens: Floats
     cam_from_world: Floats
@@ -62,7 +62,7 @@ class State:
         return transform(self.body_from_piece[piece], self.points)
 
     def world_points(self, piece: Ints) -> Floats:
-        """Where the points are, (T, N, 3) m."""
+        """Positions of the points in the world, (T, N, 3) m."""
         if self.free is not None:
             return self.free
         return transform(self.world_from_body[:, None], self.in_body(piece)[None])
@@ -70,7 +70,7 @@ class State:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Sightings of one camera, in the order of moments: moment, point, block (M,), xy (M, 2), over (M,) 1/sigma."""
+    """Observations of one camera, in the order of moments: moment, point, block (M,), xy (M, 2), over (M,) 1/sigma."""
 
     moment: Ints
     point: Ints
@@ -79,11 +79,11 @@ class Rows:
     over: Floats
     model: Model
     skew: float
-    along: Floats | None = None  # (M, 2) how far points move in the time by which a picture may be late, in sigmas
+    along: Floats | None = None  # (M, 2) image motion during one sigma of an image's time error, in sigmas
 
     @staticmethod
     def of(lens: Lens, moment: Ints, point: Ints, block: Ints, xy: Floats, over: Floats) -> Rows:
-        """Rows of a lens: all that is not a fisheye is a rational lens, some of whose coefficients are zero."""
+        """Rows of a lens: every lens but a fisheye counts as rational, some of its coefficients zero."""
         return Rows(
             moment, point, block, xy, over, "fisheye" if lens.model == "fisheye" else "rational", float(lens.K[0, 1])
         )
@@ -91,7 +91,7 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Which of a camera's 23 numbers are free, and where they and the target's stand among the D shared unknowns."""
+    """Which of a camera's 23 numbers are free, and the places of these and the target's among the D shared unknowns."""
 
     free: tuple[NDArray[np.intp], ...]  # by camera, which of the 23
     columns: tuple[slice, ...]
@@ -99,11 +99,11 @@ class Layout:
     shape: slice  # three for every point
     size: int
     blocks: int
-    width: int  # 6 for a body's pose, 3 for a free point, 0 where what is seen does not move
+    width: int  # 6 for a body's pose, 3 for a free point, 0 where the target does not move
 
     @staticmethod
     def of(free: Bools, pieces: int, points: int, blocks: int, width: int) -> Layout:
-        """Of the free numbers (C, 23), the counts of free pieces and free points, and the moving blocks."""
+        """The layout of free numbers (C, 23), counts of free pieces and free points, and the moving blocks."""
         ends = np.cumsum([0, *free.sum(1)])
         columns = tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
         shape_at = int(ends[-1]) + POSE * pieces
@@ -131,9 +131,9 @@ class Linearised:
 def predict(state: State, view: int, rows: Rows, world: Floats, motion: Floats | None) -> tuple[Floats, Floats, Floats]:
     """Points in the camera's frame (M, 3), undistorted and distorted coordinates (M, 2); NaN behind the camera."""
     at = world[rows.moment, rows.point]
-    late = state.offset_s[view]
-    if motion is not None and late != 0:
-        at = at + late * (motion[0] + 0.5 * late * motion[1])[rows.moment, rows.point]
+    delay = state.offset_s[view]
+    if motion is not None and delay != 0:
+        at = at + delay * (motion[0] + 0.5 * delay * motion[1])[rows.moment, rows.point]
     seen = transform(state.cam_from_world[view], at)
     with np.errstate(all="ignore"):
         depth = np.where(seen[:, 2] > 0, seen[:, 2], np.nan)
@@ -147,15 +147,15 @@ def _coefficients(state: State, view: int, model: Model) -> Floats:
 
 
 def residuals(state: State, view: int, rows: Rows, world: Floats, motion: Floats | None) -> Floats:
-    """Predicted minus seen, (M, 2), in standard deviations."""
+    """Predicted minus observed, (M, 2), in standard deviations."""
     bent = predict(state, view, rows, world, motion)[2]
     return whiten(rows, _pixels(state.lens[view], rows.skew, bent, rows)[..., None])[..., 0]
 
 
 def whiten(rows: Rows, values: Floats) -> Floats:
-    """Residuals or derivatives (M, 2, K) with what a picture's points share, if it came late or early, weighed down.
+    """Residuals or derivatives (M, 2, K), whitened for the time error that all points of an image share.
 
-    One unknown lateness a picture, of variance one along `rows.along`, gives residuals the covariance I + a a^T; they
+    One unknown delay for each image, of variance one along `rows.along`, gives residuals the covariance I + a a^T; they
     are multiplied by the inverse of its root, I - b a a^T.
     """
     if rows.along is None or not len(values):
@@ -169,11 +169,11 @@ def whiten(rows: Rows, values: Floats) -> Floats:
 
 
 def image_speed(state: State, view: int, rows: Rows, world: Floats, motion: Floats, piece: Ints) -> Floats:
-    """How fast the points move in the picture, (M, 2), sigmas a second."""
+    """Velocity of the points in the image, (M, 2), sigmas a second."""
     free = np.zeros((len(state.lens), CAMERA), bool)
     free[view, OFFSET] = True
-    bare = replace(rows, along=None)
-    return linearise(state, view, bare, Layout.of(free, 0, 0, 0, 0), world, motion, piece).shared[..., 0]
+    unwhitened = replace(rows, along=None)
+    return linearise(state, view, unwhitened, Layout.of(free, 0, 0, 0, 0), world, motion, piece).shared[..., 0]
 
 
 def _pixels(numbers: Floats, skew: float, bent: Floats, rows: Rows) -> Floats:
@@ -185,7 +185,7 @@ def _pixels(numbers: Floats, skew: float, bent: Floats, rows: Rows) -> Floats:
 def linearise(
     state: State, view: int, rows: Rows, layout: Layout, world: Floats, motion: Floats | None, piece: Ints
 ) -> Linearised:
-    """The residuals of a camera and their derivatives by everything that is free."""
+    """The residuals of a camera and their derivatives by all free unknowns."""
     seen, flat, _ = predict(state, view, rows, world, motion)
     numbers, k = state.lens[view], _coefficients(state, view, rows.model)
     bent, by_flat = distortion.distort_with_jacobian(flat, k, rows.model)
@@ -195,7 +195,7 @@ def linearise(
     by_seen[..., :2] = by_flat / seen[:, None, 2:]
     by_seen[..., 2] = -(by_seen[..., :2] * flat[:, None]).sum(-1)
     camera = np.zeros((len(seen), 2, CAMERA))
-    camera[..., :3], camera[..., 3:POSE] = _turning(seen, by_seen), by_seen
+    camera[..., :3], camera[..., 3:POSE] = _by_rotation(seen, by_seen), by_seen
     camera[:, 0, POSE], camera[:, 1, POSE + 1] = bent[:, 0] * rows.over, bent[:, 1] * rows.over
     camera[:, 0, POSE + 2], camera[:, 1, POSE + 3] = rows.over, rows.over
     if (layout.free[view] >= POSE + 4).any():
@@ -222,7 +222,7 @@ def _by_target(state: State, rows: Rows, layout: Layout, by_world: Floats, piece
     """Derivatives by the body's pose (M, 2, 6 or 0) and by pieces and shape (M, 2, Q)."""
     body = state.in_body(piece)[rows.point]
     by_body = by_world @ state.world_from_body[rows.moment, :3, :3]
-    pose = np.concatenate([_turning(body, by_body), by_body], -1) if layout.width else np.empty((len(body), 2, 0))
+    pose = np.concatenate([_by_rotation(body, by_body), by_body], -1) if layout.width else np.empty((len(body), 2, 0))
     pieces, shape = layout.pieces.stop - layout.pieces.start, layout.shape.stop - layout.shape.start
     out = np.zeros((len(body), 2, pieces + shape))
     if not pieces + shape:
@@ -231,7 +231,7 @@ def _by_target(state: State, rows: Rows, layout: Layout, by_world: Floats, piece
     by_piece = by_body @ state.body_from_piece[of, :3, :3]
     row = np.arange(len(body))
     if pieces:
-        moved = np.concatenate([_turning(state.points[rows.point], by_piece), by_piece], -1)
+        moved = np.concatenate([_by_rotation(state.points[rows.point], by_piece), by_piece], -1)
         for index in range(POSE):
             out[row[of > 0], :, POSE * (of[of > 0] - 1) + index] = moved[of > 0, :, index]
     if shape:
@@ -240,7 +240,7 @@ def _by_target(state: State, rows: Rows, layout: Layout, by_world: Floats, piece
     return pose, out
 
 
-def _turning(points: Floats, by_point: Floats) -> Floats:
+def _by_rotation(points: Floats, by_point: Floats) -> Floats:
     """Derivatives (M, 2, 3) by a small rotation of points (M, 3) whose derivatives are (M, 2, 3): j . (w x X)."""
     x, y, z = points.T[:, :, None]
     a, b, c = by_point[..., 0], by_point[..., 1], by_point[..., 2]
@@ -276,7 +276,7 @@ def apply_step(state: State, layout: Layout, shared: Floats, blocks: Floats, blo
 
 
 def motions(state: State, piece: Ints, time_s: Floats, *, gap_s: float = 0.5) -> Floats:
-    """Velocity and acceleration (2, T, N, 3) of the target's points, m/s and m/s^2, by the moments before and after.
+    """Velocity and acceleration (2, T, N, 3) of the target's points, m/s and m/s^2, from neighbouring moments.
 
     time_s (T,); NaN at moments that have no neighbours within gap_s on both sides.
     """

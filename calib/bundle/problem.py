@@ -1,4 +1,4 @@
-"""A problem of bundle adjustment and its solution, with the covariance of what was found."""
+"""A problem of bundle adjustment and its solution, with the covariance of the estimates."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from calib.arrays import Bools, Floats
 from calib.camera import Lens
 from calib.observations import Observations
 
-HUBER = 2.5  # sigmas of a sighting's distance, beyond which it pulls less; the expected distance is 1.25
+HUBER = 2.5  # residual norm in sigmas above which the kernel is linear; its expected value is 1.25
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What is seen and a first guess of everything; see `Calibration` for the shapes.
+    """Observations and initial estimates of all unknowns; see `Calibration` for the shapes.
 
     world_from_body NaN: a moment that is not used. lens_free (C, 16) of fx fy cx cy and coefficients; a prior is a
-    Gaussian: prior_mean (C, 16), prior_information (C, 16, 16). poses_free (C,); bodies_free: whether the target
-    moves; shape_sigma_m above 0: the target's points are free, with this prior; offsets_free (C,) one clock offset a
-    camera, which needs moments that follow one another, as does jitter_s: how much too late or too early any one
-    picture may be. noise (C,) multiplies the sigma of a camera's sightings.
+    Gaussian: prior_mean (C, 16), prior_information (C, 16, 16). poses_free (C,); bodies_free: whether the target moves;
+    shape_sigma_m above 0: the target's points are free, with this prior; offsets_free (C,): one time offset per camera,
+    which needs consecutive moments, as does jitter_s, the standard deviation of the time error of a single image. noise
+    (C,) multiplies the sigma of a camera's observations.
     """
 
     observations: Observations
@@ -51,10 +51,10 @@ class Problem:
 class Solution:
     """The best fit: the problem's shapes; columns[c] are a camera's places among the D unknowns, free[c] their kind.
 
-    fitted (C, T, N): sightings that took part. free[c]: indices among rotation (3), translation (3), fx fy cx cy, 12
+    fitted (C, T, N): observations used. free[c]: indices among rotation (3), translation (3), fx fy cx cy, 12
     coefficients, offset. information (D, D) after the moving blocks are eliminated, priors included; scores (T, D):
-    each moment's pull, whose scatter says what the moments really tell. cost: half the sum of squared sigmas, robust,
-    priors included.
+    each moment's gradient, whose scatter gives the empirical covariance. cost: half the sum of squared residuals in
+    sigmas, robust, priors included.
     """
 
     problem: Problem
@@ -76,7 +76,7 @@ class Solution:
     converged: bool
 
     def continued(self) -> Problem:
-        """The problem again, from where its solution stands."""
+        """The same problem with this solution as the initial estimate."""
         return replace(
             self.problem,
             lenses=self.lenses,
@@ -89,16 +89,16 @@ class Solution:
         )
 
     def covariance(self, *, scatter: bool = True) -> Floats:
-        """Covariance (D, D) of the shared unknowns; scatter: as the moments' own scatter has it.
+        """Covariance (D, D) of the shared unknowns; scatter: from the scatter between moments, else from the model.
 
-        What nothing determines (where the rig stands as a whole, its size without a known length) is left at zero.
+        It is zero along undetermined directions (the pose of the whole rig; its scale where no length is known).
         """
         bread = _inverse(self.information)
         return _sandwich(bread, self.scores) if scatter else bread
 
 
 def _inverse(information: Floats) -> Floats:
-    """Inverse of a symmetric (D, D) where it tells something; what is undetermined gets zero."""
+    """Pseudo-inverse of a symmetric (D, D): zero along undetermined directions."""
     if not len(information):
         return information
     if not np.isfinite(information).all():
@@ -112,7 +112,7 @@ def _inverse(information: Floats) -> Floats:
 
 
 def _sandwich(bread: Floats, scores: Floats) -> Floats:
-    """The covariance by the scatter of the moments' pulls (T, D); what a few say too little is made up for."""
+    """The sandwich covariance from the scatter of the moments' gradients (T, D), corrected for few moments."""
     active = np.abs(scores).max(-1, initial=0.0) > 0
     count, unknown = int(active.sum()), int((np.diagonal(bread) > 0).sum())
     if count < 2:

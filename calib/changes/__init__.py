@@ -1,1 +1,1 @@
-"""What tells that a camera of a rig is no longer where it was: the evidence, steps in it, their dates, the culprits."""
+"""Detects cameras of a rig that have moved: the evidence of a take, change points in it, the cameras responsible."""

@@ -1,4 +1,4 @@
-"""Cameras that stand somewhere else from a moment on: what the rig is at each moment of a take, and when it changed."""
+"""Changes of cameras during a take: the rig at each moment, and when and how it changed."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from calib.changes.steps import Fit, Step, fit_changes, next_step, residual_drif
 from calib.geometry import pose, rotation_from_vector
 from calib.rig import Rig
 
-_DRIFT_PARTS = 50  # steps that a slow drift is made of
+_DRIFT_PARTS = 50  # steps that approximate a slow drift
 _ROUNDS = 5
-_SETTLED_M = 2e-5  # by which a change of what a camera sees may still alter
-_FAR = 0.2  # rad, m, or log of a zoom, that a camera is corrected by in one round
-_BENT = 0.2  # of the noise that may be left out where sightings are taken as linear
-_STANDING = 0.3  # of the residuals' squares that may be left where cameras were off all the time
+_SETTLED_M = 2e-5  # largest update in the volume at which the changes have converged
+_FAR = 0.2  # rad, m, or log of a zoom: largest correction of a camera in one round
+_BENT = 0.2  # of the noise: largest linearisation error of the observations
+_STANDING = 0.3  # share of the cost that may remain where cameras had constant errors during the whole take
 _REWEIGHTED = 10
 _BLOCKS = 96
-_MOMENTS = 600  # that are looked at closely; of a longer take every second, third ... one
-_NUMBERS = 6_000_000  # held in the information of all blocks
+_MOMENTS = 600  # most moments evaluated; of a longer take every second, third ... one
+_NUMBERS = 6_000_000  # most numbers in the information of all blocks
 _LIKELY = 0.95
 
 
 @dataclass(frozen=True, eq=False)
 class Event:
-    """A change of one camera: motion (7,) a small turn (rad) and shift (m) in its own frame and a log of the zoom.
+    """A change of one camera: motion (7,), a small rotation (rad) and shift (m) in its own frame and log of the zoom.
 
-    since: first moment at which it stands elsewhere; until: from which on it stands still again, later than since for
-    a slow drift. earliest, latest: between them the change began, at 95 %.
+    since: first moment after the change began; until: first moment at which it is complete, later than since for a slow
+    drift. earliest, latest: 95 % interval of its beginning.
     """
 
     camera: int
@@ -44,7 +44,7 @@ class Event:
     latest: int
 
     def share(self, moment: Floats) -> Floats:
-        """How much of the change is there at moments, 0 to 1."""
+        """Share of the change that has happened at moments, 0 to 1."""
         if self.until <= self.since:
             return np.where(moment >= self.since, 1.0, 0.0)
         return np.clip((moment + 0.5 - self.since) / (self.until - self.since), 0, 1)
@@ -63,7 +63,7 @@ def apply_change(camera: Camera, numbers: Floats) -> Camera:
 
 
 def rigs_over_time(rig: Rig, events: Sequence[Event], moments: int) -> tuple[list[Rig], list[int]]:
-    """The rigs of a take, one after the other, and the moments since which they hold; the first is 0."""
+    """The rigs of a take in order of time, and the first moment of each; the first is 0."""
     cuts = {0}
     for event in events:
         parts = min(event.until - event.since, _DRIFT_PARTS) + 1
@@ -81,7 +81,7 @@ def rigs_over_time(rig: Rig, events: Sequence[Event], moments: int) -> tuple[lis
 
 
 class ChangeTake:
-    """A rig and a take of it, looked at through the changes that are supposed."""
+    """A rig and a take of it, evaluated under hypothesised changes."""
 
     def __init__(self, rig: Rig, seen: Sightings) -> None:
         self.rig = rig
@@ -92,20 +92,21 @@ class ChangeTake:
         self.blocks = int(min(_BLOCKS, max(_NUMBERS // (CAMERA * len(rig)) ** 2, 24)))
 
     def evidence(self, events: Sequence[Event], blocks: int | None = None) -> Evidence:
-        """What the take says beside the changes; blocks begin at moments of the take."""
+        """Evidence of the take given the changes; blocks begin at moments of the take."""
         rigs, since = rigs_over_time(self.rig, events, len(self.all.observations.moments))
         thin = np.searchsorted(self.index, since)
-        last = {int(at): rig for at, rig in zip(thin, rigs, strict=True)}  # of rigs between two looks the later
+        # Of several rigs between two sampled moments, the last.
+        last = {int(at): rig for at, rig in zip(thin, rigs, strict=True)}
         found = collect_evidence(list(last.values()), list(last), self.some, blocks or self.blocks)
         ends = np.append(self.index, len(self.all.observations.moments))
         return replace(found, first=ends[found.first])
 
     def fit(self, found: Evidence, events: Sequence[Event], prior: Floats, excess: float = 1.0) -> Fit:
-        """Errors of the whole take and corrections of the changes."""
+        """Errors that hold during the whole take, and corrections of the changes."""
         return fit_changes(found, prior, change_steps(events, found), excess)
 
     def refined(self, events: Sequence[Event], prior: Floats) -> tuple[tuple[Event, ...], Evidence, Fit]:
-        """The changes as the sightings want them most (Gauss-Newton), with the evidence and the fit at the end."""
+        """The changes that fit the observations best (Gauss-Newton), with the evidence and the fit there."""
         events = tuple(events)
         for _ in range(_ROUNDS):
             found = self.evidence(events)
@@ -117,10 +118,10 @@ class ChangeTake:
         return events, found, fit
 
     def settled(self, events: Sequence[Event], trusted: Floats) -> tuple[ChangeTake, tuple[Event, ...], Evidence]:
-        """The take with a rig so near the best one that what is left is linear, beside the noise; the evidence there.
+        """The take with a rig corrected until its remaining errors are linear within the noise; the evidence there.
 
-        As few cameras as can be are moved from where they are, or one that moved would turn the whole world; none is
-        where that leaves much to explain: what happened in the middle is not to be spread over the take.
+        As few cameras as possible are corrected, or one moved camera would rotate the whole world. No correction is
+        made where much of the cost would remain: a change within the take must not be spread over the whole take.
         """
         take, events = self, tuple(events)
         found = take.evidence(events)
@@ -143,7 +144,7 @@ class ChangeTake:
         return take, events, found
 
     def sparse(self, found: Evidence, events: Sequence[Event], trusted: Floats) -> Fit:
-        """Errors that are as trusted but for few cameras: a prior with long tails (Student's, by reweighting)."""
+        """Errors as small as trusted for all but a few cameras: a heavy-tailed prior (Student's t, by reweighting)."""
         prior = trusted.reshape(-1, CAMERA)
         fit = self.fit(found, events, trusted)
         for _ in range(_REWEIGHTED):
@@ -152,14 +153,14 @@ class ChangeTake:
         return fit
 
     def put_right(self, fit: Fit) -> ChangeTake:
-        """The take with the rig's errors out of it, but for the bending of lenses."""
+        """The take with the rig corrected by the fitted errors, distortion excepted."""
         pairs = zip(self.rig, fit.errors.reshape(-1, CAMERA), strict=True)
         return ChangeTake(
             replace(self.rig, cameras=tuple(apply_change(camera, errors) for camera, errors in pairs)), self.all
         )
 
     def dated(self, events: Sequence[Event], which: int, fit: Fit, spread: float) -> Event:
-        """The change with its moment by the likelihood of every single one, and between which it must lie."""
+        """The change with its moment, the median of the likelihood over all moments, and a 95 % interval."""
         event, moments = events[which], len(self.all.observations.moments)
         others = [other for row, other in enumerate(events) if row != which]
         base = self.put_right(fit).rig
@@ -181,7 +182,7 @@ class ChangeTake:
 
 
 def apply_corrections(events: Sequence[Event], fit: Fit) -> tuple[Event, ...]:
-    """The changes with the corrections of a fit, none of them larger than can be taken at once."""
+    """The changes with the corrections of a fit, each limited to what one round allows."""
     pairs = zip(events, fit.changes, strict=True)
     return tuple(replace(event, motion=event.motion + _bounded(change)) for event, change in pairs)
 
@@ -201,7 +202,7 @@ def _costs(rig: Rig, seen: Sightings, events: Sequence[Event], low: int, high: i
 
 
 def change_steps(events: Sequence[Event], found: Evidence) -> tuple[Step, ...]:
-    """The changes as shares of blocks."""
+    """The changes as steps: their share in each block."""
     middle = (found.first[:-1] + found.first[1:] - 1) / 2
     return tuple(Step(event.camera, event.share(middle), event.since, event.until) for event in events)
 
@@ -209,9 +210,9 @@ def change_steps(events: Sequence[Event], found: Evidence) -> tuple[Step, ...]:
 def find_changes(
     take: ChangeTake, prior: Floats, trusted: Floats, false_alarms: float, known: Sequence[Event] = ()
 ) -> tuple[Event, ...]:
-    """Changes in the middle of a take, beside those that are known, one after the other, the plainest first.
+    """Changes within a take in addition to the known ones, found one after the other, the most significant first.
 
-    prior, trusted: precisions (D,) of errors that hold all the time, loose and as in a rig that nobody has touched.
+    prior, trusted: precisions (D,) of errors that hold during the whole take: loose, and as in an untouched rig.
     """
     events = tuple(known)
     for _ in range(len(take.rig) + 2):
@@ -224,9 +225,7 @@ def find_changes(
         since, until = (int(found.first[at]) for at in (step.since, step.until))
         event = Event(step.camera, since, until, fit.changes[-1], since, since)
         trial, better, fit = take.refined((*events, event), prior)
-        if whole_cost(better, fit) > whole_cost(
-            found, before
-        ):  # what looked like a change does not hold where it leads
+        if whole_cost(better, fit) > whole_cost(found, before):  # the refined change fits worse than none
             break
         events, found = trial, better
         if step.until == step.since:
@@ -245,11 +244,11 @@ def whole_cost(found: Evidence, fit: Fit) -> float:
 
 
 def gain_of(fit: Fit, events: Sequence[Event], row: int) -> float:
-    """Twice the log likelihood that a change is worth, by its size and spread."""
+    """Twice the log likelihood ratio of a change, from its size and covariance (Wald)."""
     motion = events[row].motion
     return float(np.dot(motion, np.linalg.solve(fit.spread(row), motion)))
 
 
 def in_volume(motion: Floats, spread: Floats) -> float:
-    """How far a motion (7,) moves what the camera sees at the places of the target, m, RMS."""
+    """RMS displacement, m, by a motion (7,) of what the camera sees at the positions of the target."""
     return float(np.sqrt(np.maximum(motion @ spread[: len(motion), : len(motion)] @ motion, 0)))

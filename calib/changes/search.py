@@ -1,7 +1,7 @@
-"""Which cameras of a rig are not where it says, since when: the fewest that make a whole take consistent.
+"""Finds which cameras of a rig have moved and when: the fewest changes that make a whole take consistent.
 
-First changes in the middle of the take, whatever the rig is worth; then cameras that have been elsewhere all the time:
-the smallest set without which the others agree as well as a good rig does.
+First come changes within the take, however accurate the rig is; then cameras displaced during the whole take: the
+smallest set without which the others agree as well as the cameras of a good rig.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from calib.changes.steps import Fit, false_alarm_probability, likelihood_gains, 
 from calib.observations import Observations
 from calib.rig import Rig
 
-_LOOSE = 30.0  # times further off than trusted: what holds all through a take is no change
+_LOOSE = 30.0  # factor on the trusted standard deviations: an error that holds during a whole take is no change
 _LENS = 5.0  # the same for lenses, which no bump changes
-_TIE = 14.0  # twice the log likelihood by which the right camera has to be better than another
-_LINEAR = 0.02  # of what the rig's own errors explain may be wrong because they are taken as small
-_NEAR = 0.5  # share of the gain from which on another camera is tried in its place
-_MOST_BEFORE = 3  # cameras that are tried together as moved before the take
-_TRIED = 3  # sets of cameras that are tried to the end
-_BIAS = 1.0  # of the noise of free points may be the same for long: a joint is a surface, seen from one side
+_TIE = 14.0  # twice the log likelihood ratio by which the best camera has to exceed another
+_LINEAR = 0.02  # share of the gain from the rig's own errors that linearisation may get wrong
+_NEAR = 0.5  # share of the gain above which another camera is tried instead
+_MOST_BEFORE = 3  # most cameras tried together as moved before the take
+_TRIED = 3  # sets of cameras that are refined fully
+_BIAS = 1.0  # of the noise of free points may be constant over time: joints are seen from one side of the body
 
 
 @dataclass(frozen=True)
 class Trust:
-    """How far a camera may be from the truth in a rig that nobody has touched: standard deviations along each axis."""
+    """Expected errors of the cameras of an untouched rig: standard deviations along each axis."""
 
     rotation_deg: float = 0.03
     position_m: float = 0.001
@@ -41,9 +41,9 @@ class Trust:
     distortion: float = 0.003
 
     def precision(self, bias_rad: Floats, pose: float = 1.0, lens: float = 1.0) -> Floats:
-        """Of the numbers (12 C,) of C cameras, in whose directions there may be a bias (C,) of what they see.
+        """Precisions (12 C,) of the numbers of C cameras, whose directions may have a bias (C,) rad.
 
-        pose, lens: how many times further off than trusted they may be.
+        pose, lens: factors on the trusted standard deviations.
         """
         out = np.empty((len(bias_rad), CAMERA))
         out[:, :3] = np.hypot(np.deg2rad(self.rotation_deg), bias_rad)[:, None]
@@ -56,12 +56,12 @@ class Trust:
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """What was found: the take, the changes, the cameras (by number) that would explain each of them as well.
+    """The result: the take, the changes, and for each the cameras (by number) that would explain it as well.
 
-    found: evidence beside the changes; wide, fit: fits where the rig may be far off, and where it is as trusted;
-    chances (E,) of noise making a change up; excess, freedom (C,): see `wandering`; off: times further off than
-    trusted that the rest of the rig is; undecided: cameras that do not agree although none of them can be blamed;
-    bias_rad (C,) that directions may be off for long.
+    found: evidence given the changes; wide, fit: fits with loose and with trusted priors on the rig; chances (E,):
+    probability that noise alone produces a change; excess, freedom (C,): see `residual_drift`; off: factor on the
+    trusted standard deviations that the rest of the rig needs; undecided: cameras that disagree, none of which can be
+    singled out; bias_rad (C,): constant error that directions may have.
     """
 
     take: ChangeTake
@@ -85,13 +85,13 @@ def search(rig: Rig, observations: Observations, trust: Trust, false_alarms: flo
     bias = _BIAS * np.nan_to_num(seen.sigma_px) / rig.focal if len(seen.free) else np.zeros(len(rig))
     loose, tight = trust.precision(bias, _LOOSE, _LENS), trust.precision(bias)
     events = find_changes(take, loose, tight, false_alarms)
-    before = _before(take, events, (tight, loose), false_alarms)
+    before = _moved_before(take, events, (tight, loose), false_alarms)
     if before.events:
         events = find_changes(take, loose, tight, false_alarms, before.events)
-    if events:  # whose sightings are wild is better told when it is known where the cameras stood
+    if events:  # outliers are found more reliably with the poses that the cameras had
         take = ChangeTake(rig, sightings(*rigs_over_time(rig, events, len(observations.moments)), observations))
         events = find_changes(take, loose, tight, false_alarms, take.refined(events, loose)[0])
-    events = _needed(take, events, loose, false_alarms)
+    events = _prune(take, events, loose, false_alarms)
     events, rivals = _rivals(take, events, loose)
     kept = tuple(before.rivals if event.since == 0 else others for event, others in zip(events, rivals, strict=True))
     found = take.evidence(events)
@@ -107,37 +107,35 @@ def search(rig: Rig, observations: Observations, trust: Trust, false_alarms: flo
     return Search(take, events, kept, found, wide, fit, chances, excess, freedom, before.off, before.undecided, bias)
 
 
-def _needed(take: ChangeTake, events: tuple[Event, ...], prior: Floats, false_alarms: float) -> tuple[Event, ...]:
-    """The changes without those that the others make needless."""
+def _prune(take: ChangeTake, events: tuple[Event, ...], prior: Floats, false_alarms: float) -> tuple[Event, ...]:
+    """The changes without those that are not significant given the others."""
     while any(event.since > 0 for event in events):
         events, found, fit = take.refined(events, prior)
         excess, freedom = residual_drift(found, fit)
         tried = len(take.rig) * len(found.score)
-        worth = [
+        chances = [
             false_alarm_probability(gain_of(fit, events, row), excess[e.camera], freedom[e.camera], tried)
             if e.since > 0
             else 0.0
             for row, e in enumerate(events)
         ]
-        if max(worth) <= false_alarms:
+        if max(chances) <= false_alarms:
             break
-        events = tuple(event for row, event in enumerate(events) if row != int(np.argmax(worth)))
+        events = tuple(event for row, event in enumerate(events) if row != int(np.argmax(chances)))
     return events
 
 
 def _rivals(
     take: ChangeTake, events: tuple[Event, ...], prior: Floats
 ) -> tuple[tuple[Event, ...], list[tuple[int, ...]]]:
-    """The changes, each of the camera that explains most, and other cameras that explain as much."""
+    """The changes, each of the camera that explains it best, and the other cameras that explain it as well."""
     out: list[tuple[int, ...]] = []
     for row, event in enumerate(events):
         if event.since == 0:
             out.append(())
             continue
         others = events[:row] + events[row + 1 :]
-        near = take.put_right(
-            take.fit(take.evidence(events), events, prior)
-        )  # or what is not linear in its errors counts
+        near = take.put_right(take.fit(take.evidence(events), events, prior))  # keeps linearisation errors small
         found = near.evidence(others)
         fit = near.fit(found, others, prior)
         gain = likelihood_gains(found, fit, event.share((found.first[:-1] + found.first[1:] - 1) / 2))
@@ -155,8 +153,8 @@ def _rivals(
 
 
 @dataclass(frozen=True, eq=False)
-class _Before:
-    """Cameras that were elsewhere before the take began; see `Search`."""
+class _MovedBefore:
+    """Cameras that had moved before the take began; see `Search`."""
 
     events: tuple[Event, ...] = ()
     rivals: tuple[int, ...] = ()
@@ -166,10 +164,10 @@ class _Before:
 
 @dataclass(frozen=True, eq=False)
 class _Trial:
-    """A set of cameras taken as moved: what the others are off, in units of what is trusted, and how likely so much.
+    """A set of cameras assumed to have moved: the errors of the others in units of the trusted standard deviations.
 
-    off2: mean square, freedom: from so many numbers, surprise: how likely it is in a good rig; cost: twice the negative
-    log likelihood, the trust in the others included.
+    off2: mean square error; freedom: its degrees of freedom; surprise: its tail probability in a good rig; cost: twice
+    the negative log likelihood, the prior of the others included.
     """
 
     cameras: tuple[int, ...]
@@ -180,7 +178,9 @@ class _Trial:
     cost: float
 
 
-def _before(take: ChangeTake, events: tuple[Event, ...], priors: tuple[Floats, Floats], false_alarms: float) -> _Before:
+def _moved_before(
+    take: ChangeTake, events: tuple[Event, ...], priors: tuple[Floats, Floats], false_alarms: float
+) -> _MovedBefore:
     """The fewest cameras that must have moved before the take for the others to be as good as trusted."""
     found = take.evidence(events)
     prior, loose = priors
@@ -198,24 +198,24 @@ def _before(take: ChangeTake, events: tuple[Event, ...], priors: tuple[Floats, F
         )
         plain = chdtrc(CHANGE * size, max(whole.cost - sets[0].cost, 0.0)) * len(sets) > false_alarms
         if size == 1 and plain and whole.surprise > false_alarms:
-            return _Before()
+            return _MovedBefore()
         trials = sorted((_trial(take, events, prior, excess, t.cameras) for t in sets[:_TRIED]), key=lambda t: t.cost)
         good = [trial for trial in trials if trial.surprise > false_alarms / len(sets)]
         if good:
             ties = {c for t in good[1:] if t.cost < good[0].cost + _TIE for c in t.cameras} - set(good[0].cameras)
-            return _Before(good[0].events, tuple(sorted(ties)))
-        if best is None and _stands_out(whole, trials[0], len(sets), false_alarms):
+            return _MovedBefore(good[0].events, tuple(sorted(ties)))
+        if best is None and _is_significant(whole, trials[0], len(sets), false_alarms):
             best = trials[0]
     if whole.surprise > false_alarms:
-        return _Before()
+        return _MovedBefore()
     if best is not None:
-        return _Before(best.events, (), float(np.sqrt(best.off2)))
+        return _MovedBefore(best.events, (), float(np.sqrt(best.off2)))
     undecided = tuple(cameras) if len(cameras) == 2 else ()
-    return _Before((), (), float(np.sqrt(max(whole.off2, 1.0))), undecided)
+    return _MovedBefore((), (), float(np.sqrt(max(whole.off2, 1.0))), undecided)
 
 
-def _stands_out(whole: _Trial, trial: _Trial, tried: int, false_alarms: float) -> bool:
-    """Whether the cameras of a trial are off by much more than the others are."""
+def _is_significant(whole: _Trial, trial: _Trial, tried: int, false_alarms: float) -> bool:
+    """Whether the errors of a trial's cameras are significantly larger than the others' (F test)."""
     from scipy.special import fdtrc
 
     gone = max(whole.freedom - trial.freedom, 1.0)
@@ -231,7 +231,7 @@ def _trial(
     cameras: Sequence[int],
     found: Evidence | None = None,
 ) -> _Trial:
-    """Try cameras as moved before the take: to first order in evidence that is there, else to the end."""
+    """Try cameras as moved before the take: to first order in given evidence, else refined fully."""
     free = np.zeros(len(prior), bool)
     for camera in cameras:
         free[columns(camera, CHANGE)] = True
@@ -245,10 +245,10 @@ def _trial(
             before = tuple(replace(e, motion=e.motion + errors[columns(e.camera, CHANGE)]) for e in before)
         found = take.evidence((*before, *events), blocks=1)
     fit = take.fit(found, events, open_, excess)
-    told = np.sqrt(prior[~free])
-    numbers = fit.errors[~free] * told
+    root = np.sqrt(prior[~free])
+    numbers = fit.errors[~free] * root
     D = len(prior)
-    known = np.eye(len(numbers)) - fit.covariance[:D, :D][np.ix_(~free, ~free)] * told * told[:, None]
+    known = np.eye(len(numbers)) - fit.covariance[:D, :D][np.ix_(~free, ~free)] * root * root[:, None]
     first, second = float(np.trace(known)), float((known**2).sum())
     freedom = max(first**2 / max(second, 1e-12), 1e-6)
     from scipy.special import chdtrc

@@ -1,10 +1,10 @@
-"""Cameras that changed in the middle of a take, by likelihood: who, since when, how far; and what is only noise.
+"""Finds changes of cameras within a take by likelihood, and tests them against noise correlated in time.
 
-All cameras may be off a little all the time, as every calibration is. A change is a step, or a slope between two
-moments, in the first seven numbers of one camera. Its gain in likelihood is judged against how the same camera's
-residuals wander from block to block, so noise that is correlated in time does not count as more than it is, and
-against the number of cameras and moments that were tried (Andrews, "Tests for parameter instability and structural
-change with unknown change point", Econometrica 61, 1993; here with Bonferroni's bound).
+All cameras may have small constant errors, as in every calibration. A change is a step, or a ramp between two moments,
+in the first seven numbers of one camera. Its likelihood gain is compared with the drift of the same camera's residuals
+from block to block, so that noise correlated in time is not overrated, and with the number of cameras and moments that
+were tried (Andrews, "Tests for parameter instability and structural change with unknown change point", Econometrica 61,
+1993; here with Bonferroni's bound).
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import numpy as np
 from calib.arrays import Floats
 from calib.changes.evidence import CAMERA, CHANGE, Evidence, columns
 
-_WIDE = np.array([0.5, 0.5, 0.5, 1.0, 1.0, 1.0, 0.5])  # standard deviations before anything is seen: rad, m, 1
-_LEAST_BLOCKS = 10  # of which the wandering of residuals is told
+_WIDE = np.array([0.5, 0.5, 0.5, 1.0, 1.0, 1.0, 0.5])  # prior standard deviations of a change: rad, m, 1
+_LEAST_BLOCKS = 10  # from which the drift of residuals is estimated
 _LOST = 1e-6  # share of the information that may be rounding
-_SHORT = 3  # blocks; what takes no longer is a step
-_ALIKE = 0.8  # most correlation of neighbouring stretches that is reckoned with
+_SHORT = 3  # blocks; a shorter ramp counts as a step
+_ALIKE = 0.8  # largest assumed correlation of neighbouring stretches
 _SLOPES = 16  # knots between which slow drifts are tried
-_STRAIGHTER = 30.0  # twice the log likelihood by which a drift has to be better than a step
+_STRAIGHTER = 30.0  # twice the log likelihood by which a drift has to exceed a step
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A camera that changes: share (B,) of the change that is there in each block, 0 to 1; since, until: blocks."""
+    """A change of a camera: share (B,) of it that has happened in each block, 0 to 1; since, until: blocks."""
 
     camera: int
     share: Floats
@@ -38,10 +38,10 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """Small errors of the rig that hold all the time, and changes, fitted together.
+    """Small constant errors of the rig and changes, fitted together.
 
-    errors (D,); changes (E, 7); covariance (D + 7 E, D + 7 E); left (B, D) scores that remain; gained: twice the log
-    likelihood by which the fit is better than none at all.
+    errors (D,); changes (E, 7); covariance (D + 7 E, D + 7 E); left (B, D): remaining scores; gained: twice the log
+    likelihood gained over no fit at all.
     """
 
     steps: tuple[Step, ...]
@@ -58,7 +58,7 @@ class Fit:
 
 
 def fit_changes(found: Evidence, prior: Floats, steps: Sequence[Step], excess: float = 1.0) -> Fit:
-    """Fit errors with precision `prior` (D,) and changes; the noise's variance is `excess` times what is stated."""
+    """Fit errors with precision `prior` (D,) and changes; the noise variance is `excess` times the stated one."""
     H, g = found.information, found.score
     D, extra = H.shape[1], CHANGE * len(steps)
     normal, right = np.zeros((D + extra, D + extra)), np.zeros(D + extra)
@@ -75,12 +75,12 @@ def fit_changes(found: Evidence, prior: Floats, steps: Sequence[Step], excess: f
     normal, right = normal / excess, right / excess
     normal += np.diag(np.concatenate([prior, np.tile(_WIDE**-2, len(steps))]))
     covariance = _inverse(normal)
-    told = covariance @ right
-    errors, changes = told[:D], told[D:].reshape(-1, CHANGE)
+    solution = covariance @ right
+    errors, changes = solution[:D], solution[D:].reshape(-1, CHANGE)
     left = g - np.einsum("bij,j->bi", H, errors)
     for step, change in zip(steps, changes, strict=True):
         left -= step.share[:, None] * np.einsum("bij,j->bi", H[:, :, columns(step.camera, CHANGE)], change)
-    return Fit(tuple(steps), errors, changes, covariance, left, float(right @ told))
+    return Fit(tuple(steps), errors, changes, covariance, left, float(right @ solution))
 
 
 def _inverse(matrix: Floats) -> Floats:
@@ -90,7 +90,7 @@ def _inverse(matrix: Floats) -> Floats:
 
 
 def likelihood_gains(found: Evidence, fit: Fit, share: Floats | None = None) -> Floats:
-    """Twice the log likelihood gained by a change of each camera that is there by `share` (B,) of each block, (C,).
+    """Twice the log likelihood gained by a change of each camera with `share` (B,) of it in each block, (C,).
 
     Without a share, by a step before each block, (C, B); column 0, before all blocks, is 0.
     """
@@ -98,12 +98,12 @@ def likelihood_gains(found: Evidence, fit: Fit, share: Floats | None = None) -> 
     out = []
     for camera in range(D // CAMERA):
         mine = columns(camera, CHANGE)
-        right = _gathered(fit.left[:, mine], share)
-        own = _gathered(H[:, mine, mine], None if share is None else share**2) + np.diag(_WIDE**-2)
-        shared = [_gathered(H[:, mine], share)]
+        right = _sum_blocks(fit.left[:, mine], share)
+        own = _sum_blocks(H[:, mine, mine], None if share is None else share**2) + np.diag(_WIDE**-2)
+        shared = [_sum_blocks(H[:, mine], share)]
         for step in fit.steps:
             theirs = columns(step.camera, CHANGE)
-            shared.append(_gathered(step.share[:, None, None] * H[:, mine, theirs], share))
+            shared.append(_sum_blocks(step.share[:, None, None] * H[:, mine, theirs], share))
         cross = np.concatenate(shared, -1)
         out.append(_quadratic(own - cross @ fit.covariance @ np.swapaxes(cross, -1, -2), right, own))
         out[-1][0] *= share is not None
@@ -111,7 +111,7 @@ def likelihood_gains(found: Evidence, fit: Fit, share: Floats | None = None) -> 
     return gained if share is None else gained[:, 0]
 
 
-def _gathered(parts: Floats, share: Floats | None) -> Floats:
+def _sum_blocks(parts: Floats, share: Floats | None) -> Floats:
     """Sums (B, ...) of parts from each block to the end, or (1, ...) of parts by their share."""
     if share is not None:
         return np.asarray(np.einsum("b,b...->...", share, parts)[None])
@@ -119,18 +119,19 @@ def _gathered(parts: Floats, share: Floats | None) -> Floats:
 
 
 def _quadratic(matrix: Floats, vector: Floats, own: Floats) -> Floats:
-    """v^T M^-1 v (B,), but for what M (B, k, k) has lost against `own` up to rounding, as a common motion of all."""
+    """v^T M^-1 v (B,), without directions that M (B, k, k) has lost against `own`, as a common motion of all."""
     scale = 1 / np.sqrt(np.maximum(np.diagonal(own, axis1=-2, axis2=-1), 1e-30))
     even = matrix * scale[..., :, None] * scale[..., None, :] + _LOST * np.eye(matrix.shape[-1])
-    told = vector * scale
-    return np.asarray(np.einsum("bi,bi->b", told, np.linalg.solve(even, told[..., None])[..., 0]))
+    scaled = vector * scale
+    return np.asarray(np.einsum("bi,bi->b", scaled, np.linalg.solve(even, scaled[..., None])[..., 0]))
 
 
 def residual_drift(found: Evidence, fit: Fit) -> tuple[Floats, Floats]:
-    """How much more each camera's residuals wander than the stated noise says, (C,), and from how many numbers (C,).
+    """Variance of each camera's residuals over the stated noise, with slow drift (C,), and its degrees of freedom (C,).
 
-    Sums over longer and longer stretches of blocks tell: they grow until a stretch is longer than the noise is
-    correlated. Where they still grow at the longest, as much again as stretches that follow each other are alike.
+    It comes from sums over stretches of blocks that double in length: they grow until a stretch is longer than the
+    correlation time of the noise. Where they still grow at the longest, the correlation of consecutive stretches
+    extrapolates them.
     """
     cameras = found.information.shape[1] // CAMERA
     out, freedom = np.ones(cameras), np.full(cameras, float(CHANGE))
@@ -150,21 +151,22 @@ def residual_drift(found: Evidence, fit: Fit) -> tuple[Floats, Floats]:
             sizes[-1] *= len(groups) / free
             freedom[camera] = free
             length *= 2
-        alike = min(max(sizes[-1] / sizes[-2] - 1, 0), _ALIKE) if len(sizes) > 1 and sizes[-2] > 0 else 0.0
-        out[camera] = max([*sizes, sizes[-1] / (1 - alike), 1e-3])  # lag-one correlation a: (1 + a) / (1 - a) in all
-        freedom[camera] *= (1 - alike) / (1 + alike)
+        correlation = min(max(sizes[-1] / sizes[-2] - 1, 0), _ALIKE) if len(sizes) > 1 and sizes[-2] > 0 else 0.0
+        # With a lag-one correlation a, the factor is (1 + a) / (1 - a) in total.
+        out[camera] = max([*sizes, sizes[-1] / (1 - correlation), 1e-3])
+        freedom[camera] *= (1 - correlation) / (1 + correlation)
     return out, freedom
 
 
 def false_alarm_probability(gain: float, spread: float, freedom: float, tried: int) -> float:
-    """Probability that noise alone gains as much somewhere in so many trials."""
+    """Probability that noise alone gains as much in any of the `tried` trials (F test)."""
     from scipy.special import fdtrc
 
     return float(min(1.0, tried * fdtrc(CHANGE, max(freedom, 1.0), gain / spread / CHANGE)))
 
 
 def next_step(found: Evidence, prior: Floats, known: Sequence[Step], false_alarms: float) -> Step | None:
-    """The change, beside those known, that explains most, if noise does not make it up more often than so."""
+    """The change, besides the known ones, that explains most; None where noise alone is too likely to produce it."""
     fit = fit_changes(found, prior, known)
     gain = likelihood_gains(found, fit)
     camera, block = (int(at) for at in np.unravel_index(int(gain.argmax()), gain.shape))
@@ -172,7 +174,7 @@ def next_step(found: Evidence, prior: Floats, known: Sequence[Step], false_alarm
     if false_alarm_probability(float(gain.max()), 1.0, 1e6, gain.size) > false_alarms:
         return None
     step = Step(camera, (np.arange(blocks) >= block).astype(float), block, block)
-    drift, gained, tried = _drift(found, prior, known, step)
+    drift, gained, tried = _best_drift(found, prior, known, step)
     spread, freedom = residual_drift(found, fit_changes(found, prior, (*known, drift)))
     if gained > fit.gained + float(gain.max()) + _STRAIGHTER * spread[camera]:
         step, most = drift, gained - fit.gained
@@ -183,8 +185,8 @@ def next_step(found: Evidence, prior: Floats, known: Sequence[Step], false_alarm
     return step if false_alarm_probability(most, spread[camera], freedom[camera], tried) <= false_alarms else None
 
 
-def _drift(found: Evidence, prior: Floats, known: Sequence[Step], step: Step) -> tuple[Step, float, int]:
-    """The slow drift of a step's camera that explains most, what it and all else gain, and how many were tried."""
+def _best_drift(found: Evidence, prior: Floats, known: Sequence[Step], step: Step) -> tuple[Step, float, int]:
+    """The slow drift of a step's camera that explains most, the gain of the fit with it, and the number tried."""
     blocks = len(found.score)
     knots = np.unique(np.linspace(0, blocks, _SLOPES + 1).round().astype(int)).tolist()
     pairs = [(one, other) for one in knots for other in knots if other - one >= _SHORT] or [(0, blocks)]

@@ -1,1 +1,1 @@
-"""How each kind of board is found in a picture: one file a kind."""
+"""Detectors of calibration boards in images, one module for each kind."""

@@ -1,4 +1,4 @@
-"""AprilGrids in Kalibr's layout: every corner of a tag is a crossing of two edges, made by the black squares."""
+"""AprilGrids in Kalibr's layout: with the black squares, every corner of a tag is a crossing of two edges."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from calib.detectors.plane import corners_in_plane, corners_on
 from calib.detectors.sighting import Sighting, refused_sighting
 
 _ALONG = 0.5  # of a tag's side, the part of its edge that belongs to one corner
-_TOLERANCE = 0.2  # of a tag's side that its corners may lie off the others' plane
-_WAYS = np.array([[0, 1], [1, 1], [1, 0], [0, 0]])  # where a tag's corners are in it, x right and y down
+_TOLERANCE = 0.2  # of a tag's side, largest distance of its corners from the others' plane
+_WAYS = np.array([[0, 1], [1, 1], [1, 0], [0, 0]])  # positions of a tag's corners in it, x right and y down
 
 
 def surroundings(board: AprilGrid, border: int) -> Surroundings:
-    """What is around the tags' corners whose black border is `border` bits wide."""
+    """The surroundings of the corners of tags whose black border is `border` bits wide."""
     count, bits = len(board.ids), DICTIONARIES[board.dictionary][0]
     reach = np.empty((4, 2, 2))
     plain = np.full((4, 2, 2), np.inf)
@@ -45,7 +45,7 @@ def surroundings(board: AprilGrid, border: int) -> Surroundings:
 
 @dataclass(frozen=True)
 class AprilGridDetector:
-    """Finds one AprilGrid by its tags, whatever way round they are printed."""
+    """Finds one AprilGrid by its tags, in whichever orientation they are printed."""
 
     board: AprilGrid
 
@@ -55,7 +55,7 @@ class AprilGridDetector:
         return self.board.target.points[:, :2].reshape(-1, 4, 2)[:, [3, 2, 1, 0]]
 
     def find(self, image: NDArray[Any], markers: Markers, border: int) -> Sighting:
-        """The board in a grey picture (H, W) with the tags read there, whose border is `border` bits wide."""
+        """The board in a grey image (H, W) with the tags read there, whose border is `border` bits wide."""
         count = len(self.board.target)
         markers = markers.of(self.board.ids)
         least = min(2, len(self.board.ids))
@@ -74,7 +74,7 @@ class AprilGridDetector:
                     best = int(good.sum()), mine.at(good), places[good]
         assert best is not None
         if best[0] < least:
-            return refused_sighting(count, "the tags seen do not lie as on the board")
+            return refused_sighting(count, "the tags seen do not fit the board's layout")
         points, known = self.board.target.points[:, :2], best[2].reshape(-1, 2)
         around = surroundings(self.board, border)
         found = corners_on(image, points, around, self.board.gap_m, known, best[1].xy.reshape(-1, 2))

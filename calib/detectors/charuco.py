@@ -1,4 +1,4 @@
-"""ChArUco boards: their markers say which corner is which, the corners of the squares are what counts."""
+"""ChArUco boards: the markers identify the corners of the squares, which are then measured."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from calib.detectors.markers import Markers
 from calib.detectors.plane import corners_in_plane, corners_on
 from calib.detectors.sighting import Sighting, refused_sighting
 
-_REACH = 0.6  # of a square: the edges go on, but the rest belongs to the next corner
-_TOLERANCE = 0.35  # of a marker's side that its corners may lie off the others' plane
+_REACH = 0.6  # of a square: the edges continue, but the rest belongs to the next corner
+_TOLERANCE = 0.35  # of a marker's side, largest distance of its corners from the others' plane
 
 
 def marker_corners(board: Charuco) -> Floats:
@@ -30,7 +30,7 @@ def marker_corners(board: Charuco) -> Floats:
 
 
 def surroundings(board: Charuco) -> Surroundings:
-    """What is around the inner corners: plain squares, and markers in every second one."""
+    """The surroundings of the inner corners: uniform squares, and markers in every second one."""
     x, y = np.meshgrid(np.arange(board.columns - 1), np.arange(board.rows - 1))
     first = 0 if not board.legacy or board.rows % 2 else 1
     dark = ((x + y + first) % 2 == 0).ravel()  # the square right and down of the corner
@@ -45,7 +45,7 @@ def surroundings(board: Charuco) -> Surroundings:
 
 @dataclass(frozen=True)
 class CharucoDetector:
-    """Finds one ChArUco board by its markers; prints in the other layout, inverted or seen from behind as well."""
+    """Finds one ChArUco board by its markers, also in the other layout, inverted or seen from behind."""
 
     board: Charuco
 
@@ -58,13 +58,13 @@ class CharucoDetector:
         return [(board, marker_corners(board), surroundings(board)) for board in boards]
 
     def find(self, image: NDArray[Any], markers: Markers) -> Sighting:
-        """The board in a grey picture (H, W) with the markers read there."""
+        """The board in a grey image (H, W) with the markers read there."""
         count = len(self.board.target)
-        chosen = self._chosen(markers.of(self.board.ids))
+        chosen = self._best_layout(markers.of(self.board.ids))
         if chosen is None:
             seen = len(markers.of(self.board.ids).ids)
-            told = "no marker of the board is seen" if not seen else "the markers seen do not lie as on the board"
-            return refused_sighting(count, told if seen != 1 else "only one marker of the board is seen")
+            why = "no marker of the board is seen" if not seen else "the markers seen do not fit the board's layout"
+            return refused_sighting(count, why if seen != 1 else "only one marker of the board is seen")
         (board, corners, around), markers, row = chosen
         known = corners[row].reshape(-1, 2)
         points = self.board.target.points[:, :2]
@@ -74,10 +74,10 @@ class CharucoDetector:
         variant = ["other layout"] * (board is not self.board) + ["inverted"] * (found.polarity < 0)
         return Sighting(found.xy, found.sigma, None, bool(markers.mirrored[0]), ", ".join(variant))
 
-    def _chosen(
+    def _best_layout(
         self, markers: Markers
     ) -> tuple[tuple[Charuco, Floats, Surroundings], Markers, NDArray[np.intp]] | None:
-        """Layout, markers and their row in the layout of the reading that most markers agree with."""
+        """The layout that most markers fit, these markers, and their rows in it; None for fewer than two."""
         best = None
         for layout in self._layouts:
             ids = np.array(layout[0].ids)

@@ -1,10 +1,10 @@
-"""Corners to a small part of a pixel: a model of two blurred straight edges, fitted to the grey values around each.
+"""Subpixel corners: a model of two blurred straight edges, fitted to the grey values around each corner.
 
 A corner of a chessboard is the product of two edges, f(a / w1) f(b / w2), with a, b the distances to the two lines in
 px, w their blur and f the error function; the corner of a tag on white is the same with steps from 0 to 1. Position,
-directions and blurs of both edges, contrast, brightness and its slope are found together by Gauss-Newton (10 numbers
-a corner), on whole pixels, so noise passes through unchanged and the inverse normal matrix is the covariance.
-The window is the part of the board around the corner that is known to be plain: it follows the board's projected axes.
+directions and blurs of both edges, contrast, brightness and its slope are estimated together by Gauss-Newton (10
+numbers a corner), on whole pixels, so noise is not interpolated and the inverse normal matrix is the covariance. The
+window is the part of the board around the corner that contains only its two edges, along the projected axes.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from numpy.typing import NDArray
 
 from calib.arrays import Bools, Floats
 
-_RADIUS_PX = (9, 18)  # of a window: over longer ways lenses bend edges
-_RADIUS_BLURS = 7.0  # of a window: blurred edges need more of their length
-_MARGIN = (0.4, 1.8)  # px, and of the blur, to what is no longer plain
-_TIP = (0.5, 2.0, 1.5)  # px and blurs that are left out at the tip of a tag's corner, blurs at a crossing
+_RADIUS_PX = (9, 18)  # of a window: over longer distances lenses bend edges
+_RADIUS_BLURS = 7.0  # of a window, in blurs: blurred edges need more of their length
+_MARGIN = (0.4, 1.8)  # px, and in blurs, to anything but the two edges
+_TIP = (0.5, 2.0, 1.5)  # radius left out: px and blurs at the tip of a tag's corner, blurs at a crossing
 _LEAST_PX = 1.2  # of a window
-_BLUR = (0.35, 6.0)  # px, standard deviation of an edge's blur that is believed
+_BLUR = (0.35, 6.0)  # px, allowed standard deviation of an edge's blur
 _CHUNK = 48  # corners whose windows fit the processor's cache
-_BEGIN_PX = 0.9  # blur to begin with
+_BEGIN_PX = 0.9  # initial blur
 _FREE = 10
-_ALIKE = 0.7  # of neighbouring residuals, at most
-_MORE = 1.4  # compression is alike over more than a chain of neighbours says: measured
+_ALIKE = 0.7  # largest assumed correlation of neighbouring residuals
+_MORE = 1.4  # exponent, measured: compression correlates pixels over more than an autoregression predicts
 
 
 @dataclass(frozen=True, eq=False)
 class Surroundings:
-    """What the board looks like around each of N points, in metres along the board's axes.
+    """The board around each of N points, in metres along the board's axes.
 
-    reach (N, 2, 2): how far along x and y, downwards (negative) and upwards, the two edges go on undisturbed;
-    plain (N, 2, 2): how far from the edges each quadrant [x > 0, y > 0] is plain, inf where the whole of it is;
-    tag (N,): a tag's corner on white, else a crossing; side (N, 2): +1 or -1, where the tag is as seen from its
-    corner; sign (N,): -1 where the quadrant x > 0, y > 0 (of a tag's corner: the tag) is black, else 1.
+    reach (N, 2, 2): distance along x and y, in the negative and positive direction, over which the two edges continue;
+    plain (N, 2, 2): distance from the edges up to which each quadrant [x > 0, y > 0] is uniform, inf where all of it
+    is; tag (N,): a tag's corner on white, else a crossing; side (N, 2): +1 or -1, the direction of the tag from its
+    corner; sign (N,): -1 where the quadrant x > 0, y > 0 (for a tag's corner: the tag) is black, else 1.
     """
 
     reach: Floats
@@ -54,8 +54,8 @@ class Surroundings:
 class Corners:
     """N fitted corners: xy (N, 2) and sigma (N,) px; contrast (N,) signed grey levels between the two colours.
 
-    blur (N, 2) px of the two edges; match (N,): the part of the grey values' variance that the model explains.
-    NaN where there was nothing to fit.
+    blur (N, 2) px of the two edges; match (N,): the share of the grey values' variance that the model explains. NaN
+    where there were too few pixels to fit.
     """
 
     xy: Floats
@@ -89,11 +89,11 @@ def _fit(image: NDArray[Any], xy: Floats, axes: Floats, around: Surroundings, ro
     state = _steps(state, window, around, rounds)
     blur = float(np.median(np.exp(state[good, 4:6]))) if good.any() else 0.0
     window = _window(image, state, inverse, around, good, int(np.clip(_RADIUS_BLURS * blur, *_RADIUS_PX)))
-    return _judged(_steps(state, window, around, 3), window, around, good)
+    return _measure(_steps(state, window, around, 3), window, around, good)
 
 
 def _offsets(radius: int) -> NDArray[np.intp]:
-    """Pixels (P, 2) of a window about its middle."""
+    """Pixels (P, 2) of a window relative to its middle."""
     span = np.arange(-radius, radius + 1)
     offsets = np.stack(np.meshgrid(span, span), -1).reshape(-1, 2)
     return np.asarray(offsets[(offsets**2).sum(-1) <= (radius + 0.5) ** 2])
@@ -111,7 +111,7 @@ class _Window(NamedTuple):
 def _window(
     image: NDArray[Any], state: Floats, inverse: Floats, around: Surroundings, good: Bools, radius: int
 ) -> _Window:
-    """The pixels around each corner that show nothing but its two edges."""
+    """The pixels around each corner that contain nothing but its two edges."""
     xy, blur = state[:, :2], np.exp(state[:, 4:6]).max(-1)
     height, width = image.shape
     at = np.rint(xy).astype(np.intp)[:, None] + _offsets(radius)
@@ -121,21 +121,21 @@ def _window(
     away = (at - xy[:, None]) @ np.swapaxes(inverse, -1, -2) / scale[:, None]
     upper = away > 0
     margin = _MARGIN[0] + _MARGIN[1] * blur[:, None]
-    reach = _shrunk(around.reach / scale[..., None], margin[..., None])
-    plain = _shrunk(around.plain.reshape(-1, 4) / scale.max(-1, keepdims=True), margin)
+    reach = _shrink(around.reach / scale[..., None], margin[..., None])
+    plain = _shrink(around.plain.reshape(-1, 4) / scale.max(-1, keepdims=True), margin)
     limit = np.where(upper, reach[:, None, :, 1], reach[:, None, :, 0])
     near = (np.abs(away) <= limit).all(-1)
     quadrant = np.take_along_axis(plain, upper[..., 0].astype(np.intp) * 2 + upper[..., 1], axis=1)
     clear = np.abs(away).min(-1) <= quadrant
-    # At the very tip two blurred steps are no product unless they are square to each other.
+    # At the tip, the blurred corner is a product of two blurred steps only where the edges are perpendicular.
     tip = (np.where(around.tag, _TIP[0], 0.0) + np.where(around.tag, _TIP[1], _TIP[2]) * blur)[:, None]
     clear &= (np.abs(at - xy[:, None]) ** 2).sum(-1) >= tip**2
     count = (inside & near & clear & good[:, None]).astype(np.float64)
     return _Window(at.astype(np.float64), grey, count, radius)
 
 
-def _shrunk(distance: Floats, margin: Floats) -> Floats:
-    """Distances in px less a margin, but never so much that nothing is left."""
+def _shrink(distance: Floats, margin: Floats) -> Floats:
+    """Distances in px less a margin, but not below _LEAST_PX where the distance allows it."""
     return np.maximum(distance - margin, np.minimum(distance, _LEAST_PX))
 
 
@@ -147,7 +147,7 @@ def _model(state: Floats, at: Floats, around: Surroundings) -> tuple[Floats, Flo
     one = around.tag[:, None].astype(np.float64)
     scale = 1 / (1 + one) ** 2
     jacobian = np.empty((*x.shape[:2], _FREE))
-    edges, slopes, turns, tells = [], [], [], []
+    edges, slopes, by_angle, by_blur = [], [], [], []
     for axis in range(2):
         cosine, sine = np.cos(state[:, 2 + axis, None]), np.sin(state[:, 2 + axis, None])
         width = np.exp(state[:, 4 + axis, None])
@@ -156,16 +156,16 @@ def _model(state: Floats, at: Floats, around: Surroundings) -> tuple[Floats, Flo
         edges.append(one + along * erf(scaled / np.sqrt(2)))
         slope = along * np.sqrt(2 / np.pi) * np.exp(-0.5 * scaled**2)
         slopes.append((slope / width, cosine, sine))
-        turns.append(slope / width * (x[..., 1] * cosine - x[..., 0] * sine))
-        tells.append(-slope * scaled)
+        by_angle.append(slope / width * (x[..., 1] * cosine - x[..., 0] * sine))
+        by_blur.append(-slope * scaled)
     height = state[:, 9, None] * scale
     jacobian[..., 9] = scale * edges[0] * edges[1]
     for axis, other in ((0, edges[1]), (1, edges[0])):
         slope, cosine, sine = slopes[axis]
-        pulled = height * other
-        moved = pulled * slope
-        jacobian[..., 2 + axis] = pulled * turns[axis]
-        jacobian[..., 4 + axis] = pulled * tells[axis]
+        partial = height * other
+        moved = partial * slope
+        jacobian[..., 2 + axis] = partial * by_angle[axis]
+        jacobian[..., 4 + axis] = partial * by_blur[axis]
         if axis == 0:
             jacobian[..., 0], jacobian[..., 1] = -moved * cosine, -moved * sine
         else:
@@ -177,7 +177,7 @@ def _model(state: Floats, at: Floats, around: Surroundings) -> tuple[Floats, Flo
 
 
 def _steps(state: Floats, window: _Window, around: Surroundings, steps: int) -> Floats:
-    """Some steps from a state whose grey values are not known yet, without the pixels that count for no corner."""
+    """Some steps from a state whose grey values are still unknown, without the pixels that no corner uses."""
     order = np.argsort(-window.counts, axis=1, kind="stable")[:, : max(int(window.counts.sum(1).max(initial=0)), 1)]
     take = np.take_along_axis
     at, grey, count = take(window.at, order[..., None], 1), take(window.grey, order, 1), take(window.counts, order, 1)
@@ -189,14 +189,14 @@ def _steps(state: Floats, window: _Window, around: Surroundings, steps: int) -> 
 
 
 def _step(state: Floats, at: Floats, grey: Floats, count: Floats, around: Surroundings) -> Floats:
-    """One damped Gauss-Newton step of every corner; steps that leave sense are cut."""
+    """One damped Gauss-Newton step of every corner; large steps are clipped."""
     model, jacobian = _model(state, at, around)
     first = not state[:, 9].any()
-    pulled = jacobian * count[..., None]
-    if first:  # nothing has a contrast yet: only the numbers that the model is linear in
-        pulled[..., :6] = 0
-    matrix = np.swapaxes(pulled, -1, -2) @ pulled
-    right = (np.swapaxes(pulled, -1, -2) @ (grey - model)[..., None])[..., 0]
+    weighted = jacobian * count[..., None]
+    if first:  # no corner has a contrast yet: only the numbers that the model is linear in
+        weighted[..., :6] = 0
+    matrix = np.swapaxes(weighted, -1, -2) @ weighted
+    right = (np.swapaxes(weighted, -1, -2) @ (grey - model)[..., None])[..., 0]
     diagonal = np.einsum("nii->ni", matrix)
     diagonal *= 1.001
     diagonal += 1e-6 * (1 + diagonal.max(-1, keepdims=True))
@@ -209,42 +209,42 @@ def _step(state: Floats, at: Floats, grey: Floats, count: Floats, around: Surrou
     return state
 
 
-def _judged(state: Floats, window: _Window, around: Surroundings, good: Bools) -> Corners:
-    """What was found, with its expected error from the residual and the normal matrix."""
+def _measure(state: Floats, window: _Window, around: Surroundings, good: Bools) -> Corners:
+    """The fitted corners, with their expected error from the residual and the normal matrix."""
     at, grey, count, radius = window
     model, jacobian = _model(state, at, around)
-    pulled = jacobian * count[..., None]
-    matrix = np.swapaxes(pulled, -1, -2) @ pulled
-    held = np.maximum(np.einsum("nii->ni", matrix), 1e-9)
-    matrix += 1e-9 * np.eye(_FREE) * held[:, None]
+    weighted = jacobian * count[..., None]
+    matrix = np.swapaxes(weighted, -1, -2) @ weighted
+    diagonal = np.maximum(np.einsum("nii->ni", matrix), 1e-9)
+    matrix += 1e-9 * np.eye(_FREE) * diagonal[:, None]
     number = count.sum(-1)
-    off = (grey - model) * count
-    left = (off**2).sum(-1)
+    residual = (grey - model) * count
+    squares = (residual**2).sum(-1)
     mean = (grey * count).sum(-1) / np.maximum(number, 1)
     spread = ((grey - mean[:, None]) ** 2 * count).sum(-1)
-    variance = np.maximum(left / np.maximum(number - _FREE, 1), 1 / 12) * _clumped(off, count, radius)
+    variance = np.maximum(squares / np.maximum(number - _FREE, 1), 1 / 12) * _autocorrelation(residual, count, radius)
     covariance = np.linalg.inv(matrix)[:, :2, :2]
     sigma = np.sqrt(variance * np.trace(covariance, axis1=1, axis2=2) / 2)
     nan = np.where(good & (number > 3 * _FREE), 1.0, np.nan)
     contrast = state[:, 9] * np.where(around.tag, 1.0, 2.0)
-    match = 1 - left / np.maximum(spread, 1e-9)
+    match = 1 - squares / np.maximum(spread, 1e-9)
     return Corners(state[:, :2] * nan[:, None], sigma * nan, contrast * nan, np.exp(state[:, 4:6]), match * nan)
 
 
-def _clumped(off: Floats, count: Floats, radius: int) -> Floats:
-    """How much larger (N,) the variance of sums is than that of white noise, by what neighbours have in common.
+def _autocorrelation(residual: Floats, count: Floats, radius: int) -> Floats:
+    """Factor (N,) on the variance of sums over that of white noise, from the correlation of neighbouring pixels.
 
-    Compression and what the model does not know leave residuals (N, P) that are alike over some pixels; as of an
+    Compression and model errors leave residuals (N, P) that are correlated over some pixels; they are treated as an
     autoregression of first order along both axes.
     """
-    factor = np.ones(len(off))
+    factor = np.ones(len(residual))
     width = 2 * radius + 1
     cells = _offsets(radius) + radius
-    flat = np.zeros((2, len(off), width, width))
-    flat[:, :, cells[:, 1], cells[:, 0]] = off, count
+    flat = np.zeros((2, len(residual), width, width))
+    flat[:, :, cells[:, 1], cells[:, 0]] = residual, count
     for first, second in ((flat[..., 1:], flat[..., :-1]), (flat[..., 1:, :], flat[..., :-1, :])):
         both = first[1] * second[1]
         power = 0.5 * ((first[0] ** 2 + second[0] ** 2) * both).sum((1, 2))
-        alike = np.clip((first[0] * second[0]).sum((1, 2)) / np.maximum(power, 1e-9), 0.0, _ALIKE)
-        factor *= ((1 + alike) / (1 - alike)) ** _MORE
+        correlation = np.clip((first[0] * second[0]).sum((1, 2)) / np.maximum(power, 1e-9), 0.0, _ALIKE)
+        factor *= ((1 + correlation) / (1 - correlation)) ** _MORE
     return factor

@@ -1,4 +1,4 @@
-"""Square markers of a dictionary in a picture, black or white, and as seen from behind as well."""
+"""Square markers of a dictionary in an image, black or inverted, seen from the front or from behind."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from calib.arrays import Bools, Floats, Ints
 from calib.boards.kinds import DICTIONARIES
 from calib.errors import CalibrationError
 
-_FEW = 3  # markers, fewer than which a picture is looked at again, sharpened
-_SHARPEN = (1.5, 2.0)  # px of the blur that is taken off, and how many times
-_COMPARED = 200  # markers, more than which are as near to each other as their dictionary says
-_SEARCH = (-2.0, 14.0)  # px outwards from a side, for the edge that it belongs to
-_STEP = 8.0  # grey levels that make an edge
+_FEW = 3  # with fewer markers than this, the image is searched again, sharpened
+_SHARPEN = (1.5, 2.0)  # unsharp mask: sigma px of the blur that is subtracted, and its weight
+_COMPARED = 200  # most markers that are compared with each other; above it the dictionary's correction counts
+_SEARCH = (-2.0, 14.0)  # px outwards from a side, searched for its edge
+_STEP = 8.0  # least grey levels of an edge
 _TURNED = [1, 0, 3, 2]  # corners of a mirrored marker, in the marker's own order
 
 
 def grey_of(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The grey picture (H, W) of a grey one or of RGB (H, W, 3)."""
+    """The grey image (H, W) of a grey one or of RGB (H, W, 3)."""
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
-        raise CalibrationError(f"a picture is uint8 (H, W) or RGB (H, W, 3), not {image.dtype} {image.shape}")
+        raise CalibrationError(f"an image is uint8 (H, W) or RGB (H, W, 3), not {image.dtype} {image.shape}")
     if image.ndim == 2:
         return np.ascontiguousarray(image)
     import cv2
@@ -35,9 +35,10 @@ def grey_of(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True, eq=False)
 class Markers:
-    """M markers: ids (M,); xy (M, 4, 2) px, the marker's own top left, top right, bottom right, bottom left corner;
+    """M markers: ids, corners, and whether they are seen from behind.
 
-    mirrored (M,): seen from behind.
+    ids (M,); xy (M, 4, 2) px, the marker's own top left, top right, bottom right and bottom left corner; mirrored (M,):
+    seen from behind.
     """
 
     ids: Ints
@@ -57,7 +58,7 @@ class Markers:
 class Reader:
     """Reads the markers `ids` of an OpenCV dictionary with a black border of `border` bits.
 
-    Only these ids are compared with, so false ones are rare, and their mirror images beside them, so one pass serves
+    Codes are compared with these ids only, so false positives are rare, and with their mirror images, so one pass reads
     both sides of a board.
     """
 
@@ -80,7 +81,7 @@ class Reader:
         parameters.detectInvertedMarker = True
         parameters.minMarkerPerimeterRate = 0.02
         parameters.cornerRefinementMethod = aruco.CORNER_REFINE_NONE
-        # Readings may be generous: a false marker does not lie in the plane of the others.
+        # Decoding may be lenient: a false positive does not fit the plane of the others.
         parameters.errorCorrectionRate = 1.0
         parameters.maxErroneousBitsInBorderRate = 0.5
         parameters.polygonalApproxAccuracyRate = 0.05
@@ -89,7 +90,7 @@ class Reader:
         return aruco.ArucoDetector(aruco.Dictionary(codes, known.markerSize, correct), parameters)
 
     def read(self, image: NDArray[np.uint8]) -> Markers:
-        """The markers of a grey picture (H, W); where next to none are seen, of the same picture sharpened."""
+        """The markers of a grey image (H, W); where almost none are found, of the sharpened image."""
         markers = self._read(image)
         if len(markers.ids) >= min(_FEW, len(self.ids)):
             return markers
@@ -111,7 +112,7 @@ class Reader:
 
 
 def _correctable(bits: NDArray[Any]) -> int:
-    """Wrong bits that leave every one of the markers (K, n, n) nearest to itself, however it is turned."""
+    """Number of bits that can be corrected: every marker (K, n, n), in any rotation, stays nearest to itself."""
     if not 1 < len(bits) <= _COMPARED:
         return 0
     flat = bits.reshape(len(bits), -1).astype(np.int64)
@@ -125,9 +126,9 @@ def _correctable(bits: NDArray[Any]) -> int:
 
 
 def on_edges(image: NDArray[np.uint8], quads: Floats, bits: int) -> Floats:
-    """Quads (M, 4, 2) px whose sides are moved outwards to the next edge of the picture.
+    """Quads (M, 4, 2) px with their sides moved outwards to the next edge in the image.
 
-    OpenCV's threshold is local: of a large marker it may return the inner rim of the border, half a window inside.
+    OpenCV's threshold is local: for a large marker it may return the inner rim of the border, half a window inside.
     """
     following = np.roll(quads, -1, axis=1)
     way = following - quads

@@ -1,4 +1,4 @@
-"""A flat board in a picture: a map of its plane that bends as lenses do, and the corners that lie on it."""
+"""A flat board in an image: a map of its plane with radial distortion, and the corners that lie on it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from calib.arrays import Bools, Floats
 from calib.detectors import corners
 from calib.detectors.corners import Corners, Surroundings
 
-_LEAST = 6  # corners that make a sighting, or all of a tag: fewer could be anything
+_LEAST = 6  # corners of a detection, or all four of a tag: fewer fit by chance
 _BENDS = np.array([-0.8, -0.5, -0.3, -0.18, -0.1, -0.05, -0.02, 0.0, 0.03, 0.08, 0.16])  # at half the diagonal
-_BEND_FROM = 12  # points from which on a bend can be told
-_OFF = 0.2  # of a square's side that a corner may lie off the map: boards are not quite flat
-_NEIGHBOURS = 5  # corners that say how far off the map a board is at a place
-_TIMES = 5.0  # the usual distance from what the neighbours say
-_MATCH = 0.6  # part of the grey values' variance that a corner explains at least
-_WEAK = 0.3  # of the usual contrast of the board, below which a corner is covered
-_WORST = 6.0  # times the usual unexplained part of the variance
-_MOVED = 0.3  # of a side from where the map expects a corner
-_ROUGH_PX = 0.25  # of expected error, that no corner is dropped for
-_VAGUE, _VAGUE_PX = 0.07, 1.0  # of a side, and of a crossing px, of expected error that tells nothing any more
+_BEND_FROM = 12  # points from which on distortion is estimated
+_OFF = 0.2  # of a square's side: largest distance of a corner from the map, as boards are not quite flat
+_NEIGHBOURS = 5  # corners that give the local distance of a board from the map
+_TIMES = 5.0  # times the median distance from the neighbours' prediction, for an outlier
+_MATCH = 0.6  # least share of the grey values' variance that a corner explains
+_WEAK = 0.3  # of the median contrast of the board, below which a corner is covered
+_WORST = 6.0  # times the median unexplained variance, and the median sigma
+_MOVED = 0.3  # of a side: largest distance of a corner from the map's prediction
+_ROUGH_PX = 0.25  # expected error for which no corner is dropped
+_VAGUE, _VAGUE_PX = 0.07, 1.0  # largest expected error: of a side, and for a crossing px
 _RIM_PX = 2.5
-_FLOOR_PX = 0.005  # no corner is better: bent edges, uneven light, a lens that is not sharp alike everywhere
-_SWOLLEN = 0.04  # px a px of blur: white spreads over black, which shifts a tag's corner but no crossing
-_OVER_BLUR = 0.02  # px a px of blur: a blurred board moves, and the rows of the picture are not exposed at once
+_FLOOR_PX = 0.005  # least error of a corner: bent edges, uneven light, blur that varies over the image
+_SWOLLEN = 0.04  # px per px of blur: white spreads over black, which shifts a tag's corner but no crossing
+_OVER_BLUR = 0.02  # px per px of blur: a blurred board moves, and the rows are not exposed at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +56,9 @@ class PlaneMap:
 
 
 def plane_map(points: Floats, xy: Floats, shape: tuple[int, ...], near: PlaneMap | None = None) -> PlaneMap | None:
-    """The map that brings points (N, 2) m nearest to pixels xy (N, 2); None where they make none.
+    """The map that brings points (N, 2) m nearest to pixels xy (N, 2); None where they determine none.
 
-    near: a map of the same picture, whose bend is not far from this one's.
+    near: a map of the same image, whose distortion is close to this one's.
     """
     middle, scale = np.array([shape[1] - 1, shape[0] - 1]) / 2, float(np.hypot(shape[0], shape[1])) / 2
     if len(points) < _BEND_FROM:
@@ -89,7 +89,7 @@ def _with_bend(points: Floats, xy: Floats, middle: Floats, scale: float, bend: f
     bent = (xy - middle) / scale
     straight = bent / (1 + bend * (bent**2).sum(-1, keepdims=True))
     near, far = _unit(points), _unit(straight)
-    a, b = _by(near, points), _by(far, straight)
+    a, b = _apply(near, points), _apply(far, straight)
     one, nil = np.ones((len(a), 1)), np.zeros((len(a), 3))
     lifted = np.concatenate([a, one], -1)
     rows = np.concatenate(
@@ -104,18 +104,18 @@ def _with_bend(points: Floats, xy: Floats, middle: Floats, scale: float, bend: f
 
 
 def _unit(points: Floats) -> Floats:
-    """The similarity (3, 3) that brings points to their middle and to unit spread."""
+    """The similarity (3, 3) that centres points and scales them to unit spread."""
     centre = points.mean(0)
     size = max(float(np.sqrt(((points - centre) ** 2).mean())), 1e-12)
     return np.array([[1 / size, 0, -centre[0] / size], [0, 1 / size, -centre[1] / size], [0, 0, 1.0]])
 
 
-def _by(matrix: Floats, points: Floats) -> Floats:
+def _apply(matrix: Floats, points: Floats) -> Floats:
     return np.asarray(points @ matrix[:2, :2].T + matrix[:2, 2])
 
 
 def corners_in_plane(xy: Floats, places: Floats, tolerance: float, least: int = 2) -> Bools:
-    """Which of M markers, corners xy (M, 4, 2) px, lie in one picture of a plane as places (M, 4, 2) m do.
+    """Mask (M,) of markers whose corners xy (M, 4, 2) px fit one homography from their places (M, 4, 2) m.
 
     tolerance: of a marker's side; all False if fewer than `least` agree.
     """
@@ -137,9 +137,9 @@ def corners_in_plane(xy: Floats, places: Floats, tolerance: float, least: int = 
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Corners of a board in a picture, xy (N, 2) and sigma (N,) px, NaN where not seen; polarity -1: black is white.
+    """Corners of a board in an image, xy (N, 2) and sigma (N,) px, NaN where not seen.
 
-    reason: why none are given.
+    polarity: -1 where black and white are swapped; reason: why none are given.
     """
 
     xy: Floats
@@ -151,25 +151,25 @@ class Found:
 def corners_on(
     image: NDArray[Any], points: Floats, around: Surroundings, side_m: float, known: Floats, known_xy: Floats
 ) -> Found:
-    """All corners (points (N, 2) m of a flat board) that a picture shows, from a few places known roughly.
+    """All visible corners (points (N, 2) m of a flat board) in an image, from a few rough positions.
 
-    known (K, 2) m and known_xy (K, 2) px: markers' corners, or what a quick detector gave. side_m: of a square, or
-    of what else repeats: the measure of what is near.
+    known (K, 2) m and known_xy (K, 2) px: markers' corners, or those of a fast detector. side_m: of a square, or of the
+    board's repeating unit: the scale of all tolerances.
     """
     nothing = Found(np.full((len(points), 2), np.nan), np.full(len(points), np.nan))
     least = min(_LEAST, len(points))
     way = plane_map(known, known_xy, image.shape)
     if way is None:
-        return replace(nothing, reason="what looks like the board does not lie in a plane")
-    fitted, good, polarity = _fitted(image, points, around, side_m, way)
+        return replace(nothing, reason="the points found do not lie in a plane")
+    fitted, good, polarity = _fit_expected(image, points, around, side_m, way)
     if good.sum() >= least:
         finer = plane_map(points[good], fitted.xy[good], image.shape, way) if good.sum() >= 8 else None
         if finer is not None and not good.all():
-            again, more, polarity = _fitted(image, points, around, side_m, finer)
+            again, more, polarity = _fit_expected(image, points, around, side_m, finer)
             take = more & ~good
-            fitted = _mixed(fitted, again, take)
+            fitted = _merge(fitted, again, take)
             good = good | take
-    good = _on_map(points, fitted, good, side_m, image.shape, way)
+    good = _drop_off_map(points, fitted, good, side_m, image.shape, way)
     if good.sum() < least:
         return replace(nothing, reason=f"only {int(good.sum())} corners are sharp and uncovered; {least} are needed")
     blur = fitted.blur.max(-1)
@@ -179,10 +179,10 @@ def corners_on(
     return Found(np.where(good[:, None], fitted.xy, np.nan), np.where(good, sigma, np.nan), polarity)
 
 
-def _fitted(
+def _fit_expected(
     image: NDArray[Any], points: Floats, around: Surroundings, side_m: float, way: PlaneMap
 ) -> tuple[Corners, Bools, int]:
-    """Corners fitted from where the map expects them, which of them are such, and the print's polarity."""
+    """Corners fitted from the map's predictions, which of them are accepted, and the polarity of the print."""
     expected, axes = way.pixels(points), way.axes(points, 0.2 * side_m)
     height, width = image.shape
     inside: Bools = np.all(expected >= _RIM_PX, axis=-1)
@@ -197,35 +197,35 @@ def _fitted(
     if not good.any():
         return fitted, good, 1
     polarity = 1 if np.median(np.sign(signed[good])) >= 0 else -1
-    usual = np.median(np.abs(signed[good]))
+    typical = np.median(np.abs(signed[good]))
     unexplained = np.median(1 - fitted.match[good])
-    good &= (polarity * signed > _WEAK * usual) & (1 - fitted.match < _WORST * unexplained + 0.03)
+    good &= (polarity * signed > _WEAK * typical) & (1 - fitted.match < _WORST * unexplained + 0.03)
     good &= fitted.sigma < np.maximum(_WORST * np.median(fitted.sigma[good]), _ROUGH_PX) if good.any() else good
     return fitted, good, polarity
 
 
-def _mixed(first: Corners, second: Corners, take: Bools) -> Corners:
+def _merge(first: Corners, second: Corners, take: Bools) -> Corners:
     def mix(a: Floats, b: Floats) -> Floats:
         return np.where(take if a.ndim == 1 else take[:, None], b, a)
 
     return Corners(*(mix(getattr(first, f), getattr(second, f)) for f in ("xy", "sigma", "contrast", "blur", "match")))
 
 
-def _around(points: Floats, apart: Floats, good: Bools) -> Floats:
-    """What the nearest good corners say of the distance (N, 2) from the map: bent boards and lenses are smooth."""
+def _neighbour_offset(points: Floats, apart: Floats, good: Bools) -> Floats:
+    """Median offset (N, 2) px of the nearest good corners from the map: bent boards and lenses are smooth."""
     away = np.linalg.norm(points[:, None] - points[good], axis=-1)
     away[away < 1e-9] = np.inf
     nearest = np.argsort(away, axis=1)[:, :_NEIGHBOURS]
     return np.asarray(np.median(apart[good][nearest], axis=1))
 
 
-def _on_map(
+def _drop_off_map(
     points: Floats, fitted: Corners, good: Bools, side_m: float, shape: tuple[int, ...], near: PlaneMap
 ) -> Bools:
-    """Good corners that also lie where the others say; the map is fitted again without the worst."""
+    """Good corners that also fit their neighbours; the map is fitted again without the worst."""
     bad: Bools = np.zeros_like(good)
     for _ in range(3):
-        if good.sum() <= 4:  # any four points lie on a map
+        if good.sum() <= 4:  # any four points fit a map
             return good
         way = plane_map(points[good], fitted.xy[good], shape, near)
         if way is None:
@@ -233,13 +233,13 @@ def _on_map(
         side = side_m * np.linalg.norm(way.axes(points, 0.2 * side_m), axis=1).min(-1)
         apart = fitted.xy - way.pixels(points)
         far = np.linalg.norm(apart, axis=-1)
-        off = np.linalg.norm(apart - _around(points, apart, good), axis=-1)
-        usual = np.median(off[good])
-        limit = np.maximum(_TIMES * usual, 4 * fitted.sigma) + 0.15
+        off = np.linalg.norm(apart - _neighbour_offset(points, apart, good), axis=-1)
+        typical = np.median(off[good])
+        limit = np.maximum(_TIMES * typical, 4 * fitted.sigma) + 0.15
         bad = good & ~((off < limit) & (far < _OFF * side + 0.3))
         off = np.maximum(off, far - _OFF * side)
         if not bad.any():
             return good
-        # The worst may have pulled others off: only those near its size go now.
+        # The worst may have biased the map for others: only those of a similar size are dropped now.
         good = good & ~(bad & (off / side > 0.5 * np.nanmax(np.where(bad, off / side, 0))))
     return np.asarray(good & ~bad)

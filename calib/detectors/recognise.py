@@ -1,4 +1,4 @@
-"""Which board pictures seem to show where the one that was described is not found in them."""
+"""Recognises which board images show where the described one is not found in them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from calib.detectors.charuco import marker_corners
 from calib.detectors.markers import Markers, grey_of, on_edges
 from calib.errors import CalibrationError
 
-_PICTURES = 4  # looked at, evenly through all
-_LONGEST_PX = 1000  # side of a picture that is looked at
-_LARGEST = 16  # columns or rows that are tried
-_AGREE = 5  # markers that have to lie as on a board
-# The largest of each family holds the smaller ones; those of few bits come last, as they are seen where none are.
+_PICTURES = 4  # images that are searched, evenly spaced
+_LONGEST_PX = 1000  # longer side of the images that are searched
+_LARGEST = 16  # most columns or rows that are tried
+_AGREE = 5  # least markers that fit a board's layout
+# The largest of each family contains the smaller ones; those of few bits come last, as they give false positives.
 _FAMILIES = (
     "DICT_APRILTAG_36h11", "DICT_ARUCO_MIP_36h12", "DICT_7X7_1000", "DICT_6X6_1000", "DICT_5X5_1000",
     "DICT_APRILTAG_25h9", "DICT_ARUCO_ORIGINAL", "DICT_4X4_1000", "DICT_APRILTAG_16h5",
@@ -27,20 +27,20 @@ _FAMILIES = (
 
 
 def looks_like(images: Sequence[NDArray[np.uint8]], board: Board) -> str | None:
-    """What the pictures (grey or RGB) seem to show instead of `board`: a sentence with the text of that board, or None.
+    """A sentence on the board that images (grey or RGB) seem to show instead of `board`, with its text; or None.
 
-    Lengths cannot be seen: those of `board` are taken over.
+    Images do not show lengths: those of `board` are assumed.
     """
     rows = sorted({int(row) for row in np.linspace(0, len(images) - 1, _PICTURES)}) if len(images) else []
-    greys = [_small(grey_of(images[row])) for row in rows]
+    greys = [_downscale(grey_of(images[row])) for row in rows]
     guess = _by_markers(greys, board) or _as_chessboard(greys, board)
     singles = board.boards if isinstance(board, BoardSet) else (board,)
     if guess is None or guess in singles:
         return None
-    return f"the pictures seem to show {guess.spec}{_difference(guess, singles[0])}, not {board.spec}"
+    return f"the images seem to show {guess.spec}{_difference(guess, singles[0])}, not {board.spec}"
 
 
-def _small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _downscale(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     import cv2
 
     scale = min(1.0, _LONGEST_PX / max(image.shape))
@@ -53,16 +53,16 @@ def _difference(guess: Single, board: Single) -> str:
     if isinstance(guess, Tags) or isinstance(board, Tags) or type(guess) is not type(board):
         return ""
     if (guess.columns, guess.rows) == (board.rows, board.columns):
-        return " (columns and rows exchanged)"
+        return " (columns and rows swapped)"
     if not isinstance(guess, Chessboard) and (guess.columns, guess.rows) == (board.columns, board.rows):
         other = not isinstance(board, Chessboard) and guess.dictionary != board.dictionary
         return " (of another dictionary)" if other else " (markers of another size)"
-    return " (lengths taken over, they cannot be seen)"
+    return " (with the given lengths, as images do not show them)"
 
 
 @dataclass(frozen=True, eq=False)
 class _Layout:
-    """A board that would explain markers, how many of them, and how large they are beside what repeats."""
+    """A board layout that fits markers, how many of them, and their size over the repeating unit."""
 
     kind: str
     columns: int
@@ -74,7 +74,7 @@ class _Layout:
 
 @dataclass(frozen=True, eq=False)
 class _Guess:
-    """Markers of a family of dictionaries: how they lie, and the ids that are seen often."""
+    """Markers of a family of dictionaries: their layout, and the ids that are seen often."""
 
     family: str
     layout: _Layout | None
@@ -82,15 +82,15 @@ class _Guess:
 
 
 def _by_markers(greys: Sequence[NDArray[np.uint8]], board: Board) -> Single | None:
-    """The board that most markers of any dictionary agree on; seen from behind only where none is seen so."""
-    best = _most_agreed(greys)
+    """The board that most markers of any dictionary fit; mirrored only where no layout fits as seen from the front."""
+    best = _best_family(greys)
     if best is None or best.layout is None:
-        behind = _most_agreed([np.ascontiguousarray(grey[:, ::-1]) for grey in greys])
+        behind = _best_family([np.ascontiguousarray(grey[:, ::-1]) for grey in greys])
         best = behind if behind is not None and behind.layout is not None else best
     return None if best is None else _board_of(best, board)
 
 
-def _most_agreed(greys: Sequence[NDArray[np.uint8]]) -> _Guess | None:
+def _best_family(greys: Sequence[NDArray[np.uint8]]) -> _Guess | None:
     best, score = None, 0
     for family, border in ((name, border) for name in _FAMILIES for border in (1, 2)):
         if border == 2 and "APRILTAG" not in family:
@@ -103,14 +103,14 @@ def _most_agreed(greys: Sequence[NDArray[np.uint8]]) -> _Guess | None:
         layout = max(layouts, key=lambda one: one.agree, default=None)
         ids = [int(one) for one in np.unique(np.concatenate([markers.ids for markers in seen]))]
         often = [one for one in ids if 2 * sum(one in markers.ids for markers in seen) >= len(greys)]
-        worth = 10 * layout.agree if layout is not None else len(often)
-        if worth > score:
-            best, score = _Guess(family, layout, often), worth
+        agreement = 10 * layout.agree if layout is not None else len(often)
+        if agreement > score:
+            best, score = _Guess(family, layout, often), agreement
     return best
 
 
 def _read(grey: NDArray[np.uint8], family: str, border: int) -> Markers:
-    """Markers of a whole dictionary in a picture, those that cannot be mistaken for something else."""
+    """Markers of a whole dictionary in an image, read without error correction to avoid false positives."""
     from cv2 import aruco
 
     parameters = aruco.DetectorParameters()
@@ -125,7 +125,7 @@ def _read(grey: NDArray[np.uint8], family: str, border: int) -> Markers:
 
 
 def _layout(markers: Markers, largest: int) -> _Layout | None:
-    """The smallest board with ids up to `largest` whose markers lie as those seen; None where too few do."""
+    """The smallest board with ids up to `largest` whose layout the markers fit; None where too few do."""
     best: _Layout | None = None
     if len(markers.ids) < _AGREE:
         return None
@@ -133,14 +133,14 @@ def _layout(markers: Markers, largest: int) -> _Layout | None:
         made = _places(kind, columns, first, largest)
         if made is None or made[1] > _LARGEST:
             continue
-        agree, part = _part(markers.xy, made[0][markers.ids])
+        agree, part = _fit_layout(markers.xy, made[0][markers.ids])
         if agree >= _AGREE and (best is None or agree > best.agree):
             best = _Layout(kind, columns, made[1], first == 1, agree, part)
     return best
 
 
 def _places(kind: str, columns: int, first: int, largest: int) -> tuple[Floats, int] | None:
-    """Corners (K, 4, 2) of markers as large as what repeats, which is 1, and the rows that ids up to `largest` need."""
+    """Corners (K, 4, 2) of markers of the size of the repeating unit, 1, and the rows that ids up to `largest` need."""
     if kind == "aprilgrid":
         if first:
             return None
@@ -158,10 +158,10 @@ def _places(kind: str, columns: int, first: int, largest: int) -> tuple[Floats, 
     return None
 
 
-def _part(xy: Floats, places: Floats) -> tuple[int, float]:
-    """How many markers (M, 4, 2) px lie where their places say, as squares of one size, and that size.
+def _fit_layout(xy: Floats, places: Floats) -> tuple[int, float]:
+    """Number of markers (M, 4, 2) px that fit their places as squares of one size, and that size.
 
-    The homography comes from their middles, so it knows nothing of their size; a wrong layout shears them.
+    The homography comes from their centres and is independent of their size; a wrong layout shears them.
     """
     import cv2
 
@@ -205,12 +205,12 @@ def _board_of(guess: _Guess, board: Board) -> Single | None:
         if isinstance(given, Charuco) and abs(given.marker_m - marker) < 0.08 * tag:
             marker = given.marker_m
         return Charuco(layout.columns, layout.rows, tag, marker, name, layout.legacy)
-    except CalibrationError:  # lengths that do not go together
+    except CalibrationError:  # inconsistent lengths
         return None
 
 
 def _smallest(family: str, largest: int, given: Single) -> str:
-    """The dictionary of a family that is meant: the described one if it is of it, else the smallest with the ids."""
+    """The likely dictionary of a family: the described one if it belongs to it, else the smallest with the ids."""
     stem = family.removesuffix("_1000")
     same = [name for name in DICTIONARIES if name.startswith(stem) and DICTIONARIES[name][1] > largest]
     mine = getattr(given, "dictionary", "")
@@ -218,13 +218,13 @@ def _smallest(family: str, largest: int, given: Single) -> str:
 
 
 def _within(columns: int, rows: int, given: Charuco | AprilGrid) -> bool:
-    """Whether the corners of a chessboard may be those between the markers of the board that was described."""
+    """Whether the corners of a chessboard may be those between the markers of the described board."""
     most = sorted((given.columns + 1, given.rows + 1))
     return rows <= most[0] and columns <= most[1]
 
 
 def _as_chessboard(greys: Sequence[NDArray[np.uint8]], board: Board) -> Chessboard | None:
-    """The largest chessboard seen whole."""
+    """The largest chessboard that is completely visible."""
     import cv2
 
     given = board.boards[0] if isinstance(board, BoardSet) else board
@@ -235,11 +235,11 @@ def _as_chessboard(greys: Sequence[NDArray[np.uint8]], board: Board) -> Chessboa
         found, _, meta = cv2.findChessboardCornersSBWithMeta(grey, (3, 3), flags)
         if found and meta is not None:
             rows, columns = np.asarray(meta).shape[:2]
-            if rows * columns > 9:  # three by three is soon found in anything
+            if rows * columns > 9:  # three by three is found by chance
                 sizes.append((max(rows, columns), min(rows, columns)))
     if not sizes:
         return None
-    columns, rows = max(sizes, key=lambda size: size[0] * size[1])  # where part of it is hidden less is seen
+    columns, rows = max(sizes, key=lambda size: size[0] * size[1])  # partly hidden boards appear smaller
     if isinstance(given, Charuco | AprilGrid) and _within(columns, rows, given):
         return None
     if isinstance(given, Chessboard) and (given.rows, given.columns) == (columns, rows):

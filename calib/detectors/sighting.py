@@ -1,4 +1,4 @@
-"""What one picture shows of a board."""
+"""The detection of a board in one image."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from calib.arrays import Bools, Floats
 
 @dataclass(frozen=True, eq=False)
 class Sighting:
-    """N points of a board in one picture: xy (N, 2) px and sigma (N,) px, both NaN where not seen.
+    """N points of a board in one image: xy (N, 2) px and sigma (N,) px, both NaN where not seen.
 
-    reason: why nothing is given where nothing is; mirrored: the board was seen from behind, as through paper;
-    variant: how the print differs from what was described ("inverted", "legacy"), "" where it does not.
+    reason: why there are no points, where there are none; mirrored: the board was seen from behind, as through paper;
+    variant: how the print differs from the description ("inverted", "other layout"), "" where it does not.
     """
 
     xy: Floats
@@ -30,5 +30,5 @@ class Sighting:
 
 
 def refused_sighting(count: int, reason: str) -> Sighting:
-    """No sighting of a board of `count` points, and why."""
+    """An empty detection of a board of `count` points, with the reason."""
     return Sighting(np.full((count, 2), np.nan), np.full(count, np.nan), reason)

@@ -16,12 +16,12 @@ from calib.detectors.plane import corners_on
 from calib.detectors.sighting import Sighting, refused_sighting
 
 _ALONG = 0.5  # of a tag's side, the part of its edge that belongs to one corner
-_MARGIN = 1.0  # of a bit: the white around a tag that can be relied on
-_WAYS = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])  # where a tag's corners are in it, x right and y down
+_MARGIN = 1.0  # of a bit: the white margin that is assumed around a tag
+_WAYS = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])  # positions of a tag's corners in it, x right and y down
 
 
 def surroundings(board: Tags, border: int) -> Surroundings:
-    """What is around the four corners of a tag whose black border is `border` bits wide."""
+    """The surroundings of the four corners of a tag whose black border is `border` bits wide."""
     bit = board.tag_m / (DICTIONARIES[board.dictionary][0] + 2 * border)
     reach, plain, side = np.full((4, 2, 2), _MARGIN * bit), np.full((4, 2, 2), np.inf), np.empty((4, 2))
     for corner, far in enumerate(_WAYS):
@@ -34,7 +34,7 @@ def surroundings(board: Tags, border: int) -> Surroundings:
 
 @dataclass(frozen=True)
 class TagsDetector:
-    """Finds single tags; each stands for itself."""
+    """Finds single tags, each independently of the others."""
 
     board: Tags
 
@@ -43,24 +43,24 @@ class TagsDetector:
         return self.board.target.points[:4, :2]
 
     def find(self, image: NDArray[Any], markers: Markers, border: int) -> Sighting:
-        """The tags in a grey picture (H, W) of those read there, whose border is `border` bits wide."""
+        """The tags in a grey image (H, W) among those read there, whose border is `border` bits wide."""
         count = len(self.board.target)
         xy, sigma = np.full((count, 2), np.nan), np.full(count, np.nan)
         markers = markers.of(self.board.ids)
-        told, variant, mirrored = "none of the tags is seen", set(), []
+        why, variant, mirrored = "none of the tags is seen", set(), []
         for one in range(len(markers.ids)):
             if (markers.ids == markers.ids[one]).sum() > 1:
-                told = f"tag {markers.ids[one]} is seen more than once"
+                why = f"tag {markers.ids[one]} is seen more than once"
                 continue
             around = surroundings(self.board, border)
             found = corners_on(image, self._points, around, self.board.tag_m, self._points, markers.xy[one])
             if found.reason is not None:
-                told = f"tag {markers.ids[one]}: {found.reason}"
+                why = f"tag {markers.ids[one]}: {found.reason}"
                 continue
             row = 4 * self.board.ids.index(int(markers.ids[one]))
             xy[row : row + 4], sigma[row : row + 4] = found.xy, found.sigma
             mirrored.append(bool(markers.mirrored[one]))
             variant |= {"inverted"} if found.polarity < 0 else set()
         if not mirrored:
-            return refused_sighting(count, told)
+            return refused_sighting(count, why)
         return Sighting(xy, sigma, None, all(mirrored), ", ".join(variant))

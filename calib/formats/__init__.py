@@ -1,9 +1,8 @@
-"""Rigs in files: one module a format, each of which turns the conventions of others into ours.
+"""Rig files: one module for each format, which converts between its conventions and ours.
 
 A format is a module with `sniff(path) -> bool`, `read(path, size) -> Rig`, `DECLARES_UNIT`, and, where it can be
 written, `write(rig, path)`, with `lost(rig)` where that loses something and `files(path)` where it makes several.
-`HAS_SCALE = False` marks one whose lengths mean nothing by themselves. Adding one is one file and one line of the table
-below.
+`HAS_SCALE = False` marks a format of arbitrary scale. A new format needs one file and one line in the table below.
 """
 
 from importlib import import_module
@@ -18,7 +17,7 @@ from calib.rig import Rig
 
 __all__ = ["FORMATS", "load_rig", "save_rig"]
 
-# In the order in which a file is tried: the particular before the general.
+# In the order in which a file is tried: specific formats before general ones.
 FORMATS: dict[str, str] = {
     "rig": "calib.formats.own",
     "qualisys": "calib.formats.qualisys",
@@ -38,11 +37,11 @@ FORMATS: dict[str, str] = {
 }
 
 UNITS: dict[str, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001}
-_ROOM = 50.0  # no camera stands so many metres from the middle of its rig: then they are not metres
+_FARTHEST_M = 50.0  # a median distance of the cameras from their middle above this cannot be in metres
 
 
 class Format(Protocol):
-    """What a module of this package offers; `write` only where the format is written."""
+    """The functions of a module of this package; `write` only where the format is written."""
 
     DECLARES_UNIT: bool
 
@@ -56,10 +55,10 @@ class Format(Protocol):
         """Write the rig, all or nothing."""
 
     def files(self, path: Path) -> list[Path]:
-        """The files that are written there, where they are more than `path` itself."""
+        """The files that are written, where there are more than `path` itself."""
 
     def lost(self, rig: Rig) -> list[str]:
-        """What a file of the format does not hold of this rig, a line each."""
+        """What a file of the format does not hold of this rig, one line each."""
 
 
 def load_rig(
@@ -67,9 +66,9 @@ def load_rig(
 ) -> Rig:
     """The rig in a calibration file or folder, of any format of `FORMATS`, in metres.
 
-    `format` is told by the content when not given. `unit` ("m", "cm", "mm" or a number of metres) says in what a
-    file measures that does not say so itself; `size` (w, h) px, or one by camera name, is that of the images where
-    the file does not hold it. Raises RigFileError, one line, for everything that cannot be read or trusted.
+    `format` is recognised from the content when not given. `unit` ("m", "cm", "mm" or a number of metres) is that of a
+    file that does not declare one; `size` (w, h) px, or one by camera name, is that of the images where the file does
+    not hold it. Raises RigFileError, one line, for everything that cannot be read or is not valid.
     """
     path = Path(path)
     if not path.exists():
@@ -82,9 +81,9 @@ def load_rig(
 
 
 def save_rig(rig: Rig, path: str | Path, format: str | None = None) -> list[str]:
-    """Write a rig as a file, or a folder for easymocap and colmap; what the file does not hold, a line each.
+    """Write a rig as a file, or a folder for easymocap and colmap; -> what the file does not hold, one line each.
 
-    `format` is told by the name when not given: `.toml` is toml, `.json` `.xml` `.yml` opencv, `.qca.txt` qualisys,
+    `format` follows from the name when not given: `.toml` is toml, `.json` `.xml` `.yml` opencv, `.qca.txt` qualisys,
     intri.yml easymocap, cameras.txt colmap, camchain.yaml kalibr, all else the own format. Raises RigFileError where
     the format is not written or cannot hold a camera of the rig.
     """
@@ -97,7 +96,7 @@ def save_rig(rig: Rig, path: str | Path, format: str | None = None) -> list[str]
 
 
 def told_by_name(path: Path) -> str:
-    """The format that a name asks for when a rig is written."""
+    """The format that follows from a file name when a rig is written."""
     files = {"intri.yml": "easymocap", "extri.yml": "easymocap", "camchain.yaml": "kalibr"}
     files |= {f"{kind}{suffix}": "colmap" for kind in ("cameras", "images") for suffix in (".txt", ".bin")}
     suffixes = {".toml": "toml", ".json": "opencv", ".xml": "opencv", ".yml": "opencv"}
@@ -107,14 +106,14 @@ def told_by_name(path: Path) -> str:
 
 
 def files_of(path: str | Path, format: str | None = None) -> list[Path]:
-    """The files that writing a rig there makes."""
+    """The files that writing a rig to a path makes."""
     path = Path(path)
     module = _module(format or told_by_name(path))
     return list(module.files(path)) if hasattr(module, "files") else [path]
 
 
 def declares_unit(format: str) -> bool:
-    """Whether files of a format say, or are by definition in, a unit."""
+    """Whether files of a format declare a unit, or have one by definition."""
     return _module(format).DECLARES_UNIT
 
 
@@ -130,27 +129,27 @@ def _module(name: str) -> Format:
 
 
 def format_of(path: Path) -> str:
-    """The format of a file or folder by its content; RigFileError which lists all where it is none of them."""
+    """The format of a file or folder by its content; RigFileError, which lists all formats, where it has none."""
     for name in FORMATS:
         if _module(name).sniff(path):
             return name
-    raise RigFileError(f"{path}: no calibration that is known here; formats are {', '.join(FORMATS)}")
+    raise RigFileError(f"{path}: not a known calibration format; formats are {', '.join(FORMATS)}")
 
 
 def _in_metres(rig: Rig, path: Path, unit: str | float | None, has_scale: bool) -> Rig:
-    """A file that does not declare its unit holds metres, unless its cameras would stand in different buildings."""
+    """The rig in metres; a file that declares no unit holds metres, unless its cameras would be too far apart."""
     if unit is not None:
         return rig.scaled_world(_factor(unit))
     if not has_scale:
         raise RigFileError(
-            f"{path}: such a file has no unit and any scale; say how many metres one of its lengths is, as in "
+            f"{path}: such a file has no unit and an arbitrary scale; give the metres of one of its lengths, as in "
             'unit=0.37 (--unit of `mvcap rig convert`), or unit="m" where it was made of metres'
         )
     distance = float(np.median(np.linalg.norm(rig.positions - rig.positions.mean(0), axis=1)))
-    if distance > _ROOM:
+    if distance > _FARTHEST_M:
         raise RigFileError(
-            f"{path}: the file does not say its unit, and its cameras stand {distance:.0f} from their middle, which "
-            f'are hardly metres; say which it is, as in unit="mm", --rig-unit mm or --unit mm of `mvcap rig`'
+            f"{path}: the file does not declare its unit, and its cameras stand {distance:.0f} from their middle, "
+            f'hardly in metres; give the unit, as in unit="mm", --rig-unit mm or --unit mm of `mvcap rig`'
         )
     return rig
 
@@ -159,4 +158,4 @@ def _factor(unit: str | float) -> float:
     try:
         return UNITS[unit] if isinstance(unit, str) and unit in UNITS else float(unit)
     except ValueError:
-        raise RigFileError(f"{unit!r} is no unit; use m, cm, mm or a number of metres") from None
+        raise RigFileError(f"{unit!r} is not a unit; use m, cm, mm or a number of metres") from None

@@ -20,7 +20,7 @@ DECLARES_UNIT = False
 
 
 def sniff(path: Path) -> bool:
-    """Whether the file is named so."""
+    """Whether the file has the suffix .toml."""
     return path.is_file() and path.suffix.lower() == ".toml"
 
 

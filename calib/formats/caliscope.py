@@ -2,8 +2,8 @@
 
 Keys (source: Caliscope's own reader; checked on the pixels of one of its recordings): size, matrix, distortions,
 rotation, a matrix in older files and a rotation vector in newer, translation, fisheye, ignore. `rotation_count`,
-quarter turns, is for looking only: K and pixels are those of the video as it was recorded. A camera that is not posed
-yet, or is ignored, is left out. Cameras are named as Caliscope names their videos, cam_N, or port_N in older files.
+quarter turns, is for display only: K and pixels are those of the video as recorded. A camera that is not posed yet, or
+is ignored, is left out. Cameras are named as Caliscope names their videos, cam_N, or port_N in older files.
 """
 
 import tomllib
@@ -34,7 +34,7 @@ def read(path: Path, size: Sizes = None) -> Rig:
     if not isinstance(cameras, dict):
         raise RigFileError(f"{path}: no sections [cameras.N]; give Caliscope's camera_array.toml")
     sections = {_name(key, entry): mapping(entry, path, key) for key, entry in cameras.items()}
-    unplaced = [name for name, section in sections.items() if not _placed(section)]
+    unplaced = [name for name, section in sections.items() if not _has_pose(section)]
     return rig_of(path, _cameras({name: one for name, one in sections.items() if name not in unplaced}), unplaced)
 
 
@@ -43,7 +43,7 @@ def _name(key: str, section: object) -> str:
     return f"{'port' if old else 'cam'}_{key}"
 
 
-def _placed(section: dict[str, object]) -> bool:
+def _has_pose(section: dict[str, object]) -> bool:
     return not section.get("ignore", False) and section.get("rotation") is not None
 
 
@@ -51,6 +51,6 @@ def _cameras(sections: dict[str, dict[str, object]]) -> Iterator[Camera]:
     for name, section in sections.items():
         keys = ("size", "matrix", "distortions", "rotation", "translation")
         values = [needed(section, key, name) for key in keys]
-        if "null" in values:  # what older files have for nothing
+        if "null" in values:  # older files write missing values so
             raise CalibrationError(f"camera {name!r}: one of {', '.join(keys)} is null; calibrate it in Caliscope")
         yield camera(name, *values, fisheye=bool(section.get("fisheye", False)))

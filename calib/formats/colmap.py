@@ -1,9 +1,9 @@
 """COLMAP's sparse model: `cameras` and `images`, as text or binary; x_cam = R X + t, quaternion real part first.
 
-What differs (source: COLMAP's description of its formats and camera models): the centre of the top-left pixel is
-(0.5, 0.5), so half a pixel comes off the principal point; a model has no unit and any world. An image is a camera here,
-named as its file without the suffix, or as its folder where all files are called the same; lenses may be shared.
-Written are text files, or binary ones where cameras.bin or images.bin is named, with no points.
+What differs (source: COLMAP's description of its formats and camera models): the centre of the top-left pixel is (0.5,
+0.5), so half a pixel is subtracted from the principal point; a model has no unit and an arbitrary world. An image is a
+camera here, named as its file without the suffix, or as its folder where all files have the same name; lenses may be
+shared. Text files are written, or binary ones where cameras.bin or images.bin is named, without points.
 """
 
 import struct
@@ -81,7 +81,7 @@ _SUFFIXES = (".txt", ".bin")
 
 
 def _suffix(folder: Path, path: Path) -> str | None:
-    """Which of the two kinds is there whole; that of the file that is named, where one is."""
+    """The suffix of which both files exist; that of `path` where it has one; None where files are missing."""
     kinds = (path.suffix,) if path.suffix in _SUFFIXES else _SUFFIXES
     whole = (kind for kind in kinds if all((folder / f"{name}{kind}").is_file() for name in ("cameras", "images")))
     return next(whole, None)
@@ -154,7 +154,7 @@ def _binary_images(path: Path) -> Iterator[_Image]:
         _, *values, lens = file.take("I7dI")
         name = file.text()
         points = int(file.take("Q")[0])
-        file.at += 24 * points  # each x, y and which
+        file.at += 24 * points  # each x, y and the id of its point
         yield _Image(name, np.array(values[:4]), np.array(values[4:]), int(lens))
 
 
@@ -164,7 +164,7 @@ def _cameras(lenses: dict[int, _Seen], images: Sequence[_Image]) -> Iterator[Cam
             raise CalibrationError(
                 f"camera {name!r}: its lens {image.lens} is not among the cameras; export both files"
             )
-        K, distortion, model = _opened(name, lenses[image.lens])
+        K, distortion, model = _read_lens(name, lenses[image.lens])
         R = rotation_from_quaternion(numbers(image.quaternion, (4,), f"camera {name!r}: its quaternion"))
         yield Camera(Lens(name, lenses[image.lens].size, K, distortion, model), pose(R, image.translation))
 
@@ -178,8 +178,8 @@ def _names(images: Sequence[_Image]) -> list[str]:
     return [path.with_suffix("").as_posix() for path in paths]
 
 
-def _opened(name: str, seen: _Seen) -> tuple[Floats, Floats, Model]:
-    """K, distortion and model in our terms."""
+def _read_lens(name: str, seen: _Seen) -> tuple[Floats, Floats, Model]:
+    """K, distortion and model of a lens in our conventions."""
     if seen.model not in _MODELS or seen.parameters.size != _MODELS[seen.model][1]:
         raise CalibrationError(
             f"camera {name!r}: COLMAP's camera model {seen.model} with {seen.parameters.size} numbers is not known; "
@@ -201,7 +201,7 @@ def _opened(name: str, seen: _Seen) -> tuple[Floats, Floats, Model]:
 
 def lost(rig: Rig) -> list[str]:
     """What a model does not hold of a rig."""
-    return ['the unit: a COLMAP model has none; its lengths are metres, say unit="m" when it is read again']
+    return ['the unit: a COLMAP model has none; its lengths are metres, so give unit="m" when it is read again']
 
 
 def files(path: Path) -> list[Path]:
@@ -216,7 +216,7 @@ def write(rig: Rig, path: Path) -> None:
     made_of = files(path)
     folder, binary = made_of[0].parent, path.suffix == ".bin"
     refuse_lenses(rig, folder, "COLMAP", ("pinhole", "rational", "fisheye"), skew=False)
-    lenses = [_closed(one, folder) for one in rig]
+    lenses = [_write_lens(one, folder) for one in rig]
     names = [_file_name(one.name, folder) for one in rig]
     made = _binary(rig, lenses, names) if binary else _text(rig, lenses, names)
     for file, data in zip(made_of, made, strict=True):
@@ -229,7 +229,7 @@ def _file_name(name: str, folder: Path) -> str:
     return f"{name}.png"
 
 
-def _closed(one: Camera, folder: Path) -> _Seen:
+def _write_lens(one: Camera, folder: Path) -> _Seen:
     lens = one.lens
     K, bent = lens.K, lens.distortion
     if lens.model == "rational" and bent[8:].any():
@@ -243,7 +243,7 @@ def _closed(one: Camera, folder: Path) -> _Seen:
     return _Seen(model, lens.size, np.array(values))
 
 
-def _placed(one: Camera) -> list[float]:
+def _pose_values(one: Camera) -> list[float]:
     return [*quaternion_from_rotation(one.cam_from_world[:3, :3]), *one.cam_from_world[:3, 3]]
 
 
@@ -252,7 +252,7 @@ def _text(rig: Rig, lenses: Sequence[_Seen], names: Sequence[str]) -> list[bytes
     for number, (one, seen, name) in enumerate(zip(rig, lenses, names, strict=True), 1):
         values = " ".join(repr(float(value)) for value in seen.parameters)
         cameras.append(f"{number} {seen.model} {seen.size[0]} {seen.size[1]} {values}")
-        images += [f"{number} {' '.join(repr(float(value)) for value in _placed(one))} {number} {name}", ""]
+        images += [f"{number} {' '.join(repr(float(value)) for value in _pose_values(one))} {number} {name}", ""]
     return ["\n".join([*lines, ""]).encode() for lines in (cameras, images, ["# POINT3D_ID X Y Z R G B ERROR TRACK[]"])]
 
 
@@ -261,5 +261,7 @@ def _binary(rig: Rig, lenses: Sequence[_Seen], names: Sequence[str]) -> list[byt
     for number, (one, seen, name) in enumerate(zip(rig, lenses, names, strict=True), 1):
         cameras += struct.pack("<IiQQ", number, _MODELS[seen.model][0], *seen.size)
         cameras += struct.pack(f"<{seen.parameters.size}d", *seen.parameters)
-        images += struct.pack("<I7dI", number, *_placed(one), number) + name.encode() + b"\0" + struct.pack("<Q", 0)
+        images += (
+            struct.pack("<I7dI", number, *_pose_values(one), number) + name.encode() + b"\0" + struct.pack("<Q", 0)
+        )
     return [cameras, images, struct.pack("<Q", 0)]

@@ -2,7 +2,7 @@
 
 Keys (source: EasyMocap's camera reader and writer): `names`; in intri `K_<name>`, `dist_<name>` 1x5, sometimes
 `H_<name>` and `W_<name>`; in extri `Rot_<name>` 3x3 and `R_<name>` the same as a rotation vector, `T_<name>`. Metres by
-custom, but nothing says so. A size that is missing is not guessed: it has to be said.
+convention, but not declared. A missing size is not guessed: it has to be given.
 """
 
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def read(path: Path, size: Sizes = None) -> Rig:
 
 
 def _name(value: object, values: dict[str, object]) -> str:
-    """A name of digits without quotes is read as a number, and 01 as 1: the keys still have it as it was."""
+    """The name as written: unquoted digits are read as a number, and 01 as 1, but the keys have the original."""
     if not isinstance(value, float):
         return str(value)
     spelled = [key[2:] for key in values if key.startswith("K_") and key[2:].isdigit() and int(key[2:]) == value]
@@ -57,8 +57,8 @@ def _cameras(values: dict[str, object], names: list[str], sizes: Sizes) -> Itera
             raise CalibrationError(
                 f"camera {name!r}: Rot_{name} and R_{name} are missing; calibrate the extrinsics too"
             )
-        said = (values.get(f"W_{name}"), values.get(f"H_{name}"))
-        size = said if None not in said else size_for(name, sizes, f"H_{name} and W_{name}")
+        listed = (values.get(f"W_{name}"), values.get(f"H_{name}"))
+        size = listed if None not in listed else size_for(name, sizes, f"H_{name} and W_{name}")
         yield camera(name, size, K, dist, R, T)
 
 

@@ -1,7 +1,7 @@
 """OpenCV's FileStorage (YAML and XML) as plain values: written through OpenCV, read without it.
 
 OpenCV 5.0's own reader writes outside of its memory on damaged files and ends the process, so the two notations are
-read by a YAML and an XML parser here. Matrices become arrays, plain numbers floats, and what stands in quotes is text.
+read by a YAML and an XML parser here. Matrices become arrays, plain numbers floats, and quoted values text.
 """
 
 import re
@@ -40,7 +40,7 @@ def load(path: Path) -> dict[str, object]:
 def _of_yaml(text: str) -> object:
     import yaml
 
-    # OpenCV 4's first line, %YAML:1.0, is no directive of YAML, and 5's is not worth more.
+    # OpenCV 4's first line, %YAML:1.0, is not a YAML directive, and OpenCV 5's is not needed.
     lines = (line for line in text.splitlines() if not line.startswith("%YAML"))
     plain = _ESCAPED_QUOTE.sub(r"\1'", "\n".join(lines))
     try:
@@ -62,7 +62,7 @@ def _of_node(node: Any) -> object:
 
 
 def _of_xml(text: str) -> object:
-    # Texts stand in quotes, and a quote within one is an entity: keep the two apart.
+    # Texts are quoted, and a quote within one is an entity: the two have to be distinguished.
     return _of_element(ElementTree.fromstring(text.replace("&quot;", _QUOTE)))
 
 

@@ -35,7 +35,7 @@ _COUNTS = {"radtan": 4, "plumb_bob": 4, "equidistant": 4, "equi": 4, "none": 0}
 
 
 def sniff(path: Path) -> bool:
-    """Whether the file is YAML with Kalibr's words in it."""
+    """Whether the file is YAML with Kalibr's keys."""
     head = head_of(path)
     return path.suffix.lower() in (".yaml", ".yml") and "cam0:" in head and "distortion_coeffs" in head
 
@@ -45,7 +45,7 @@ def read(path: Path, size: Sizes = None) -> Rig:
     import yaml
 
     try:
-        # OpenCV's first line, which some writers add, is no directive of YAML.
+        # OpenCV's first line, which some writers add, is not a YAML directive.
         text = "\n".join(line for line in text_of(path).splitlines() if not line.startswith("%YAML"))
         document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError as error:

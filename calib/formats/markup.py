@@ -1,4 +1,4 @@
-"""XML as its elements' attributes, for the formats of the makers of motion capture systems."""
+"""XML elements and their attributes, for the formats of motion capture vendors."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ from calib.formats.parts import damaged, needed, numbers
 
 
 def load(path: Path) -> ElementTree.Element:
-    """The root of a file in UTF-8 or, with its mark, UTF-16; RigFileError where it is none or cut off."""
+    """The root of a file in UTF-8 or, with a byte order mark, UTF-16; RigFileError where it is not XML or cut off."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -46,6 +46,6 @@ def number(attributes: Mapping[str, str], key: str, name: str, default: float | 
 
 
 def several(attributes: Mapping[str, str], key: str, name: str, count: int) -> Floats:
-    """Numbers with spaces between them, just so many; CalibrationError which names the camera otherwise."""
+    """`count` numbers separated by spaces; CalibrationError which names the camera otherwise."""
     value = str(needed(dict(attributes), key, name))
     return numbers(value.split(), (count,), f"camera {name!r}: {key}")

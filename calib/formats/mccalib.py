@@ -2,8 +2,8 @@
 
 Keys (source: MC-Calib's description and its readers): nb_camera, and camera_0, camera_1, ... of camera_matrix,
 distortion_vector, distortion_type (0 OpenCV's five, 1 its fisheye), camera_group, img_width, img_height and
-camera_pose_matrix. That is the pose of the camera in its group: group_from_cam, the other way round than ours.
-Lengths are in the unit of the board's squares, which the file does not say.
+camera_pose_matrix. That is the pose of the camera in its group: group_from_cam, the inverse of ours. Lengths are in the
+unit of the board's squares, which the file does not state.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ DECLARES_UNIT = False
 
 
 def sniff(path: Path) -> bool:
-    """Whether the file is a FileStorage with MC-Calib's words in it."""
+    """Whether the file is a FileStorage with MC-Calib's keys."""
     return path.suffix.lower() in (".yml", ".yaml") and has(path, "nb_camera", "camera_pose_matrix")
 
 
@@ -36,7 +36,7 @@ def _cameras(sections: dict[str, dict[str, object]]) -> Iterator[Camera]:
     groups = {section.get("camera_group", 0) for section in sections.values()}
     if len(groups) > 1:
         raise CalibrationError(
-            f"its cameras are in {len(groups)} groups that are not placed to each other; film more boards, or "
+            f"its cameras are in {len(groups)} groups whose relative poses are not known; film more boards, or "
             "calibrate each group alone"
         )
     for name, section in sections.items():

@@ -19,7 +19,7 @@ DECLARES_UNIT = False
 
 
 def sniff(path: Path) -> bool:
-    """Whether the file is JSON with multical's words in it."""
+    """Whether the file is JSON with multical's keys."""
     return path.suffix.lower() == ".json" and has(path, '"camera_poses"', '"cameras"')
 
 

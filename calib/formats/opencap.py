@@ -1,10 +1,10 @@
-"""OpenCap's `cameraIntrinsicsExtrinsics.pickle`, one a camera; only read, and never run.
+"""OpenCap's `cameraIntrinsicsExtrinsics.pickle`, one for each camera; only read, and never executed.
 
-A pickle can run any program. Here one is taken apart by an unpickler that knows nothing but the arrays of numpy, which
-it does not even make: names of anything else are refused. Keys (source: readers and a writer of others; no real file
-was at hand): distortion (1, 5), intrinsicMat, imageSize (height, width), rotation, translation in millimetres;
-x_cam = R X + t. The world is that of a board on a wall, y down along it, z into the wall; it is turned about x so that
-z is up: x, y, z = X, Z, -Y. A camera is named after its file, or after its folder where the file has OpenCap's name.
+A pickle can run any program. Here it is parsed by an unpickler that accepts numpy arrays only, as stand-ins without
+calling numpy, and refuses every other name. Keys (source: readers and a writer of others; not tested on a real file):
+distortion (1, 5), intrinsicMat, imageSize (height, width), rotation, translation in millimetres; x_cam = R X + t. The
+world is that of a board on a wall, y down along it, z into the wall; it is turned about x so that z is up: x, y, z = X,
+Z, -Y. A camera is named after its file, or after its folder where the file has OpenCap's name.
 """
 
 import io
@@ -27,7 +27,7 @@ _TURN = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 _NAME = "cameraIntrinsicsExtrinsics"
 _MOST_BYTES = 1_000_000
 _NUMBERS = ("f4", "f8", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
-# What a damaged or hostile pickle can raise while it is taken apart.
+# What a damaged or hostile pickle can raise while it is parsed.
 _FAULTS = (
     *(pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, LookupError, ImportError),
     *(ArithmeticError, MemoryError, RecursionError),
@@ -35,7 +35,7 @@ _FAULTS = (
 
 
 def sniff(path: Path) -> bool:
-    """Whether it is a pickle by its name, or a folder of some."""
+    """Whether the path is named as a pickle, or is a folder with pickles."""
     return bool(_files(path))
 
 
@@ -53,7 +53,7 @@ def read(path: Path, size: Sizes = None) -> Rig:
 def _cameras(files: list[Path]) -> Iterator[Camera]:
     for file in files:
         name = file.parent.name if file.stem == _NAME else file.stem
-        section = mapping(_unpickled(file), file, "the pickle")
+        section = mapping(_load(file), file, "the pickle")
         with naming(file):
             keys = ("imageSize", "intrinsicMat", "distortion", "rotation", "translation")
             size, K, distortion, R, t = (needed(section, key, name) for key in keys)
@@ -63,7 +63,7 @@ def _cameras(files: list[Path]) -> Iterator[Camera]:
             yield camera(name, (width, height), K, distortion, R, t)
 
 
-def _unpickled(path: Path) -> object:
+def _load(path: Path) -> object:
     try:
         data = path.read_bytes()[: _MOST_BYTES + 1]
     except OSError as error:
@@ -71,14 +71,14 @@ def _unpickled(path: Path) -> object:
     if len(data) > _MOST_BYTES:
         raise RigFileError(f"{path}: too large for the calibration of a camera; give OpenCap's {_NAME}.pickle")
     try:
-        return _plain(_Apart(io.BytesIO(data)).load())
+        return _plain(_SafeUnpickler(io.BytesIO(data)).load())
     except _FAULTS as error:
         reason = " ".join(str(error).split())[:200]
         raise RigFileError(f"{path}: not a pickle of plain arrays ({reason}); give OpenCap's {_NAME}.pickle") from None
 
 
-class _Pieces:
-    """An array, or a kind of number, as the pickle lists it: nothing of numpy is called with a file's words."""
+class _StandIn:
+    """An array, or a type of number, as the pickle lists it: numpy is not called with a file's values."""
 
     def __init__(self, *made_of: object) -> None:
         self.made_of = made_of
@@ -88,14 +88,14 @@ class _Pieces:
         self.state = state
 
 
-class _Apart(pickle.Unpickler):
-    """An unpickler that finds only stand-ins for what numpy's arrays are made of."""
+class _SafeUnpickler(pickle.Unpickler):
+    """An unpickler that replaces the constituents of numpy's arrays by stand-ins and refuses everything else."""
 
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file)
 
-        def pieces(*made_of: object) -> _Pieces:
-            return _Pieces(*made_of)
+        def pieces(*made_of: object) -> _StandIn:
+            return _StandIn(*made_of)
 
         def encoded(text: str, encoding: str) -> bytes:
             if encoding != "latin1":
@@ -119,24 +119,24 @@ class _Apart(pickle.Unpickler):
         return self._known[module, name]
 
     def persistent_load(self, key: object) -> NoReturn:
-        """Nothing is kept elsewhere."""
-        raise pickle.UnpicklingError("it asks for objects kept elsewhere")
+        """Raise UnpicklingError: external objects are refused."""
+        raise pickle.UnpicklingError("it asks for external objects")
 
 
 def _plain(value: object) -> object:
-    """Mappings and numbers as they are, stand-ins as arrays; ValueError and the like for no array of numbers."""
+    """Mappings and numbers as they are, stand-ins as arrays; ValueError and the like for anything but numbers."""
     if isinstance(value, dict):
         return {key: _plain(entry) for key, entry in value.items()}
-    return _array(value) if isinstance(value, _Pieces) else value
+    return _array(value) if isinstance(value, _StandIn) else value
 
 
-def _array(value: _Pieces) -> object:
+def _array(value: _StandIn) -> object:
     if isinstance(value.state, tuple):  # (version, shape, kind, by columns, bytes), numpy's __reduce__
         _, shape, kind, by_columns, data = value.state
     else:  # (bytes, kind, shape, order), numpy's __reduce_ex__ of protocol 5
         data, kind, shape, order = value.made_of
         by_columns = order == "F"
-    if not isinstance(kind, _Pieces) or kind.made_of[0] not in _NUMBERS or not isinstance(kind.state, tuple):
+    if not isinstance(kind, _StandIn) or kind.made_of[0] not in _NUMBERS or not isinstance(kind.state, tuple):
         raise ValueError("not of numbers")
     order = ">" if kind.state[1] == ">" else "<"
     flat = np.frombuffer(bytes(data), np.dtype(f"{order}{kind.made_of[0]}"))

@@ -1,8 +1,8 @@
 """OpenCV's own values, x_cam = R X + t, as FileStorage (.yml, .yaml, .xml) or plain JSON.
 
-Nothing fixes the layout, so these are read: one camera a file (then the file's name is the camera's), cameras as a
-table name -> values, a list `cameras` of values with a name, or a folder with a file a camera. Key spellings are those
-of `KEYS`; words in upper and lower case alike. Neither unit nor, often, image size is in the file. Written is the list.
+There is no fixed layout, so these are read: one camera per file (then the file's name is the camera's), cameras as a
+table name -> values, a list `cameras` of values with a name, or a folder with one file per camera. Key spellings are
+those of `KEYS`, in upper or lower case. The file holds no unit and often no image size. The list is written.
 """
 
 import json
@@ -40,7 +40,7 @@ _SUFFIXES = (".yml", ".yaml", ".xml", ".json")
 
 
 def sniff(path: Path) -> bool:
-    """Whether the file can be such: by its suffix and first character; a folder by the files in it."""
+    """Whether the file may have this format, by its suffix and first characters; a folder by the files in it."""
     if path.is_dir():
         return bool(_files(path))
     head = head_of(path).lstrip("\ufeff \r\n\t")
@@ -66,23 +66,23 @@ def _cameras_of(path: Path, size: Sizes) -> Iterator[Camera]:
 def _sections(path: Path) -> dict[str, dict[str, object]]:
     """Values by camera name, whatever the layout."""
     top = _document(path)
-    if "K" in _spelled(top):
-        return {_name(_spelled(top).get("name", path.stem)): _spelled(top)}
+    if "K" in _canonical(top):
+        return {_name(_canonical(top).get("name", path.stem)): _canonical(top)}
     inner = top.get("cameras", top)
     if isinstance(inner, list):
-        listed = [_spelled(mapping(entry, path, "a camera")) for entry in inner]
+        listed = [_canonical(mapping(entry, path, "a camera")) for entry in inner]
         named = {_name(values.get("name", number)): values for number, values in enumerate(listed)}
         if len(named) < len(listed):
             raise RigFileError(f"{path}: two cameras have the same name; give each its own")
         return named
     table = {
-        name: _spelled(entry) for name, entry in mapping(inner, path, "cameras").items() if isinstance(entry, dict)
+        name: _canonical(entry) for name, entry in mapping(inner, path, "cameras").items() if isinstance(entry, dict)
     }
     found = {name: values for name, values in table.items() if "K" in values}
     if not found:
         raise RigFileError(f"{path}: no camera matrix in it (looked for {', '.join(KEYS['K'])}); rename its key")
-    if bare := sorted(set(table) - set(found) - {"metadata"}):
-        raise RigFileError(f"{path}: no camera matrix for {', '.join(bare)}; calibrate it or take it out")
+    if without := sorted(set(table) - set(found) - {"metadata"}):
+        raise RigFileError(f"{path}: no camera matrix for {', '.join(without)}; calibrate it or take it out")
     return found
 
 
@@ -94,31 +94,31 @@ def _document(path: Path) -> dict[str, object]:
     if path.suffix.lower() != ".json":
         return file_storage.load(path)
     try:
-        return mapping(json.loads(text_of(path), object_pairs_hook=_once), path, "the file")
+        return mapping(json.loads(text_of(path), object_pairs_hook=_unique_keys), path, "the file")
     except json.JSONDecodeError as error:
         raise damaged(path, error) from None
     except CalibrationError as error:
         raise RigFileError(f"{path}: {error}") from None
 
 
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """JSON allows a key twice and the last one wins silently: a camera would be lost."""
+def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """The mapping of pairs; CalibrationError for a repeated key, of which JSON would silently keep the last."""
     keys = [key for key, _ in pairs]
     if twice := {key for key in keys if keys.count(key) > 1}:
         raise CalibrationError(f"{', '.join(map(repr, sorted(twice)))} is in it twice; give each camera its own name")
     return dict(pairs)
 
 
-def _spelled(values: Mapping[str, object]) -> dict[str, object]:
+def _canonical(values: Mapping[str, object]) -> dict[str, object]:
     """The values under the names of `KEYS`."""
     known = {spelling: key for key, spellings in KEYS.items() for spelling in spellings}
-    # A single letter is another thing in another case: k is often the distortion.
+    # A single letter has another meaning in another case: k is often the distortion.
     spelled = {key: key if len(key) == 1 else key.lower() for key in values}
     return {known[spelled[key]]: value for key, value in values.items() if spelled[key] in known}
 
 
 def _camera(name: str, values: Mapping[str, object], sizes: Sizes) -> Camera:
-    R, t = _placed(name, values)
+    R, t = _extrinsics(name, values)
     if "size" in values:
         size: object = values["size"]
     elif "width" in values and "height" in values:
@@ -133,7 +133,7 @@ def _camera(name: str, values: Mapping[str, object], sizes: Sizes) -> Camera:
     return camera(name, size, values["K"], distortion, R, t, fisheye=fisheye)
 
 
-def _placed(name: str, values: Mapping[str, object]) -> tuple[object, object]:
+def _extrinsics(name: str, values: Mapping[str, object]) -> tuple[object, object]:
     if "pose" in values:
         flat = np.ravel(np.asarray(values["pose"], dtype=object))
         pose = numbers(flat[:12], (3, 4), f"camera {name!r}: the extrinsic matrix")

@@ -3,8 +3,8 @@
 What differs: metres, y up; the pose is that of the camera in the world, OrientMatrix0..8 row by row, its axes x right,
 y up, z backward: x_cam = diag(1, -1, -1) M^T (X - P). `IntrinsicStandardCameraModel` is OpenCV's lens with k3 apart;
 `Intrinsic` is Motive's own model, which is not read. The world is turned about x so that z is up: x, y, z = X, -Z, Y.
-Sources: OptiTrack's page on the file, and readers of others, one of them checked by its author on pictures; others
-there read the matrix the other way round. No real file was at hand: check a few points by reprojection.
+Sources: OptiTrack's page on the file, and readers of others, one of them checked by its author on images; others read
+the matrix transposed. Not tested on a real file: check a few points by reprojection.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ _DISTORTION = ("k1", "k2", "TangentialX", "TangentialY", "k3")
 
 
 def sniff(path: Path) -> bool:
-    """Whether it is named so, or is XML with Motive's words in it."""
+    """Whether the file has the suffix .mcal, or is XML with Motive's elements."""
     return path.suffix.lower() == ".mcal" or "<calibrationProfile" in head_of(path).replace("\0", "")
 
 

@@ -27,7 +27,7 @@ _LENGTHS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 
 
 def sniff(path: Path) -> bool:
-    """Whether the file says that it is one."""
+    """Whether the file declares this format."""
     return f"format: {_FORMAT}" in head_of(path)
 
 

@@ -1,8 +1,8 @@
 """CMU Panoptic Studio's `calibration_*.json`.
 
-The file holds x_cam = R X + t with t in centimetres and a world whose y axis points down at the floor (source: the
-data set's toolbox). The world is turned about x so that z is up: x, y, z = X, Z, -Y, in metres. Three-dimensional
-truth of the data set is brought along by `calib.geometry.transform(WORLD_FROM_PANOPTIC, points)`.
+The file holds x_cam = R X + t with t in centimetres and a world whose y axis points down at the floor (source: the data
+set's toolbox). The world is turned about x so that z is up: x, y, z = X, Z, -Y, in metres. The 3D ground truth of the
+data set is converted by `calib.geometry.transform(WORLD_FROM_PANOPTIC, points)`.
 """
 
 import json
@@ -39,7 +39,7 @@ WORLD_FROM_PANOPTIC = pose(_METRES * _TURN, np.zeros(3))
 
 
 def sniff(path: Path) -> bool:
-    """Whether the file is JSON with Panoptic's words in it."""
+    """Whether the file is JSON with Panoptic's keys."""
     head = head_of(path)
     return head.lstrip().startswith("{") and '"cameras"' in head and '"distCoef"' in head
 

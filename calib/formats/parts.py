@@ -1,4 +1,4 @@
-"""What the formats share: reading text, turning loose values into cameras, writing all or nothing."""
+"""Functions that the formats share: reading text, making cameras from raw values, writing atomically."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ _HEAD = 4096
 
 
 def head_of(path: Path) -> str:
-    """The first characters of a file, for telling its kind; nothing of a folder."""
+    """The first characters of a file, to recognise its format; "" for a folder."""
     if not path.is_file():
         return ""
     with path.open("rb") as file:
@@ -46,7 +46,7 @@ def text_of(path: Path) -> str:
 
 
 def damaged(path: Path, error: Exception) -> RigFileError:
-    """The error of a file whose text is not of its own kind, or is cut off."""
+    """The error for a file whose text is not valid in its format, or is cut off."""
     return RigFileError(f"{path}: the file is damaged or cut off ({_one_line(error)}); export or copy it again")
 
 
@@ -55,7 +55,7 @@ def _one_line(error: Exception) -> str:
 
 
 def numbers(value: object, shape: tuple[int, ...], what: str) -> Floats:
-    """An array of just this shape, -1 for any length; CalibrationError which says what it is of, where it is not."""
+    """An array of this shape, -1 for any length; CalibrationError which names `what` where it has another shape."""
     try:
         array = np.asarray(value, np.float64)
         array = array.reshape(shape)
@@ -84,7 +84,7 @@ def rotation(value: object, what: str) -> Floats:
 
 
 def model_for(count: int, fisheye: bool, camera: str) -> Model:
-    """The lens model to which so many coefficients belong; CalibrationError where there is none."""
+    """The lens model that has this many coefficients; CalibrationError where there is none."""
     wanted: tuple[Model, ...] = ("fisheye",) if fisheye else ("pinhole", "rational")
     for model in wanted:
         if count in geometry.COEFFICIENTS[model]:
@@ -94,11 +94,11 @@ def model_for(count: int, fisheye: bool, camera: str) -> Model:
 
 
 def size_for(camera: str, sizes: Sizes, where: str) -> tuple[int, int]:
-    """The image size said by the caller for a camera whose file does not hold it."""
+    """The image size given by the caller for a camera whose file does not hold it."""
     size = sizes.get(camera) if isinstance(sizes, Mapping) else sizes
     if size is None:
         raise CalibrationError(
-            f"camera {camera!r}: the file does not say its image size; add {where} or say it, as in size=(1920, 1080)"
+            f"camera {camera!r}: the file holds no image size; add {where} or give it, as in size=(1920, 1080)"
         )
     return size
 
@@ -106,7 +106,7 @@ def size_for(camera: str, sizes: Sizes, where: str) -> tuple[int, int]:
 def camera(
     name: str, size: object, K: object, distortion: object, R: object, t: object, *, fisheye: bool = False
 ) -> Camera:
-    """A camera of OpenCV's values: x_cam = R x_world + t, R a matrix or a rotation vector, in any nesting."""
+    """A camera from OpenCV's values: x_cam = R x_world + t, R a matrix or a rotation vector, in any nesting."""
     of = f"camera {name!r}:"
     flat = numbers(distortion, (-1,), f"{of} the distortion")
     width, height = numbers(size, (2,), f"{of} the image size")
@@ -117,7 +117,7 @@ def camera(
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Put the file's name in front of what is wrong with its cameras."""
+    """Turn a CalibrationError of a camera into a RigFileError that begins with the file's name."""
     try:
         yield
     except RigFileError:
@@ -127,9 +127,9 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def rig(path: Path, cameras: Iterable[Camera], unplaced: Sequence[str] = ()) -> Rig:
-    """The rig of the cameras as they come, its source naming the `unplaced` ones that had to be left out.
+    """The rig of the cameras in their order; its source names the `unplaced` ones, which have no pose.
 
-    RigFileError, with the file's name, for whatever is wrong with them.
+    RigFileError, with the file's name, for any error in them.
     """
     with naming(path):
         found = tuple(cameras)
@@ -137,12 +137,12 @@ def rig(path: Path, cameras: Iterable[Camera], unplaced: Sequence[str] = ()) -> 
             raise CalibrationError(f"none of {', '.join(unplaced)} has a pose; calibrate the extrinsics too")
         if not found:
             raise CalibrationError("no camera in it; give a calibration file")
-        without = f" (without {', '.join(unplaced)}, which the file does not place)" if unplaced else ""
+        without = f" (without {', '.join(unplaced)}, which have no pose in the file)" if unplaced else ""
         return Rig(found, source=f"{path}{without}")
 
 
 def refuse_lenses(rig: Rig, path: Path, kind: str, models: Sequence[Model], *, skew: bool = True) -> None:
-    """RigFileError where a camera has a lens that files of a kind have no place for."""
+    """Raise RigFileError where a camera has a lens that the format cannot hold."""
     for one in rig:
         if one.lens.model not in models:
             what = f"{kind} holds no {one.lens.model} lens"
@@ -154,7 +154,7 @@ def refuse_lenses(rig: Rig, path: Path, kind: str, models: Sequence[Model], *, s
 
 
 def five(distortion: Floats) -> Floats:
-    """k1 k2 p1 p2 k3 of a pinhole lens with 0, 4 or 5 of them."""
+    """k1 k2 p1 p2 k3 of a pinhole lens with 0, 4 or 5 coefficients."""
     return np.concatenate([distortion, np.zeros(5 - distortion.size)])
 
 
@@ -183,12 +183,12 @@ def mapping(value: object, path: Path, what: str) -> dict[str, object]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text under a temporary name in the same folder, then rename it: all or nothing."""
+    """Write a text atomically: under a temporary name in the same folder, then renamed."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write bytes under a temporary name in the same folder, then rename it: all or nothing."""
+    """Write bytes atomically: under a temporary name in the same folder, then renamed."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

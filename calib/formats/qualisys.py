@@ -2,8 +2,8 @@
 
 What differs: focal lengths and centre are in 1/64 px, while the distortion has no unit; lengths are millimetres; the
 pose is that of the camera in the world, its matrix is listed by column and its axes are x right, y up, z backward, so
-x_cam = diag(1, -1, -1) R (X - T) with R as its rows are listed. The image reaches from left to right inclusive, and
-its corner has to come off the centre. Sources: Qualisys' file, tested on real pixels; z is up there as here.
+x_cam = diag(1, -1, -1) R (X - T) with R as its rows are listed. The image reaches from left to right inclusive, and its
+corner has to be subtracted from the centre. Source: a file of Qualisys, tested on real pixels; z is up in both.
 """
 
 from collections.abc import Iterator, Mapping
@@ -36,7 +36,7 @@ _DISTORTION = (
 
 
 def sniff(path: Path) -> bool:
-    """Whether the file is XML with Qualisys' words in it."""
+    """Whether the file is XML with Qualisys's elements."""
     head = head_of(path)
     return path.name.lower().endswith(".qca.txt") or ("<calibration" in head and "<fov_" in head)
 
@@ -53,7 +53,7 @@ def _cameras(root: ElementTree.Element) -> Iterator[Camera]:
             continue
         if number(element.attrib, "viewrotation", name, 0.0) != 0:
             raise CalibrationError(
-                f"camera {name!r}: its view is turned (viewrotation); export video and calibration unturned"
+                f"camera {name!r}: its view is rotated (viewrotation); export video and calibration without rotation"
             )
         size, corner = _window(element, name)
         intrinsic = markup.child(element, "intrinsic", name)
@@ -99,7 +99,7 @@ def write(rig: Rig, path: Path) -> None:
         window = {"left": "0", "top": "0", "right": str(one.size[0] - 1), "bottom": str(one.size[1] - 1)}
         for tag in ("fov_marker", "fov_marker_max", "fov_video", "fov_video_max"):
             ElementTree.SubElement(element, tag, window)
-        ElementTree.SubElement(element, "transform", _texts(_placing(one)))
+        ElementTree.SubElement(element, "transform", _texts(_transform_values(one)))
         ElementTree.SubElement(element, "intrinsic", _texts(_intrinsic(one.lens)))
     ElementTree.indent(root)
     write_text(path, "<?xml version='1.0' encoding='UTF-8'?>\n" + ElementTree.tostring(root, encoding="unicode"))
@@ -109,7 +109,7 @@ def _texts(values: Mapping[str, float]) -> dict[str, str]:
     return {key: repr(float(value)) for key, value in values.items()}
 
 
-def _placing(one: Camera) -> dict[str, float]:
+def _transform_values(one: Camera) -> dict[str, float]:
     listed = _AXES @ one.cam_from_world[:3, :3]
     places = dict(zip("xyz", one.position / _METRES, strict=True))
     return places | {f"r{row + 1}{column + 1}": listed[row, column] for row in range(3) for column in range(3)}

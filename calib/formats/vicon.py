@@ -1,12 +1,12 @@
 """Vicon's calibration, `.xcp` (XML); only read.
 
 What differs: lengths are millimetres; the pose is that of the camera in the world, its quaternion, real part last,
-turns world to camera: x_cam = R(q) (X - POSITION), axes as here, z up. One focal length in pixels,
-and PIXEL_ASPECT_RATIO divides the vertical one. VICON_RADIAL `k1 k2` and VICON_RADIAL2 `ViconRadial2 cx cy k1 k2 k3`
-are not OpenCV's: they straighten a seen pixel, p -> c + (1 + k1 r2 + k2 r4 + k3 r6) (p - c) with r in pixels. The lens
-here is the one of OpenCV's that comes nearest over the image; refused where none comes near.
-Sources: Vicon's description of the file, its lens model for a game engine (numbers per square pixel) and three readers
-of others, which agree on the pose. No real file was at hand: check a few points by reprojection.
+turns world to camera: x_cam = R(q) (X - POSITION), axes as here, z up. There is one focal length in pixels, which
+PIXEL_ASPECT_RATIO divides for the vertical one. VICON_RADIAL `k1 k2` and VICON_RADIAL2 `ViconRadial2 cx cy k1 k2 k3`
+are not OpenCV's: they undistort a pixel, p -> c + (1 + k1 r2 + k2 r4 + k3 r6) (p - c) with r in pixels. The OpenCV lens
+that fits best over the image is used; files are refused where none fits. Sources: Vicon's description of the file, its
+lens model for a game engine (numbers per square pixel) and three readers of others, which agree on the pose. Not tested
+on a real file: check a few points by reprojection.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,12 +27,12 @@ from calib.rig import Rig
 
 DECLARES_UNIT = True
 _METRES = 0.001
-_FITTED_PX = 0.1  # how near OpenCV's lens has to come to Vicon's, anywhere in the image
+_FITTED_PX = 0.1  # largest difference of the OpenCV lens from Vicon's, anywhere in the image
 _GRID = 41
 
 
 def sniff(path: Path) -> bool:
-    """Whether the file is XML with Vicon's words in it."""
+    """Whether the file is XML with Vicon's elements."""
     return path.suffix.lower() == ".xcp" or all(word in head_of(path) for word in ("<Cameras", "DEVICEID"))
 
 
@@ -62,7 +62,7 @@ def _cameras(elements: list[ElementTree.Element]) -> Iterator[Camera]:
         x, y, z, w = markup.several(values, "ORIENTATION", name, 4)
         R = rotation_from_quaternion((w, x, y, z))
         where = markup.several(values, "POSITION", name, 3) * _METRES
-        yield Camera(_bent(plain, *_radial(values, name, centre)), pose(R, -R @ where))
+        yield Camera(_fit_distortion(plain, *_radial(values, name, centre)), pose(R, -R @ where))
 
 
 def _radial(values: Mapping[str, str], name: str, centre: Floats) -> tuple[Floats, Floats]:
@@ -77,8 +77,8 @@ def _radial(values: Mapping[str, str], name: str, centre: Floats) -> tuple[Float
     return centre, np.append(listed, 0.0)
 
 
-def _bent(lens: Lens, centre: Floats, radial: Floats) -> Lens:
-    """The lens with OpenCV's distortion that does what Vicon's numbers undo, by least squares over the image."""
+def _fit_distortion(lens: Lens, centre: Floats, radial: Floats) -> Lens:
+    """The lens with the OpenCV distortion that inverts Vicon's correction, by least squares over the image."""
     if not radial.any():
         return lens
     ends = np.array(lens.size) - 1.0
@@ -90,8 +90,8 @@ def _bent(lens: Lens, centre: Floats, radial: Floats) -> Lens:
     bent = geometry.normalise(seen, lens.K)
     for coefficients in (_pinhole(straight, bent), _rational(straight, bent)):
         found = Lens(lens.name, lens.size, lens.K, coefficients, "pinhole" if coefficients.size == 5 else "rational")
-        off = np.abs(found.distort(straight) - seen).max()
-        if off < _FITTED_PX:  # False where NaN: folded over
+        error = np.abs(found.distort(straight) - seen).max()
+        if error < _FITTED_PX:  # False where NaN: folded over
             return found
     raise CalibrationError(
         f"camera {lens.name!r}: VICON_RADIAL scales the image's edge by {scale[0]:.3g}, which no lens of OpenCV's "

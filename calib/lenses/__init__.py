@@ -1,1 +1,1 @@
-"""Intrinsics: lens models, their estimation, priors, and what pictures can tell of a lens."""
+"""Intrinsics: lens models, their estimation, priors, and which parameters images determine."""

@@ -1,4 +1,4 @@
-"""A lens from pictures of a target taken by one camera: first guess, the telling pictures, the model, the fit."""
+"""Intrinsics from one camera's images of a target: initial fit, choice of images and of the lens model, final fit."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from calib.poses.board_pose import board_poses, homographies
 from calib.targets import Target
 
 LEAST_MOMENTS = 3
-_MOST = 50  # pictures in a lens' fit: more tell little that is new
+_MOST = 50  # most images in a lens's fit: more add little information
 _START = 15
-_LOOKED_AT = 300  # sightings among which those that tell most are looked for
-_STRANGE = 6.0  # times the median error of the pictures: no lens explains this one
+_CANDIDATES = 300  # most detections from which the informative ones are chosen
+_STRANGE = 6.0  # times the median error of the images, above which no lens explains one
 _FOLDS = 2
-_FOCALS = (0.35, 0.6, 0.9, 1.3, 2.0, 4.0)  # of the larger side of the picture
+_FOCALS = (0.35, 0.6, 0.9, 1.3, 2.0, 4.0)  # of the larger side of the image
 _WIDE = 0.65  # of the larger side: a focal length below this may be a fisheye's
-_UNFORESEEN = 300.0  # what a sighting costs that a first guess of a lens has behind the camera
+_BEHIND_COST = 300.0  # cost of an observation that an initial lens has behind the camera
 
 
 @dataclass(frozen=True, eq=False)
 class _Views:
-    """Sightings of one camera, every flat piece at every moment for itself: observations, and where each came from."""
+    """Observations of one camera, one entry for each flat piece at each moment, and the moment of each entry."""
 
     observations: Observations
     moment: NDArray[np.intp]
@@ -43,26 +43,26 @@ class _Views:
 def fit_lens(
     observations: Observations, view: str, *, models: Sequence[LensModel] | None = None, name: str | None = None
 ) -> LensFit:
-    """The lens of a view from its sightings of flat boards, with the model that errs least on pictures left out.
+    """The lens of a view from its observations of flat boards, with the model of least error on held-out images.
 
-    models: those to choose from (all by default). Raises CalibrationError where the sightings cannot tell a lens.
+    models: those to choose from (all by default). Raises CalibrationError where the observations determine no lens.
     """
-    views = _apart(observations, view, _LOOKED_AT)
+    views = _split_pieces(observations, view, _CANDIDATES)
     if len(views.moment) < LEAST_MOMENTS:
         raise CalibrationError(
-            f"camera {view!r}: the target is seen well enough in {len(views.moment)} pictures, a lens takes "
-            f"{LEAST_MOMENTS} or more; film it there, tilted this way and that, all over the picture"
+            f"camera {view!r}: the target is seen well enough in {len(views.moment)} images, but a lens needs "
+            f"{LEAST_MOMENTS} or more; film it in view of this camera, tilted to all sides, all over the image"
         )
-    first = _first(views.observations, models)
-    kept = _kept(first)
+    first = _initial_fit(views.observations, models)
+    kept = _explained(first)
     if kept.sum() < LEAST_MOMENTS:
         raise CalibrationError(
-            f"camera {view!r}: no lens and no pose of the target explain what is seen; check that it is this target"
+            f"camera {view!r}: no lens and no pose of the target explain its images; check that it is this target"
         )
-    chosen = _telling(first, kept)
-    seen = _usable(views.observations, chosen)
-    trials, best = _chosen_model(seen, first, models)
-    final = _noise_known(best)
+    chosen = _most_informative(first, kept)
+    seen = _select(views.observations, chosen)
+    trials, best = _select_model(seen, first, models)
+    final = _refit_with_noise(best)
     used = np.zeros(len(observations.moments), bool)
     used[views.moment[chosen]] = True
     return LensFit(
@@ -77,21 +77,22 @@ def fit_lens(
 
 
 def strange_moments(observations: Observations, view: str, lens: Lens) -> list[Refusal]:
-    """Moments at which no pose of the target explains what a view with a known lens sees: false sightings."""
-    views = _apart(observations, view, observations.sigma[0].size)
+    """Moments at which no pose of the target explains a view's observations with a known lens: false detections."""
+    views = _split_pieces(observations, view, observations.sigma[0].size)
     if len(views.moment) < LEAST_MOMENTS:
         return []
     solution = _fit(views.observations, lens, np.zeros(LENS, bool))
-    error = _middle_by_moment(solution)
+    error = _median_by_moment(solution)
     reasons = []
-    for index in np.flatnonzero(~_kept(solution) & np.isfinite(error)):
+    for index in np.flatnonzero(~_explained(solution) & np.isfinite(error)):
         moment = observations.moments[views.moment[index]]
-        reasons.append(Refusal(view, moment, f"no pose of the target explains what is seen: {error[index]:.0f} px off"))
+        what = f"no pose of the target explains what is seen: the median residual is {error[index]:.0f} px"
+        reasons.append(Refusal(view, moment, what))
     return reasons
 
 
-def _apart(observations: Observations, view: str, most: int) -> _Views:
-    """Each flat piece at each moment as a sighting of its own, not more than so many, evenly spread."""
+def _split_pieces(observations: Observations, view: str, most: int) -> _Views:
+    """Each flat piece at each moment as a separate entry, at most `most`, evenly spaced."""
     seen, target = observations.of([view]), observations.target
     flat = [piece for piece in range(len(target.pieces)) if target.rank(piece) == 2]
     parts, moments = [], []
@@ -109,7 +110,7 @@ def _apart(observations: Observations, view: str, most: int) -> _Views:
     return _Views(Observations(alone, (view,), seen.sizes, seen.xy[:, at], sigma[None], seen.time_s[:, at], names), at)
 
 
-def _usable(seen: Observations, rows: Bools) -> Observations:
+def _select(seen: Observations, rows: Bools) -> Observations:
     return seen.at(np.flatnonzero(rows))
 
 
@@ -122,7 +123,7 @@ def _fit(
     steps: int = 60,
     tolerance: float = 1e-6,
 ) -> Solution:
-    """The lens with what is free of its 16 numbers, and all poses, fitted to sightings of one camera."""
+    """The free ones of a lens's 16 numbers, and all poses, fitted to observations of one camera."""
     if poses is None:
         poses = board_poses(seen.xy[0], seen.target, lens).cam_from_piece[0, :, 0]
     mean, information = common_sense(lens)
@@ -141,8 +142,8 @@ def _fit(
     return bundle.adjust(problem, iterations=steps, tolerance=tolerance)
 
 
-def _first(seen: Observations, models: Sequence[LensModel] | None) -> Solution:
-    """A fit to all pictures from the focal length that explains a few of them best."""
+def _initial_fit(seen: Observations, models: Sequence[LensModel] | None) -> Solution:
+    """A fit to all images, starting from the focal length that explains a few of them best."""
     size = seen.sizes[0]
     few = seen.at(np.unique(np.linspace(0, len(seen.moments) - 1, _START).round().astype(int)))
     closed = _focal_of(homographies(few.xy[0], few.target.points), size)
@@ -153,8 +154,8 @@ def _first(seen: Observations, models: Sequence[LensModel] | None) -> Solution:
             if model.model == "fisheye" and focal > _WIDE * max(size):
                 continue
             trial = _fit(few, model.lens(seen.views[0], size, focal), model.mask(), steps=12, tolerance=1e-3)
-            unforeseen = few.seen & ~np.isfinite(trial.residual).all(-1)
-            cost = trial.cost + _UNFORESEEN * unforeseen.sum()
+            behind = few.seen & ~np.isfinite(trial.residual).all(-1)
+            cost = trial.cost + _BEHIND_COST * behind.sum()
             if best is None or cost < 0.98 * lowest:
                 best, which, lowest = trial, model, cost
             if model.model != "fisheye" and focal == closed and _rms(trial) < 1.0:
@@ -164,7 +165,7 @@ def _first(seen: Observations, models: Sequence[LensModel] | None) -> Solution:
 
 
 def _families(models: Sequence[LensModel]) -> list[LensModel]:
-    """One quick model of each formula that may be chosen."""
+    """One simple model of each formula that may be chosen."""
     kinds = {model.model for model in models}
     simple = min((m for m in models if m.model != "fisheye"), key=lambda m: len(m.free), default=None)
     quick = [PINHOLE[2] if any(len(m.free) >= 2 for m in models) else simple] if kinds - {"fisheye"} else []
@@ -172,7 +173,7 @@ def _families(models: Sequence[LensModel]) -> list[LensModel]:
 
 
 def _focal_of(maps: Floats, size: tuple[int, int]) -> float:
-    """The focal length that makes the maps' axes square, the principal point amid (Zhang 2000); NaN if none does."""
+    """The focal length that makes the maps' axes orthogonal, with a central principal point (Zhang 2000); else NaN."""
     centre = np.array([[1, 0, -(size[0] - 1) / 2], [0, 1, -(size[1] - 1) / 2], [0, 0, 1]])
     H = centre @ maps[np.isfinite(maps).all((1, 2))]
     if not len(H):
@@ -186,7 +187,7 @@ def _focal_of(maps: Floats, size: tuple[int, int]) -> float:
 
 
 def _by_moment(solution: Solution) -> Floats:
-    """RMS residual (T,) px of each moment's sightings, NaN where there is no pose."""
+    """RMS residual (T,) px of each moment's observations, NaN where there is no pose."""
     return _root_mean(solution.residual)
 
 
@@ -197,8 +198,8 @@ def _root_mean(residual: Floats) -> Floats:
         return np.asarray(np.sqrt(np.where(seen, square, 0).sum(-1) / seen.sum(-1) / 2))
 
 
-def _middle_by_moment(solution: Solution) -> Floats:
-    """Median distance (T,) px of each moment's sightings: one strange corner makes no picture strange."""
+def _median_by_moment(solution: Solution) -> Floats:
+    """Median residual (T,) px of each moment's observations, robust to single false corners."""
     distance = np.linalg.norm(solution.residual[0], axis=-1)
     out = np.full(len(distance), np.nan)
     seen = np.isfinite(distance).any(-1)
@@ -211,47 +212,47 @@ def _rms(solution: Solution) -> float:
     return float(np.sqrt(square.mean())) if square.size else float("inf")
 
 
-def _kept(solution: Solution) -> Bools:
-    error = _middle_by_moment(solution)
+def _explained(solution: Solution) -> Bools:
+    error = _median_by_moment(solution)
     known, seen = error[np.isfinite(error)], solution.problem.observations
     if not known.size:
         return np.zeros(len(error), bool)
-    usual = max(float(np.median(known)), float(np.median(seen.sigma[seen.seen])))
+    typical = max(float(np.median(known)), float(np.median(seen.sigma[seen.seen])))
     with np.errstate(invalid="ignore"):
-        return np.asarray(error <= _STRANGE * usual)
+        return np.asarray(error <= _STRANGE * typical)
 
 
-def _telling(first: Solution, kept: Bools) -> Bools:
-    """The pictures that together tell most about the lens: each adds most to the determinant of the information."""
+def _most_informative(first: Solution, kept: Bools) -> Bools:
+    """The most informative images about the lens, chosen greedily by the determinant of their information."""
     if kept.sum() <= _MOST:
         return kept
     seen = first.problem.observations
     full = PINHOLE[4] if first.lenses[0].model != "fisheye" else FISHEYE
     mask = full.mask()[None]
     problem = replace(first.problem, lenses=first.lenses, world_from_body=first.world_from_body, lens_free=mask)
-    tells = bundle.information_by_moment(problem)
-    scale = 1 / np.sqrt(np.maximum(np.diagonal(tells[kept].sum(0)), 1e-300))
-    tells = tells * scale * scale[:, None]
+    information = bundle.information_by_moment(problem)
+    scale = 1 / np.sqrt(np.maximum(np.diagonal(information[kept].sum(0)), 1e-300))
+    information = information * scale * scale[:, None]
     total, chosen = 1e-3 * np.eye(len(scale)), np.zeros(len(seen.moments), bool)
     for _ in range(_MOST):
-        gain = np.linalg.slogdet(total + tells)[1]
+        gain = np.linalg.slogdet(total + information)[1]
         gain[chosen | ~kept] = -np.inf
         best = int(np.argmax(gain))
         chosen[best] = True
-        total = total + tells[best]
+        total = total + information[best]
     return chosen
 
 
-def _chosen_model(
+def _select_model(
     seen: Observations, first: Solution, models: Sequence[LensModel] | None
 ) -> tuple[tuple[ModelTrial, ...], Solution]:
-    """Every model's error on pictures left out, and the fit of the simplest that is as good as the best."""
+    """Every model's error on held-out images, and the fit of the simplest that is as good as the best."""
     start, poses = first.lenses[0], None
     tried: list[LensModel] = []
     errors: list[Floats] = []
     fits: list[Solution] = []
     for model in _candidates(start, models):
-        if models is None and model.model == "pinhole" and _in_vain(errors):
+        if models is None and model.model == "pinhole" and _without_gain(errors):
             continue
         fit = _fit(seen, _as_model(start, model), model.mask(), poses=poses)
         poses = fit.world_from_body if model.model == "pinhole" else poses
@@ -263,8 +264,8 @@ def _chosen_model(
     good = best
     for index in np.argsort([len(model.free) + 0.5 * (model.model != "pinhole") for model in tried], kind="stable"):
         worse = errors[index] - errors[best]
-        doubt = np.nanstd(worse) / np.sqrt(max(np.isfinite(worse).sum() - 1, 1))
-        if total[index] - total[best] <= max(doubt, 1e-3 * total[best]):
+        sigma = np.nanstd(worse) / np.sqrt(max(np.isfinite(worse).sum() - 1, 1))
+        if total[index] - total[best] <= max(sigma, 1e-3 * total[best]):
             good = int(index)
             break
     trials = tuple(
@@ -274,8 +275,8 @@ def _chosen_model(
     return trials, fits[good]
 
 
-def _in_vain(errors: Sequence[Floats]) -> bool:
-    """Whether the last two models, each with more coefficients, brought nothing."""
+def _without_gain(errors: Sequence[Floats]) -> bool:
+    """Whether the last two models, each with more coefficients, did not reduce the error."""
     mean = [float(np.nanmean(error)) for error in errors]
     return len(mean) >= 4 and min(mean[-2:]) > 0.998 * min(mean[:-2])
 
@@ -289,7 +290,7 @@ def _candidates(start: Lens, models: Sequence[LensModel] | None) -> list[LensMod
 
 
 def _as_model(start: Lens, model: LensModel) -> Lens:
-    """A first guess of a model from a lens of another."""
+    """An initial lens of a model from a lens of another model."""
     lens = model.lens(start.name, start.size, float(np.sqrt(start.K[0, 0] * start.K[1, 1])))
     if (start.model == "fisheye") == (model.model == "fisheye"):
         values = np.zeros(lens.distortion.size)
@@ -300,19 +301,19 @@ def _as_model(start: Lens, model: LensModel) -> Lens:
 
 
 def _held_out(seen: Observations, fit: Solution, free: Bools) -> Floats:
-    """Mean squared error (T,) px^2 of each picture by the lens that the others give."""
+    """Mean squared error (T,) px^2 of each image with the lens fitted to the other folds."""
     out = np.full(len(seen.moments), np.nan)
     fold = np.arange(len(seen.moments)) % min(_FOLDS, len(seen.moments))
     for index in range(fold.max() + 1):
         rest, left = np.flatnonzero(fold != index), np.flatnonzero(fold == index)
         lens = _fit(seen.at(rest), fit.lenses[0], free, poses=fit.world_from_body[rest], tolerance=1e-5).lenses[0]
-        judged = _fit(seen.at(left), lens, np.zeros(LENS, bool), poses=fit.world_from_body[left], tolerance=1e-5)
-        out[left] = _by_moment(judged) ** 2
+        held_out = _fit(seen.at(left), lens, np.zeros(LENS, bool), poses=fit.world_from_body[left], tolerance=1e-5)
+        out[left] = _by_moment(held_out) ** 2
     return out
 
 
-def _noise_known(fit: Solution) -> Solution:
-    """The same fit with the noise of its own residuals."""
+def _refit_with_noise(fit: Solution) -> Solution:
+    """The fit repeated with the noise estimated from its residuals."""
     problem = fit.problem
     sigmas = fit.residual / problem.observations.sigma[..., None]
     middle = float(np.nanmedian((sigmas**2).sum(-1))) / (2 * np.log(2))  # of two squared Gaussians
@@ -322,7 +323,7 @@ def _noise_known(fit: Solution) -> Solution:
 
 
 def _lens_covariance(solution: Solution) -> Floats:
-    """Covariance (4 + k, 4 + k) of fx fy cx cy and the coefficients, zero where held."""
+    """Covariance (4 + k, 4 + k) of fx fy cx cy and the coefficients, zero where held fixed."""
     count = 4 + solution.lenses[0].distortion.size
     out = np.zeros((LENS, LENS))
     at = solution.free[0] - POSE
@@ -331,7 +332,7 @@ def _lens_covariance(solution: Solution) -> Floats:
 
 
 def _scatter_ratio(solution: Solution) -> float:
-    """How much more the moments scatter than their noise alone would have them, mean over the unknowns."""
+    """Variance from the scatter of the moments over that from the noise alone, geometric mean over the unknowns."""
     plain, scattered = solution.covariance(scatter=False), solution.covariance()
     known = np.diagonal(plain) > 0
     return float(np.exp(np.log(np.diagonal(scattered)[known] / np.diagonal(plain)[known]).mean()))

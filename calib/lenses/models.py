@@ -1,4 +1,4 @@
-"""Lens models to choose from, and what is known of a lens before any picture is seen."""
+"""Lens models to choose from, and the prior of a lens without any image."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ NAMES: dict[Model, tuple[str, ...]] = {
     "rational": ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6", "s1", "s2", "s3", "s4"),
     "fisheye": ("k1", "k2", "k3", "k4"),
 }
-_SQUARE = 0.002  # standard deviation of fx / fy: pixels of cameras are square
-_CENTRE = 0.03  # of the larger side: how far off its middle a picture's principal point is
-_FOCAL = 0.9  # of the larger side, give or take all of it: what cameras have if pictures tell nothing
+_SQUARE = 0.002  # standard deviation of fx / fy: pixels are square
+_CENTRE = 0.03  # of the larger side: standard deviation of the principal point from the image centre
+_FOCAL = 0.9  # of the larger side: prior mean of the focal length, with the whole side as standard deviation
 _TANGENTIAL = 0.01
-_RADIAL = 0.4  # coefficients of ordinary lenses are within that
+_RADIAL = 0.4  # standard deviation of the other coefficients
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class LensModel:
 
     @property
     def label(self) -> str:
-        """Its name for people: ``pinhole k1 k2``."""
+        """Its readable name: ``pinhole k1 k2``."""
         return " ".join([self.model, *self.free])
 
     def mask(self) -> Bools:
@@ -44,7 +44,7 @@ class LensModel:
         return out
 
     def lens(self, name: str, size: tuple[int, int], focal: float) -> Lens:
-        """A lens of this model without distortion, its principal point in the middle of the picture."""
+        """A lens of this model without distortion, its principal point in the middle of the image."""
         K = np.array([[focal, 0, (size[0] - 1) / 2], [0, focal, (size[1] - 1) / 2], [0, 0, 1]])
         count = {"pinhole": 5, "rational": 8, "fisheye": 4}[self.model]
         return Lens(name, size, K, np.zeros(count), self.model)
@@ -63,7 +63,7 @@ def model_of(lens: Lens) -> LensModel:
 
 
 def common_sense(lens: Lens) -> tuple[Floats, Floats]:
-    """What any lens is like: mean (16,) and information (16, 16): square pixels, a centre near the middle."""
+    """The prior of any lens, mean (16,) and information (16, 16): square pixels, a central principal point."""
     mean, sigma = lens_numbers(lens), np.full(LENS, np.inf)
     mean[2:4], mean[4:] = (lens.size[0] - 1) / 2, 0.0
     mean[3] = (lens.size[1] - 1) / 2
@@ -72,7 +72,7 @@ def common_sense(lens: Lens) -> tuple[Floats, Floats]:
     if lens.model != "fisheye":
         sigma[[6, 7, *range(12, LENS)]] = _TANGENTIAL
     information = np.diag(1 / sigma**2)
-    pull = 1 / (_SQUARE * float(np.sqrt(mean[0] * mean[1]))) ** 2
+    weight = 1 / (_SQUARE * float(np.sqrt(mean[0] * mean[1]))) ** 2
     mean[:2] = _FOCAL * max(lens.size)
-    information[:2, :2] += pull * np.array([[1, -1], [-1, 1]]) + np.eye(2) / max(lens.size) ** 2
+    information[:2, :2] += weight * np.array([[1, -1], [-1, 1]]) + np.eye(2) / max(lens.size) ** 2
     return mean, information

@@ -1,4 +1,4 @@
-"""What the pictures of a lens can and cannot tell, and what to film about it."""
+"""Which lens parameters the images determine, and what to film where they do not."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import numpy as np
 from calib.arrays import Floats
 from calib.calibration import Finding, Severity
 
-_CELLS = 5  # by side, of the picture's coverage
-_UNSURE, _UNKNOWN = 0.005, 0.03  # standard deviation of the focal length, of itself
+_CELLS = 5  # a side, of the image's coverage
+_UNSURE, _UNKNOWN = 0.005, 0.03  # relative standard deviation of the focal length: limits of a finding
 _TILT_DEG = 15.0
-_REACH, _REACH_LEAST = 0.7, 0.35  # of the way from the middle to the corner of the picture
+_REACH, _REACH_LEAST = 0.7, 0.35  # of the distance from the centre to the corner of the image
 _FEW = 8
 
 
@@ -22,7 +22,7 @@ def tilts_deg(poses: Floats) -> Floats:
 
 
 def coverage(xy: Floats, size: tuple[int, int], cells: int = _CELLS) -> Floats:
-    """How many sightings (..., 2) px fall into each of cells x cells parts of the picture, (cells, cells) by row."""
+    """Number of points (..., 2) px in each of cells x cells parts of the image, (cells, cells) by row."""
     points = xy[np.isfinite(xy).all(-1)]
     at = np.clip((points + 0.5) / np.array(size) * cells, 0, cells - 1).astype(int)
     out = np.zeros((cells, cells))
@@ -31,28 +31,28 @@ def coverage(xy: Floats, size: tuple[int, int], cells: int = _CELLS) -> Floats:
 
 
 def focal_findings(view: str, unsure: float, poses: Floats) -> list[Finding]:
-    """What to say of a focal length whose standard deviation is `unsure` of itself, from boards at poses (T, 4, 4)."""
+    """Findings on a focal length of relative standard deviation `unsure`, from boards at poses (T, 4, 4)."""
     if unsure <= _UNSURE:
         return []
     tilt = float(np.percentile(tilts_deg(poses), 90)) if len(poses) else 0.0
     severity: Severity = "refuse" if unsure > _UNKNOWN or tilt < _TILT_DEG else "limit"
-    if tilt < _TILT_DEG:  # a small error of the print would be a large one of the lens
+    if tilt < _TILT_DEG:  # then a small error of the print becomes a large one of the lens
         what = (
             f"the board nearly always faces the camera (tilted by {tilt:.0f} degrees at most), so its focal length "
-            "and its distance cannot be told apart"
+            "and its distance cannot be distinguished"
         )
         return [
             Finding(severity, view, what, "film the board tilted by 30 to 45 degrees, to both sides and up and down")
         ]
-    todo = "film the board nearer, so that it fills a third of the picture, and tilted by 30 to 45 degrees"
+    todo = "film the board nearer, so that it fills a third of the image, and tilted by 30 to 45 degrees"
     return [Finding(severity, view, f"the focal length is known to {100 * unsure:.1f} % only", todo)]
 
 
 def picture_findings(view: str, xy: Floats, size: tuple[int, int]) -> list[Finding]:
-    """What to say of a lens' pictures: how many tell, and what part of the picture their points xy (T, N, 2) cover."""
+    """Findings on the images of a lens: their number, and how much of the image their points xy (T, N, 2) cover."""
     findings = []
     if len(xy) < _FEW:
-        what, todo = f"only {len(xy)} pictures tell about the lens", f"film {_FEW} or more places of the board"
+        what, todo = f"only {len(xy)} images constrain the lens", f"film the board in {_FEW} or more poses"
         findings.append(Finding("limit", view, what, todo))
     middle = (np.array(size) - 1) / 2
     points = xy[np.isfinite(xy).all(-1)]
@@ -60,9 +60,9 @@ def picture_findings(view: str, xy: Floats, size: tuple[int, int]) -> list[Findi
     empty = float((coverage(xy, size) == 0).mean())
     if reach < _REACH or empty > 0.5:
         what = (
-            f"the board covers {100 * (1 - empty):.0f} % of the picture and reaches {100 * reach:.0f} % of the way to "
-            "its corners: the lens is a guess beyond"
+            f"the board covers {100 * (1 - empty):.0f} % of the image and reaches {100 * reach:.0f} % of the way to "
+            "its corners: beyond, the lens is extrapolated"
         )
-        todo = "film the board at the border and in the corners of the picture"
+        todo = "film the board at the border and in the corners of the image"
         findings.append(Finding("limit" if reach < _REACH_LEAST else "note", view, what, todo))
     return findings

@@ -1,4 +1,4 @@
-"""The lens of every camera of a rig to start from, what is free of it, and what is known of it before."""
+"""The initial lens of every camera of a rig, its free parameters, and its prior."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from calib.lenses.models import PINHOLE, LensModel, common_sense, model_of
 from calib.observations import Observations
 from calib.quality.verdict import LEFT_OUT
 
-_GIVEN_FOCAL = 0.005  # of a lens that is given but not fixed: its focal length's standard deviation, of itself
+_GIVEN_FOCAL = 0.005  # relative standard deviation of the focal length of a lens that is given but not fixed
 _GIVEN_COEFFICIENT = 0.02
 _RIG_LENS = PINHOLE[3]
 
 
 @dataclass(frozen=True, eq=False)
 class KnownLenses:
-    """The lens of every camera to start from, its fit if it was fitted, what is free, and what is known before."""
+    """The initial lens of every camera, its fit if it was fitted, its free parameters, and its prior."""
 
     lenses: tuple[Lens, ...]
     fits: tuple[LensFit | None, ...]
@@ -40,20 +40,20 @@ def with_lenses(
     alone: Sequence[Observations],
     models: Sequence[LensModel] | None,
 ) -> tuple[Observations, KnownLenses, list[Finding]]:
-    """A lens for every view that can have one; views without are left out and named."""
+    """A lens for every view that has one; views without are left out, with a finding each."""
     lenses, fits, priors, findings, views = [], [], [], [], []
     for view, size in zip(observations.views, observations.sizes, strict=True):
         photos = [table.of([view]) for table in alone if view in table.views]
         pictures = max(photos, key=lambda table: int(table.seen.sum()), default=observations)
         if view in given:
             _same_size(view, given[view].size, size)
-            lens, fit = _with_room(given[view]), None
+            lens, fit = _with_coefficients(given[view]), None
             priors.append(_given_prior(lens))
         else:
             _same_size(view, pictures.sizes[pictures.views.index(view)], size)
-            fit, fault = _fitted(view, [pictures, observations] if photos else [observations], models)
+            fit, fault = _fit_from_tables(view, [pictures, observations] if photos else [observations], models)
             if fit is None:
-                findings.append(Finding("limit", view, f"{LEFT_OUT}, its lens cannot be told", fault))
+                findings.append(Finding("limit", view, f"{LEFT_OUT}, its lens cannot be estimated", fault))
                 continue
             lens = fit.lens
             priors.append(_fitted_prior(fit) if photos and not fault else common_sense(lens))
@@ -74,29 +74,29 @@ def with_lenses(
 def _same_size(view: str, of_lens: tuple[int, int], size: tuple[int, int]) -> None:
     if of_lens != size:
         raise CalibrationError(
-            f"camera {view!r}: its lens is of {of_lens[0]}x{of_lens[1]} pictures, these are {size[0]}x{size[1]}; "
+            f"camera {view!r}: its lens is for images of {of_lens[0]}x{of_lens[1]}, these are {size[0]}x{size[1]}; "
             "calibrate the lens at this size"
         )
 
 
-def _with_room(lens: Lens) -> Lens:
-    """The lens with places for the coefficients that a rig's fit may find."""
-    bare = lens.model == "pinhole" and lens.distortion.size == 0
-    return replace(lens, distortion=np.zeros(4)) if bare else lens
+def _with_coefficients(lens: Lens) -> Lens:
+    """The lens with zeros for the coefficients that a rig's fit may estimate."""
+    without = lens.model == "pinhole" and lens.distortion.size == 0
+    return replace(lens, distortion=np.zeros(4)) if without else lens
 
 
 def _free(lens: Lens, fit: LensFit | None, fixed: bool) -> Bools:
     if fixed:
         return np.zeros(LENS, bool)
     model = model_of(lens) if fit is None else LensModel(lens.model, fit.free[4:])
-    # Together the cameras tell more of their lenses than each alone, and what they cannot tell the priors do.
+    # Together the cameras constrain their lenses more than each alone; the priors cover what remains undetermined.
     return model.mask() | (_RIG_LENS.mask() if model.model == "pinhole" else model.mask())
 
 
-def _fitted(
+def _fit_from_tables(
     view: str, tables: Sequence[Observations], models: Sequence[LensModel] | None
 ) -> tuple[LensFit | None, str]:
-    """The lens by the first pictures that tell it, and why those before did not."""
+    """The lens from the first table that determines it, and why the ones before did not; None for no lens."""
     fault = ""
     for table in tables:
         try:
@@ -115,7 +115,7 @@ def _given_prior(lens: Lens) -> tuple[Floats, Floats]:
 
 
 def _fitted_prior(fit: LensFit) -> tuple[Floats, Floats]:
-    """What pictures of one camera alone have told of its lens, as a prior for the rig's fit."""
+    """The lens from images of one camera alone, as a prior for the rig's fit."""
     mean, information = lens_numbers(fit.lens), np.zeros((LENS, LENS))
     known = np.flatnonzero(np.diagonal(fit.covariance) > 0)
     information[np.ix_(known, known)] = np.linalg.pinv(fit.covariance[np.ix_(known, known)], hermitian=True)

@@ -1,1 +1,1 @@
-"""Poses of boards, wands and cameras: from pairs of views to a first rig."""
+"""Poses of boards, wands and cameras: from pairs of views to an initial rig."""

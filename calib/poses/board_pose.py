@@ -1,4 +1,4 @@
-"""Where a rigid target stands before a camera whose lens is known, from one picture."""
+"""Poses of a rigid target from single images of a camera with a known lens."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from calib.arrays import Bools, Floats
 from calib.camera import Lens
 from calib.targets import Target
 
-LEAST = 4  # points that fix a flat board; a body of any shape needs six to be sure
-_SPREAD = 0.02  # of its length: a board's points nearer to one line than this fix no pose
+LEAST = 4  # points that determine the pose of a flat board; a body of any other shape needs six
+_SPREAD = 0.02  # least width over length of a board's visible points for a pose
 
 
 @dataclass(frozen=True, eq=False)
 class BoardPoses:
-    """Poses of B pieces at T moments, two each: of a flat board far away a mirrored pose fits nearly as well.
+    """Poses of B pieces at T moments, two each: for a distant flat board, a mirrored pose fits almost as well.
 
     cam_from_piece (2, T, B, 4, 4), the better first; rms (2, T, B) px; NaN where a piece is not seen well enough.
     """
@@ -27,7 +27,7 @@ class BoardPoses:
 
 
 def board_poses(xy: Floats, target: Target, lens: Lens) -> BoardPoses:
-    """Poses of every piece in sightings xy (T, N, 2) px of one camera.
+    """Poses of every piece from observations xy (T, N, 2) px of one camera.
 
     Flat pieces by IPPE (Collins and Bartoli 2014), others by SQPnP (Terzakis and Lourakis 2020), both in OpenCV.
     """
@@ -41,23 +41,23 @@ def board_poses(xy: Floats, target: Target, lens: Lens) -> BoardPoses:
         rank = target.rank(piece)
         if rank < 2:
             continue
-        frame, points = _laid_flat(target.points[of]) if rank == 2 else (np.eye(4), target.points[of])
+        frame, points = _flatten(target.points[of]) if rank == 2 else (np.eye(4), target.points[of])
         for moment in np.flatnonzero((seen[:, of]).sum(-1) >= (LEAST if rank == 2 else LEAST + 2)):
             here = seen[moment, of]
             if not _spreads(points[here], rank):
                 continue
             found = _poses(points[here], flat[moment, of][here], rank)
             for index, pose in enumerate(found[:2]):
-                off = _reprojected(pose, points[here]) - flat[moment, of][here]
-                rms[index, moment, piece] = focal * np.sqrt((off**2).mean())
+                residual = _reproject(pose, points[here]) - flat[moment, of][here]
+                rms[index, moment, piece] = focal * np.sqrt((residual**2).mean())
                 poses[index, moment, piece] = pose @ frame
     swap = rms[1] < rms[0]
     poses[:, swap], rms[:, swap] = poses[::-1, swap], rms[::-1, swap]
     return BoardPoses(poses, rms)
 
 
-def _laid_flat(points: Floats) -> tuple[Floats, Floats]:
-    """flat_from_piece (4, 4) and points (N, 3) with z = 0 about their middle."""
+def _flatten(points: Floats) -> tuple[Floats, Floats]:
+    """flat_from_piece (4, 4) and the points (N, 3) in that frame: centred, with z = 0."""
     middle = points.mean(0)
     _, _, axes = np.linalg.svd(points - middle)
     axes[2] = np.cross(axes[0], axes[1])
@@ -76,11 +76,11 @@ def _poses(points: Floats, flat: Floats, rank: int) -> list[Floats]:
     """Candidate cam_from_flat (4, 4), in front of the camera."""
     import cv2
 
-    # Of a picture without noise IPPE may find nothing at all, where a symmetry makes it divide by zero.
+    # Without noise, IPPE may find no pose where a symmetry makes it divide by zero.
     for method in (cv2.SOLVEPNP_IPPE, cv2.SOLVEPNP_SQPNP) if rank == 2 else (cv2.SOLVEPNP_SQPNP,):
         try:
             _, turns, shifts, _ = cv2.solvePnPGeneric(points, flat[:, None], np.eye(3), None, flags=method)
-        except cv2.error:  # points that fix nothing, in numbers that no test foresaw
+        except cv2.error:  # degenerate points that the checks above did not catch
             continue
         found = []
         for turn, shift in zip(turns, shifts, strict=True):
@@ -92,7 +92,7 @@ def _poses(points: Floats, flat: Floats, rank: int) -> list[Floats]:
     return []
 
 
-def _reprojected(pose: Floats, points: Floats) -> Floats:
+def _reproject(pose: Floats, points: Floats) -> Floats:
     seen = geometry.transform(pose, points)
     return np.asarray(seen[:, :2] / seen[:, 2:])
 
@@ -108,7 +108,7 @@ def homographies(xy: Floats, points: Floats) -> Floats:
         here = np.isfinite(row).all(-1)
         if here.sum() < LEAST:
             continue
-        (a, from_a), (b, from_b) = _normalised(plane[here]), _normalised(row[here])
+        (a, from_a), (b, from_b) = _normalise(plane[here]), _normalise(row[here])
         one = np.ones((len(a), 1))
         nought = np.zeros((len(a), 3))
         ground = np.concatenate([a, one], 1)
@@ -124,7 +124,7 @@ def homographies(xy: Floats, points: Floats) -> Floats:
     return out
 
 
-def _normalised(points: Floats) -> tuple[Floats, Floats]:
+def _normalise(points: Floats) -> tuple[Floats, Floats]:
     middle = points.mean(0)
     size = np.sqrt(((points - middle) ** 2).sum(-1).mean() / 2) or 1.0
     return (points - middle) / size, np.array(

@@ -1,8 +1,8 @@
-"""Two views of the same points: where one camera stands from the other, up to the distance between them.
+"""The relative pose of two views of the same points, up to the distance between them.
 
-A first essential matrix from random samples of five points (Nister 2004, by OpenCV), of its four poses the one with
-the most points in front of both cameras; then Levenberg-Marquardt on the five parameters that there are, with
-distances from the epipolar lines in units of the noise (Sampson 1982) and the loss of Geman and McClure (1987).
+An initial essential matrix from random samples of five points (Nister 2004, by OpenCV), of its four poses the one with
+the most points in front of both cameras; then Levenberg-Marquardt on the five parameters, with distances from the
+epipolar lines in units of the noise (Sampson 1982) and the loss of Geman and McClure (1987).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from calib.geometry import pose, rotation_from_vector
 
 LEAST_POINTS = 12
 GATE = 3.0
-"""Standard deviations from its epipolar line beyond which a point counts as wrong."""
+"""Standard deviations from its epipolar line beyond which a point is an outlier."""
 _SOFTNESS = 2.0  # scale of the loss, standard deviations
-_SAMPLES = 400  # points that random samples are taken from: more cost time and tell nothing new
+_SAMPLES = 400  # most points that random samples are drawn from: more cost time without gain
 _TRIES = 500
 _STEPS = 30
 _SMALL = 1e-7
@@ -28,11 +28,11 @@ _SMALL = 1e-7
 
 @dataclass(frozen=True, eq=False)
 class RelativePose:
-    """Where camera b is, seen from camera a.
+    """The pose of camera b relative to camera a.
 
-    b_from_a (4, 4) with a translation of length 1; covariance (5, 5) of a small rotation (3, radians) in b's frame
-    and of the translation's direction (2, radians), of errors that are independent between groups of points; inliers
-    (N,): points within the gate of their epipolar line and in front of both cameras; rms: of their residuals, standard
+    b_from_a (4, 4) with a translation of length 1; covariance (5, 5) of a small rotation (3, radians) in b's frame and
+    of the translation's direction (2, radians), for errors that are independent between groups of points; inliers (N,):
+    points within the gate of their epipolar line and in front of both cameras; rms: of their residuals, standard
     deviations.
     """
 
@@ -59,9 +59,10 @@ def relative_pose(
     """The pose of camera b from camera a, of points a (N, 2) and b (N, 2): undistorted normalised coordinates.
 
     noise_a, noise_b (N,): standard deviations of each coordinate in the same unit (pixels over focal length). start:
-    b_from_a (4, 4) to refine instead of looking for one. group (N,) integers: points whose errors repeat, as those of
-    one joint that stands still, which the covariance then knows (the sandwich of Liang and Zeger 1986). Points with NaN
-    do not count. Raises CalibrationError with fewer than 12 points or where too few fit any pose.
+    b_from_a (4, 4) to refine instead of searching for one. group (N,) integers: points whose errors are the same, as
+    those of one joint that stands still, which the covariance takes into account (the sandwich of Liang and Zeger
+    1986). Points with NaN do not count. Raises CalibrationError with fewer than 12 points or where too few fit any
+    pose.
     """
     left, right, sa, sb = (np.asarray(part, np.float64) for part in (a, b, noise_a, noise_b))
     good = np.isfinite(left).all(-1) & np.isfinite(right).all(-1) & (sa > 0) & (sb > 0)
@@ -72,14 +73,14 @@ def relative_pose(
         )
     seen = left[good], right[good], sa[good], sb[good]
     first = _first_pose(*seen) if start is None else _with_unit_translation(np.asarray(start, np.float64))
-    b_from_a = _refined(first, *seen)
+    b_from_a = _refine(first, *seen)
     covariance = _covariance(b_from_a, *seen, None if group is None else np.asarray(group)[good])
     residual = epipolar_residual(b_from_a, left, right, sa, sb)
     inliers = good & (np.abs(residual) < GATE) & in_front(b_from_a, left, right)
     if inliers.sum() < max(LEAST_POINTS, 0.25 * good.sum()):
         raise CalibrationError(
             f"only {inliers.sum()} of {good.sum()} points fit any relative pose of the two cameras; "
-            "see whether both look at the same thing at the same time, and whether their lenses are right"
+            "check that both film the same scene at the same time, and that their lenses are right"
         )
     return RelativePose(b_from_a, covariance, inliers, float(np.sqrt(np.mean(residual[inliers] ** 2))))
 
@@ -87,12 +88,12 @@ def relative_pose(
 def epipolar_residual(
     b_from_a: ArrayLike, a: ArrayLike, b: ArrayLike, noise_a: ArrayLike, noise_b: ArrayLike
 ) -> Floats:
-    """Signed distances (...,) of pairs of points (..., 2) from meeting, in standard deviations; NaN where not seen."""
+    """Signed epipolar residuals (...,) of pairs of points (..., 2), in standard deviations; NaN where not seen."""
     return _residual(np.asarray(b_from_a, np.float64), *_homogeneous(a, b), np.asarray(noise_a), np.asarray(noise_b))[0]
 
 
 def in_front(b_from_a: ArrayLike, a: ArrayLike, b: ArrayLike) -> Bools:
-    """Whether the points (..., 2), (..., 2) lie in front of both cameras: rays that part are behind one of them."""
+    """Whether the points (..., 2), (..., 2) lie in front of both cameras: diverging rays meet behind one of them."""
     moved = np.asarray(b_from_a, np.float64)
     x, y = _homogeneous(a, b)
     turned, shift = x @ moved[:3, :3].T, moved[:3, 3]
@@ -110,7 +111,7 @@ def _homogeneous(a: ArrayLike, b: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def _first_pose(a: Floats, b: Floats, noise_a: Floats, noise_b: Floats) -> Floats:
-    """Pose (4, 4) by random samples, which see no noise of single points: the middle one holds for all."""
+    """Pose (4, 4) by random samples (RANSAC), with the median noise for all points."""
     import cv2
 
     some = np.unique(np.linspace(0, len(a) - 1, _SAMPLES).astype(int))
@@ -118,7 +119,7 @@ def _first_pose(a: Floats, b: Floats, noise_a: Floats, noise_b: Floats) -> Float
     found, _ = cv2.findEssentialMat(a[some], b[some], np.eye(3), cv2.RANSAC, 0.999, width, _TRIES)
     if found is None or found.shape[1] != 3:
         raise CalibrationError(
-            "no relative pose of the two cameras fits what both see; film people or boards who move in front of both"
+            "no relative pose of the two cameras fits their points; film people or boards that move in front of both"
         )
     best, most = np.eye(4), -1
     for essential in np.asarray(found, np.float64).reshape(-1, 3, 3):
@@ -131,7 +132,7 @@ def _first_pose(a: Floats, b: Floats, noise_a: Floats, noise_b: Floats) -> Float
 
 
 def _poses(essential: Floats) -> list[Floats]:
-    """The four poses that an essential matrix may stand for (Hartley and Zisserman, 9.6.2)."""
+    """The four poses of an essential matrix (Hartley and Zisserman, 9.6.2)."""
     U, _, Vt = np.linalg.svd(essential)
     U, Vt = U * np.sign(np.linalg.det(U)), Vt * np.sign(np.linalg.det(Vt))
     turn = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
@@ -158,8 +159,8 @@ def _residual(
     return np.asarray((y * line_b).sum(-1) * scale), scale, turned
 
 
-def _refined(first: Floats, a: Floats, b: Floats, noise_a: Floats, noise_b: Floats) -> Floats:
-    """The pose (4, 4) of least robust cost near the first one."""
+def _refine(first: Floats, a: Floats, b: Floats, noise_a: Floats, noise_b: Floats) -> Floats:
+    """The pose (4, 4) of least robust cost near the initial one."""
     x, y = _homogeneous(a, b)
     now, damping = first, 1e-3
     cost = _cost(_residual(now, x, y, noise_a, noise_b)[0])
@@ -168,7 +169,7 @@ def _refined(first: Floats, a: Floats, b: Floats, noise_a: Floats, noise_b: Floa
         matrix, right = slope.T @ (weight[:, None] * slope), -slope.T @ (weight * residual)
         damped = matrix + np.diag(damping * np.diag(matrix) + 1e-12)
         step: Floats = np.asarray(np.linalg.solve(damped, right), np.float64)
-        trial = _moved(now, step)
+        trial = _apply_step(now, step)
         new = _cost(_residual(trial, x, y, noise_a, noise_b)[0])
         if new < cost:
             small = cost - new < _SMALL * cost
@@ -183,7 +184,7 @@ def _refined(first: Floats, a: Floats, b: Floats, noise_a: Floats, noise_b: Floa
 def _covariance(
     b_from_a: Floats, a: Floats, b: Floats, noise_a: Floats, noise_b: Floats, group: NDArray[np.integer] | None
 ) -> Floats:
-    """Covariance (5, 5) at the best pose: by the spread of residuals, or by that of the groups' pulls if larger."""
+    """Covariance (5, 5) at the best pose: from the scatter of residuals, or of the groups' gradients if larger."""
     x, y = _homogeneous(a, b)
     residual, slope, weight = _slopes(b_from_a, x, y, noise_a, noise_b)
     inverse = np.linalg.pinv(slope.T @ (weight[:, None] * slope))
@@ -192,9 +193,9 @@ def _covariance(
     if group is None:
         return np.asarray(plain)
     _, of = np.unique(group, return_inverse=True)
-    pulls = np.zeros((int(of.max()) + 1, 5))
-    np.add.at(pulls, of, slope * (weight * residual)[:, None])
-    sandwich = inverse @ (pulls.T @ pulls) @ inverse
+    gradients = np.zeros((int(of.max()) + 1, 5))
+    np.add.at(gradients, of, slope * (weight * residual)[:, None])
+    sandwich = inverse @ (gradients.T @ gradients) @ inverse
     return np.asarray(sandwich if np.trace(sandwich) > np.trace(plain) else plain)
 
 
@@ -204,11 +205,11 @@ def _cost(residual: Floats) -> float:
 
 
 def _tangent(t: Floats) -> Floats:
-    """Two directions (3, 2) across a unit vector."""
+    """Two directions (3, 2) perpendicular to a unit vector."""
     return np.asarray(np.linalg.svd(t[None])[2][1:].T)
 
 
-def _moved(b_from_a: Floats, step: Floats) -> Floats:
+def _apply_step(b_from_a: Floats, step: Floats) -> Floats:
     """The pose turned by step[:3] in b's frame, its translation's direction turned by step[3:]."""
     t = b_from_a[:3, 3] + _tangent(b_from_a[:3, 3]) @ step[3:]
     return pose(rotation_from_vector(step[:3]) @ b_from_a[:3, :3], t / np.linalg.norm(t))

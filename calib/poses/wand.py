@@ -1,4 +1,4 @@
-"""A wand: points on a line at known distances, which one camera alone cannot place, but two can."""
+"""Poses from a wand, points on a line at known distances: one camera alone does not determine its pose, two do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from calib.rig import Rig
 
 
 def wand_relations(observations: Observations, lenses: Sequence[Lens]) -> dict[tuple[int, int], RelativePoseMean]:
-    """Relative poses of all pairs of cameras that saw the wand together: by epipolar geometry, and its length."""
+    """Relative poses of all pairs of cameras that saw the wand together: epipolar geometry, scaled by its length."""
     found = {}
     for a, b in combinations(range(len(lenses)), 2):
         relation = _relation(observations, a, b, lenses[a], lenses[b])
@@ -33,7 +33,7 @@ def _relation(observations: Observations, a: int, b: int, lens_a: Lens, lens_b: 
     focal_a, focal_b = np.sqrt(lens_a.K[0, 0] * lens_a.K[1, 1]), np.sqrt(lens_b.K[0, 0] * lens_b.K[1, 1])
     try:
         fit = relative_pose(left, right, observations.sigma[a][both] / focal_a, observations.sigma[b][both] / focal_b)
-    except CalibrationError:  # too few points, or none that fit: this pair tells nothing
+    except CalibrationError:  # too few points, or none that fit: no relation for this pair
         return None
     points = np.full((*both.shape, 3), np.nan)
     poses = np.stack([np.eye(4), fit.b_from_a])
@@ -51,7 +51,7 @@ def _relation(observations: Observations, a: int, b: int, lens_a: Lens, lens_b: 
 
 
 def _lengths_ratio(points: Floats, wand: Floats) -> Floats:
-    """Known over found distance between the ends seen at each moment (S,), of points (T, N, 3)."""
+    """Known over measured distance (S,) between the outermost points seen at each moment, of points (T, N, 3)."""
     ratios = []
     for row in points:
         good = np.flatnonzero(np.isfinite(row).all(-1))
@@ -62,7 +62,7 @@ def _lengths_ratio(points: Floats, wand: Floats) -> Floats:
 
 
 def wand_poses(rig: Rig, observations: Observations) -> Floats:
-    """Poses (T, 4, 4) of a wand by its triangulated points; its turn about itself is nobody's business."""
+    """Poses (T, 4, 4) of a wand from its triangulated points; the rotation about its own axis is arbitrary."""
     points = rig.triangulate(observations.xy)
     along = observations.target.points[:, 0]
     poses = np.full((len(points), 4, 4), np.nan)

@@ -1,1 +1,1 @@
-"""How far to trust a calibration: uncertainty, consistency, board shape, verdict."""
+"""The quality of a calibration: uncertainty, consistency, board shape, verdict."""

@@ -1,4 +1,4 @@
-"""Whether a board is as it was described: bent or misprinted ones fit well and make a wrong rig."""
+"""Checks that a board has the described shape: bent or misprinted boards fit well but give a wrong rig."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from calib.bundle.problem import Solution
 from calib.calibration import Finding
 from calib.quality.uncertainty import rig_of, seen_points, seen_volume
 
-_SHAPE = 0.004  # standard deviation of points that are let go, of the board's diagonal
-_BETTER = 0.05  # share of the misfit that a board of another shape takes away
-_MOVED = 0.0003  # of the distance between cameras and target: what it has to move places by to be worth a word
+_SHAPE_SIGMA = 0.004  # standard deviation of freed points, of the board's diagonal
+_BETTER = 0.05  # least share of the RMS residual that another shape has to remove
+_MOVED = 0.0003  # of the distance between cameras and target: least displacement in the volume for a finding
 _FAR = 0.005
-_FEW_MOMENTS = 15  # below that many, noise bends a board
+_FEW_MOMENTS = 15  # with fewer, noise looks like a bent board
 _STRETCHED = 0.003
 
 
 def shape_findings(solution: Solution) -> list[Finding]:
-    """What to say of a board whose points fit better elsewhere than where they were said to be.
+    """A finding on a board whose points fit clearly better at other than the given positions.
 
-    The points are let go, and the rigs with and without that are compared where the board was.
+    The points are freed with a prior, and the rigs before and after are compared in the volume of the board.
     """
     problem, target = solution.problem, solution.problem.observations.target
     flat = [piece for piece in range(len(target.pieces)) if target.rank(piece) == 2]
     moments = int(problem.used.any((0, 2)).sum())
     if problem.shape_sigma_m > 0 or target.still or not flat or len(target) < 12 or moments < _FEW_MOMENTS:
         return []
-    loose = replace(solution.continued(), shape_sigma_m=_SHAPE * target.extent)
-    other = bundle.adjust(loose, iterations=8, tolerance=1e-4)
+    freed = replace(solution.continued(), shape_sigma_m=_SHAPE_SIGMA * target.extent)
+    other = bundle.adjust(freed, iterations=8, tolerance=1e-4)
     if not np.isfinite(other.cost) or other.cost > (1 - _BETTER) ** 2 * solution.cost:
         return []
     rig, points = rig_of(solution), other.points - target.points
@@ -41,37 +41,35 @@ def shape_findings(solution: Solution) -> list[Finding]:
         return []
     _, turn, shift = geometry.similarity(found, places, scale=False)
     moved = float(np.sqrt(((found @ turn.T + shift - places) ** 2).sum(-1).mean()))
-    times = _stretched(other, flat)
-    # Which of its two lengths is right nobody knows, so the rig may be too large or too small by as much.
+    times = _aspect_change(other, flat)
+    # Which of its two lengths is right is unknown, so the scale of the rig may have the same error.
     moved = max(moved, abs(times - 1) * float(np.sqrt(((places - places.mean(0)) ** 2).sum(-1).mean())))
     distance = float(np.median(np.linalg.norm(rig.positions[:, None] - places[None], axis=-1)))
     if moved < _MOVED * distance:
         return []
-    out = 1000 * float(np.sqrt((_off(points, target.points) ** 2).sum(-1)).max())
-    width = (
-        f"it is {100 * abs(times - 1):.1f} % {'wider' if times > 1 else 'narrower'} for its height than was said and "
-    )
+    out = 1000 * float(np.sqrt((_non_rigid(points, target.points) ** 2).sum(-1)).max())
+    width = f"it is {100 * abs(times - 1):.1f} % {'wider' if times > 1 else 'narrower'} for its height than given, and "
     what = (
-        f"{'' if times == 1 else width}its points lie up to {out:.1f} mm from where they were said to be, which puts "
-        f"points of the volume up to about {1000 * moved:.1f} mm off"
+        f"{'' if times == 1 else width}its points lie up to {out:.1f} mm from the given positions, which displaces "
+        f"points of the volume by up to about {1000 * moved:.1f} mm"
     )
     todo = "measure the print in both directions with a ruler, glue it on something flat and stiff, and film it again"
     return [Finding("refuse" if moved > _FAR * distance else "limit", "the board", what, todo)]
 
 
-def _off(points: Floats, places: Floats) -> Floats:
-    """Changes of points (N, 3) without what moves and turns all of them together."""
+def _non_rigid(points: Floats, places: Floats) -> Floats:
+    """Changes of points (N, 3) without their common rigid motion."""
     _, turn, shift = geometry.similarity(places + points, places, scale=False)
     return np.asarray((places + points) @ turn.T + shift - places)
 
 
-def _stretched(other: Solution, flat: list[int]) -> float:
-    """How many times wider a board is against its height than it was said to be, 1 where that is nothing."""
+def _aspect_change(other: Solution, flat: list[int]) -> float:
+    """Width over height of a board, relative to the given one; 1 where the difference is negligible."""
     target = other.problem.observations.target
     if len(flat) != 1:
         return 1.0
     mine = target.of_piece == flat[0]
-    said, found = (points[mine] - points[mine].mean(0) for points in (target.points, other.points))
-    change = np.linalg.lstsq(said[:, :2], found[:, :2], rcond=None)[0]
+    given, found = (points[mine] - points[mine].mean(0) for points in (target.points, other.points))
+    change = np.linalg.lstsq(given[:, :2], found[:, :2], rcond=None)[0]
     times = float(np.linalg.norm(change[0]) / np.linalg.norm(change[1]))
     return times if abs(times - 1) > _STRETCHED else 1.0

@@ -1,4 +1,4 @@
-"""What a fit alone does not tell: moments that fit no one rig, and a board of another size than was said."""
+"""Checks that the fit alone does not make: moments that fit no single rig, and a board of another size than given."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from calib.observations import Observations
 from calib.rig import Rig
 
 _LEAST_POINTS = 4
-_FITTING = 0.8  # share of the sightings at common moments that fit, where there is one rig and it stands still
-_STRETCH, _PART = 5, 0.05  # sightings at an end of a take, and their share of all, that tell of a moved camera
+_FITTING = 0.8  # least share of the detections at common moments that fit, for a single rig that does not move
+_STRETCH, _PART = 5, 0.05  # detections at an end of a take, and their share of all, that indicate a moved camera
 _NEARLY_ALL = 0.8
-_SAME_DEG = 1.0  # cameras that nobody has turned
-_SAME_SCALE = 0.03  # better than a ruler measures a square; worse than a rig drifts
+_SAME_DEG = 1.0  # largest rotation of unmoved cameras
+_SAME_SCALE = 0.03  # above the error of measuring a square with a ruler, and above the drift of a rig
 
 
 def check_consistency(made: Calibration, seen: Observations, old: Rig | None) -> Calibration:
-    """The calibration with what speaks against it; of pictures that fit no one rig the verdict is "do not use".
+    """The calibration with findings on inconsistencies; for images that fit no single rig it is "do not use".
 
-    seen: what it was made from; old: an earlier rig of some of the cameras, if any.
+    seen: the observations it was made from; old: an earlier rig of some of the cameras, if any.
     """
-    doubts = [*_of_one_left(made)]
+    issues = [*_single_camera_left(made)]
     if not seen.target.free:
-        doubts += [*_of_several_rigs(made, seen)] or [*_of_one_moved(made, seen)]
-    doubts += _of_another_size(made.rig, old) if old is not None else ()
-    made = replace(made, findings=(*made.findings, *doubts))
-    bad = next((doubt for doubt in doubts if doubt.severity == "refuse"), None)
-    worse = bad or next(iter(doubts), None)
+        issues += [*_several_rigs(made, seen)] or [*_moved_camera(made, seen)]
+    issues += _other_scale(made.rig, old) if old is not None else ()
+    made = replace(made, findings=(*made.findings, *issues))
+    bad = next((issue for issue in issues if issue.severity == "refuse"), None)
+    worse = bad or next(iter(issues), None)
     if worse is None or (bad is None and made.verdict != "good"):
         return made
     verdict: Verdict = "usable with limits" if bad is None else "do not use"
     return replace(made, verdict=verdict, reason=f"{worse.about}: {worse.what}", next_action=worse.todo)
 
 
-def _of_one_left(made: Calibration) -> Iterator[Finding]:
-    """Why a single camera is no rig: the others were left out."""
+def _single_camera_left(made: Calibration) -> Iterator[Finding]:
+    """A finding where only one camera is left: why the others were left out."""
     others = [
         finding for finding in made.findings if finding.about not in made.rig.names and finding.severity != "note"
     ]
@@ -49,25 +49,25 @@ def _of_one_left(made: Calibration) -> Iterator[Finding]:
         yield Finding("refuse", others[0].about, what, others[0].todo)
 
 
-def _of_several_rigs(made: Calibration, seen: Observations) -> Iterator[Finding]:
-    """Sightings at moments that cameras share, of which too many had to be left out."""
+def _several_rigs(made: Calibration, seen: Observations) -> Iterator[Finding]:
+    """A finding where too many detections at shared moments had to be left out."""
     used = made.observations
     sees, fits = _sees_and_fits(made, seen)
-    fits &= fits.sum(0) >= 2  # one view alone at a moment agrees with nobody
+    fits &= fits.sum(0) >= 2  # a single view at a moment has no other to agree with
     if not sees.any() or fits.sum() >= _FITTING * sees.sum():
         return
     lost = np.flatnonzero((sees & ~fits).any(0))
     yield Finding(
         "refuse",
         "the rig",
-        f"only {fits.sum()} of {sees.sum()} sightings at common moments fit one rig, the others are from "
+        f"only {fits.sum()} of {sees.sum()} detections at common moments fit one rig, the others are from "
         f"{used.moments[lost[0]]} to {used.moments[lost[-1]]}",
-        "look for pictures of another rig among them, a camera that was moved, or views out of step",
+        "check for images of another rig among them, a camera that was moved, or time offsets between views",
     )
 
 
 def _sees_and_fits(made: Calibration, seen: Observations) -> tuple[Bools, Bools]:
-    """Which views (C, T) see the target at a moment when another sees it too, and where what they see fits the rig."""
+    """Masks (C, T) of views that see the target at a moment when another does too, and of those that fit the rig."""
     views = [seen.views.index(view) for view in made.observations.views]
     moments = [seen.moments.index(moment) for moment in made.observations.moments]
     sees = (seen.seen.sum(2) >= _LEAST_POINTS)[np.ix_(views, moments)]
@@ -75,10 +75,10 @@ def _sees_and_fits(made: Calibration, seen: Observations) -> tuple[Bools, Bools]
     return sees, np.asarray(sees & (made.used.sum(2) >= _LEAST_POINTS))
 
 
-def _of_one_moved(made: Calibration, seen: Observations) -> Iterator[Finding]:
-    """The camera that fits the rig for a part of the take only: it stood elsewhere before or after.
+def _moved_camera(made: Calibration, seen: Observations) -> Iterator[Finding]:
+    """A finding on a camera that fits the rig for a part of the take only: it was moved before or after.
 
-    Of two views that disagree either may have been left out, so every moment counts at which any was.
+    Of two views that disagree, either may have been left out, so every moment with any left out counts.
     """
     sees, fits = _sees_and_fits(made, seen)
     lost = np.asarray((sees & ~fits).any(0))
@@ -92,13 +92,13 @@ def _of_one_moved(made: Calibration, seen: Observations) -> Iterator[Finding]:
             if own > most and count >= max(_STRETCH, _PART * len(at)):
                 best, most, last = view, own, int(at[count - 1])
         if most:
-            what = f"{side} {made.observations.moments[last]} what it saw does not fit the rig, which is of the rest"
-            todo = "if it was moved then, calibrate from the footage of one side and use the rig for that alone"
+            what = f"{side} {made.observations.moments[last]} its images do not fit the rig, which is of the rest"
+            todo = "if it was moved then, calibrate from the footage of one side and use the rig for that side only"
             yield Finding("limit", made.rig[best].name, what, todo)
 
 
-def _of_another_size(rig: Rig, old: Rig) -> Iterator[Finding]:
-    """Cameras that look as they did, but farther apart or nearer together, all of them alike."""
+def _other_scale(rig: Rig, old: Rig) -> Iterator[Finding]:
+    """A finding on cameras with the same directions as before, but all distances scaled by one factor."""
     names = [name for name in rig.names if name in old]
     ratios = []
     for a, b in combinations(names, 2):
@@ -113,8 +113,8 @@ def _of_another_size(rig: Rig, old: Rig) -> Iterator[Finding]:
         yield Finding(
             "limit",
             "the size of the board",
-            f"cameras look as they did in {old.source or 'the earlier rig'}, but stand {times:.3g} times as far apart",
-            f"measure the board: its lengths may be {1 / times:.3g} times what was said",
+            f"cameras point as they did in {old.source or 'the earlier rig'}, but stand {times:.3g} times as far apart",
+            f"measure the board: its lengths may be {1 / times:.3g} times the given ones",
         )
 
 

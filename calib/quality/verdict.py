@@ -12,18 +12,18 @@ from calib.rig import Rig
 
 # Of the distance between cameras and target: joints are found to about half a percent of it.
 _GOOD, _USABLE = 0.001, 0.005
-_STRANGE, _WRONG = 5.0, 15.0  # times what detection expects: sightings at moments left out contradict the rig
-_UNLIKE = 10.0  # times: one camera's misfit against what is usual in the rig
-_NEAR_M, _FAR_M = 0.02, 500.0  # no camera films a target from so near or so far: a unit is wrong
-LEFT_OUT = "it is left out"  # how a finding about a camera begins that is no part of the rig
-_FAR_APART = 2.5  # times: what halves of the moments say against what was predicted
+_STRANGE, _WRONG = 5.0, 15.0  # times the expected detection error: residuals at held-out moments contradict the rig
+_UNLIKE = 10.0  # times the least residual of the rig's cameras, for a camera that does not fit
+_NEAR_M, _FAR_M = 0.02, 500.0  # a target nearer or farther than this means a wrong unit
+LEFT_OUT = "it is left out"  # beginning of a finding about a camera that is not part of the rig
+_FAR_APART = 2.5  # times the predicted error, for a difference between halves that is too large
 _SLIGHT = 0.0001  # of the distance between cameras and target: halves of few moments differ by as much
 
 
 def decide_verdict(
     rig: Rig, solution: Solution, accuracy: Accuracy, findings: Sequence[Finding]
 ) -> tuple[Verdict, str, str, tuple[Finding, ...]]:
-    """Verdict, reason, next action, and what was found on the way."""
+    """Verdict, reason, next action, and further findings."""
     distance = _distance(rig, accuracy)
     more = [
         *_about_units(rig, distance),
@@ -49,14 +49,14 @@ def decide_verdict(
             )
         return "do not use", "no place is seen by two cameras", "film the target where two cameras see it", tuple(more)
     if error > _USABLE * distance:
-        what = f"points come out {1000 * error:.0f} mm off at {distance:.1f} m"
+        what = f"points have an error of {1000 * error:.0f} mm at {distance:.1f} m"
         return "do not use", what, _film_more(accuracy), tuple(more)
     if error > _GOOD * distance:
-        what = f"points come out {1000 * error:.1f} mm off at {distance:.1f} m"
+        what = f"points have an error of {1000 * error:.1f} mm at {distance:.1f} m"
         return "usable with limits", what, _film_more(accuracy), tuple(more)
     if limits:
         return "usable with limits", f"{limits[0].about}: {limits[0].what}", limits[0].todo, tuple(more)
-    return "good", f"points come out within {1000 * error:.2g} mm at {distance:.1f} m", "record", tuple(more)
+    return "good", f"points are accurate to {1000 * error:.2g} mm at {distance:.1f} m", "record", tuple(more)
 
 
 def _distance(rig: Rig, accuracy: Accuracy) -> float:
@@ -66,7 +66,7 @@ def _distance(rig: Rig, accuracy: Accuracy) -> float:
 
 
 def _film_more(accuracy: Accuracy) -> str:
-    """Where the error is largest is where to film."""
+    """The advice to film where the error is largest."""
     worst = accuracy.places[np.nanargmax(accuracy.predicted_m)]
     where = ", ".join(f"{value:+.1f}" for value in worst)
     return f"film the board longer and tilted, also near ({where}) m, where the error is largest"
@@ -75,12 +75,12 @@ def _film_more(accuracy: Accuracy) -> str:
 def _about_units(rig: Rig, distance: float) -> list[Finding]:
     if len(rig) < 2 or _NEAR_M < distance < _FAR_M:
         return []
-    what = f"the target comes out {distance:.3g} m from the cameras"
+    what = f"the estimated distance of the target from the cameras is {distance:.3g} m"
     return [Finding("refuse", "the rig", what, "check the unit of the target's size: metres, or millimetres?")]
 
 
 def _about_misfits(rig: Rig, solution: Solution) -> list[Finding]:
-    """Cameras whose sightings fit far worse than those of the others: they saw something else."""
+    """Findings on cameras whose observations fit far worse than those of the others."""
     seen, used = solution.problem.observations, solution.problem.used
     square = np.where(used, (solution.residual**2).sum(-1), np.nan)
     findings, times = [], np.full(len(rig), np.nan)
@@ -88,22 +88,22 @@ def _about_misfits(rig: Rig, solution: Solution) -> list[Finding]:
         if np.isfinite(square[view]).any():
             times[view] = np.sqrt(np.nanmean(square[view]) / 2 / np.mean(seen.sigma[view][used[view]] ** 2))
     for bad in np.flatnonzero(times > np.maximum(_STRANGE, _UNLIKE * np.nanmin(times, initial=np.inf))):
-        off = float(np.sqrt(np.nanmean(square[bad]) / 2))
-        what = f"what it saw does not fit what the others saw: it is {off:.1f} px off"
+        rms_px = float(np.sqrt(np.nanmean(square[bad]) / 2))
+        what = f"its images do not fit those of the other cameras: the RMS residual is {rms_px:.1f} px"
         todo = (
-            "look whether it was moved during the take (mvcap rig check), or its pictures are of other moments, "
-            "mirrored, or of another lens"
+            "check whether it was moved during the take (mvcap rig check), or its images are of other moments, "
+            "mirrored, or from another lens"
         )
         findings.append(Finding("refuse", rig[int(bad)].name, what, todo))
     return findings
 
 
 def _about_scenes(solution: Solution) -> list[Finding]:
-    """Measured points are few, and all of them make the rig: nothing is left to judge it by."""
+    """A finding for measured points: all of them are used for the rig, so none is left to check it."""
     target = solution.problem.observations.target
     if not target.still:
         return []
-    what = f"all {len(target)} measured points make the rig, so nothing but their own fit says how good it is"
+    what = f"all {len(target)} measured points are used for the rig, so only their own fit shows how good it is"
     return [Finding("limit", "the rig", what, "film a board or people too, and run mvcap rig check on it")]
 
 
@@ -116,8 +116,8 @@ def _about_noise(solution: Solution, accuracy: Accuracy, distance: float) -> lis
             Finding(
                 "refuse" if times > _WRONG else "limit",
                 "the rig",
-                f"at moments left out the target is seen {times:.0f} times as far off as pictures of it can be",
-                "look for a camera that moved during the take, views out of step, or a board that is not flat",
+                f"at held-out moments the residuals are {times:.0f} times the expected detection error",
+                "check for a camera that moved during the take, time offsets of views, or a board that is not flat",
             )
         )
     if accuracy.halves_rms_m > max(_FAR_APART * accuracy.predicted_rms_m, _SLIGHT * distance):
@@ -127,7 +127,7 @@ def _about_noise(solution: Solution, accuracy: Accuracy, distance: float) -> lis
                 "the rig",
                 f"two halves of the take differ by {1000 * accuracy.halves_rms_m:.2g} mm where noise alone would give "
                 f"{1000 * accuracy.predicted_rms_m:.2g} mm",
-                "look for a camera that moved, views out of step, or a board that is not flat",
+                "check for a camera that moved, time offsets of views, or a board that is not flat",
             )
         )
     return findings

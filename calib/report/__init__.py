@@ -1,4 +1,4 @@
-"""The report on a calibration: its facts for machines, and a page to look at."""
+"""The report on a calibration: its facts as JSON, and an HTML page."""
 
 from calib.report.facts import live_line, report
 from calib.report.page import write_report

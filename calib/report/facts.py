@@ -1,4 +1,4 @@
-"""A calibration in plain values for JSON: how good it is, of what it is made, and what to do."""
+"""A calibration in plain values for JSON: its accuracy, what it is made from, and what to do."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from calib.report.views import ViewEvidence, target_points, view_evidence
 
 FORMAT, VERSION = "calib-report", 1
 SEVERITIES = ("refuse", "limit", "note")
-AGREES = 1.5  # a prediction within this factor of what was measured can be believed
-_EXCESS = 5.0  # times what detection expects; beyond it the rig does not describe what the cameras saw
+AGREES = 1.5  # a prediction within this factor of the measured error is reliable
+_EXCESS = 5.0  # times the expected detection error; beyond it the rig does not describe the observations
 _LENS = ("fx_px", "fy_px", "cx_px", "cy_px")
 _UP_AT_LEAST = 0.7  # of the cosine between the world's z and the cameras' up; beyond 45 degrees z is not up
 
@@ -69,24 +69,24 @@ def live_line(calibration: Calibration) -> str:
 
 
 def every_camera(calibration: Calibration) -> tuple[str, ...]:
-    """The views' names, and those of cameras that were taken out because nothing connects them."""
+    """The views' names, and those of cameras that were left out because nothing connects them."""
     views = calibration.observations.views
     return (*views, *(name for name in calibration.unconnected if name not in views))
 
 
 def by_severity(findings: Sequence[Finding]) -> list[Finding]:
-    """The gravest first, else in the order given, each once."""
+    """Findings by severity, the most severe first, else in the order given, each once."""
     return sorted(dict.fromkeys(findings), key=lambda finding: SEVERITIES.index(finding.severity))
 
 
 def _findings(calibration: Calibration) -> list[Finding]:
-    """Those of the rig and of every lens, once each."""
+    """Findings on the rig and on every lens, once each."""
     lenses = [finding for fit in calibration.lenses if fit for finding in fit.findings]
     return by_severity([*calibration.findings, *lenses])
 
 
 def millimetres(value: float | None) -> str:
-    """A length with two digits that count, "unknown" for None and NaN."""
+    """A length with two significant digits, "unknown" for None and NaN."""
     if value is None or not np.isfinite(value):
         return "unknown"
     rounded = round(float(f"{value:.2g}"), 4)
@@ -105,15 +105,15 @@ def refused_by_reason(refused: Sequence[Refusal]) -> list[dict[str, Any]]:
             same[refusal.view, refusal.reason].append(refusal.moment)
         rows = [{"view": view, "reason": reason, "moments": moments} for (view, reason), moments in same.items()]
         alike = len({refusal.reason for refusal in group}) == 1
-        said = group[0].reason if alike else f"{group[0].reason}, and alike"
-        out.append({"reason": said, "count": len(group), "images": rows})
+        text = group[0].reason if alike else f"{group[0].reason}, and similar"
+        out.append({"reason": text, "count": len(group), "images": rows})
     return sorted(out, key=lambda group: -int(group["count"]))
 
 
 def plot_from_world(calibration: Calibration) -> tuple[Floats, bool]:
-    """A rotation (3, 3) that turns the world's z up for pictures, and whether it is up already.
+    """A rotation (3, 3) that turns the world's z up for plots, and whether it is up already.
 
-    Before the world is aligned its z may be anything: then up is where the cameras, together, have theirs.
+    Before the world is aligned, its z may have any direction: then the mean up direction of the cameras is used.
     """
     ups = -calibration.rig.cam_from_world[:, 1, :3]
     up = ups.mean(0)
@@ -185,7 +185,7 @@ def _accuracy(calibration: Calibration) -> dict[str, Any]:
 
 
 def _excess(calibration: Calibration) -> float:
-    """How many times what detection expects sightings at moments left out are off."""
+    """Residuals at held-out moments over the expected detection error."""
     expected = _rms(np.where(calibration.used, calibration.observations.sigma, np.nan))
     return calibration.accuracy.held_out_px / expected if expected > 0 else float("nan")
 
@@ -193,14 +193,13 @@ def _excess(calibration: Calibration) -> float:
 def agreement(accuracy: Accuracy, excess: float = 1.0) -> str:
     """In a sentence, whether the predicted error and the one measured between halves agree.
 
-    excess: how many times as far off as detection expects sightings at moments left out are; both errors come from
-    such moments, so where it is large neither of them is to be believed.
+    excess: residuals at held-out moments over the expected detection error; where it is large, neither of the two
+    errors is reliable.
     """
     if excess > _EXCESS:
         return (
-            f"Neither is to be believed: at moments left out the target is seen {excess:.0f} times as far off as "
-            "finding it in the images explains. A camera moved during the take, views are out of step, or what was "
-            "found is not the target."
+            f"Neither is reliable: at held-out moments the residuals are {excess:.0f} times the expected detection "
+            "error. A camera moved during the take, views have time offsets, or the detections are not of the target."
         )
     predicted, halves = accuracy.predicted_rms_m, accuracy.halves_rms_m
     if not np.isfinite(predicted):
@@ -208,19 +207,19 @@ def agreement(accuracy: Accuracy, excess: float = 1.0) -> str:
             return "The error could be measured between halves of the moments, but not predicted."
         return "The accuracy is unknown: there is too little to predict it from, and nothing to measure it with."
     if not np.isfinite(halves):
-        return "Too few moments to split into halves: the predicted error has nothing measured beside it."
+        return "There are too few moments to split into halves: no measured error confirms the predicted one."
     if predicted <= 0:
-        return "The predicted error is zero, which no calibration is: do not believe it."
+        return "The predicted error is zero, which no calibration has: it is not reliable."
     factor = halves / predicted
     if factor > AGREES:
         return (
-            f"Measured between halves, the error is {factor:.1f} times the predicted one: count on the larger. "
-            "Something is not in the model: a target that bends or moves while it is filmed, views out of step, a "
-            "lens of another kind."
+            f"Measured between halves, the error is {factor:.1f} times the predicted one: expect the larger. "
+            "Something is not in the model: a target that bends or moves while it is filmed, time offsets between "
+            "views, or a lens of another kind."
         )
     if factor < 1 / AGREES:
         return f"The prediction is cautious: measured between halves, the error is {factor:.2g} times as large."
-    return f"What was predicted and what was measured agree (a factor of {factor:.2g}): the figure can be believed."
+    return f"The predicted and the measured error agree (a factor of {factor:.2g}): the figure is reliable."
 
 
 def _rms(values: Floats) -> float:
@@ -259,7 +258,7 @@ def _camera(calibration: Calibration, row: int, view: ViewEvidence) -> dict[str,
 
 
 def _absent(calibration: Calibration) -> list[dict[str, Any]]:
-    """Cameras of which no sighting is kept, with the keys of all others."""
+    """Cameras of which no observation is kept, with the keys of all others."""
     unknown = (
         "position_m looks size_px lens fit_rms_px noise_px image_covered_share border_covered_share coverage_counts "
         "distance_m tilt_deg late_ms"
@@ -305,7 +304,7 @@ def _trial(trial: ModelTrial) -> dict[str, Any]:
 
 
 def _lens_deviations(calibration: Calibration, view: ViewEvidence) -> Floats:
-    """Standard deviations (4 + k,) of the lens, of the whole rig's covariance where it has the camera."""
+    """Standard deviations (4 + k,) of the lens, from the whole rig's covariance where it has the camera."""
     count = 4 + (view.lens.distortion.size if view.lens else 0)
     at = calibration.columns.get(view.name)
     variance = np.full(count, np.nan)
@@ -365,7 +364,7 @@ def _target(calibration: Calibration) -> dict[str, Any]:
 
 
 def shape_estimated(calibration: Calibration) -> bool:
-    """Whether the target's points were found to lie elsewhere than given."""
+    """Whether the estimated points of the target differ from the given ones."""
     given, found = calibration.observations.target.points, calibration.points
     return bool((np.abs(np.nan_to_num(found - given)) > 1e-9).any())
 
@@ -389,7 +388,7 @@ def _world(calibration: Calibration) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """The same of Python's own types, None for what is not finite."""
+    """The value in Python's own types, None where not finite."""
     if isinstance(value, Mapping):
         return {str(key): _plain(part) for key, part in value.items()}
     if isinstance(value, np.ndarray):

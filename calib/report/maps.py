@@ -1,4 +1,4 @@
-"""The maps of a calibration's report: error and cameras by place. Each returns the bytes of a PNG, or None."""
+"""The maps of a calibration's report: error by place, with the cameras. Each returns the bytes of a PNG, or None."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from calib.report.plots import INK, WIDTH, figure_bytes, in_report_style, new_fi
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_ERROR, _COUNT = "YlGnBu", "Purples"  # the lighter, the less
-_LEVELS = 12  # different heights up to which places are taken for a grid
-_NAMED = 8  # cameras that carry their names also in the small panels from the side
+_ERROR, _COUNT = "YlGnBu", "Purples"  # lighter is less
+_LEVELS = 12  # distinct heights up to which places count as a grid
+_NAMED = 8  # most cameras whose names are also in the small panels from the side
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class _Cells:
         return float(self.edges[2][level : level + 2].mean())
 
     def map(self, values: Floats, use: tuple[int, int], keep: NDArray[np.bool_] | None = None) -> Floats:
-        """RMS of the values (G,) over what lies behind each cell of two axes, (rows, columns); NaN where nothing."""
+        """RMS of the values (G,) along the third axis in each cell of two axes, (rows, columns); NaN where empty."""
         known = np.isfinite(values) & (True if keep is None else keep)
         shape = len(self.edges[use[1]]) - 1, len(self.edges[use[0]]) - 1
         flat = self.at[known, use[1]] * shape[1] + self.at[known, use[0]]
@@ -61,14 +61,14 @@ def _axis_cells(values: Floats, count: int) -> tuple[NDArray[np.intp], Floats]:
         return np.clip(np.searchsorted(edges, values, "right") - 1, 0, len(edges) - 2), edges
     gaps = np.diff(levels)
     half = (float(gaps.min()) if len(gaps) else 0.2) / 2
-    # Levels on a lattice, so that a level without places is a gap in the picture and not a wide cell.
+    # Levels on a lattice, so that a level without places is a gap in the plot and not a wide cell.
     at = np.rint((values - levels[0]) / (2 * half)).astype(np.intp)
     return at, levels[0] + half * (2 * np.arange(at.max() + 2) - 1)
 
 
 @in_report_style
 def volume_map(calibration: Calibration) -> bytes | None:
-    """Predicted error by place from above and from two sides, with the cameras and where they look."""
+    """Predicted error by place from above and from two sides, with the cameras and their directions."""
     turn, level = plot_from_world(calibration)
     figure, panels = new_figure(5.6, 2, 2, width_ratios=(1.45, 1))
     grid = panels[0, 0].get_gridspec()
@@ -134,7 +134,7 @@ def slices(calibration: Calibration) -> bytes | None:
 
 
 def _panel_height(places: Floats, columns: int) -> float:
-    """Height in inches of a panel that shows places from above, so many beside each other."""
+    """Height in inches of a panel that shows places from above, `columns` side by side."""
     wide, high = np.maximum(np.ptp(places[:, :2], axis=0), 0.1)
     return float(np.clip(0.8 * WIDTH / columns * high / wide, 1.2, 3.6)) + 0.45
 
@@ -152,12 +152,12 @@ def _mesh(
 
 
 def _limits(error_m: Floats) -> float:
-    """Where the scale of colours ends, mm: a few bad places at the rim must not make all others look alike."""
+    """Upper end of the colour scale, mm, robust to a few bad places at the rim."""
     return 1000 * float(np.nanpercentile(error_m, 95)) * 1.05 or 1e-3
 
 
 def _steps(name: str, count: int) -> Any:
-    """So many colours, none of them so dark that it shouts."""
+    """`count` colours, none of them very dark."""
     import matplotlib as mpl
     from matplotlib.colors import ListedColormap
 
@@ -165,9 +165,9 @@ def _steps(name: str, count: int) -> Any:
 
 
 def _cameras(axes: Axes, calibration: Calibration, turn: Floats, use: tuple[int, int]) -> None:
-    """Each camera as a triangle that opens where it looks, with its name; names make way for each other.
+    """Each camera as a triangle that opens in its viewing direction, with its name; names avoid each other.
 
-    In the small panels from the side a name that would cover another camera or its name is left out.
+    In the small panels from the side, a name that would cover another camera or its name is left out.
     """
     rig = calibration.rig
     places = (rig.positions @ turn.T)[:, use]
@@ -198,18 +198,18 @@ def _cameras(axes: Axes, calibration: Calibration, turn: Floats, use: tuple[int,
 
 
 def _near(one: tuple[float, float, float], other: tuple[float, float, float], height: float) -> bool:
-    """Whether two labels (x, y, half their width) of a height cover each other."""
+    """Whether two labels (x, y, half their width) of a height overlap."""
     return abs(one[0] - other[0]) < one[2] + other[2] and abs(one[1] - other[1]) < height
 
 
 @in_report_style
 def measured_by_place(calibration: Calibration) -> bytes | None:
-    """Predicted error, that between halves, and that of board points left out, each from above on one scale."""
+    """Predicted error, that between halves, and that of held-out board points, each from above on one scale."""
     accuracy, turn = calibration.accuracy, plot_from_world(calibration)[0]
     kinds = [
         ("predicted", accuracy.places, accuracy.predicted_m),
         ("between halves", accuracy.places, accuracy.halves_m),
-        ("target, moments left out", accuracy.held_out_places, accuracy.held_out_errors_m),
+        ("target, held-out moments", accuracy.held_out_places, accuracy.held_out_errors_m),
     ]
     kinds = [kind for kind in kinds if np.isfinite(kind[2]).any()]
     if len(kinds) < 2:

@@ -23,19 +23,19 @@ _VERDICTS = {
     "do not use": ("bad", "✗", "Do not use"),
 }
 _SEVERITIES = {"refuse": "Do not use before this is done", "limit": "Limits", "note": "Notes"}
-_OPEN_VIEWS = 6  # cameras whose sections are open at first
-_SHARP = 8  # cameras up to which their pictures are drawn at full size
+_OPEN_VIEWS = 6  # most cameras whose sections are open at first
+_SHARP = 8  # most cameras whose plots are drawn at full size
 
 
 def write_report(calibration: Calibration, folder: str | Path, *, title: str = "", force: bool = False) -> list[Path]:
     """Write `calibration.json` and `calibration.html` into a folder; the paths of both.
 
-    Raises RigFileError, one line, where one is there already and not `force`, or they cannot be written.
+    Raises RigFileError, one line, where one exists already and not `force`, or they cannot be written.
     """
     paths = [Path(folder) / name for name in NAMES]
     there = [str(path) for path in paths if path.exists()]
     if there and not force:
-        raise RigFileError(f"{', '.join(there)} would be written over; choose another folder, or pass --force")
+        raise RigFileError(f"{', '.join(there)} would be overwritten; choose another folder, or pass --force")
     summary = report(calibration)
     html = page(calibration, title or Path(folder).resolve().name, summary)
     write_text(paths[0], json.dumps(summary, indent=1, allow_nan=False) + "\n")
@@ -44,12 +44,12 @@ def write_report(calibration: Calibration, folder: str | Path, *, title: str = "
 
 
 def style() -> str:
-    """The look that all reports share, as CSS."""
+    """The CSS that all reports share."""
     return (files("calib.report") / "style.css").read_text(encoding="utf-8").rstrip()
 
 
 def page(calibration: Calibration, title: str = "Calibration", summary: dict[str, Any] | None = None) -> str:
-    """The page; `summary` is what `report` gives of the same calibration, where it is at hand already."""
+    """The HTML page; `summary` is the result of `report` for the same calibration, if already computed."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -72,7 +72,7 @@ def page(calibration: Calibration, title: str = "Calibration", summary: dict[str
 
 
 def _by_todo(findings: list[dict[str, str]], severity: str) -> dict[str, list[dict[str, str]]]:
-    """Findings of one severity by what to do, so that what helps six cameras is said once."""
+    """Findings of one severity grouped by what to do, so that the same advice appears once."""
     out: dict[str, list[dict[str, str]]] = {}
     for finding in findings:
         if finding["severity"] == severity:
@@ -81,7 +81,7 @@ def _by_todo(findings: list[dict[str, str]], severity: str) -> dict[str, list[di
 
 
 def _pictures(calibration: Calibration) -> dict[str, str]:
-    """The pictures of the whole rig that there are, as data URIs."""
+    """The available plots of the whole rig as data URIs."""
     alone = len(every_camera(calibration)) < 2
     made = {
         "volume": None if alone else maps.volume_map(calibration),
@@ -96,7 +96,7 @@ def _pictures(calibration: Calibration) -> dict[str, str]:
 
 
 def _view_pictures(calibration: Calibration) -> list[str | None]:
-    """The picture of each camera as a data URI; None of one that saw nothing."""
+    """The plot of each camera as a data URI; None for one that saw nothing."""
     count, absent = len(calibration.observations.views), len(every_camera(calibration))
     views = [view_evidence(calibration, view) for view in range(count)]
     made = [view_picture(view, 110 if count <= _SHARP else 80) for view in views]
@@ -109,7 +109,7 @@ def _inlined(picture: bytes) -> str:
 
 
 def _number(value: float | None) -> str:
-    """About three digits, with as many decimals as neighbours of the same size."""
+    """About three digits, with a number of decimals that depends on the size."""
     if value is None:
         return "–"
     size = abs(value)
@@ -119,17 +119,17 @@ def _number(value: float | None) -> str:
 
 
 def _deviation(value: float | None) -> str:
-    """A standard deviation; zero is of what was not estimated."""
+    """A standard deviation; zero means held fixed."""
     return "" if value is None else "held" if value == 0 else f"± {_number(value)}"
 
 
 def _sentence(text: str) -> str:
-    """The text with a full stop behind; its first word stays as it is, for it may be a camera's name."""
+    """The text with a full stop; its first word stays as it is, as it may be a camera's name."""
     return text if not text or text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _reason(s: dict[str, Any]) -> str:
-    """Why the verdict is what it is, as a sentence; a camera's name at its start stays as it is."""
+    """The reason of the verdict as a sentence; a camera's name at its start stays as it is."""
     text = _sentence(s["verdict"]["reason"])
     named = any(text.startswith(camera["name"]) for camera in s["cameras"])
     return text if named else text[:1].upper() + text[1:]

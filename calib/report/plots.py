@@ -1,4 +1,4 @@
-"""The plots of a calibration's report; each returns the bytes of one SVG or PNG, or None where there is nothing."""
+"""The plots of a calibration's report; each returns the bytes of an SVG or PNG, or None where there are no data."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 INK, FAINT, BLUE, RED, GREEN = "#303030", "#d8d8d8", "#0072b2", "#b3261e", "#009e73"
-WIDTH = 9.6  # inches, of a picture as wide as the page
-_LABELLED = 12  # pairs that still carry their number of moments
-_MOMENTS = 600  # columns of the picture of moments; more are put together
+WIDTH = 9.6  # inches, of a plot as wide as the page
+_LABELLED = 12  # most pairs that are labelled with their number of moments
+_MOMENTS = 600  # most columns of the plot of moments; more are merged
 STYLE = {
     "font.size": 10, "axes.edgecolor": "#909090", "axes.labelcolor": INK, "axes.titlesize": 11,
     "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
@@ -32,7 +32,7 @@ STYLE = {
 
 
 def in_report_style(plot: Callable[P, bytes | None]) -> Callable[P, bytes | None]:
-    """The plot in the report's style, without a trace in matplotlib's settings."""
+    """Decorate a plot to be drawn in the report's style, without changing matplotlib's settings."""
 
     @wraps(plot)
     def inner(*args: P.args, **kwargs: P.kwargs) -> bytes | None:
@@ -75,14 +75,14 @@ def predicted_and_measured(calibration: Calibration) -> bytes | None:
     kinds = [
         ("predicted", predicted[np.isfinite(predicted)], BLUE),
         ("between halves", halves[np.isfinite(halves)], "#e69f00"),
-        ("target, moments left out", held_out, GREEN),
+        ("target, held-out moments", held_out, GREEN),
     ]
     kinds = [kind for kind in kinds if len(kind[1]) > 1]
     if not kinds:
         return None
     figure, panels = new_figure(3.4, 1, 1 + bool(both.any()))
     if both.any():
-        _scattered(panels[0, 0], predicted[both], halves[both])
+        _scatter(panels[0, 0], predicted[both], halves[both])
     axes = panels[0, -1]
     for name, values, tint in kinds:
         values = np.sort(values)
@@ -91,12 +91,12 @@ def predicted_and_measured(calibration: Calibration) -> bytes | None:
     axes.set_ylabel("places or points below it / %")
     axes.set_xlim(0, 1.1 * max(float(np.percentile(values, 97)) for _, values, _ in kinds))
     axes.set_ylim(0, 101)
-    axes.set_title("how the errors spread")
+    axes.set_title("distribution of the errors")
     axes.legend(loc="lower right")
     return figure_bytes(figure, "svg")
 
 
-def _scattered(axes: Axes, predicted: Floats, halves: Floats) -> None:
+def _scatter(axes: Axes, predicted: Floats, halves: Floats) -> None:
     low, high = 0.8 * min(predicted.min(), halves.min()), 1.25 * max(predicted.max(), halves.max())
     ends = np.array([low, high])
     axes.fill_between(ends, ends / AGREES, ends * AGREES, color=BLUE, alpha=0.12, linewidth=0)
@@ -121,8 +121,8 @@ def plain_log(axis: Any, range_of: float) -> None:
 
 @in_report_style
 def pair_graph(calibration: Calibration) -> bytes | None:
-    """Cameras on a ring, joined where they share moments; the tree that they were first placed by is bold."""
-    names = _around(calibration)
+    """Cameras on a ring, connected where they share moments; the spanning tree of the initial poses is bold."""
+    names = _ring_order(calibration)
     if len(names) < 2:
         return None
     figure, panels = new_figure(4.2, width=6.4)
@@ -153,12 +153,12 @@ def pair_graph(calibration: Calibration) -> bytes | None:
     return figure_bytes(figure, "svg")
 
 
-def _around(calibration: Calibration) -> list[str]:
-    """The cameras in their order around the rig's middle, then those that have no place."""
+def _ring_order(calibration: Calibration) -> list[str]:
+    """The cameras in their order around the rig's middle, then those without a position."""
     turn = plot_from_world(calibration)[0]
     flat = (calibration.rig.positions @ turn.T)[:, :2]
-    off = flat - flat.mean(0)
-    angle = dict(zip(calibration.rig.names, np.arctan2(off[:, 1], off[:, 0]).tolist(), strict=True))
+    centred = flat - flat.mean(0)
+    angle = dict(zip(calibration.rig.names, np.arctan2(centred[:, 1], centred[:, 0]).tolist(), strict=True))
     return sorted(every_camera(calibration), key=lambda name: angle.get(name, 9.0))
 
 
@@ -169,7 +169,7 @@ def _ring(count: int) -> Sequence[Floats]:
 
 @in_report_style
 def moments(calibration: Calibration) -> bytes | None:
-    """Which camera saw how many points of the target at each moment."""
+    """Points of the target that each camera saw at each moment."""
     seen, used = calibration.observations, calibration.used
     if not len(seen.moments) or not len(seen.views):
         return None
@@ -195,23 +195,30 @@ def moments(calibration: Calibration) -> bytes | None:
 
 @in_report_style
 def target_shape(calibration: Calibration) -> bytes | None:
-    """How far the first piece's points were found from where they were said to be: arrows, and colour off the plane."""
+    """Differences of the first piece's estimated points from the given ones: arrows in the plane, colours across it."""
     target = calibration.observations.target
     if target.free or not shape_estimated(calibration):
         return None
-    given, off = target.points, calibration.points - target.points
+    given, moved_by = target.points, calibration.points - target.points
     first = target.of_piece == 0
-    given, off = given[first], off[first]
+    given, moved_by = given[first], moved_by[first]
     size = float(np.linalg.norm(np.ptp(given, axis=0))) or 1.0
-    most = float(np.linalg.norm(off[:, :2], axis=-1).max())
+    most = float(np.linalg.norm(moved_by[:, :2], axis=-1).max())
     factor = 0.08 * size / max(most, 1e-9)
     figure, panels = new_figure(3.8, width=6.4)
     axes = panels[0, 0]
-    bound = max(1000 * float(np.abs(off[:, 2]).max()), 1e-6)
+    bound = max(1000 * float(np.abs(moved_by[:, 2]).max()), 1e-6)
     spots = axes.scatter(
-        *given[:, :2].T, c=1000 * off[:, 2], cmap="RdBu", vmin=-bound, vmax=bound, s=36, edgecolors=INK, linewidths=0.4
+        *given[:, :2].T,
+        c=1000 * moved_by[:, 2],
+        cmap="RdBu",
+        vmin=-bound,
+        vmax=bound,
+        s=36,
+        edgecolors=INK,
+        linewidths=0.4,
     )
-    moved = factor * off[:, :2].T
+    moved = factor * moved_by[:, :2].T
     axes.quiver(*given[:, :2].T, *moved, angles="xy", scale_units="xy", scale=1, width=0.003, color=INK)
     figure.colorbar(spots, ax=axes, label="out of the plane / mm")
     axes.set_aspect("equal", adjustable="datalim")

@@ -1,4 +1,4 @@
-"""What there is to know of a rig at a glance: lenses, places, directions, distances, and a picture of it all."""
+"""A summary of a rig: lenses, positions, directions, distances, and a plot."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,18 +14,17 @@ from calib.rig import Rig
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_ARROW = 0.18  # length of a camera's field in the picture, of the rig's width
+_ARROW = 0.18  # length of a camera's frustum in the plot, of the rig's width
 
 
 @dataclass(frozen=True)
 class CameraFacts:
-    """A camera at a glance.
+    """Summary of a camera.
 
-    focal_px (x, y); fov_deg (horizontal, vertical) with distortion, NaN where the lens cannot be undone there;
-    bent_px: how far the distortion moves the picture's corners at most; position_m (x, y, z), z is the height;
-    forward (x, y, z) unit direction of view; heading_deg of it about z from x, tilt_deg upwards, roll_deg of the
-    camera about it, clockwise from behind, 0 where the picture is level; middle_m: distance to the middle of the
-    shared volume.
+    focal_px (x, y); fov_deg (horizontal, vertical) with distortion, NaN where the lens cannot be inverted there;
+    bent_px: largest displacement of the image's corners by distortion; position_m (x, y, z), z is the height; forward
+    (x, y, z) unit viewing direction; heading_deg of it about z from x, tilt_deg upwards, roll_deg of the camera about
+    it, clockwise from behind, 0 where the image is level; middle_m: distance to the middle of the shared volume.
     """
 
     name: str
@@ -45,7 +44,7 @@ class CameraFacts:
 
 @dataclass(frozen=True, eq=False)
 class RigFacts:
-    """All cameras at a glance; middle_m: of the volume that they look at; distances_m (C, C) between them."""
+    """Summary of all cameras; middle_m: of the volume that they share; distances_m (C, C) between them."""
 
     cameras: tuple[CameraFacts, ...]
     middle_m: tuple[float, float, float]
@@ -53,7 +52,7 @@ class RigFacts:
 
 
 def facts(rig: Rig) -> RigFacts:
-    """What there is to know of a rig."""
+    """Summary of a rig."""
     middle = shared_middle(rig)
     between = np.linalg.norm(rig.positions[:, None] - rig.positions, axis=-1)
     return RigFacts(tuple(_facts(camera, middle) for camera in rig), _three(middle), between)
@@ -66,7 +65,7 @@ def _three(vector: Floats) -> tuple[float, float, float]:
 def _facts(camera: Camera, middle: Floats) -> CameraFacts:
     lens = camera.lens
     right, down, ahead = camera.cam_from_world[:3, :3]
-    level = np.cross(ahead, (0.0, 0.0, 1.0))  # to the right, if the picture were level
+    level = np.cross(ahead, (0.0, 0.0, 1.0))  # to the right, if the image were level
     roll = np.degrees(np.arctan2(down @ level, right @ level)) if np.linalg.norm(level) > 1e-9 else np.nan
     return CameraFacts(
         name=camera.name,
@@ -86,7 +85,7 @@ def _facts(camera: Camera, middle: Floats) -> CameraFacts:
 
 
 def _fields(camera: Camera) -> tuple[float, float]:
-    """Angles (degrees) between the rays of the picture's edges, through its principal point."""
+    """Horizontal and vertical angles (degrees) between the rays of the image's edges through its principal point."""
     (width, height), (cx, cy) = camera.size, camera.lens.K[:2, 2]
     edges = np.array([[-0.5, cy], [width - 0.5, cy], [cx, -0.5], [cx, height - 0.5]])
     flat = camera.lens.undistort(edges)
@@ -97,7 +96,7 @@ def _fields(camera: Camera) -> tuple[float, float]:
 
 
 def _bent_px(camera: Camera) -> float:
-    """How far the distortion moves the corners at most; NaN where it cannot be undone there."""
+    """Largest displacement of the corners by distortion, px; NaN where it cannot be inverted there."""
     width, height = camera.size
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]]) - 0.5
     straight = camera.lens.undistort(corners) @ camera.lens.K[:2, :2].T + camera.lens.K[:2, 2]
@@ -106,7 +105,7 @@ def _bent_px(camera: Camera) -> float:
 
 @in_report_style
 def picture(rig: Rig) -> bytes | None:
-    """A plan and an elevation of the rig as the bytes of a PNG: cameras, their fields of view, the shared middle."""
+    """A plan and an elevation of the rig as the bytes of a PNG: cameras, fields of view, the shared middle."""
     known = facts(rig)
     figure, panels = new_figure(4.4, 1, 2)
     wide = max(float(np.ptp(rig.positions, axis=0).max()), float(np.median([one.middle_m for one in known.cameras])))
@@ -123,7 +122,7 @@ def picture(rig: Rig) -> bytes | None:
 
 
 def _draw(axes: "Axes", rig: Rig, known: RigFacts, use: tuple[int, int], length: float) -> None:
-    """The cameras seen along the third axis: each a dot, its name, and the edges of its picture."""
+    """The cameras seen along the third axis: each a dot, its name, and the edges of its image."""
     for camera, one in zip(rig, known.cameras, strict=True):
         where = camera.position[list(use)]
         width, height = camera.size

@@ -1,4 +1,4 @@
-"""The picture of one camera in a calibration's report: coverage, residuals, and how the target stood to it."""
+"""The plot of one camera in a calibration's report: coverage, residuals, and distance and tilt of the target."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from calib.report.views import ViewEvidence
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_DOTS = 2500  # more would only paint over each other
+_DOTS = 2500  # more would only cover each other
 _ARROWS = 350
 _BINS = 12
-_ARROW_SHARE = 0.035  # of the image's diagonal: what the residual of one RMS is drawn as
+_ARROW_SHARE = 0.035  # of the image's diagonal: length of the arrow of one RMS residual
 _NICE = (1.0, 2.0, 5.0)
 
 
@@ -25,18 +25,18 @@ def view_picture(view: ViewEvidence, dpi: int = 110) -> bytes | None:
     """Four panels of one camera: corners over the image, residual vectors, residual by radius, tilt by distance."""
     if not len(view.xy):
         return None
-    # Laid out by hand: the panels are alike in all cameras, and measuring every label takes as long as drawing.
+    # A fixed layout: the panels are the same for all cameras, and measuring every label takes as long as drawing.
     figure, panels = new_figure(6.2, 2, 2, layout=None, height_ratios=(1.25, 1))
     figure.subplots_adjust(left=0.07, right=0.975, top=0.95, bottom=0.075, wspace=0.16, hspace=0.2)
     _coverage(panels[0, 0], view)
     _vectors(panels[0, 1], view)
     _by_radius(panels[1, 0], view)
-    _stances(panels[1, 1], view)
+    _plot_poses(panels[1, 1], view)
     return figure_bytes(figure, "png", dpi)
 
 
-def _thinned(count: int, most: int) -> Any:
-    """Indices of at most so many of `count`, the same ones every time."""
+def _subsample(count: int, most: int) -> Any:
+    """Indices of at most `most` of `count`, the same ones every time."""
     return np.random.default_rng(0).permutation(count)[:most]
 
 
@@ -58,7 +58,7 @@ def _coverage(axes: Axes, view: ViewEvidence) -> None:
     for row, column in np.argwhere(counts == 0):
         corner = (column * width / columns - 0.5, row * height / rows - 0.5)
         _rectangle(axes, corner, width / columns, height / rows)
-    dots = view.xy[_thinned(len(view.xy), _DOTS)]
+    dots = view.xy[_subsample(len(view.xy), _DOTS)]
     axes.plot(*dots.T, ".", color=BLUE, markersize=3, alpha=0.5, markeredgewidth=0)
     _image(axes, view, "where corners were seen (hatched: nowhere)")
 
@@ -79,7 +79,7 @@ def _vectors(axes: Axes, view: ViewEvidence) -> None:
     rms = max(float(np.sqrt((residual**2).sum(-1).mean())), 1e-9)
     diagonal = float(np.hypot(*view.size))
     factor = _ARROW_SHARE * diagonal / rms
-    some = _thinned(len(xy), _ARROWS)
+    some = _subsample(len(xy), _ARROWS)
     common: dict[str, Any] = {"angles": "xy", "scale_units": "xy", "scale": 1 / factor}
     axes.quiver(*xy[some].T, *residual[some].T, **common, color="#9db7c9", width=0.0022)
     places, means = _cell_means(view, xy, residual)
@@ -100,7 +100,7 @@ def _vectors(axes: Axes, view: ViewEvidence) -> None:
 
 
 def _cell_means(view: ViewEvidence, xy: Floats, residual: Floats) -> tuple[Floats, Floats]:
-    """Middle of the sightings and mean residual of every cell that has enough of them for a mean to say something."""
+    """Mean position and mean residual of the observations in every cell that has five or more."""
     rows, columns = view.coverage().counts.shape
     cell = (xy + 0.5) / view.size * (columns, rows)
     flat = np.clip(cell[:, 1].astype(int), 0, rows - 1) * columns + np.clip(cell[:, 0].astype(int), 0, columns - 1)
@@ -119,14 +119,14 @@ def _nice(length: float) -> float:
 
 
 def _by_radius(axes: Axes, view: ViewEvidence) -> None:
-    """The residual's part away from the principal point by the distance from it: a slope or a wave is the lens."""
+    """The radial part of the residual by distance from the principal point: a slope or a wave is a lens error."""
     radius, outward = view.radius()
     known = np.isfinite(outward)
     radius, outward = radius[known], outward[known]
     axes.set(title="residual outward, by distance from the centre", xlabel="distance / px", ylabel="outward / px")
     if len(radius) < 2:
         return
-    some = _thinned(len(radius), _DOTS)
+    some = _subsample(len(radius), _DOTS)
     axes.plot(radius[some], outward[some], ".", color="#9db7c9", markersize=2, markeredgewidth=0)
     edges = np.linspace(0, float(radius.max()) * (1 + 1e-9), _BINS + 1)
     at = np.searchsorted(edges, radius, "right") - 1
@@ -144,21 +144,21 @@ def _by_radius(axes: Axes, view: ViewEvidence) -> None:
         axes.legend(loc="upper left", ncols=2)
 
 
-def _stances(axes: Axes, view: ViewEvidence) -> None:
-    """At which distances and tilts the target was seen; distances alone where it has no plane."""
+def _plot_poses(axes: Axes, view: ViewEvidence) -> None:
+    """Distances and tilts at which the target was seen; distances alone where it has no plane."""
     distance, tilt = view.distance_m, view.tilt_deg
     axes.set_xlabel("distance / m")
     if not len(distance):
         axes.set_title("distance and tilt of the target")
-        words = "not known: the camera has no place in the rig" if not view.connected else "not known"
+        words = "not known: the camera has no pose in the rig" if not view.connected else "not known"
         axes.text(0.5, 0.5, words, ha="center", transform=axes.transAxes, color="#5b646d")
         axes.set(xticks=[], yticks=[])
         return
     if np.isfinite(tilt).any():
         axes.plot(distance, tilt, "o", color=BLUE, markersize=3.5, alpha=0.5, markeredgewidth=0)
-        axes.set(ylim=(0, 90), ylabel="tilt / degrees", title="how far and how tilted the target was (0: facing)")
+        axes.set(ylim=(0, 90), ylabel="tilt / degrees", title="distance and tilt of the target (0: facing)")
         axes.set_yticks([0, 30, 60, 90])
     else:
         axes.hist(distance, bins=min(24, max(4, len(distance) // 4)), color=BLUE, alpha=0.7)
-        axes.set(ylabel="moments", title="how far the target was")
+        axes.set(ylabel="moments", title="distance of the target")
     axes.set_xlim(0, 1.08 * float(distance.max()))

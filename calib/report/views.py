@@ -1,4 +1,4 @@
-"""What one camera's pictures of the target cover: where in the image, how far away, how tilted, and how they fit."""
+"""What one camera's images of the target cover: area of the image, distance, tilt, and residuals."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from calib.camera import Lens
 
 _CELLS = 10  # along the longer side of the image
 _ACROSS, _DOWN = ("left", "", "right"), ("top", "", "bottom")
-_THIN = 1 / 3  # of a ninth of the image: what has fewer cells with a corner is named
-_LEAST = 3  # points of a board by which it is said to have been seen at a distance and tilt
+_THIN = 1 / 3  # share of the cells of a ninth of the image with a corner, below which its coverage is thin
+_LEAST = 3  # least points of a board that give its distance and tilt
 
 
 @dataclass(frozen=True, eq=False)
 class Coverage:
-    """Used sightings (rows, columns) in each cell of a grid over the image, and what of it is empty."""
+    """Number of used observations (rows, columns) in each cell of a grid over the image."""
 
     counts: NDArray[np.intp]
 
     @property
     def image_share(self) -> float:
-        """Share of the cells with a sighting."""
+        """Share of the cells with an observation."""
         return float((self.counts > 0).mean())
 
     @property
     def border_share(self) -> float:
-        """Share of the outermost cells with a sighting; there the lens bends most."""
+        """Share of the outermost cells with an observation; there distortion is largest."""
         border = np.ones(self.counts.shape, bool)
         border[1:-1, 1:-1] = False
         return float((self.counts[border] > 0).mean())
 
     @property
     def thin(self) -> tuple[str, ...]:
-        """Names of the ninths of the image in which few cells or none have a sighting."""
+        """Names of the ninths of the image in which few cells or none have an observation."""
         names = []
         for down, rows in zip(_DOWN, np.array_split(self.counts > 0, 3, 0), strict=True):
             for across, cells in zip(_ACROSS, np.array_split(rows, 3, 1), strict=True):
@@ -49,10 +49,10 @@ class Coverage:
 
 @dataclass(frozen=True, eq=False)
 class ViewEvidence:
-    """The S used sightings of one camera, and how the target stood to it at K sightings of one of its pieces.
+    """The S used observations of one camera, and distance and tilt of the target in K detections of its pieces.
 
     lens is None where there is none. xy, residual (S, 2) px; distance_m (K,), tilt_deg (K,) of the piece's plane
-    against the picture's direction, NaN where it has no plane or no pose is known; moments: how many are used.
+    against the direction to it, NaN where it has no plane or no pose is known; moments: the number used.
     """
 
     name: str
@@ -68,7 +68,7 @@ class ViewEvidence:
     left_out: int
 
     def coverage(self) -> Coverage:
-        """Sightings by cell; the cells are about square."""
+        """Observations by cell; the cells are about square."""
         width, height = self.size
         across = max(3, round(_CELLS * min(1.0, width / height)))
         down = max(3, round(_CELLS * min(1.0, height / width)))
@@ -78,18 +78,18 @@ class ViewEvidence:
 
     @property
     def fitted(self) -> Floats:
-        """Which sightings (S,) have a residual."""
+        """Mask (S,) of the observations with a residual."""
         return np.asarray(np.isfinite(self.residual).all(-1))
 
     def radius(self) -> tuple[Floats, Floats]:
-        """Distance (S,) px from the principal point, and the residual's part (S,) px that points away from it."""
+        """Distance (S,) px from the principal point, and the radial part (S,) px of the residual, outward positive."""
         centre = (np.array(self.size) - 1) / 2 if self.lens is None else self.lens.K[:2, 2]
         away = self.xy - centre
         radius = np.linalg.norm(away, axis=-1)
         return radius, np.asarray((self.residual * away).sum(-1) / np.maximum(radius, 1e-9))
 
     def fov_deg(self) -> tuple[float, float]:
-        """Field of view across and down, degrees; NaN where there is no lens or it cannot be undone there."""
+        """Field of view across and down, degrees; NaN where there is no lens or it cannot be inverted there."""
         if self.lens is None:
             return float("nan"), float("nan")
         (width, height), (cx, cy) = self.size, self.lens.K[:2, 2]
@@ -100,12 +100,12 @@ class ViewEvidence:
 
 
 def view_evidence(calibration: Calibration, view: int) -> ViewEvidence:
-    """What the view of this index, in the observations' order, has to tell."""
+    """Observations, coverage and fit of the view of this index, in the observations' order."""
     seen = calibration.observations
     name, used, fit = seen.views[view], calibration.used[view], calibration.lenses[view]
     connected = name in calibration.rig
     lens = calibration.rig[name].lens if connected else fit.lens if fit else None
-    distance, tilt = _stances(calibration, view) if connected else (np.empty(0), np.empty(0))
+    distance, tilt = _target_poses(calibration, view) if connected else (np.empty(0), np.empty(0))
     return ViewEvidence(
         name,
         lens,
@@ -128,7 +128,7 @@ def target_points(calibration: Calibration) -> Floats:
     return np.asarray(np.einsum("nij,nj->ni", pieces[:, :3, :3], calibration.points) + pieces[:, :3, 3])
 
 
-def _stances(calibration: Calibration, view: int) -> tuple[Floats, Floats]:
+def _target_poses(calibration: Calibration, view: int) -> tuple[Floats, Floats]:
     """Distances (K,) m and tilts (K,) degrees at which the camera saw each piece."""
     target, used = calibration.observations.target, calibration.used[view]
     cam_from_world = calibration.rig[calibration.observations.views[view]].cam_from_world

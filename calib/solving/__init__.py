@@ -1,1 +1,1 @@
-"""From a first rig to the final one: time offsets and iterative reweighting."""
+"""From an initial rig to the final one: time offsets and iterative reweighting."""

@@ -1,4 +1,4 @@
-"""Bundle adjustment in rounds: clocks, the noise of every camera, and what no noise explains."""
+"""Bundle adjustment in rounds: time offsets, the noise of every camera, and outliers."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from calib.calibration import Finding
 from calib.observations import Refusal
 from calib.solving.time_offsets import noise_of, with_time_offsets
 
-_OUTLIER = 4.5  # sigmas of a sighting's distance: one of 25 000 good ones is as far
+_OUTLIER = 4.5  # residual norm in sigmas: one of 25 000 inliers is as large
 _ROUNDS = 6
-_FALSE = 0.5  # of a view's points at a moment: if more are outliers the whole sighting is false
+_FALSE = 0.5  # of a view's points at a moment: with more outliers the whole detection is false
 
 
 def solve_reweighted(problem: Problem) -> tuple[Solution, list[Refusal], list[Finding]]:
-    """The fit in rounds: each knows the noise of every camera, and leaves out what no noise explains."""
+    """Fit in rounds: each estimates the noise of every camera again and leaves out the outliers."""
     solution = bundle.adjust(problem, tolerance=1e-4)
     solution, findings = with_time_offsets(solution)
     false = np.zeros(problem.used.shape[:2], bool)
@@ -41,11 +41,11 @@ def solve_reweighted(problem: Problem) -> tuple[Solution, list[Refusal], list[Fi
 
 
 def _unexplained(solution: Solution, wanted: Bools, false: Bools, noise: Floats) -> tuple[Bools, Bools]:
-    """Sightings (C, T, N) farther off than noise explains, and views' moments (C, T) of which most are.
+    """Outliers (C, T, N), and detections (C, T) that are false because most of their points are outliers.
 
-    Of a moment only the worst view becomes false in one round, and no sighting of the others far: it has drawn the
-    target away from where they see it. They are judged in the next round, without it. false (C, T) are those of the
-    rounds before, which count again where they fit now.
+    At each moment only the worst view becomes false in one round, and the other views get no outliers, as it has pulled
+    the target's pose away from their observations. They are tested in the next round, without it. false (C, T) are
+    those of the rounds before, which count again where they fit now.
     """
     times = np.linalg.norm(solution.residual, axis=-1) / (solution.problem.observations.sigma * noise[:, None, None])
     with np.errstate(invalid="ignore"):
@@ -53,7 +53,7 @@ def _unexplained(solution: Solution, wanted: Bools, false: Bools, noise: Floats)
     count = np.maximum(wanted.sum(-1), 1)
     mostly = np.asarray(far.sum(-1) > _FALSE * count)
     new = np.asarray(mostly & ~false)
-    usual = np.where(new, np.nansum(np.where(wanted, times, 0), -1) / count, -1.0)
-    new = np.asarray(new & (usual >= usual.max(0)))
-    clouded = np.asarray(new.any(0))[None, :, None]
-    return np.asarray(far & ~clouded), np.asarray((false & mostly) | new)
+    typical = np.where(new, np.nansum(np.where(wanted, times, 0), -1) / count, -1.0)
+    new = np.asarray(new & (typical >= typical.max(0)))
+    affected = np.asarray(new.any(0))[None, :, None]
+    return np.asarray(far & ~affected), np.asarray((false & mostly) | new)

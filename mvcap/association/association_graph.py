@@ -25,7 +25,7 @@ from mvcap.association.ray_affinity import (
     size_evidence,
 )
 from mvcap.association.tracked_bodies import LEARN_EVERY, BodyEstimates, TrackedBodies, estimate_bodies
-from mvcap.association.unambiguous_frames import SURE, certain_matches, single_view_rows
+from mvcap.association.unambiguous_frames import CERTAIN_NATS, certain_matches, single_view_rows
 from mvcap.structures.anthropometry import TORSO_DEPTH_M, plausible_size
 from mvcap.structures.skeleton import Skeleton
 
@@ -165,7 +165,7 @@ def _find_duplicate(rays: BodyRays, group: Ints, people: TrackedBodies, skeleton
     distances = ray_distances(rays, first, second)
     evidence = body_total(distances.evidence()) + size_evidence(distances, skeleton)
     best = int(evidence.argmax())
-    return group[[first[best], second[best]]] if evidence[best] > SURE else np.zeros(0, np.int64)
+    return group[[first[best], second[best]]] if evidence[best] > CERTAIN_NATS else np.zeros(0, np.int64)
 
 
 def initial_calibration_variance(frames: list[BodyRays], views: int) -> Floats:
@@ -201,8 +201,8 @@ def _pair_evidence(rays: BodyRays, skeleton: Skeleton, wanted: NDArray[np.bool_]
     evidence, flips = np.zeros((count, count)), np.zeros((count, count), bool)
     evidence[first, second] = evidence[second, first] = same
     partner = np.zeros((count, int(rays.view.max()) + 1), bool)
-    np.logical_or.at(partner, (first, rays.view[second]), same > SURE)
-    np.logical_or.at(partner, (second, rays.view[first]), same > SURE)
+    np.logical_or.at(partner, (first, rays.view[second]), same > CERTAIN_NATS)
+    np.logical_or.at(partner, (second, rays.view[first]), same > CERTAIN_NATS)
     alone = np.flatnonzero(~(partner[first, rays.view[second]] | partner[second, rays.view[first]]))
     if len(alone):
         first, second, same = first[alone], second[alone], same[alone]

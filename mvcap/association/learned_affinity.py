@@ -15,7 +15,7 @@ from mvcap.association.centre_proposals import CentreProposals, centre_proposals
 from mvcap.association.graph_features import EDGE_NAMES, FrameGraph, RowFeatures, frame_graph
 from mvcap.association.ray_affinity import BodyRays
 from mvcap.association.tracked_bodies import BodyEstimates, TrackedBodies
-from mvcap.association.unambiguous_frames import SURE
+from mvcap.association.unambiguous_frames import CERTAIN_NATS
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import Skeleton
 from mvcap.weights.networks import Network
@@ -155,7 +155,7 @@ def _contradicts_geometry(odds: Floats, graph: FrameGraph, view: NDArray[np.inte
     """
     rows = graph.rows
     together = graph.edge[:rows, :rows, EDGE_NAMES.index("together")] > 0
-    certain = together & (graph.prior[:rows, :rows] > SURE) & (view[:, None] != view)
+    certain = together & (graph.prior[:rows, :rows] > CERTAIN_NATS) & (view[:, None] != view)
     rejected = certain & (odds[:rows, :rows] < 0)
     return bool(((certain.sum(1) > 1) & (rejected.sum(1) == certain.sum(1))).sum() > 2)
 

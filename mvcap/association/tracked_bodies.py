@@ -134,7 +134,7 @@ class TrackedBodies:
     """(C,) rad^2 variance of each view's calibration error, in addition to the noise of its rays."""
 
     @classmethod
-    def nobody(cls, joints: int, calibration: Floats) -> TrackedBodies:
+    def empty(cls, joints: int, calibration: Floats) -> TrackedBodies:
         """Return the state before the first frame, without people."""
         xyz, cov = np.zeros((0, joints, 3)), np.zeros((0, joints, 3, 3))
         return cls(0.0, 0, 0, 0, np.zeros(0, np.int64), xyz, cov, np.zeros((0, 3)), np.zeros(0), calibration)

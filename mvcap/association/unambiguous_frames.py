@@ -17,7 +17,7 @@ from mvcap.association.joint_reassignment import joint_moves
 from mvcap.association.ray_affinity import BodyRays, body_evidence, body_total
 from mvcap.association.tracked_bodies import LEARN_EVERY, BodyEstimates, TrackedBodies, estimate_bodies
 
-SURE = 4.0
+CERTAIN_NATS = 4.0
 """Evidence, nats, that is certain where none contradicts it."""
 
 
@@ -32,12 +32,12 @@ def certain_matches(score: Floats, place: NDArray[np.integer]) -> Ints:
         return np.full(rows, -1, np.int64)
     best = score.argmax(1)
     highest = score[np.arange(rows), best]
-    unique = (score > highest[:, None] - SURE).sum(1) == 1
+    unique = (score > highest[:, None] - CERTAIN_NATS).sum(1) == 1
     most = np.full((int(place.max()) + 1, people), -np.inf)
     np.maximum.at(most, place, score)
     rivals = np.zeros(most.shape, np.int64)
-    np.add.at(rivals, place, score > most[place] - SURE)
-    certain = (highest > SURE) & unique & (rivals[place, best] == 1) & (highest == most[place, best])
+    np.add.at(rivals, place, score > most[place] - CERTAIN_NATS)
+    certain = (highest > CERTAIN_NATS) & unique & (rivals[place, best] == 1) & (highest == most[place, best])
     return np.where(certain, best, -1)
 
 

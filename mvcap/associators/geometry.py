@@ -57,7 +57,7 @@ class Geometry:
         score = body.score.sum(1)
         processed = np.flatnonzero(_rows_within_limit(rows.frame, rays.view, score, self.config.most_pairs))
         people = (
-            TrackedBodies.of_state(memory) if memory else TrackedBodies.nobody(len(body.skeleton), np.zeros(len(rig)))
+            TrackedBodies.of_state(memory) if memory else TrackedBodies.empty(len(body.skeleton), np.zeros(len(rig)))
         )
         if not people.next_ident:  # no person has been started: none was seen by two views
             people = replace(

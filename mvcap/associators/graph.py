@@ -30,13 +30,13 @@ class GraphAssociator(Geometry):
 
     def __init__(self, config: LearnedAffinityConfig) -> None:
         super().__init__(config)
-        self.judged = config
+        self.affinity_config = config
         self._affinity_models: list[LearnedAffinity] = []
         self._networks: tuple[Network, Network | None] | None = None
 
     def identity(self, rig: Rig) -> str:
         """Identities of the networks used for takes of this rig."""
-        return " ".join(network.identity for network in _networks(rig, self.judged.centres) if network)
+        return " ".join(network.identity for network in _networks(rig, self.affinity_config.centres) if network)
 
     def associate(self, rows: Detections2D, rig: Rig, rate_hz: float, memory: State) -> tuple[Detections2D, State]:
         """Return the rows with their person numbers, and the state of the tracked bodies at the last frame.
@@ -44,7 +44,7 @@ class GraphAssociator(Geometry):
         The state also counts the frames in which the networks were queried, ``asked``, and those of them that the
         networks left to geometry, ``declined``.
         """
-        self._affinity_models, self._networks = [], _networks(rig, self.judged.centres)
+        self._affinity_models, self._networks = [], _networks(rig, self.affinity_config.centres)
         rows, state = super().associate(rows, rig, rate_hz, {k: v for k, v in memory.items() if k not in _COUNTS})
         totals = (
             sum(model.asked for model in self._affinity_models),
@@ -55,7 +55,9 @@ class GraphAssociator(Geometry):
 
     def _affinity_model(self, rows: Detections2D, rig: Rig) -> AffinityModel | None:
         self._affinity_models.append(
-            LearnedAffinity(rows, rig, self.judged, self._networks or _networks(rig, self.judged.centres))
+            LearnedAffinity(
+                rows, rig, self.affinity_config, self._networks or _networks(rig, self.affinity_config.centres)
+            )
         )
         return self._affinity_models[-1]
 

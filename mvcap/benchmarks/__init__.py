@@ -1,1 +1,1 @@
-"""Readers of public benchmarks, one file each: cameras, truth, and how people in 2D are had."""
+"""Readers of public benchmarks, one file each: cameras, ground truth and 2D input."""

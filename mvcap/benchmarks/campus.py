@@ -1,11 +1,11 @@
-"""Campus: 3D truth of 3 actors and the cameras of 3 views of 360x288; no people in 2D of its own are here.
+"""Campus: 3D ground truth of 3 actors and the cameras of 3 views of 360x288; it has no 2D detections of its own.
 
 actorsGT.mat               actor3D (1, 3) cells of (2000, 1) cells: (14, 3) m in Shelf's order, or empty
 calibration_campus.json    by view R, T with x_cam = R (X - T), T in mm; fx fy cx cy; lenses without distortion
 
-People in 2D are the truth in the three views plus Gaussian noise (1 px unless said; at the distance of these people one
-pixel is about 25 mm). The evaluated frames are 350 to 470 and 650 to 750, the last ones included; the frames between
-are part of the clip so that people go on, and do not count.
+The 2D input is the ground truth projected into the three views plus Gaussian noise (default 1 px, which is about 25 mm
+at the distance of these people). The scored frames are 350 to 470 and 650 to 750, both inclusive; the frames between
+are part of the clip so that tracks continue, but are not scored.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _FIRST, _LAST = 350, 750
 
 
 def read(folder: Path, options: Options) -> list[BenchmarkClip]:
-    """The clip of frames 350 to 750; InputError names what is missing or broken."""
+    """Return the clip of frames 350 to 750; InputError names a missing or broken file."""
     options.only("campus", "noise_px")
     rig = _rig(folder / "calibration_campus.json")
     rig = rig.select(options.views) if options.views else rig
@@ -51,10 +51,10 @@ def read(folder: Path, options: Options) -> list[BenchmarkClip]:
     scored = np.zeros(frames, bool)
     for first, last in _SCORED:
         scored[first - _FIRST : last - _FIRST + 1] = True
-    words = f"projected truth with {noise_px:g} px of noise"
+    source = f"projected truth with {noise_px:g} px of noise"
     read_as, rules = partial(read_as_shelf14, rule=RULE), pcp_rules(RULE)
     estimator = projected_truth(truth, noise_px)
-    return [BenchmarkClip("campus", rig, RATE_HZ, frames, truth, scored, words, estimator, read_as, rules)]
+    return [BenchmarkClip("campus", rig, RATE_HZ, frames, truth, scored, source, estimator, read_as, rules)]
 
 
 def _rig(path: Path) -> Rig:

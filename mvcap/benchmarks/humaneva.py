@@ -2,11 +2,11 @@
 
 data_3d_humaneva15.npz   positions_3d: {"Train/S1": {"Walking 1 chunk0": (T, 15, 3)}}
 
-The joints are pelvis, thorax, left shoulder, elbow, wrist, right ones, left hip, knee, ankle, right ones, head (told by
-the file's symmetry lists, by where they are, and by the way in which knees bend). The file has no cameras, so that a
-ring of four is stated: 5 m from the middle of the studio, 2 m up, 1280x720, focal length 1000 px, aimed 1 m above the
-floor. People in 2D are the truth in these views plus noise, 2 px unless said. Clips are the longest piece of each
-subject and action; one is named like S1-Walking.
+The joints are pelvis, thorax, left shoulder, elbow, wrist, the same on the right, left hip, knee, ankle, the same on
+the right, head (concluded from the file's symmetry lists, the joint positions, and the direction in which knees bend).
+The file has no cameras, so a ring of four virtual cameras is used: 5 m from the middle of the studio, 2 m high,
+1280x720, focal length 1000 px, aimed 1 m above the floor. The 2D input is the ground truth projected into these views
+plus noise, default 2 px. A clip is the longest sequence of a subject and an action, named for example S1-Walking.
 """
 
 from __future__ import annotations
@@ -40,28 +40,28 @@ _SIZE = (1280, 720)
 
 
 def read(folder: Path, options: Options) -> list[BenchmarkClip]:
-    """The clips of the file; InputError names what is missing or broken."""
+    """Return the clips of the file; InputError names a missing or broken file or an unknown clip."""
     options.only("humaneva", "noise_px", "clips")
-    pieces = _longest(folder / "data_3d_humaneva15.npz")
+    sequences = _longest(folder / "data_3d_humaneva15.npz")
     noise_px = NOISE_PX if options.noise_px is None else options.noise_px
     rig = ring()
     rig = rig.select(options.views) if options.views else rig
     clips = []
-    for name in choose_clips(list(pieces), options.clips, folder):
-        xyz = pieces[name]
+    for name in choose_clips(list(sequences), options.clips, folder):
+        xyz = sequences[name]
         frames = len(xyz)
         subject = int(name[1])
         truth = truth_table(skeleton("humaneva15"), list(range(frames)), [subject] * frames, xyz)
-        words = f"projected truth with {noise_px:g} px of noise"
+        source = f"projected truth with {noise_px:g} px of noise"
         estimator = projected_truth(truth, noise_px)
         clips.append(
-            BenchmarkClip(name, rig, RATE_HZ, frames, truth, np.ones(frames, bool), words, estimator, same_skeleton)
+            BenchmarkClip(name, rig, RATE_HZ, frames, truth, np.ones(frames, bool), source, estimator, same_skeleton)
         )
     return clips
 
 
 def ring() -> Rig:
-    """The four stated cameras, view1 to view4."""
+    """Return the rig of four virtual cameras, view1 to view4."""
     cameras = []
     for index in range(4):
         angle = np.pi / 4 + index * np.pi / 2
@@ -73,32 +73,32 @@ def ring() -> Rig:
         R = np.stack([right, np.cross(forward, right), forward])
         K = np.array([[1000.0, 0, (_SIZE[0] - 1) / 2], [0, 1000.0, (_SIZE[1] - 1) / 2], [0, 0, 1]])
         cameras.append(Camera(Lens(f"view{index + 1}", _SIZE, K, np.zeros(0)), pose(R, -R @ position)))
-    return Rig(tuple(cameras), source="a stated ring")
+    return Rig(tuple(cameras), source="ring of virtual cameras")
 
 
 def _longest(path: Path) -> dict[str, NDArray[np.float32]]:
-    """Longest piece (T, 15, 3) m of each subject and action."""
+    """Return the longest sequence (T, 15, 3) m of each subject and action."""
     out: dict[str, NDArray[np.float32]] = {}
-    for part, subjects in _held(path).items():
-        for piece, xyz in subjects.items():
-            name = f"{str(part).rpartition('/')[2]}-{str(piece).partition(' ')[0]}"
+    for part, subjects in _positions(path).items():
+        for sequence, xyz in subjects.items():
+            name = f"{str(part).rpartition('/')[2]}-{str(sequence).partition(' ')[0]}"
             if len(xyz) > len(out.get(name, ())):
                 out[name] = np.asarray(xyz)
     return dict(sorted(out.items()))
 
 
 class _Arrays(pickle.Unpickler):
-    """Unpickles arrays and plain values; a pickle could otherwise run anything."""
+    """Unpickles only arrays and plain values, as a pickle could otherwise run any code."""
 
     def find_class(self, module: str, name: str) -> Any:
         allowed = {"_reconstruct", "ndarray", "dtype"}
         if module.split(".")[0] != "numpy" or name not in allowed:
-            raise pickle.UnpicklingError(f"{module}.{name} is no array")
+            raise pickle.UnpicklingError(f"{module}.{name} is not an array")
         return super().find_class(module, name)
 
 
-def _held(path: Path) -> Any:
-    """Return the dictionary in the file."""
+def _positions(path: Path) -> Any:
+    """Return the dictionary of the file."""
     try:
         with zipfile.ZipFile(path) as archive:
             member = io.BytesIO(archive.read("positions_3d.npy"))
@@ -108,5 +108,5 @@ def _held(path: Path) -> Any:
         return _Arrays(member, encoding="latin1").load().item()
     except (OSError, zipfile.BadZipFile, KeyError, ValueError, pickle.UnpicklingError, AttributeError) as fault:
         raise InputError(
-            f"{path}: cannot be read as HumanEva's poses ({one_line_reason(fault)}); give the folder that holds it"
+            f"{path}: cannot be read as HumanEva's poses ({one_line_reason(fault)}); give the folder that contains it"
         ) from fault

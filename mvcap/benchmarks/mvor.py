@@ -1,17 +1,17 @@
-"""MVOR: an operating room at single moments in 3 views; upper bodies, heavy occlusion, labelled by hand.
+"""MVOR: an operating room at isolated moments in 3 views; upper bodies, heavy occlusion, manual labels.
 
 camma_mvor_2018.json   cameras, 2D labels of 10 joints with a person id that holds across views, 3D poses of 12 joints
-openpose_kps.json, rtpose_kps.json   people that two detectors found, 17 COCO joints
+openpose_kps.json, rtpose_kps.json   detections of two detectors, 17 COCO joints
 
-The 3D joints are not named in the file; drawn into the views (x_cam = inv(extrinsics) X, mm, the first camera's frame,
-whatever ``ref_camera`` says) the first ten are the ten of the labels in their order, median 5 to 20 px from them, and
-the last two lie beyond the wrists: hands. The ten are scored, in mm; a head is the middle of the ears (median 5.6 px
-from the label where a detector found both). The labels ignore distortion, and so do the cameras here.
+The file does not name the 3D joints. Projected into the views (x_cam = inv(extrinsics) X, mm, the first camera's frame,
+whatever ``ref_camera`` states), the first ten match the ten labelled joints in their order, with median distances of 5
+to 20 px, and the last two lie beyond the wrists: hands. The ten are scored, in mm; the head is the midpoint of the ears
+(median 5.6 px from the label where a detector found both). The labels ignore distortion, and so do the cameras here.
 
 The world is the file's room frame, raised by 1.1 m so that the floor is about z = 0. The rate is 0.05 Hz: moments lie
-more than a minute apart, and at 20 s a frame nobody is carried from one to the next by any setting of tracking. Many
-people are not labelled, so that found people who match no truth are reported and have no target. The 3D labels come
-from depth too: every sixth of these people is labelled in one view only, which bounds recall by geometry at about 83 %.
+more than a minute apart, and with 20 s per frame no setting of tracking links people between moments. Many people are
+not labelled, so unmatched people are reported but should not be minimised. The 3D labels also use depth: every sixth of
+these people is labelled in one view only, so recall from geometry is at most about 83 %.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ _FLOOR_M = 1.1
 _FILES = {"openpose": "openpose_kps.json", "rtpose": "rtpose_kps.json"}
 _HIDDEN = 1
 _LABEL_NOISE = 0.8
-"""Of a careful annotator's, measured between views with the errors of the cameras in it; twice that where hidden."""
+"""Noise of a careful annotator, measured between views and including camera errors; twice that for hidden joints."""
 _DETECTOR_NOISE = 0.35
-"""Measured in the same way: residuals between views are 0.96 to 1.05 of it."""
+"""Measured in the same way: residuals between views are 0.96 to 1.05 times this noise."""
 
 
 def read(folder: Path, options: Options) -> list[BenchmarkClip]:
-    """The moments as one clip, people in 2D from the labels or a detector; InputError names what is wrong."""
+    """Return all moments as one clip, with the 2D labels or a detector as input; InputError names what is wrong."""
     options.only("mvor", "detections")
     kind = options.detections or "labels"
     if kind not in ("labels", *_FILES):
-        raise InputError(f"--detections {kind}: there are labels, {', '.join(_FILES)}")
+        raise InputError(f"--detections {kind}: unknown; available: labels, {', '.join(_FILES)}")
     path = folder / "camma_mvor_2018.json"
     document = _json(path)
     try:
@@ -59,18 +59,18 @@ def read(folder: Path, options: Options) -> list[BenchmarkClip]:
         truth = _truth(document, images, room)
         found = labels if kind == "labels" else _detections(_json(folder / _FILES[kind]), images)
     except (KeyError, TypeError, ValueError, IndexError) as fault:
-        raise InputError(f"{path}: is not MVOR's file of 2018 (at {one_line_reason(fault)}); copy it again") from fault
+        raise InputError(f"{path}: is not MVOR's 2018 file (at {one_line_reason(fault)}); copy it again") from fault
     if options.views:
         names = rig.names
         rig = rig.select(options.views)
         found, labels = (_of_views(rows, names, rig.names) for rows in (found, labels))
     frames = len(document["multiview_images"])
-    words = "people labelled by hand" if kind == "labels" else f"people found by {kind}"
+    source = "people labelled by hand" if kind == "labels" else f"people found by {kind}"
     estimator = _table(found, rig)
     scored = np.ones(frames, bool)
     return [
         BenchmarkClip(
-            "mvor", rig, RATE_HZ, frames, truth, scored, words, estimator, read_as_mvor, moments=True, labels=labels
+            "mvor", rig, RATE_HZ, frames, truth, scored, source, estimator, read_as_mvor, moments=True, labels=labels
         )
     ]
 
@@ -85,7 +85,7 @@ def _json(path: Path) -> Any:
 
 
 def _rig(document: Any) -> tuple[Rig, NDArray[np.float64]]:
-    """Cameras in metres, and (4, 4) from the first camera's millimetres to the room's metres."""
+    """Return the cameras in metres, and the transform (4, 4) from the first camera (mm) to the room frame (m)."""
     held = document["cameras_info"]["camParams"]
     room = np.reshape(held["firstCamToRoomRef"], (4, 4)).astype(float)
     room[2, 3] += 1000 * _FLOOR_M
@@ -95,9 +95,9 @@ def _rig(document: Any) -> tuple[Rig, NDArray[np.float64]]:
         lens = Lens(
             f"cam{number}", tuple(inner["imagesize"]), np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]]), np.zeros(0)
         )
-        whole = np.linalg.inv(room @ np.reshape(outer, (4, 4)))
-        U, _, V = np.linalg.svd(whole[:3, :3])
-        cameras.append(Camera(lens, pose(U @ V, whole[:3, 3] / 1000)))
+        cam_from_room = np.linalg.inv(room @ np.reshape(outer, (4, 4)))
+        U, _, V = np.linalg.svd(cam_from_room[:3, :3])
+        cameras.append(Camera(lens, pose(U @ V, cam_from_room[:3, 3] / 1000)))
     scale = np.diag([0.001, 0.001, 0.001, 1.0])
     return Rig(tuple(cameras), source="MVOR"), scale @ room
 
@@ -142,7 +142,7 @@ def _of_views(rows: Detections2D, names: tuple[str, ...], wanted: tuple[str, ...
 
 
 def _table(rows: Detections2D, rig: Rig) -> Any:
-    """Settings of the estimator ``table`` for rows whose persons are told to nobody."""
+    """Return a function that sets up the estimator ``table`` with the rows, without their person ids."""
 
     def estimator(folder: Path) -> EstimatorSettings:
         ordered = rows[np.argsort(rows.frame, kind="stable")].with_columns(person=np.full(len(rows), -1))

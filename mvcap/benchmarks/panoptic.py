@@ -1,10 +1,10 @@
-"""CMU Panoptic: 3D truth of 19 joints and real cameras; people in 2D are the truth in some HD views plus noise.
+"""CMU Panoptic: 3D ground truth of 19 joints and real cameras; the 2D input is its projection plus noise.
 
 calibration_*.json                         cm, y down, see ``calib.formats.panoptic``
-hdPose3d_stage1_coco19/body3DScene_*.json  a file a frame: bodies with id and joints19 (x, y, z in cm, score or -1)
+hdPose3d_stage1_coco19/body3DScene_*.json  one file per frame: bodies with id and joints19 (x, y, z in cm, score or -1)
 
-The folder is a clip or holds several; a clip without a calibration has that of the others, as they share a day. Five HD
-cameras that are spread over the list are used unless views are named, and 2 px of noise unless said.
+The folder is one clip or contains several. A clip without a calibration uses that of another clip, as they were
+recorded on the same day. By default the views are five HD cameras spread evenly over the list, and the noise is 2 px.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _POSES = "hdPose3d_stage1_coco19"
 
 
 def read(folder: Path, options: Options) -> list[BenchmarkClip]:
-    """The clips in the folder; InputError names what is missing or broken."""
+    """Return the clips in the folder; InputError names a missing or broken file or an unknown clip."""
     options.only("panoptic", "noise_px", "clips")
     places = sorted({path.parent for path in (folder, *folder.glob("*/")) for path in path.glob(_POSES)})
     cameras = sorted(folder.rglob("calibration_*.json"))
@@ -49,11 +49,11 @@ def read(folder: Path, options: Options) -> list[BenchmarkClip]:
         place = next(place for place in places if place.name == name)
         own = sorted(place.glob("calibration_*.json"))
         truth, frames = _truth(place / _POSES)
-        words = f"projected truth with {noise_px:g} px of noise"
+        source = f"projected truth with {noise_px:g} px of noise"
         rig = _rig((own or cameras)[0], options)
         estimator = projected_truth(truth, noise_px)
         clips.append(
-            BenchmarkClip(name, rig, RATE_HZ, frames, truth, np.ones(frames, bool), words, estimator, same_skeleton)
+            BenchmarkClip(name, rig, RATE_HZ, frames, truth, np.ones(frames, bool), source, estimator, same_skeleton)
         )
     return clips
 

@@ -1,11 +1,11 @@
-"""Shelf in 4D Association's layout: OpenPose part candidates of 5 views and the 3D truth of 4 actors, metres, z up.
+"""Shelf in 4D Association's layout: OpenPose part candidates of 5 views and 3D ground truth of 4 actors, m, z up.
 
 calibration.json   by view: K (9), RT (12) with x_cam = RT [X; 1], imgSize
 detection/<view>.txt   BODY_25 part candidates with PAF scores, see the estimator ``openpose_parts``
-gt.txt             15 joints a person: the 14 of Shelf and the middle of the hips
-skel.txt           the same layout with 19 joints: 4D Association's own result; a joint of zeros was not found
+gt.txt             15 joints per person: the 14 of Shelf and the midpoint of the hips
+skel.txt           the same layout with 19 joints: 4D Association's own result; a joint of zeros is missing
 
-Four people are labelled; a fifth walks by unlabelled, so that people who match no truth need not be phantoms.
+Four people are labelled; a fifth, who passes by, is not, so an unmatched person is not always a false positive.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from mvcap.structures.skeleton import Skeleton, skeleton
 
 RATE_HZ = 25.0
 RULE = "voxelpose"
-"""The head rule by which people are matched to the truth and measured in mm."""
+"""The head rule used for matching to the ground truth and for errors in mm."""
 _BY_JOINTS = {15: "shelf15", 19: "skel19"}
 
 
 def read(folder: Path, options: Options) -> list[BenchmarkClip]:
-    """The clip in the folder; InputError names what is missing or broken."""
+    """Return the clip in the folder; InputError names a missing or broken file."""
     options.only("shelf")
     rig = _rig(folder / "calibration.json")
     truth, frames = read_people(folder / "gt.txt")
@@ -50,9 +50,9 @@ def read(folder: Path, options: Options) -> list[BenchmarkClip]:
         parts = {"folder": str((folder / "detection").resolve())}
         return {"estimator": "openpose_parts", "estimators": {"openpose_parts": parts}}
 
-    scored, words = np.ones(frames, bool), "OpenPose part candidates"
+    scored, source = np.ones(frames, bool), "OpenPose part candidates"
     read_as = partial(read_as_shelf14, rule=RULE)
-    return [BenchmarkClip("shelf", rig, RATE_HZ, frames, truth, scored, words, estimator, read_as, pcp_rules(RULE))]
+    return [BenchmarkClip("shelf", rig, RATE_HZ, frames, truth, scored, source, estimator, read_as, pcp_rules(RULE))]
 
 
 def _rig(path: Path) -> Rig:
@@ -71,22 +71,21 @@ def _rig(path: Path) -> Rig:
 
 
 def _nearest_rotation(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The rotation nearest to a matrix that was rounded in the file."""
+    """Return the rotation nearest to a matrix, as the file's matrices are rounded."""
     U, _, V = np.linalg.svd(matrix)
     return np.asarray(U @ V)
 
 
 def read_people(path: Path) -> tuple[Poses3D, int]:
-    """People of gt.txt or skel.txt, numbered from 1, and the number of frames; InputError where the file is not so.
+    """Return the people of gt.txt or skel.txt, numbered from 1, and the number of frames; InputError for a bad file.
 
-    Per frame: the number of people, then for each an id and x, y, z and score of every joint.
+    The file has per frame the number of people, then for each an id and x, y, z and score of every joint.
     """
     try:
         values = np.array(path.read_text(encoding="utf-8").split(), np.float64)
     except (OSError, ValueError) as fault:
         raise InputError(
-            f"{path}: cannot be read as people in 3D ({one_line_reason(fault)}); "
-            "give 4D Association's gt.txt or skel.txt"
+            f"{path}: cannot be read as 3D poses ({one_line_reason(fault)}); give 4D Association's gt.txt or skel.txt"
         ) from fault
     kind = _kind(path, values)
     joints, frames = len(kind), int(values[1])

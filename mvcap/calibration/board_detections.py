@@ -1,4 +1,4 @@
-"""Where a board is in the pictures: several views at once, and kept on disk, so no picture is looked at twice."""
+"""Detects a board in the pictures of several views in parallel, and caches the detections on disk."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from mvcap.errors import InputError
 from mvcap.progress import Progress
 from mvcap.structures.npz import write_npz
 
-_VERSION = 1  # of what is found; raise it where the same picture would give another sighting
+_VERSION = 1  # of the cache; raise it when the same picture would give another detection
 _KEEP_EVERY_S = 10.0
 
 
 @dataclass(frozen=True)
 class BoardDetection:
-    """What was found in one picture: its number and name, its size (w, h) px, and the sighting.
+    """The detection in one picture: its number and name, its size (w, h) px, and the points found.
 
-    size is None where the picture cannot be read; the sighting then holds the reason.
+    size is None where the picture cannot be read; `sighting` then holds the reason.
     """
 
     number: int
@@ -45,10 +45,10 @@ class BoardDetection:
 def detect_board(
     board: Board, jobs: Sequence[tuple[ImageSet, Sequence[int]]], cache: Path, progress: Progress
 ) -> list[list[BoardDetection]]:
-    """Find a board in the pictures wanted of each view; `cache` is the folder in which that is kept.
+    """Find a board in the given pictures of each view; `cache` is the folder that keeps the detections.
 
-    An interrupted search goes on where it stood. Raises InputError where the pictures of a view differ in size, or none
-    of them can be read.
+    An interrupted search continues where it stopped. Raises InputError where the pictures of a view differ in size, or
+    none of them can be read.
     """
     work = _Work(board, cache, progress, sum(len(wanted) for _, wanted in jobs))
     with ThreadPoolExecutor(min(os.cpu_count() or 1, max(len(jobs), 1))) as pool:
@@ -56,24 +56,24 @@ def detect_board(
         try:
             return [job.result() for job in running]
         finally:
-            work.stopped = True  # who interrupts, or has one bad view, does not wait for all the others
+            work.stopped = True  # after an interrupt or an error in one view, the others stop too
 
 
 def common_size(pictures: ImageSet, looks: Sequence[BoardDetection]) -> tuple[int, int]:
-    """The one size (w, h) px that the pictures of a view have; InputError where it is not one."""
+    """The common size (w, h) px of a view's pictures; InputError where sizes differ."""
     sizes = Counter(one.size for one in looks if one.size is not None).most_common(2)
     if not sizes:
         why = f": {looks[0].sighting.reason}" if looks else ""
         raise InputError(f"{pictures.name}: none of its {len(looks)} pictures can be read{why}")
-    usual = sizes[0][0]
+    common = sizes[0][0]
     if len(sizes) > 1:
         odd = sizes[1][0]
         label = next(one.label for one in looks if one.size == odd)
         raise InputError(
-            f"{pictures.name}: {label} is {odd[0]}x{odd[1]} px, most of its pictures are {usual[0]}x{usual[1]} px; one "
-            "camera has one size: move the odd ones out"
+            f"{pictures.name}: {label} is {odd[0]}x{odd[1]} px, most of its pictures are {common[0]}x{common[1]} px; "
+            "all pictures of a camera need the same size: remove the others"
         )
-    return usual
+    return common
 
 
 class _Work:
@@ -90,7 +90,7 @@ class _Work:
         progress("detect", 0, total)
 
     def view(self, pictures: ImageSet, wanted: Sequence[int]) -> list[BoardDetection]:
-        """Look at the pictures wanted of one view that were not looked at before."""
+        """Search the given pictures of one view that are not in the cache."""
         keys = dict(zip(wanted, pictures.keys(wanted), strict=True))
         file = self._file(pictures)
         current = set(pictures.keys(range(len(pictures))))
@@ -102,7 +102,7 @@ class _Work:
             for number, picture in pictures.read(todo):
                 if self.stopped:
                     break
-                kept[keys[number]] = _found(finder, picture, len(self.board.target))
+                kept[keys[number]] = _detect(finder, picture, len(self.board.target))
                 self._step(1)
                 if time.monotonic() - saved_s > _KEEP_EVERY_S:
                     _save(file, kept)
@@ -130,7 +130,7 @@ class _Work:
 _Seen = tuple[tuple[int, int] | None, Sighting]
 
 
-def _found(finder: Finder, picture: Image | str, points: int) -> _Seen:
+def _detect(finder: Finder, picture: Image | str, points: int) -> _Seen:
     if isinstance(picture, str):
         return None, refused_sighting(points, picture)
     return (picture.shape[1], picture.shape[0]), finder.find(picture)
@@ -153,7 +153,7 @@ def _save(file: Path, kept: dict[str, _Seen]) -> None:
 
 
 def _load(file: Path, points: int) -> dict[str, _Seen]:
-    """What is kept by the keys of pictures; nothing where the file is not there or cannot be used."""
+    """Cached detections by the keys of pictures; empty where the file is missing or cannot be used."""
     names = ("key", "size", "xy", "sigma", "reason", "mirrored", "variant")
     try:
         with np.load(file, allow_pickle=False) as archive:

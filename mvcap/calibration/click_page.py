@@ -1,4 +1,4 @@
-"""A page on which somebody clicks measured points in a picture of each view, and saves where they are."""
+"""An HTML page to click measured points in a picture of each view and to save their pixels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mvcap.structures.npz import write_text
 
 
 def write_click_page(path: Path, points: Sequence[str], views: Sequence[ImageSet]) -> None:
-    """Write the page: one HTML file with the first picture of every view in it, no network; it saves pixels.csv."""
+    """Write the page: one HTML file that embeds the first picture of every view; it saves pixels.csv, offline."""
     import cv2
 
     pictures = []
@@ -24,5 +24,5 @@ def write_click_page(path: Path, points: Sequence[str], views: Sequence[ImageSet
         data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
         pictures.append({"name": view.name, "data": f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"})
     page = (Path(__file__).parent / "click_page.html").read_text(encoding="utf-8")
-    told = json.dumps({"points": list(points), "views": pictures}).replace("</", "<\\/")
-    write_text(path, page.replace("TOLD", told))
+    data_json = json.dumps({"points": list(points), "views": pictures}).replace("</", "<\\/")
+    write_text(path, page.replace("PAGE_DATA", data_json))

@@ -1,4 +1,4 @@
-"""Measured points of a scene, and the pixels at which the cameras see them, from files."""
+"""Control points: measured points of a scene and their pixels in the views, from files."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from calib.targets import scene_points
 from mvcap.errors import InputError
 
 LENGTHS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
-CLICK_PX = 1.0  # what a careful click is off by
-_LEAST = 4  # points by which a camera of a known lens can be placed
-_ROOM_M = 500.0  # no scene of people is so large: then they are not metres
+CLICK_PX = 1.0  # standard deviation of a careful click
+_LEAST = 4  # points that determine the pose of a camera with a known lens
+_ROOM_M = 500.0  # a larger extent means that the unit is not metres
 
 
 @dataclass(frozen=True)
@@ -32,32 +32,32 @@ class ControlPoints:
 def read_control_points(file: Path, pixels: Path | None = None) -> ControlPoints:
     """Read points from CSV (name, x_m, y_m, z_m) or YAML, and their pixels from CSV (view, name, u, v).
 
-    YAML holds `unit`, `points: {name: [x, y, z]}` and, if it likes, `pixels: {view: {name: [u, v]}}`. Raises
-    InputError: no unit, not numbers, a pixel of a point that there is not.
+    YAML holds `unit`, `points: {name: [x, y, z]}` and optionally `pixels: {view: {name: [u, v]}}`. Raises InputError
+    for a missing unit, for values that are not numbers, and for pixels of unknown points.
     """
     xyz, seen = _of_yaml(file) if file.suffix.lower() in (".yaml", ".yml") else (_points_of_csv(file), {})
     if pixels is not None:
         seen = _pixels_of_csv(pixels)
     if len(xyz) < _LEAST:
-        raise InputError(f"{file}: holds {len(xyz)} points; it takes {_LEAST} or more that are not on one line")
+        raise InputError(f"{file}: holds {len(xyz)} points; {_LEAST} or more are needed, not all on one line")
     extent = float(np.ptp(np.array(list(xyz.values())), axis=0).max())
     if extent > _ROOM_M:
+        raise InputError(f"{file}: the points are {extent:.0f} m apart; are they millimetres? give their unit")
+    unknown = sorted({name for of_view in seen.values() for name in of_view} - set(xyz))
+    if unknown:
         raise InputError(
-            f"{file}: the points are {extent:.0f} m apart; are they millimetres? name the unit they are in"
+            f"{pixels or file}: has pixels of {unknown[0]!r}, but {file} has no such point; use the same names"
         )
-    strangers = sorted({name for of_view in seen.values() for name in of_view} - set(xyz))
-    if strangers:
-        raise InputError(f"{pixels or file}: has pixels of {strangers[0]!r}, and {file} no such point; name them alike")
     return ControlPoints(xyz, seen)
 
 
 def control_point_observations(
     points: ControlPoints, views: Sequence[str], sizes: Sequence[tuple[int, int]]
 ) -> Observations:
-    """Observations of the points, which stay where they are, at one moment; InputError where views have too few."""
-    strangers = sorted(set(points.pixels) - set(views))
-    if strangers:
-        raise InputError(f"pixels of scene points are given for {strangers[0]!r}; the views are {', '.join(views)}")
+    """Observations of the points, a still target, at one moment; InputError where views have too few."""
+    unknown = sorted(set(points.pixels) - set(views))
+    if unknown:
+        raise InputError(f"pixels of scene points are given for {unknown[0]!r}; the views are {', '.join(views)}")
     names = list(points.xyz)
     xy = np.full((len(views), 1, len(names), 2), np.nan)
     for row, (view, (width, height)) in enumerate(zip(views, sizes, strict=True)):
@@ -80,7 +80,7 @@ def _points_of_csv(file: Path) -> dict[str, tuple[float, float, float]]:
     units = {match[1] for name in heading if (match := re.fullmatch(r"[xyz][ _]?[\[(]?(m|cm|mm)[\])]?", name))}
     if len(units) != 1:
         raise InputError(
-            f"{file}: does not say its unit; name the columns name,x_m,y_m,z_m (or _cm, _mm), not {','.join(heading)}"
+            f"{file}: has no unit; name the columns name,x_m,y_m,z_m (or _cm, _mm), not {','.join(heading)}"
         )
     factor = LENGTHS[units.pop()]
     columns = [next((name for name in heading if name.startswith(axis)), "") for axis in "xyz"]
@@ -113,7 +113,7 @@ def _by_name(file: Path, rows: Iterable[tuple[int, dict[str, str]]], values: Any
 
 
 def _table(file: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
-    """Rows with their line numbers, and the heading in small letters."""
+    """Rows with their line numbers, and the heading in lower case."""
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
             lines = [[cell.strip() for cell in row] for row in csv.reader(stream)]
@@ -128,14 +128,14 @@ def _of_yaml(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     import yaml
 
     try:
-        held = yaml.safe_load(file.read_text(encoding="utf-8"))
-        unit = held.get("unit")
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+        unit = document.get("unit")
         if unit not in LENGTHS:
-            raise InputError(f"{file}: does not say its unit; write `unit: m` (or cm, mm)")
-        xyz = {str(name): tuple(LENGTHS[unit] * float(x) for x in at) for name, at in held["points"].items()}
+            raise InputError(f"{file}: has no unit; write `unit: m` (or cm, mm)")
+        xyz = {str(name): tuple(LENGTHS[unit] * float(x) for x in at) for name, at in document["points"].items()}
         pixels = {
             str(view): {str(name): tuple(float(x) for x in at) for name, at in own.items()}
-            for view, own in (held.get("pixels") or {}).items()
+            for view, own in (document.get("pixels") or {}).items()
         }
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as fault:
         why = " ".join(str(fault).split())
@@ -144,5 +144,5 @@ def _of_yaml(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     odd += [f"{view} {name}" for view, own in pixels.items() for name, at in own.items()
             if len(at) != 2 or not np.isfinite(at).all()]  # fmt: skip
     if odd:
-        raise InputError(f"{file}: {odd[0]!r} takes three numbers as a point, two as a pixel; correct it")
+        raise InputError(f"{file}: {odd[0]!r} needs three numbers as a point, two as a pixel; correct it")
     return xyz, pixels

@@ -1,4 +1,4 @@
-"""Where a calibration goes: its folder, what must not be written over, what was rejected."""
+"""Where a calibration is written: its folder, files that must not be overwritten, and rejected results."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ _GENERAL = ("videos", "images", "extrinsic", "extrinsics", "calibration")
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a calibration goes: a folder, and the session, if any, whose rig it is to be."""
+    """Where a calibration is written: a folder, and the session, if any, whose rig it becomes."""
 
     folder: Path
     session: Session | None = None
     force: bool = False
 
     def check(self) -> None:
-        """Raise InputError where a rig would be written over and nobody said so."""
+        """Raise InputError where a rig would be overwritten without `force`."""
         if self.folder.exists() and not self.folder.is_dir():
             raise InputError(f"{self.folder} is a file; give another folder with --out")
         if (self.folder / "rig.yaml").exists() and not self.force:
             raise InputError(
-                f"{self.folder / 'rig.yaml'} is there already; choose another folder with --out, or --force"
+                f"{self.folder / 'rig.yaml'} exists already; choose another folder with --out, or give --force"
             )
 
     def of(self, calibration: Calibration) -> Path:
-        """The folder that a calibration goes into: one that nobody should use does not replace another."""
+        """The folder of a calibration: one with the verdict "do not use" goes to `rejected` and replaces no other."""
         return self.folder / "rejected" if calibration.verdict == "do not use" else self.folder
 
     def write(self, calibration: Calibration) -> None:
-        """Write the report, then the rig, and with `force` the session's rig; what was rejected before goes."""
+        """Write the report, then the rig, and with `force` the session's rig; remove an earlier rejected result."""
         from calib.report.page import write_report
 
         folder = self.of(calibration)
@@ -49,7 +49,7 @@ class Destination:
 
 
 def destination_of(source: str | Path | Session, out: str | Path | None = None, force: bool = False) -> Destination:
-    """Where the calibration of a folder or a session goes: `out`, else SESSION/calibration, else NAME.calibration."""
+    """Destination of a calibration of a folder or session: `out`, else SESSION/calibration, else NAME.calibration."""
     if not isinstance(source, Session) and (Path(source) / "session.yaml").exists():
         source = Session.open(source)
     if isinstance(source, Session):

@@ -1,4 +1,4 @@
-"""People as what was filmed: from videos, or a session, and lenses that are known, to a rig."""
+"""Calibration from people: from videos, or a session, and known lenses to a rig."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ def from_people(
     height_m: float | None,
     progress: Progress,
 ) -> Calibration:
-    """Calibrate by the people in a session, or in videos of which a session is made in the folder `source`.
+    """Calibrate from the people in a session, or in videos, of which a session is made in the folder `source`.
 
-    Lenses are those of the old rig, in whose world the new one then stands; else those of photos; else the session's.
+    Lenses are those of the old rig, whose world the new one then keeps; else those of photos; else the session's.
     """
     if old is not None:
         names = [view.name for view in source.views] if isinstance(source, Session) else list(material.names)
         old = match_views(old, names, allow_extra=True)
         lenses = tuple(camera.lens for camera in old)
     elif photos:
-        lenses = _from_photos(material, photos)
+        lenses = _lenses_from_photos(material, photos)
     elif isinstance(source, Session):
         lenses = tuple(camera.lens for camera in source.rig)
     else:
         raise InputError(
-            "people tell where cameras stand, not what their lenses are; give these with --rig, or with --lens-photos "
-            "and --lens-board"
+            "people determine the poses of cameras, but not their lenses; give the lenses with --rig, or with "
+            "--lens-photos and --lens-board"
         )
-    session = source if isinstance(source, Session) else _session(material, lenses, source)
+    session = source if isinstance(source, Session) else _session_of_videos(material, lenses, source)
     estimate(session, progress=progress)
     return calibrate_from_people(session, lenses, height_m=height_m, start=old, progress=progress)
 
 
-def _from_photos(material: Moments, photos: Sequence[Observations]) -> tuple[Lens, ...]:
+def _lenses_from_photos(material: Moments, photos: Sequence[Observations]) -> tuple[Lens, ...]:
     table_of = {name: table for table in photos for name in table.views}
     missing = [name for name in material.names if name not in table_of]
     if missing:
@@ -58,7 +58,7 @@ def _from_photos(material: Moments, photos: Sequence[Observations]) -> tuple[Len
     return tuple(fit_lens(table_of[name], name).lens for name in material.names)
 
 
-def _session(material: Moments, lenses: Sequence[Lens], folder: Path) -> Session:
-    """A session of the videos; where its cameras stand is not known yet, so they stand in one place."""
+def _session_of_videos(material: Moments, lenses: Sequence[Lens], folder: Path) -> Session:
+    """A session of the videos; the poses of its cameras are not known yet, so all are the identity."""
     rig = Rig(tuple(Camera(lens, np.eye(4)) for lens in lenses))
     return init([f"{view.name}={view.place}" for view in material.views], rig, folder, trim=True)

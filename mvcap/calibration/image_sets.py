@@ -1,4 +1,4 @@
-"""What there is to calibrate from: the pictures of every camera in a folder or a session, and which show one moment."""
+"""The pictures of every camera in a folder: videos, folders of images, or images named by camera and moment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LAST_NUMBER = re.compile(r"\d+(?=\D*$)")
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """The pictures of one camera: a video, or image files in order; size_told: of a camera that has neither."""
+    """The pictures of one camera: a video, or image files in order; size_told: given for a camera that has neither."""
 
     name: str
     files: tuple[Path, ...] = ()
@@ -51,7 +51,7 @@ class ImageSet:
         raise InputError(f"{self.name}: none of its {len(self)} pictures can be read: {image}")
 
     def keys(self, wanted: Sequence[int]) -> list[str]:
-        """What each of the pictures wanted is known by on disk: another file of that name gets another key."""
+        """Cache keys of the given pictures: another file of the same name has another key."""
         if self.footage is not None and self.footage.kind == "video":
             file = _stamp(self.footage.path)
             return [f"{file}:{number}" for number in wanted]
@@ -66,12 +66,12 @@ class ImageSet:
         return f"{self.footage.time_s[number] - self.footage.time_s[0]:.2f} s"
 
     def read(self, wanted: Sequence[int]) -> Iterator[tuple[int, Image | str]]:
-        """Stream (number, RGB picture) of the pictures wanted, in order; a text instead of one says what is wrong."""
+        """Stream (number, RGB picture) of the given pictures, in order; a text with the error instead of a picture."""
         if self.footage is None:
             for number in wanted:
                 yield number, _image(self.files[number])
         elif self.footage.kind == "video":
-            yield from _of_video(self.footage, wanted)
+            yield from _read_video(self.footage, wanted)
         else:
             for number in wanted:
                 try:
@@ -81,7 +81,7 @@ class ImageSet:
 
 
 def find_lens_photos(folder: Path) -> tuple[ImageSet, ...]:
-    """Find the pictures of every camera in a folder, whatever moments they are of; InputError where there are none."""
+    """Find the pictures of every camera in a folder, without common moments; InputError where there are none."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give the one with the photos for the lenses")
     place = subfolder(folder, LENS_FOLDERS) or folder
@@ -106,14 +106,14 @@ def _image(file: Path) -> Image | str:
     return f"{file.name} is not an image that can be read" if image is None else np.ascontiguousarray(image[..., ::-1])
 
 
-def _of_video(footage: Footage, wanted: Sequence[int]) -> Iterator[tuple[int, Image | str]]:
-    """Read on from frame to frame where the next is near, and begin anew at its key where that is nearer."""
+def _read_video(footage: Footage, wanted: Sequence[int]) -> Iterator[tuple[int, Image | str]]:
+    """Read on from frame to frame where the next one is near, and seek to its key frame where that is nearer."""
     keys = np.searchsorted(footage.pts, footage.keys[:, 1]) if len(footage.keys) else np.zeros(1, np.int64)
     last = int(wanted[-1]) + 1 if len(wanted) else 0
     stream, at = footage.read(0, 0), -1
     for number in map(int, wanted):
         key = int(keys[keys <= number].max(initial=0))
-        # A frame that is passed over on the way is decoded and made a picture, one before the start only decoded.
+        # A frame that is skipped while reading is decoded and converted, one before the start is only decoded.
         if at < 0 or number - key < 2 * (number - at):
             stream = footage.read(number, last)
         picture: Image | None = None
@@ -130,7 +130,7 @@ def _of_video(footage: Footage, wanted: Sequence[int]) -> Iterator[tuple[int, Im
 
 
 def subfolder(folder: Path, names: Sequence[str]) -> Path | None:
-    """First of the folders of these names, in any case, in a folder; None where there is none."""
+    """The first subfolder of a folder with one of these names, in any case; None where there is none."""
     folders = {path.name.lower(): path for path in folder.iterdir() if path.is_dir()}
     return next((folders[name] for name in names if name in folders), None)
 
@@ -146,13 +146,13 @@ def cameras_in(folder: Path) -> list[ImageSet]:
         return single
     images = [path for path in inside if path.suffix.lower() in IMAGE_SUFFIXES]
     views: dict[str, list[Path]] = {}
-    for path, (name, _) in zip(images, _named(images), strict=True):
+    for path, (name, _) in zip(images, _split_names(images), strict=True):
         views.setdefault(name or folder.name, []).append(path)
     return [ImageSet(name, tuple(files)) for name, files in views.items()]
 
 
 def _single_camera(folder: Path) -> ImageSet | None:
-    """A folder with the images, or the one video, of a camera that it is named after."""
+    """A camera from a folder with its images or its one video, named after the folder; None where there are none."""
     if folder.name.lower() in (*LENS_FOLDERS, *RIG_FOLDERS):
         return None
     name = re.sub(r"^(int|ext|intrinsics?|extrinsics?)[_-]|[_-](img|images?|int|ext)$", "", folder.name) or folder.name
@@ -165,13 +165,13 @@ def _single_camera(folder: Path) -> ImageSet | None:
 
 
 def natural_order(text: str) -> list[tuple[bool, int, str]]:
-    """A key by which 10 comes after 9."""
+    """A sort key by which 10 comes after 9."""
     parts = re.split(r"([0-9]+)", text)
     return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
 
 
-def _named(images: Sequence[Path]) -> list[tuple[str, str]]:
-    """Camera and moment in the names of images: cam_0_frame_0050, cam01_06_int, left12; the camera may be nobody."""
+def _split_names(images: Sequence[Path]) -> list[tuple[str, str]]:
+    """Camera and moment in the names of images: cam_0_frame_0050, cam01_06_int, left12; the camera may be ""."""
     found = [_CAMERA.search(path.stem) for path in images]
     if all(found):
         parts = [(match[0], match.string[: match.start()] + match.string[match.end() :]) for match in found if match]
@@ -182,6 +182,3 @@ def _named(images: Sequence[Path]) -> list[tuple[str, str]]:
         name = path.stem[: match.start()].strip(" _-") if match else path.stem
         out.append((name, match[0] if match else ""))
     return out
-
-
-# Which pictures are of one moment

@@ -1,4 +1,4 @@
-"""Which pictures of the views belong to one moment: by name, by number, by clock, or as a session says."""
+"""Matches the pictures of the views to moments: by name, by number, by timestamps, or by a session."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from mvcap.calibration.image_sets import (
 from mvcap.errors import InputError
 from mvcap.structures.session import Session
 
-MOST_MOMENTS = 300  # more of a waved board adds time and next to no knowledge
+MOST_MOMENTS = 300  # more moments of a moving board add time and almost no information
 
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """What C cameras took at T moments, and photos of single cameras for their lenses.
+    """Pictures of C cameras at T moments, and photos of single cameras for their lenses.
 
-    shown (T, C): the number of each camera's picture, -1 where it has none; time_s (T, C) s since the start on one
-    clock, NaN where there is none; moments: T names; notes: lines for the user.
+    shown (T, C): the number of each camera's picture, -1 where it has none; time_s (T, C) s since the start on one time
+    base, NaN where there is none; moments: T names; notes: lines for the user.
     """
 
     views: tuple[ImageSet, ...]
@@ -52,12 +52,12 @@ class Moments:
 def find_moments(source: Path | Session, every_s: float | None = None, most: int | None = None) -> Moments:
     """Find the pictures in a session or a folder, and choose moments: one in every_s seconds, or most of them.
 
-    A folder holds videos side by side, a folder of images for each camera, or images named by camera and moment; what
-    is in its folder `intrinsics` (or `lenses`) is for the lenses alone. Raises InputError: nothing there, views that
-    cannot be matched.
+    A folder holds one video for each camera, a folder of images for each camera, or images named by camera and moment;
+    the contents of its folder `intrinsics` (or `lenses`) are for the lenses only. Raises InputError where there is
+    nothing, or views cannot be matched.
     """
     if (every_s is not None and not every_s > 0) or (most is not None and most < 1):
-        raise InputError("--every takes seconds above 0 and --frames a number of 1 or more")
+        raise InputError("--every needs seconds above 0 and --frames a number of 1 or more")
     if not isinstance(source, Session) and (source / "session.yaml").exists():
         source = Session.open(source)
     if isinstance(source, Session):
@@ -72,32 +72,32 @@ def find_moments(source: Path | Session, every_s: float | None = None, most: int
     if not views:
         what = "photos for the lenses only" if lens else "no videos and no images (jpg, png)"
         raise InputError(f"{source}: holds {what}; film the board with all cameras at once and put the files there")
-    found = _matched(place, tuple(views), every_s, most)
+    found = _match_views(place, tuple(views), every_s, most)
     return replace(found, lens=tuple(cameras_in(lens)) if lens else ())
 
 
 def spread_evenly(count: int, most: int | None) -> NDArray[np.int64]:
-    """Indices of at most so many of a number of things, spread evenly."""
+    """Indices of at most `most` of `count` items, evenly spaced."""
     if most is None or count <= most:
         return np.arange(count)
     return np.unique(np.rint(np.linspace(0, count - 1, most)).astype(np.int64))
 
 
-def _matched(folder: Path, views: tuple[ImageSet, ...], every_s: float | None, most: int | None) -> Moments:
+def _match_views(folder: Path, views: tuple[ImageSet, ...], every_s: float | None, most: int | None) -> Moments:
     filmed = [view for view in views if view.footage is not None]
     if filmed and len(filmed) < len(views):
         raise InputError(f"{folder}: some cameras have videos and others images; give all of them one kind")
     if filmed:
         return _by_time(folder, views, every_s, most)
     if every_s is not None:
-        raise InputError(f"{folder}: images have no times, so --every says nothing; use --frames N")
+        raise InputError(f"{folder}: images have no times, so --every has no meaning; use --frames N")
     return _by_name(folder, views, most)
 
 
 def _by_name(folder: Path, views: tuple[ImageSet, ...], most: int | None) -> Moments:
-    """Images of one name but for the camera are of one moment; the order tells, where folders' names say nothing."""
+    """Match images by names that are equal apart from the camera's; by order, where names have nothing in common."""
     notes: tuple[str, ...] = ()
-    keys = next((keys for rule in (_rest, _number) if _shared(keys := _keys(views, rule))), None)
+    keys = next((keys for rule in (_rest, _number) if _are_common(keys := _keys(views, rule))), None)
     if keys is None and len({view.place for view in views}) == 1:
         keys = _keys(views, _rest)
     if keys is None:
@@ -105,8 +105,8 @@ def _by_name(folder: Path, views: tuple[ImageSet, ...], most: int | None) -> Mom
         if len(counts) > 1:
             listed = ", ".join(f"{view.name} {len(view)}" for view in views)
             raise InputError(
-                f"{folder}: the cameras' images share no names and differ in number ({listed}), so which belong to one "
-                "moment cannot be told; name images of one moment alike"
+                f"{folder}: the cameras' images share no names and differ in number ({listed}), so they cannot be "
+                "matched; give images of one moment the same name"
             )
         keys = [[f"{number + 1}" for number in range(len(view))] for view in views]
         if len(views) > 1 and counts != {1}:
@@ -123,7 +123,7 @@ def _keys(views: Sequence[ImageSet], rule: Callable[[ImageSet, Path], str]) -> l
 
 
 def _rest(view: ImageSet, file: Path) -> str:
-    """What a file's name has besides the camera's."""
+    """A file's name without the camera's."""
     return re.sub(re.escape(view.name), "", file.stem, count=1, flags=re.IGNORECASE).strip(" _-")
 
 
@@ -132,8 +132,8 @@ def _number(view: ImageSet, file: Path) -> str:
     return str(int(match[0])) if match else file.stem
 
 
-def _shared(keys: Sequence[Sequence[str]]) -> bool:
-    """Whether the keys tell the moments: each once a camera, and most of them the same as another camera's."""
+def _are_common(keys: Sequence[Sequence[str]]) -> bool:
+    """Whether keys identify moments: unique within each camera, and mostly shared with another camera."""
     if any(len(set(one)) < len(one) for one in keys):
         return False
     others = [{key for other in keys if other is not one for key in other} for one in keys]
@@ -142,25 +142,25 @@ def _shared(keys: Sequence[Sequence[str]]) -> bool:
 
 
 def _by_time(folder: Path, views: tuple[ImageSet, ...], every_s: float | None, most: int | None) -> Moments:
-    """Frames of videos: together by timestamps.csv if it is there, else by the videos' own clocks from their start."""
+    """Match frames of videos by timestamps.csv if it exists, else by the videos' own timestamps from their start."""
     notes: list[str] = []
     if (folder / "timestamps.csv").exists():
-        shown, time_s = _by_file(folder / "timestamps.csv", views)
+        shown, time_s = _by_timestamps(folder / "timestamps.csv", views)
     else:
         shown, time_s = _by_clock(views, notes)
     typical = np.nanmean(time_s, 1)
-    chosen = _chosen(typical, every_s, most)
-    return Moments(views, shown[chosen], time_s[chosen], _clocked(typical[chosen]), notes=tuple(notes))
+    chosen = _choose_moments(typical, every_s, most)
+    return Moments(views, shown[chosen], time_s[chosen], _time_names(typical[chosen]), notes=tuple(notes))
 
 
-def _clocked(time_s: NDArray[np.float64]) -> tuple[str, ...]:
-    """Names of moments by their times (T,) s, with as many decimals as it takes to tell them apart."""
+def _time_names(time_s: NDArray[np.float64]) -> tuple[str, ...]:
+    """Names of moments from their times (T,) s, with as many decimals as make them distinct."""
     digits = next((n for n in (2, 3) if len(np.unique(np.round(time_s, n))) == len(time_s)), 6)
     return tuple(f"{moment:.{digits}f} s" for moment in time_s)
 
 
-def _chosen(time_s: NDArray[np.float64], every_s: float | None, most: int | None) -> NDArray[np.int64]:
-    """Indices of the moments to look at, of all moments (T,) s."""
+def _choose_moments(time_s: NDArray[np.float64], every_s: float | None, most: int | None) -> NDArray[np.int64]:
+    """Indices of the moments to use, from the times (T,) s of all."""
     if every_s is None:
         return spread_evenly(len(time_s), most or MOST_MOMENTS)
     wanted = np.arange(time_s[0], time_s[-1] + 1e-6, every_s)
@@ -169,29 +169,29 @@ def _chosen(time_s: NDArray[np.float64], every_s: float | None, most: int | None
 
 
 def _by_clock(views: Sequence[ImageSet], notes: list[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Picture (T, C) and time (T, C) s at each frame of the slowest view; every view's clock starts with its video."""
-    clocks = [view.footage.time_s - view.footage.time_s[0] for view in views if view.footage is not None]
+    """Picture (T, C) and time (T, C) s at each frame of the slowest view; all videos are assumed to start together."""
+    view_times = [view.footage.time_s - view.footage.time_s[0] for view in views if view.footage is not None]
     rates = [view.footage.rate_hz for view in views if view.footage is not None]
-    ends = [clock[-1] for clock in clocks]
+    ends = [times[-1] for times in view_times]
     if max(ends) - min(ends) > 1.5 / min(rates):
         listed = ", ".join(f"{view.name} {end:.2f} s" for view, end in zip(views, ends, strict=True))
-        notes.append(f"the videos differ in length ({listed}): they are taken to start together")
-    reference = clocks[int(np.argmin(rates))]
+        notes.append(f"the videos differ in length ({listed}): they are assumed to start together")
+    reference = view_times[int(np.argmin(rates))]
     reference = reference[reference <= min(ends) + 0.5 / min(rates)]
-    shown = np.empty((len(reference), len(clocks)), np.int64)
+    shown = np.empty((len(reference), len(view_times)), np.int64)
     time_s = np.empty(shown.shape)
-    for column, (clock, rate) in enumerate(zip(clocks, rates, strict=True)):
-        after = np.clip(np.searchsorted(clock, reference), 1, max(len(clock) - 1, 1))
-        near = np.where(reference - clock[after - 1] <= clock[np.minimum(after, len(clock) - 1)] - reference,
-                        after - 1, np.minimum(after, len(clock) - 1))  # fmt: skip
-        dropped = np.abs(clock[near] - reference) > 0.6 / rate
+    for column, (times, rate) in enumerate(zip(view_times, rates, strict=True)):
+        after = np.clip(np.searchsorted(times, reference), 1, max(len(times) - 1, 1))
+        near = np.where(reference - times[after - 1] <= times[np.minimum(after, len(times) - 1)] - reference,
+                        after - 1, np.minimum(after, len(times) - 1))  # fmt: skip
+        dropped = np.abs(times[near] - reference) > 0.6 / rate
         shown[:, column] = np.where(dropped, -1, near)
-        time_s[:, column] = np.where(dropped, np.nan, clock[near])
+        time_s[:, column] = np.where(dropped, np.nan, times[near])
     return shown, time_s
 
 
-def _by_file(path: Path, views: Sequence[ImageSet]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Picture (T, C) and time (T, C) s of a table sync_index, cam_id, frame_time: a row for each frame of a video."""
+def _by_timestamps(path: Path, views: Sequence[ImageSet]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Picture (T, C) and time (T, C) s from a table of sync_index, cam_id, frame_time, one row for each frame."""
     rows = _rows_of(path)
     moments = sorted({sync for of_view in rows.values() for sync, _ in of_view})
     place = {sync: index for index, sync in enumerate(moments)}
@@ -203,7 +203,7 @@ def _by_file(path: Path, views: Sequence[ImageSet]) -> tuple[NDArray[np.int64], 
         if own is None or len(own) != len(view):
             raise InputError(
                 f"{path}: has {len(own or ())} times for view {view.name!r}, its video {len(view)} frames; correct the "
-                "file, or remove it to go by the videos' own clocks"
+                "file, or remove it to use the videos' own timestamps"
             )
         at = [place[sync] for sync, _ in own]
         shown[at, column] = np.arange(len(own))
@@ -212,7 +212,7 @@ def _by_file(path: Path, views: Sequence[ImageSet]) -> tuple[NDArray[np.int64], 
 
 
 def _rows_of(path: Path) -> Mapping[str, list[tuple[int, float]]]:
-    """(sync_index, frame_time) of the frames of each camera, in the order of time."""
+    """(sync_index, frame_time) of the frames of each camera, in order of time."""
     rows: dict[str, list[tuple[int, float]]] = {}
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
@@ -230,18 +230,18 @@ def _of_session(session: Session, every_s: float | None, most: int | None) -> Mo
         views = tuple(ImageSet(view.name, size_told=view.size) for view in session.views)
         return Moments(views, np.empty((0, len(views)), np.int64), np.empty((0, len(views))), ())
     views = tuple(ImageSet(view.name, footage=session.footage(index)) for index, view in enumerate(session.views))
-    chosen = _chosen(np.arange(session.frames) / session.rate_hz, every_s, most)
+    chosen = _choose_moments(np.arange(session.frames) / session.rate_hz, every_s, most)
     time_s = np.array(session.time_s, np.float64)
     for column in range(len(views)):
         start = int(np.isfinite(time_s[:, column]).argmax())
         time_s[:, column] += start / session.rate_hz - time_s[start, column]
-    moments = _clocked(chosen / session.rate_hz)
+    moments = _time_names(chosen / session.rate_hz)
     shown = np.asarray(session.frame_of, np.int64)[chosen]
     return Moments(views, shown, time_s[chosen], moments, notes=tuple(session.notes))
 
 
 def rig_for_images(rig: Rig, material: Moments) -> Rig:
-    """The cameras of the views, in their order, under their names, for pictures of their size."""
+    """The rig with the cameras of the views, in their order, under their names, fitted to their picture sizes."""
     chosen = match_views(rig, material.names, allow_extra=True)
     named = (
         Camera(replace(camera.lens, name=name), camera.cam_from_world)

@@ -15,15 +15,15 @@ from mvcap.structures.detections import Detections2D
 from mvcap.structures.session import Session
 from mvcap.structures.skeleton import Skeleton
 
-_MOMENTS = 2000  # frames of people that are looked at; neighbouring ones tell nearly the same
+_MOMENTS = 2000  # most frames used; neighbouring ones are almost redundant
 
 
 def people_observations(
     session: Session, rig: Rig, progress: Progress = silent, most: int = _MOMENTS
 ) -> tuple[Observations, Skeleton]:
-    """The joints of a session's people as free points of the rig's views, at up to so many frames.
+    """The joints of a session's people as free points in the rig's views, at up to `most` frames.
 
-    People are those that `associate` told apart where it has been done; else they are told apart here.
+    Persons come from `associate` where it has run; else they are matched across views here.
     """
     from mvcap.estimate import estimate
     from mvcap.self_calibration.target import people_target
@@ -44,7 +44,7 @@ def _whole(artefact: Artefact[Detections2D]) -> Detections2D:
 def joint_observations(rows: Detections2D, rig: Rig, rate_hz: float, most: int = _MOMENTS) -> Observations:
     """Joints of associated rows at up to `most` frames as free points: N = most people at once x joints.
 
-    Who is who through time does not matter, so the people of a frame take the places in their order. InputError where
+    Identity over time does not matter, so the people of a frame take the slots in their order. Raises InputError where
     no two views see the same person.
     """
     frames = np.unique(rows.frame)
@@ -54,7 +54,9 @@ def joint_observations(rows: Detections2D, rig: Rig, rate_hz: float, most: int =
     moment = np.searchsorted(frames, keys[:, 0])
     slot = np.arange(len(keys)) - np.searchsorted(moment, moment)
     if not len(keys):
-        raise InputError("nobody is seen by two views in this take; film somebody who walks where all views see them")
+        raise InputError(
+            "no person is seen by two views in this take; film somebody who walks where all views see them"
+        )
     people, joints = int(slot.max()) + 1, len(rows.skeleton)
     shape = (len(rig), len(frames), people, joints)
     xy, sigma = np.full((*shape, 2), np.nan), np.full(shape, np.nan)

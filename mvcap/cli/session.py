@@ -118,7 +118,7 @@ def reconstruct(
 def _opened_or_made(
     sources: tuple[str, ...], folder: Path | None, frames: int | None, changes: dict[str, Any], rig: dict[str, Any]
 ) -> Any:
-    from mvcap.init import init_without_footage
+    from mvcap.structures.session import Session
 
     if len(sources) == 1 and (Path(sources[0]) / "session.yaml").exists():
         return _opened(Path(sources[0]), changes)
@@ -127,7 +127,7 @@ def _opened_or_made(
     if sources == ("-",):
         if frames is None or rig["rate_hz"] is None or folder is None:
             raise InputError("without videos, give --session, and --frames and --rate of the detection files")
-        session = init_without_footage(rig["rig"], folder, frames, rig["rate_hz"], rig_unit=rig["rig_unit"])
+        session = Session.create(rig["rig"], folder, frames=frames, rate_hz=rig["rate_hz"], rig_unit=rig["rig_unit"])
         _override(session, changes)
         return session
     return _make(sources, folder, changes, rig)

@@ -20,15 +20,16 @@ from mvcap.tracking.tracklets import TrackConfig
 from mvcap.triangulation.robust_triangulation import TriangulateConfig
 
 _HEADER = """\
-# Every setting of mvcap with its default, in the order of the work. This file is a list to read and to copy from:
-# nothing reads it unless it is given with --config. A settings file of your own holds only what differs.
+# Every setting of mvcap with its default, in the order of the stages. This file is a reference to copy from: it is not
+# read unless it is given with --config. A settings file of your own needs only the settings that differ.
 #
 #   mvcap reconstruct videos --rig rig.yaml --config mine.yaml     # a file of changes
-#   mvcap reconstruct take.mvcap --set track.min_seconds=0.5       # one change; it is kept with the session
+#   mvcap reconstruct take.mvcap --set track.min_seconds=0.5       # one change; it is saved in the session
 #
-# A name with _s is in seconds, _px in pixels of the footage, _m in metres, _mps in metres a second, _mps2 in metres a
-# second squared. A name with _sigma counts standard deviations of what the noise of the pixels explains, or is one. An
-# unknown name is refused. A stage whose settings change has to be made again: mvcap reconstruct SESSION --redo STAGE.\
+# A name with _s is in seconds, _px in pixels of the footage, _m in metres, _mps in metres per second, _mps2 in metres
+# per second squared. A name with _sigma is a standard deviation, or a number of standard deviations expected from the
+# pixel noise. An unknown name is an error. A stage whose settings change must be run again:
+# mvcap reconstruct SESSION --redo STAGE.\
 """
 
 
@@ -110,7 +111,7 @@ def plugin_block(kind: str, name: str) -> list[str]:
 
 
 def _section(name: str, config: Any, indent: int, owners: Mapping[type[Any], str] | None = None) -> list[str]:
-    """Lines of one group of settings; what a class has from another plug-in's class is said to be as there."""
+    """Return the lines of one group of settings; a field inherited from another plug-in refers to that plug-in."""
     lines = [f"{' ' * indent}{name}:"]
     for key, (about, owner) in _field_docs(type(config)).items():
         other = (owners or {}).get(owner, name)
@@ -121,7 +122,7 @@ def _section(name: str, config: Any, indent: int, owners: Mapping[type[Any], str
 
 
 def _field_docs(kind: type[Any]) -> dict[str, tuple[str, type[Any]]]:
-    """Text below each field of a dataclass, and the class that it is from."""
+    """Return the docstring below each field of a dataclass, and the class that defines it."""
     out: dict[str, tuple[str, type[Any]]] = {field.name: ("", kind) for field in dataclasses.fields(kind)}
     for owner in reversed([base for base in kind.__mro__ if dataclasses.is_dataclass(base)]):
         [tree] = ast.parse(textwrap.dedent(inspect.getsource(owner))).body

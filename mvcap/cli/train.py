@@ -15,13 +15,13 @@ import click
 from mvcap import config
 from mvcap.cli.options import json_option
 from mvcap.progress import Progress, silent
-from mvcap.training.loop import Told
+from mvcap.training.loop import OnMetrics
 
 _SHOWN = 4  # metrics shown next to the bar
 
 
 @click.command("train")
-@click.argument("task", metavar="mmg|crg|prg")
+@click.argument("task", metavar="TASK")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run and its result.")
 @click.option("--rig", type=click.Path(path_type=Path), help="Fine-tune for this calibration; kept only if better.")
 @click.option("--from", "start", type=click.Path(path_type=Path), metavar="FILE.onnx", help="Network to start from.")
@@ -47,8 +47,17 @@ def train(
     counts = {key: value for key, value in (("steps", steps), ("takes", takes)) if value is not None}
     overrides = config.merge(config.assignments(assigned), counts)
     line = shlex.join(["mvcap", "train", *_reproducing_arguments(task, out, counts, assigned, asked)])
-    with _live(as_json) as (progress, told):
-        made = run(task, out, overrides=overrides, resume=not redo, progress=progress, told=told, command=line, **asked)
+    with _live(as_json) as (progress, on_metrics):
+        made = run(
+            task,
+            out,
+            overrides=overrides,
+            resume=not redo,
+            progress=progress,
+            on_metrics=on_metrics,
+            command=line,
+            **asked,
+        )
     if as_json:
         click.echo(json.dumps({key: str(v) if isinstance(v, Path) else v for key, v in vars(made).items()}))
         return
@@ -74,7 +83,7 @@ def _reproducing_arguments(
 
 
 @contextmanager
-def _live(quiet: bool) -> Iterator[tuple[Progress, Told]]:
+def _live(quiet: bool) -> Iterator[tuple[Progress, OnMetrics]]:
     """Draw progress with the latest metrics; print one line per measurement if stderr is no terminal, none if quiet."""
     if quiet or not sys.stderr.isatty():
         yield silent, _nothing if quiet else _line
@@ -98,10 +107,10 @@ def _live(quiet: bool) -> Iterator[tuple[Progress, Told]]:
             speed = bar.tasks[tasks[stage]].speed
             bar.update(tasks[stage], completed=done, rate=f"{speed:.1f}" if speed else "")
 
-        def tell(line: Mapping[str, Any]) -> None:
+        def show_metrics(line: Mapping[str, Any]) -> None:
             live.update(Group(bar, f"{'':<10}{_figures(line)}"))
 
-        yield show, tell
+        yield show, show_metrics
 
 
 def _nothing(line: Mapping[str, Any]) -> None:

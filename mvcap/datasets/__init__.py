@@ -1,1 +1,1 @@
-"""Data sets with truth, one file a kind."""
+"""Data sets with ground truth, one module for each kind."""

@@ -1,4 +1,4 @@
-"""Generated takes: people in motion, a rig that sees them, its calibration, and what an estimator makes of it."""
+"""Synthetic takes: people in motion, the true rig, its calibration with errors, and simulated detections."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from mvcap.synthesis.random_rigs import camera_count, disturb_rig, random_calibr
 from mvcap.synthesis.scenes import random_scene
 
 _PEOPLE_SHARE = np.array([7, 13, 19, 20, 15, 9, 6, 5, 3.5, 2.5])
-"""How often there are 1, 2 ... 10 people: four on average."""
+"""Relative frequency of 1, 2 ... 10 people: four on average."""
 _KINDS, _KIND_SHARES = (OPENPOSE, OPENPOSE_WEAK, TOPDOWN), (0.5, 0.2, 0.3)
-"""Estimators, and how often one like them is drawn."""
-_GAPPY = 0.15
+"""Kinds of estimators, and the share of each."""
+_GAP_SHARE = 0.15
 """Share of the views that lose some frames."""
 
 
 @dataclass(frozen=True)
 class TakeConfig:
-    """What takes are like."""
+    """Settings of takes."""
 
     split: Literal["train", "held_out"] = "train"
-    """Which motion: ``train`` or ``held_out``."""
+    """Motions to use: ``train`` or ``held_out``."""
     people: tuple[int, int] = (1, 10)
     """Fewest and most people."""
     cameras: tuple[int, int] = (2, 16)
-    """Fewest and most cameras of a rig drawn at random."""
+    """Fewest and most cameras of a random rig."""
     frames: int = 24
     """Frames of a take."""
     rate_hz: tuple[float, float] = (10.0, 60.0)
     """Lowest and highest rate."""
     rig: Rig | None = None
-    """The rig of every take; None: one drawn for each."""
+    """The rig of every take; None: a random one for each."""
     detector: DetectorModel | None = None
-    """The estimator of every take, as it is; None: one drawn for each."""
+    """The estimator of every take, unchanged; None: a random one for each."""
 
 
 def make_take(seed: int, config: TakeConfig) -> SyntheticTake:
@@ -53,11 +53,11 @@ def make_take(seed: int, config: TakeConfig) -> SyntheticTake:
     truth = random_scene(rng, people, config.frames / rate_hz, rate_hz, config.split)
     truth = truth[truth.frame < config.frames]
     known = config.rig or random_rig(rng, camera_count(rng, *config.cameras))
-    truth = _placed(truth, known, rng) if len(truth) else truth
+    truth = _move_into_view(truth, known, rng) if len(truth) else truth
     actual = disturb_rig(rng, known, *random_calibration_error(rng))
     model = config.detector or _KINDS[int(rng.choice(len(_KINDS), p=_KIND_SHARES))].randomised(rng)
     rows, whose = simulate_detector(model, truth, actual, rng, rate_hz)
-    rows, whose = _gappy(rows, whose, len(known), config.frames, rng)
+    rows, whose = _drop_frames(rows, whose, len(known), config.frames, rng)
     return SyntheticTake(truth, actual, known, rate_hz, rows, whose)
 
 
@@ -67,8 +67,8 @@ def _people_count(rng: np.random.Generator, least: int, most: int) -> int:
     return int(rng.choice(number, p=share / share.sum()))
 
 
-def _placed(truth: Poses3D, rig: Rig, rng: np.random.Generator) -> Poses3D:
-    """The people in the middle of what the rig sees, give or take a third of its radius, turned at random."""
+def _move_into_view(truth: Poses3D, rig: Rig, rng: np.random.Generator) -> Poses3D:
+    """The people moved to the middle of the shared volume, within a third of its radius, turned at random."""
     centre, radius = shared_volume(rig)
     xyz = truth.xyz.astype(np.float64)
     middle = np.median(xyz[..., :2].reshape(-1, 2), 0)
@@ -79,12 +79,12 @@ def _placed(truth: Poses3D, rig: Rig, rng: np.random.Generator) -> Poses3D:
     return truth.with_columns(xyz=xyz)
 
 
-def _gappy(
+def _drop_frames(
     rows: Detections2D, whose: NDArray[np.int32], views: int, frames: int, rng: np.random.Generator
 ) -> tuple[Detections2D, NDArray[np.int32]]:
-    """The rows without those of frames that views lost: a stretch of them, or some here and there."""
+    """The rows without frames lost by views: a contiguous gap, or single frames."""
     lost = np.zeros((views, frames), bool)
-    for view in np.flatnonzero(rng.random(views) < _GAPPY):
+    for view in np.flatnonzero(rng.random(views) < _GAP_SHARE):
         if rng.random() < 0.5:
             start, length = rng.integers(0, frames), rng.integers(1, max(frames // 2, 2))
             lost[view, start : start + length] = True

@@ -1,1 +1,1 @@
-"""Pixels only: colours, overlays, the contact sheet and learning curves."""
+"""Images: colours of persons, overlays, the contact sheet and learning curves."""

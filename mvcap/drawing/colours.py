@@ -1,10 +1,10 @@
-"""A colour for each person that stays theirs and that colour-blind eyes can tell apart."""
+"""A fixed colour for each person id, from a palette that colour-blind people can distinguish."""
 
 from __future__ import annotations
 
 Rgb = tuple[int, int, int]
 
-# The palette of Okabe and Ito (Color Universal Design, 2008), less its black, ordered so that neighbours differ most.
+# The palette of Okabe and Ito (Color Universal Design, 2008) without black, ordered so that neighbours differ most.
 _PALETTE: tuple[Rgb, ...] = (
     (0, 114, 178),
     (230, 159, 0),
@@ -19,7 +19,7 @@ _DARKER = 0.62
 
 
 def colour(person: int) -> Rgb:
-    """RGB of a person's id: the same in every picture; ids beyond the palette come again darker; grey for -1."""
+    """Return the RGB colour of a person id; ids beyond the palette repeat it, alternately darker; grey for -1."""
     if person < 0:
         return GREY
     turn, index = divmod(max(person - 1, 0), len(_PALETTE))
@@ -29,12 +29,12 @@ def colour(person: int) -> Rgb:
 
 
 def hexadecimal(person: int) -> str:
-    """The person's colour as #rrggbb."""
+    """Return the colour of a person id as #rrggbb."""
     return "#{:02x}{:02x}{:02x}".format(*colour(person))
 
 
 def ink(background: Rgb) -> Rgb:
-    """Black or white, whichever reads better on a background (the greater contrast ratio of WCAG 2)."""
+    """Return black or white, whichever has the greater contrast ratio (WCAG 2) on a background."""
     linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in background)]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return (0, 0, 0) if (luminance + 0.05) ** 2 > 0.05 * 1.05 else (255, 255, 255)

@@ -1,4 +1,4 @@
-"""One picture of the whole take: moments across, views down."""
+"""The contact sheet: one image of the whole take, with moments as columns and views as rows."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _INK = (35, 35, 35)
 
 
 def spread_frames(frames: int, count: int) -> list[int]:
-    """Frames spread evenly over a take, at most ``count``, each in the middle of its share."""
+    """Return at most ``count`` frames spread evenly over a take, each in the middle of an equal part of it."""
     count = min(frames, count)
     return [int((2 * index + 1) * frames // (2 * count)) for index in range(count)]
 
 
 class ContactSheet:
-    """Thumbnails gathered one by one, so that only they are in memory."""
+    """Collects thumbnails one by one, so that only thumbnails are kept in memory."""
 
     def __init__(self, frames: Sequence[int], names: Sequence[str], rate_hz: float, height_px: int = 200) -> None:
         self.frames = tuple(frames)
@@ -33,13 +33,13 @@ class ContactSheet:
         self._thumbs: dict[tuple[int, int], Image] = {}
 
     def add(self, frame: int, view: int, image: Image) -> None:
-        """Keep a small copy of a picture (H, W, 3) RGB of one of the sheet's frames and views."""
+        """Add a thumbnail of an image (H, W, 3) RGB; ValueError if its frame or view is not on the sheet."""
         if frame not in self.frames or not 0 <= view < len(self.names):
             raise ValueError(f"frame {frame} of view {view} is not on the sheet")
         self._thumbs[frame, view] = shrink(image, self._height_px)[0].copy()
 
     def image(self) -> Image:
-        """The sheet (H, W, 3) RGB; a moment without a picture is left grey."""
+        """Return the sheet (H, W, 3) RGB; cells without an image are grey."""
         widths = [thumb.shape[1] for thumb in self._thumbs.values()]
         cell = (self._height_px, max(widths, default=self._height_px * 16 // 9))
         pitch = (cell[0] + _LABEL_PX + _GAP_PX, cell[1] + _GAP_PX)
@@ -53,11 +53,11 @@ class ContactSheet:
         return sheet
 
     def png(self) -> bytes:
-        """The sheet as a PNG file."""
+        """Return the sheet as a PNG file."""
         return _encoded(self.image(), ".png", [])
 
     def jpeg(self, quality: int = 85) -> bytes:
-        """The sheet as a JPEG file, several times smaller than the PNG."""
+        """Return the sheet as a JPEG file, several times smaller than the PNG."""
         import cv2
 
         return _encoded(self.image(), ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality])

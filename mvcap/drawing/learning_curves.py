@@ -1,4 +1,4 @@
-"""How a network learned: the loss, and each figure on held-out samples, over the steps."""
+"""Learning curves of a training run: the loss and each metric on held-out samples, over the steps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LOSS, _HELD_OUT, _FAINT = "#0072b2", "#d55e00", "#d8d8d8"
 
 
 def learning_curves(lines: Sequence[Mapping[str, Any]], title: str) -> bytes:
-    """PNG of lines of ``metrics.jsonl``: the loss of what is learned from and of what is held out, then each figure."""
+    """Return a PNG of the lines of ``metrics.jsonl``: training and held-out loss, then each held-out metric."""
     from matplotlib.figure import Figure
 
     names = [name for name in (lines[-1]["held_out"] if lines else ()) if name != "loss"]
@@ -23,7 +23,7 @@ def learning_curves(lines: Sequence[Mapping[str, Any]], title: str) -> bytes:
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     steps = [line["step"] for line in lines]
     loss, held_out = [line["loss"] for line in lines], [line["held_out"].get("loss", np.nan) for line in lines]
-    panels[0].plot(steps, loss, color=_LOSS, label="learned from")
+    panels[0].plot(steps, loss, color=_LOSS, label="training")
     panels[0].plot(steps, held_out, color=_HELD_OUT, label="held out, averaged weights")
     if all(value > 0 for value in loss):
         panels[0].set_yscale("log")

@@ -105,7 +105,7 @@ def overlay_images(
 ) -> Iterator[tuple[int, Image]]:
     """Yield (frame, RGB image) of one view with detections and poses drawn, at most height_px high.
 
-    detections, poses: streams of chunks, read in parallel with the images. skeletons: of the detections and of the poses.
+    detections, poses: streams of chunks, read in parallel with the images. skeletons: of detections and of poses.
     """
     found_at = RowsByFrame(detections, Detections2D.empty(skeletons[0]))
     posed_at = RowsByFrame(poses, Poses3D.empty(skeletons[1]))
@@ -191,7 +191,10 @@ def _fixed(point: NDArray[np.floating]) -> Point:
 def _draw_found(image: Image, xy: NDArray[np.floating], skeleton: Skeleton, tint: Rgb, width: int) -> None:
     import cv2
 
-    thin, radius = max(1, width // 3), round((2.2 if width > 2 else 1.4) * width * (1 << _SHIFT))  # wider than the pose drawn over it
+    thin, radius = (
+        max(1, width // 3),
+        round((2.2 if width > 2 else 1.4) * width * (1 << _SHIFT)),
+    )  # wider than the pose drawn over it
     for stroke, shade in ((thin + width // 3, (40, 40, 40)), (thin, tint)):
         for start, end in _bones(xy, skeleton, image):
             cv2.line(image, start, end, shade, stroke, cv2.LINE_AA, _SHIFT)

@@ -1,1 +1,1 @@
-"""What several 2D estimators share: running networks, reading prediction files."""
+"""Shared parts of the 2D estimators: running networks and reading prediction files."""

@@ -1,7 +1,7 @@
-"""The two BlazePose networks as functions of a picture: where bodies are, and the landmarks of the body in a crop.
+"""The two BlazePose networks: detection of bodies in an image, and landmarks of the body in a crop.
 
-A crop is four numbers: the middle of the hips x, y, and a point x, y that gives the body's size and turn: the crop is
-the square round the hips whose half side is 1.25 times the distance to that point, turned so that the point is above.
+A crop is four numbers: the midpoint of the hips x, y, and a point x, y that defines size and rotation: the crop is the
+square around the hips whose half side is 1.25 times the distance to that point, rotated so that the point is above.
 Inputs, outputs and anchors of the networks: MediaPipe 0.10.21, pose_detection and pose_landmark_full.
 """
 
@@ -23,10 +23,10 @@ _LANDMARK_PX = 256
 _JOINTS = 33
 _CROP = 1.25
 _REACH = 3
-"""Cells of a heatmap to each side of a regressed point that its centre of mass is taken over."""
-_SURE = 0.5
+"""Half width, in heatmap cells, of the window around a regressed point for the centre of mass."""
+_MIN_HEAT = 0.5
 _TILE = 0.6
-"""The small tiles' side as a share of the picture's short side, and their step as a share of their side."""
+"""Side of the small tiles as a share of the image's short side, and their step as a share of their side."""
 
 
 def _interpreter(model: Path) -> Any:
@@ -39,7 +39,7 @@ def _interpreter(model: Path) -> Any:
 
 
 class _QuietStderr:
-    """Keep the runtime, which has no setting for it, from greeting the user on the process's standard error."""
+    """Suppress the start-up message of the runtime on standard error, for which it has no setting."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -65,7 +65,7 @@ def _sigmoid(x: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def _anchors() -> NDArray[np.float64]:
-    """(2254, 2) cell centres in 0..1: strides 8, 16, 32 with 2, 2, 6 anchors a cell."""
+    """Return cell centres (2254, 2) in 0..1: strides 8, 16, 32 with 2, 2, 6 anchors per cell."""
     centres = []
     for stride, repeats in ((8, 2), (16, 2), (32, 6)):
         cells = _DETECTOR_PX // stride
@@ -76,7 +76,7 @@ def _anchors() -> NDArray[np.float64]:
 
 
 def tiles(width: int, height: int) -> list[tuple[int, int, int]]:
-    """Squares (left, top, side) to search in: the whole picture, squares of its short side, and 0.6 of that."""
+    """Return the squares (left, top, side) px to search: whole image, squares of its short side, and of 0.6 of it."""
     short, long = min(width, height), max(width, height)
     squares = [(-(long - width) // 2, -(long - height) // 2, long)]
     for side in (short, round(_TILE * short)):
@@ -86,13 +86,13 @@ def tiles(width: int, height: int) -> list[tuple[int, int, int]]:
 
 
 def _starts(length: int, side: int) -> list[int]:
-    """First pixels of the tiles along one axis: even steps of about 0.6 of the side, the last one flush."""
+    """Return the first pixels of the tiles along one axis: equal steps of about 0.6 of the side, from edge to edge."""
     count = 1 + int(np.ceil((length - side) / (_TILE * side)))
     return [round(x) for x in np.linspace(0, length - side, count)]
 
 
 class BlazePoseDetector:
-    """Bodies in a picture, searched tile by tile."""
+    """Detector of bodies in an image, applied tile by tile."""
 
     def __init__(self, model: Path, threshold: float) -> None:
         self._net = _interpreter(model)
@@ -103,7 +103,7 @@ class BlazePoseDetector:
         self.threshold = threshold
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Crops (N, 4) px of the bodies found in an RGB picture (H, W, 3), the surest first, one a body."""
+        """Return crops (N, 4) px of the bodies in an RGB image (H, W, 3), one per body, by descending score."""
         found = [self._tile(image, *square) for square in tiles(image.shape[1], image.shape[0])]
         score = np.concatenate([s for s, _ in found])
         crops = np.concatenate([c for _, c in found])
@@ -130,38 +130,38 @@ class BlazePoseDetector:
         self._net.set_tensor(self._input, square[None])
         self._net.invoke()
         score = _sigmoid(self._net.get_tensor(self._logits)[0, :, 0])
-        sure = score > self.threshold
-        values = self._net.get_tensor(self._boxes)[0, sure].astype(np.float64) / _DETECTOR_PX
-        points = (values[:, 4:8].reshape(-1, 2, 2) + self._anchors[sure, None]) * side + (left, top) - 0.5
-        return score[sure], points.reshape(-1, 4)
+        above = score > self.threshold
+        values = self._net.get_tensor(self._boxes)[0, above].astype(np.float64) / _DETECTOR_PX
+        points = (values[:, 4:8].reshape(-1, 2, 2) + self._anchors[above, None]) * side + (left, top) - 0.5
+        return score[above], points.reshape(-1, 4)
 
 
 @dataclass(frozen=True)
 class Landmarks:
-    """What the landmark network says of one crop."""
+    """Output of the landmark network for one crop."""
 
     xy: NDArray[np.float64]
-    """(33, 2) px of the picture."""
+    """(33, 2) px of the image."""
     score: NDArray[np.float64]
-    """(33,) visible and present, 0..1, times the belief that this is a person."""
+    """(33,) visibility times presence of the joint, 0..1, times the presence of the person."""
     doubt_px: NDArray[np.float64]
-    """(33,) px half the distance between where the two passes see a joint; 0 with one pass."""
+    """(33,) px, half the distance between the positions of the two passes; 0 with one pass."""
     presence: float
-    """Belief that the crop holds a person, 0..1."""
+    """Probability that the crop contains a person, 0..1."""
     quality: float
-    """How sharply the joints are seen: mean peak of the heatmaps times presence."""
+    """Sharpness of the joints: mean peak of the heatmaps times presence."""
     crop: NDArray[np.float64]
-    """(4,) the crop to look at in the next frame."""
+    """(4,) the crop for the next frame."""
     inside: bool
-    """Whether the hips and most joints are in the picture."""
+    """Whether enough joints (more than 30 %) are in the image."""
     image_from_crop: NDArray[np.float64]
-    """(2, 3) px of the picture from px of the crop (edges at 0 and 256)."""
+    """(2, 3) transform to px of the image from px of the crop (edges at 0 and 256)."""
     mask: NDArray[np.float32]
-    """(256, 256) logits of the person's pixels in the crop."""
+    """(256, 256) logits of the person's mask in the crop."""
 
 
 class Landmarker:
-    """Landmarks of the body in a crop of the picture last looked at."""
+    """Landmark network, applied to crops of the current image."""
 
     def __init__(self, model: Path, mirror: bool) -> None:
         self._net = _interpreter(model)
@@ -170,26 +170,26 @@ class Landmarker:
         self._points, self._presence, self._mask = by_shape[(195,)], by_shape[(1,)], by_shape[(256, 256, 1)]
         self._heat = by_shape[(64, 64, 39)]
         self._mirror = mirror
-        # Points 33 and 34 (the next crop) and the rest are in the middle of the body.
+        # Points 33 and 34 (the next crop) and the rest lie on the midline of the body, so they have no mirror partner.
         self._partner = np.concatenate([SKELETONS["blazepose33"].mirror, np.arange(_JOINTS, 39)])
         self._pyramid: list[NDArray[np.uint8]] = []
 
     def look_at(self, image: NDArray[np.uint8]) -> None:
-        """Take an RGB picture (H, W, 3); crops are read from the level of its pyramid that avoids aliasing."""
+        """Set the current RGB image (H, W, 3); crops are read from the level of its pyramid that avoids aliasing."""
         self._pyramid = [image]
 
     def __call__(self, crop: NDArray[np.float64]) -> Landmarks:
-        """Landmarks of the body in one crop (4,)."""
+        """Return the landmarks of the body in one crop (4,)."""
         image_from_crop = _image_from_crop(crop)
         pixels = self._read(image_from_crop)
         points, presence, sharpness, mask = self._run(pixels)
-        doubt = np.zeros(len(points))
+        spread_px = np.zeros(len(points))
         if self._mirror:
             other, other_presence, other_sharpness, _ = self._run(pixels[:, ::-1])
             other[:, 0] = _LANDMARK_PX - other[:, 0]
-            agreeing = _agreeing(points, other, self._partner)
-            doubt = np.hypot(*(points - agreeing)[:, :2].T) / 2 * np.hypot(*image_from_crop[:, 0])
-            points = (points + agreeing) / 2
+            other = _matched_sides(points, other, self._partner)
+            spread_px = np.hypot(*(points - other)[:, :2].T) / 2 * np.hypot(*image_from_crop[:, 0])
+            points = (points + other) / 2
             presence = (presence + other_presence) / 2
             sharpness = (sharpness + other_sharpness) / 2
         xy = points[:, :2] @ image_from_crop[:, :2].T + image_from_crop[:, 2]
@@ -201,11 +201,11 @@ class Landmarker:
         crop_after = xy[[33, 34]].ravel()
         quality = presence * sharpness
         return Landmarks(
-            xy[:_JOINTS], score, doubt[:_JOINTS], presence, quality, crop_after, inside, image_from_crop, mask
+            xy[:_JOINTS], score, spread_px[:_JOINTS], presence, quality, crop_after, inside, image_from_crop, mask
         )
 
     def paint_masks(self, found: list[Landmarks]) -> NDArray[np.uint8]:
-        """Label picture (H, W): 0 nobody, m + 1 where the m-th person's mask is the surest and above one half."""
+        """Return a label image (H, W): m + 1 where the m-th mask has the highest probability above 0.5, else 0."""
         import cv2
 
         height, width = self._pyramid[0].shape[:2]
@@ -225,7 +225,7 @@ class Landmarker:
         level = max(0, int(np.floor(np.log2(max(scale, 1e-6)))))
         while len(self._pyramid) <= level:
             self._pyramid.append(np.asarray(cv2.pyrDown(self._pyramid[-1]), dtype=np.uint8))
-        # pyrDown keeps pixel (0, 0) in place: level l holds picture px / 2^l between pixel centres.
+        # pyrDown keeps pixel (0, 0) in place: coordinates at level l are image px / 2^l, from pixel centre to centre.
         matrix = _between_pixel_centres(image_from_crop) / 2**level
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         pixels = cv2.warpAffine(self._pyramid[level], matrix, (_LANDMARK_PX, _LANDMARK_PX), flags=flags)
@@ -242,24 +242,24 @@ class Landmarker:
         return points, presence, sharpness, self._net.get_tensor(self._mask)[0, :, :, 0]
 
 
-def _agreeing(
+def _matched_sides(
     points: NDArray[np.float64], other: NDArray[np.float64], partner: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Points (39, 5) of the mirrored pass under the names of the first pass.
+    """Return the points (39, 5) of the mirrored pass in the joint order of the first pass.
 
-    What is left in one picture is right in the other, unless the two passes take the body to face different ways: then
-    the mean of a joint and its partner would fall on the middle of the body. Each joint goes with the nearer one.
+    Left in one pass is right in the mirrored one, unless the passes disagree about the facing direction of the body:
+    then the mean of a joint and its mirror partner would lie on the midline. So each joint takes the nearer of the two.
     """
-    exchanged = other[partner]
-    nearer = np.hypot(*(other - points)[:, :2].T) < np.hypot(*(exchanged - points)[:, :2].T)
-    return np.where(nearer[:, None], other, exchanged)
+    swapped = other[partner]
+    nearer = np.hypot(*(other - points)[:, :2].T) < np.hypot(*(swapped - points)[:, :2].T)
+    return np.where(nearer[:, None], other, swapped)
 
 
 def _sharpened(xy: NDArray[np.float64], heat: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Points (39, 2) moved to the centre of mass of their heat (64, 64, 39) nearby, where it is above one half.
+    """Return points (39, 2) px moved to the centre of mass of their heatmap (64, 64, 39) nearby, if its peak is >= 0.5.
 
-    A heatmap's cell (i, j) stands for the crop's point (4 j, 4 i): measured against the regressed points, which agree
-    with that to 0.3 px in the median.
+    Heatmap cell (i, j) corresponds to crop pixel (4 j, 4 i): measured against the regressed points, which agree with
+    this to 0.3 px in the median.
     """
     cell = _LANDMARK_PX // len(heat)
     pad = np.pad(heat, ((_REACH, _REACH), (_REACH, _REACH), (0, 0)))
@@ -271,12 +271,12 @@ def _sharpened(xy: NDArray[np.float64], heat: NDArray[np.floating]) -> NDArray[n
     mass = np.maximum(window.sum((1, 2)), 1e-9)
     x = (window * columns[:, None]).sum((1, 2)) / mass
     y = (window * rows[:, :, None]).sum((1, 2)) / mass
-    sure = window.max((1, 2)) >= _SURE
-    return np.where(sure[:, None], np.stack([x, y], axis=-1) * cell, xy)
+    peaked = window.max((1, 2)) >= _MIN_HEAT
+    return np.where(peaked[:, None], np.stack([x, y], axis=-1) * cell, xy)
 
 
 def _image_from_crop(crop: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(2, 3) px of the picture (centre of the first pixel at 0) from px of the crop (edges at 0 and 256)."""
+    """Return (2, 3), the map to image px (centre of the first pixel at 0) from crop px (edges at 0 and 256)."""
     up = crop[2:] - crop[:2]
     up = up if np.hypot(*up) > 1 else np.array([0.0, -1.0])
     step = 2 * _CROP * up / _LANDMARK_PX
@@ -286,7 +286,7 @@ def _image_from_crop(crop: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _between_pixel_centres(image_from_crop: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the same map for crop px counted from the centre of the crop's first pixel."""
+    """Return the same map for crop px measured from the centre of the crop's first pixel."""
     matrix = image_from_crop.copy()
     matrix[:, 2] += matrix[:, :2] @ np.array([0.5, 0.5])
     return matrix

@@ -1,4 +1,4 @@
-"""Detection tables as files, read a frame at a time; ``mvcap.structures.detection_table`` tells their two layouts."""
+"""Files of detection tables, read frame by frame; ``mvcap.structures.detection_table`` describes their two layouts."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from mvcap.structures.detection_table import BOX, joint_columns
 from mvcap.structures.skeleton import SKELETONS, Skeleton, skeleton
 
 Columns = dict[str, NDArray[Any]]
-"""Columns of ``Detections2D`` by name, as far as the file has them."""
+"""Columns of ``Detections2D`` by name; only those that the file has."""
 
 _NEEDED = ("frame", "view", "xy", "score")
 _OPTIONAL = ("person", "carried", "box", "noise_px")
 _HELD = 4
-"""Row groups of a parquet file that are kept in memory."""
+"""Maximum number of row groups of a parquet file kept in memory."""
 
 
 class TableFile(Protocol):
-    """A file of detections that can be asked for the rows of one frame and view."""
+    """A file of detections with access to the rows of one frame and view."""
 
     @property
     def skeleton(self) -> Skeleton:
@@ -35,18 +35,18 @@ class TableFile(Protocol):
 
     @property
     def view_names(self) -> tuple[str, ...]:
-        """Names of the views it has rows of."""
+        """Names of the views in the file."""
 
     @property
     def last_frame(self) -> int:
-        """Its highest frame; -1 where it has no rows."""
+        """Highest frame in the file; -1 without rows."""
 
     def rows(self, frame: int, view: str) -> Columns:
-        """Columns of the rows of one frame in one view, in the order of the file; {} where there are none."""
+        """Return the columns of one frame and view, rows in the order of the file; may be {} without rows."""
 
 
 def open_table(path: Path) -> TableFile:
-    """Open a file of detections by its content; InputError where it is neither an npz nor parquet."""
+    """Open a file of detections, recognised by its content; InputError if it is neither npz nor parquet."""
     try:
         with path.open("rb") as stream:
             magic = stream.read(4)
@@ -62,17 +62,17 @@ def open_table(path: Path) -> TableFile:
 
 
 class NpzTable:
-    """The npz layout. Arrays that are stored uncompressed stay on the disk and are read where they are needed."""
+    """A file in the npz layout. Uncompressed arrays are memory-mapped and read on demand."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
             self._arrays = _mapped_arrays(path)
         except (OSError, ValueError, zipfile.BadZipFile, struct.error) as fault:
-            raise InputError(f"{path}: cannot be read, or cut short ({fault}); write it anew") from fault
-        lacking = [name for name in (*_NEEDED, "skeleton", "view_names") if name not in self._arrays]
-        if lacking:
-            raise InputError(f"{path}: no {', '.join(lacking)} in it; write it with mvcap.structures.detection_table")
+            raise InputError(f"{path}: cannot be read, or is truncated ({fault}); write it again") from fault
+        missing = [name for name in (*_NEEDED, "skeleton", "view_names") if name not in self._arrays]
+        if missing:
+            raise InputError(f"{path}: no {', '.join(missing)} in it; write it with mvcap.structures.detection_table")
         self.skeleton = skeleton(str(self._arrays["skeleton"]))
         self.view_names = tuple(str(name) for name in self._arrays["view_names"])
         self._check_shapes()
@@ -83,23 +83,23 @@ class NpzTable:
         for name in (*_NEEDED, *_OPTIONAL):
             if name in self._arrays and (shape := self._arrays[name].shape) != wanted.get(name, (rows,)):
                 raise InputError(
-                    f"{self.path}: {name} has shape {shape}, not {wanted.get(name, (rows,))}; write it anew"
+                    f"{self.path}: {name} has shape {shape}, not {wanted.get(name, (rows,))}; write it again"
                 )
 
     @cached_property
     def _order(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Row numbers by frame and view, and the sorted keys to search in."""
+        """Row numbers sorted by frame and view, and their sorted keys for searching."""
         key = np.asarray(self._arrays["frame"], np.int64) * len(self.view_names) + self._arrays["view"]
         order = np.argsort(key, kind="stable")
         return order, key[order]
 
     @property
     def last_frame(self) -> int:
-        """Its highest frame; -1 where it has no rows."""
+        """Highest frame in the file; -1 without rows."""
         return int(np.max(self._arrays["frame"], initial=-1))
 
     def rows(self, frame: int, view: str) -> Columns:
-        """Columns of the rows of one frame in one view, in the order of the file."""
+        """Return the columns of one frame and view, rows in the order of the file."""
         order, keys = self._order
         key = frame * len(self.view_names) + self.view_names.index(view)
         at = order[np.searchsorted(keys, key) : np.searchsorted(keys, key + 1)]
@@ -117,7 +117,7 @@ def _mapped_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _mapped(path: Path, info: zipfile.ZipInfo) -> NDArray[Any]:
-    """Array of an uncompressed zip member, left on the disk."""
+    """Return a memory-mapped array of an uncompressed zip member."""
     with path.open("rb") as stream:
         stream.seek(info.header_offset + 26)
         name_length, extra_length = struct.unpack("<HH", stream.read(4))
@@ -126,50 +126,50 @@ def _mapped(path: Path, info: zipfile.ZipInfo) -> NDArray[Any]:
         read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, by_columns, dtype = read_header(stream)
         if dtype.hasobject:
-            raise ValueError(f"{info.filename} holds Python objects")
+            raise ValueError(f"{info.filename} contains Python objects")
         if not np.prod(shape, dtype=np.int64):
             return np.zeros(shape, dtype)
         return np.memmap(path, dtype, "r", stream.tell(), shape, "F" if by_columns else "C")
 
 
 class ParquetTable:
-    """The parquet layout, a few row groups in memory at a time."""
+    """A file in the parquet layout; a few row groups are in memory at a time."""
 
     def __init__(self, path: Path) -> None:
         from pyarrow import parquet
 
         self.path = path
-        self._lock = threading.Lock()  # a reader is not for two threads at once
+        self._lock = threading.Lock()  # the parquet reader is not thread-safe
         self._held: dict[int, Columns] = {}
         try:
             self._file = parquet.ParquetFile(path)
         except (OSError, ValueError) as fault:
-            raise InputError(f"{path}: cannot be read, or cut short ({fault}); write it anew") from fault
+            raise InputError(f"{path}: cannot be read, or is truncated ({fault}); write it again") from fault
         self._names = set(self._file.schema_arrow.names)
         self.skeleton = self._find_skeleton()
         wanted = ["frame", "view", *(name for joint in self.skeleton.joints for name in joint_columns(joint)[:3])]
-        lacking = [name for name in wanted if name not in self._names]
-        if lacking:
+        missing = [name for name in wanted if name not in self._names]
+        if missing:
             raise InputError(
-                f"{path}: no column {', '.join(lacking)}; see mvcap.structures.detection_table for the layout"
+                f"{path}: no column {', '.join(missing)}; see mvcap.structures.detection_table for the layout"
             )
 
     def _find_skeleton(self) -> Skeleton:
-        said = (self._file.schema_arrow.metadata or {}).get(b"skeleton")
-        if said:
-            return skeleton(said.decode())
+        stated = (self._file.schema_arrow.metadata or {}).get(b"skeleton")
+        if stated:
+            return skeleton(stated.decode())
         joints = {name.removesuffix("_x") for name in self._names if name.endswith("_x")}
         for known in SKELETONS.values():
             if set(known.joints) == joints:
                 return known
         raise InputError(
-            f"{self.path}: its joints ({', '.join(sorted(joints)) or 'none'}) are of no known skeleton "
+            f"{self.path}: its joints ({', '.join(sorted(joints)) or 'none'}) match no known skeleton "
             f"({', '.join(sorted(SKELETONS))}); name the columns <joint>_x, <joint>_y, <joint>_score"
         )
 
     @cached_property
     def _groups(self) -> list[tuple[int, int, frozenset[str]]]:
-        """First frame, last frame and views of each row group."""
+        """First frame, last frame and view names of each row group."""
         groups = []
         for number in range(self._file.num_row_groups):
             table = self._file.read_row_group(number, columns=["frame", "view"])
@@ -180,16 +180,16 @@ class ParquetTable:
 
     @cached_property
     def view_names(self) -> tuple[str, ...]:
-        """Names of the views it has rows of."""
+        """Names of the views in the file."""
         return tuple(sorted(frozenset[str]().union(*(views for _, _, views in self._groups))))
 
     @property
     def last_frame(self) -> int:
-        """Its highest frame; -1 where it has no rows."""
+        """Highest frame in the file; -1 without rows."""
         return max((last for _, last, _ in self._groups), default=-1)
 
     def rows(self, frame: int, view: str) -> Columns:
-        """Columns of the rows of one frame in one view, in the order of the file; none where there are no rows."""
+        """Return the columns of one frame and view, rows in the order of the file; {} without rows."""
         with self._lock:
             numbers = [
                 n for n, (first, last, views) in enumerate(self._groups) if first <= frame <= last and view in views

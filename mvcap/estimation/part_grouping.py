@@ -1,7 +1,8 @@
-"""People in one picture from OpenPose's kind of evidence: candidates of each part, and scores of the limbs between.
+"""Grouping of OpenPose's part candidates into people by the scores of the limbs between them.
 
-A candidate belongs to one person at most. What no limb holds together stays apart, as a fragment: other views tell
-whose it is. Z. Cao et al., "OpenPose: Realtime Multi-Person 2D Pose Estimation using Part Affinity Fields", 2019.
+A candidate belongs to at most one person. Parts that no limb connects stay separate fragments; association across views
+assigns them later. Source: Z. Cao et al., "OpenPose: Realtime Multi-Person 2D Pose Estimation using Part Affinity
+Fields", 2019.
 """
 
 from __future__ import annotations
@@ -27,23 +28,23 @@ BODY25_LENGTH: NDArray[np.float64] = np.array(
     ]
 )  # fmt: skip
 """(26,) length of each of these limbs as a share of the standing height (trunk, arms, legs and feet: D. Winter,
-"Biomechanics and Motor Control of Human Movement", after Drillis and Contini; joints' centres lie further inside)."""
+"Biomechanics and Motor Control of Human Movement", after Drillis and Contini; joint centres lie farther inside)."""
 
-# What OpenPose takes by default: the dot product of a sample that counts, and the share of samples that must.
+# OpenPose's defaults: the minimum dot product of a sample, and the share of samples that must reach it.
 SAMPLE_SCORE, SAMPLE_SHARE = 0.05, 0.95
 _SAMPLES = 10
-# How much longer than its body allows a limb is taken to be before it counts against it: people differ by a tenth,
+# A limb may be longer than its body's height allows by this factor before its score is reduced: people differ by 10 %,
 # and an arm towards the camera is nearer than the body.
 _SLACK = 1.25
-_LONG, _ENOUGH = 0.1, 3  # limbs of at least a tenth of the height, of which three tell the height
+_LONG, _ENOUGH = 0.1, 3  # limbs of at least a tenth of the height; three of them determine the height
 
 
 def line_integral(paf: NDArray[np.floating], a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
-    """Score (Na, Nb) of the limbs from each of ``a`` (Na, 2) to each of ``b`` (Nb, 2), px of the map ``paf`` (H, W, 2).
+    """Return scores (Na, Nb) of the limbs from each of ``a`` (Na, 2) to each of ``b`` (Nb, 2).
 
-    The mean of the dot products of the limb's direction and the field (x, y) at ten points from end to end, taken down
-    where the limb is longer than half the map's height. 0 where fewer samples agree than OpenPose asks for, where
-    both ends are one point, and where an end is NaN.
+    ``a``, ``b`` in px of the map ``paf`` (H, W, 2). The score is the mean of the dot products of the limb's direction
+    and the field (x, y) at ten points from end to end, reduced if the limb is longer than half the map's height. 0 if
+    fewer samples agree than OpenPose requires, if both ends coincide, or if an end is NaN.
     """
     start = np.asarray(a, dtype=np.float64).reshape(-1, 1, 2)
     along = np.asarray(b, dtype=np.float64).reshape(1, -1, 2) - start
@@ -64,36 +65,36 @@ def group_parts(
     limbs: NDArray[np.int64] = BODY25_LIMBS,
     length: NDArray[np.float64] = BODY25_LENGTH,
 ) -> NDArray[np.int64]:
-    """People and fragments (N, J) as the indices of their candidates, -1 = none; every candidate is in exactly one row.
+    """Return people and fragments (N, J) as indices of their candidates, -1 = none; every candidate is in one row.
 
     ``xy``: J arrays (n, 2) px, the candidates of each joint. ``limb_scores``: for each of ``limbs`` (L, 2) the scores
-    of its pairs (n_a, n_b), 0 = none. ``length`` (L,): limbs as shares of the standing height.
+    of its pairs (n_a, n_b), 0 = none. ``length`` (L,): limb lengths as shares of the standing height.
 
-    Each limb's pairs are matched one to one so that their scores are the greatest together (Kuhn and Munkres), and
-    matched pairs join parts into people in the limbs' order, where they do not bring two candidates of a joint. Where
-    two people overlap, two ways to share out their legs may score alike, but put a tall one's shank to a small one's
-    thigh: so limbs with a choice are matched again, with pairs marked down that are longer than the body found for
-    their first end allows.
+    The pairs of each limb are matched one to one with the greatest sum of scores (Hungarian algorithm). In the order of
+    the limbs, matched pairs join parts into people unless a person would get two candidates of a joint. When two people
+    overlap, two assignments of their legs may have similar scores although one connects a tall person's shank with a
+    short person's thigh. So limbs with alternatives are matched again, with lower scores for pairs that are too long
+    for the body of their first end.
     """
     pairs = [_matched(scores) for scores in limb_scores]
     people = _assembled([len(points) for points in xy], pairs, limbs)
-    # Another match is possible only where there are more scores than were taken.
-    open_limbs = [at for at, scores in enumerate(limb_scores) if np.count_nonzero(scores) > len(pairs[at])]
-    if not open_limbs:
+    # A limb has alternatives only if it has more nonzero scores than matched pairs.
+    ambiguous = [at for at, scores in enumerate(limb_scores) if np.count_nonzero(scores) > len(pairs[at])]
+    if not ambiguous:
         return people
-    height, sure = body_height(pick_candidates(xy, people), limbs, length)
-    allowed = _SLACK * np.where(sure, height, np.inf)
-    for limb in open_limbs:
+    height, certain = body_height(pick_candidates(xy, people), limbs, length)
+    allowed = _SLACK * np.where(certain, height, np.inf)
+    for limb in ambiguous:
         a, b = limbs[limb]
         limit = np.full(len(xy[a]), np.inf)
         has = people[:, a] >= 0
         limit[people[has, a]] = allowed[has] * length[limb]
-        pairs[limb] = _matched(_marked_down(limb_scores[limb], xy[a], xy[b], limit))
+        pairs[limb] = _matched(_penalised(limb_scores[limb], xy[a], xy[b], limit))
     return _assembled([len(points) for points in xy], pairs, limbs)
 
 
 def pick_candidates(values: Sequence[NDArray[np.floating]], people: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Values (N, J, ...) of the candidates of people (N, J); ``values``: J arrays (n, ...). NaN where there is none."""
+    """Return values (N, J, ...) of the candidates of people (N, J), NaN for none; ``values``: J arrays (n, ...)."""
     last = np.full((1, *values[0].shape[1:]), np.nan)
     start = np.cumsum([0, *(len(own) for own in values[:-1])])
     return np.concatenate([*values, last])[np.where(people >= 0, start + people, -1)]
@@ -104,23 +105,23 @@ def body_height(
     limbs: NDArray[np.int64] = BODY25_LIMBS,
     length: NDArray[np.float64] = BODY25_LENGTH,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Height (N,) px that the bodies xy (N, J, 2) would have standing, and whether (N,) enough of them is seen.
+    """Return the standing height (N,) px of bodies xy (N, J, 2), and whether (N,) enough limbs are visible for it.
 
-    A limb looks shorter where it points to or from the camera, hardly ever longer. So it is the upper quartile over
-    the long limbs where there are three of them, otherwise what the limb says that looks longest. NaN without limbs.
+    Foreshortening makes limbs look shorter, hardly anything makes them look longer. So the height is the upper quartile
+    of the estimates from the long limbs if there are three of them, otherwise the largest estimate. NaN without limbs.
     """
     along = xy[:, limbs[:, 0]] - xy[:, limbs[:, 1]]
-    told = np.hypot(along[..., 0], along[..., 1]) / length
-    long = np.sort(told[:, length >= _LONG], axis=1)  # NaN come last
+    estimates = np.hypot(along[..., 0], along[..., 1]) / length
+    long = np.sort(estimates[:, length >= _LONG], axis=1)  # NaN come last
     count = np.isfinite(long).sum(1)
     quartile = (0.75 * (count - 1)).astype(np.int64).clip(0)
-    longest = np.fmax.reduce(told, axis=1, initial=np.nan)
-    sure = count >= _ENOUGH
-    return np.where(sure, long[np.arange(len(long)), quartile], longest), sure
+    largest = np.fmax.reduce(estimates, axis=1, initial=np.nan)
+    certain = count >= _ENOUGH
+    return np.where(certain, long[np.arange(len(long)), quartile], largest), certain
 
 
 def _sampled(field: NDArray[np.floating], points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Field (H, W, 2) at points (..., 2), linear between pixels; outside it goes on as at its edge."""
+    """Return the field (H, W, 2) at points (..., 2) px by bilinear interpolation; points outside are clamped."""
     last = np.array([field.shape[1] - 1, field.shape[0] - 1])
     points = np.clip(points, 0, last)
     low = np.minimum(points.astype(np.int64), np.maximum(last - 1, 0))
@@ -132,13 +133,13 @@ def _sampled(field: NDArray[np.floating], points: NDArray[np.float64]) -> NDArra
     return np.asarray(upper * (1 - v) + lower * v, dtype=np.float64)
 
 
-def _marked_down(
+def _penalised(
     scores: NDArray[np.floating],
     a: NDArray[np.floating],
     b: NDArray[np.floating],
     limit: NDArray[np.float64],
 ) -> NDArray[np.floating]:
-    """Scores (Na, Nb) of pairs, less by as much as each is longer than the limit (Na,) px of its first end."""
+    """Return scores (Na, Nb), divided by length / limit for pairs longer than the limit (Na,) px of their first end."""
     along = a[:, None] - b
     distance = np.hypot(along[..., 0], along[..., 1])
     return scores / np.maximum(1, distance / np.maximum(limit, 1e-6)[:, None])
@@ -147,7 +148,7 @@ def _marked_down(
 def _assembled(
     counts: Sequence[int], pairs: Sequence[Sequence[tuple[int, int]]], limbs: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """People (N, J) from the matched pairs of each limb; at the start each of the joints' candidates is alone."""
+    """Return people (N, J) joined by the matched pairs of each limb, starting with every candidate separate."""
     person_of = [[{joint: one} for one in range(count)] for joint, count in enumerate(counts)]
     for (a, b), matched in zip(limbs.tolist(), pairs, strict=True):
         for one, other in matched:
@@ -164,7 +165,7 @@ def _assembled(
 
 
 def _matched(scores: NDArray[np.floating]) -> list[tuple[int, int]]:
-    """Pairs (a, b), one to one, of the greatest sum of scores (Na, Nb); none where the score is OpenPose's nothing."""
+    """Return one-to-one pairs (a, b) with the greatest sum of scores (Na, Nb), each score above OpenPose's minimum."""
     from scipy.optimize import linear_sum_assignment
 
     if scores.size == 0:

@@ -1,4 +1,4 @@
-"""Files that other 2D estimators wrote: which is whose view, which frame each is of, and the identity of them all."""
+"""Shared readers for files of other 2D estimators: matching files to views and frames, and fingerprints of files."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import SKELETONS, Skeleton
 
 IMPORTED_SKELETONS = ("body25", "body25b", "coco17", "halpe26")
-"""Skeletons that other estimators write; their numbers of keypoints differ, so a wrong choice is seen."""
+"""Skeletons that other estimators write; a wrong choice is mostly detected by the number of keypoints."""
 
 _MIB = 1 << 20
 
 
 @dataclass(frozen=True)
 class FilePerson:
-    """One body as a file tells it."""
+    """One body in a file."""
 
     frame: int
     xy: NDArray[np.float64]
@@ -36,17 +36,18 @@ class FilePerson:
     box: tuple[float, float, float, float] | None = None
     """left, top, right, bottom, px."""
     carried: int = -1
+    """Id given by the estimator's own tracker, -1 for none."""
 
 
 def imported_skeleton(name: str) -> Skeleton:
-    """Skeleton of a file made elsewhere; InputError lists the ones that are read."""
+    """Return the skeleton of a file by name; InputError lists the supported skeletons."""
     if name not in IMPORTED_SKELETONS:
-        raise InputError(f"skeleton {name!r} is not read from files; set one of: {', '.join(IMPORTED_SKELETONS)}")
+        raise InputError(f"skeleton {name!r} is not supported in files; set one of: {', '.join(IMPORTED_SKELETONS)}")
     return SKELETONS[name]
 
 
 def existing_folder(folder: str, estimator: str) -> Path:
-    """Path of the folder of an estimator's files; InputError where it is not set or not there."""
+    """Return the path of the folder with an estimator's files; InputError if it is not set or does not exist."""
     if not folder:
         raise InputError(
             f"{estimator}: no folder is set; set estimators.{estimator}.folder to the folder with its files"
@@ -54,15 +55,15 @@ def existing_folder(folder: str, estimator: str) -> Path:
     path = Path(folder)
     if not path.is_dir():
         raise InputError(
-            f"{estimator}: {path} is not a folder; set estimators.{estimator}.folder to the one with its files"
+            f"{estimator}: {path} is not a folder; set estimators.{estimator}.folder to the folder with its files"
         )
     return path
 
 
 def match_views(names: Sequence[str], found: Mapping[str, Path], kind: str, where: Path) -> dict[str, Path]:
-    """Path of each view by name: the view's name, or with ``_json`` added, or with anything that starts with ``_``.
+    """Return the path of each view: that of the view's name, or the name followed by ``_json`` or any ``_...``.
 
-    ``found`` holds the paths by name, ``kind`` is what they are called in the InputError, which lists both sides.
+    ``found``: paths by name; ``kind``: the word for them in the InputError, which lists the views and the paths.
     """
     chosen = {name: found[key] for name in names for key in (f"{name}_json", name) if key in found}
     for name in names:
@@ -81,26 +82,26 @@ def match_views(names: Sequence[str], found: Mapping[str, Path], kind: str, wher
 
 
 def frame_number(name: str) -> int:
-    """Last group of digits in a file's name, whatever the ending; InputError where there is none."""
+    """Return the last group of digits in a file name, ignoring its suffix; InputError if there is none."""
     stem = Path(name).stem.removesuffix("_keypoints")
     groups = re.findall(r"\d+", stem)
     if not groups:
-        raise InputError(f"{name}: the file's name holds no frame number; name files like view_000012.json")
+        raise InputError(f"{name}: the file name has no frame number; name files like view_000012.json")
     return int(groups[-1])
 
 
 def read_json(path: Path) -> Any:
-    """Content of a JSON file; InputError where it cannot be read or is cut short."""
+    """Return the content of a JSON file; InputError if it cannot be read or is truncated."""
     try:
         return json.loads(path.read_bytes())
     except OSError as fault:
-        raise InputError(f"{path}: cannot be read ({fault.strerror}); check that it is there") from fault
+        raise InputError(f"{path}: cannot be read ({fault.strerror}); check that it exists") from fault
     except ValueError as fault:
-        raise InputError(f"{path}: not JSON, or cut short ({fault}); write it anew") from fault
+        raise InputError(f"{path}: not JSON, or truncated ({fault}); write it again") from fault
 
 
 def keypoints(values: Any, skeleton: Skeleton, where: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Split x, y, score, x, y, score ... into xy (J, 2) and score (J,); InputError where the length is wrong."""
+    """Split x, y, score, x, y, score ... into xy (J, 2) and score (J,); InputError if the length is wrong."""
     flat = flat_numbers(values, where)
     if flat.size != 3 * len(skeleton):
         raise InputError(f"{where}: {flat.size} numbers where {skeleton.name} has {_wanted(flat.size / 3, skeleton)}")
@@ -111,7 +112,7 @@ def keypoints(values: Any, skeleton: Skeleton, where: str) -> tuple[NDArray[np.f
 def keypoint_pairs(
     xy: Any, score: Any, skeleton: Skeleton, where: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Points [[x, y], ...] and their scores as xy (J, 2) and score (J,); InputError where a length is wrong."""
+    """Return points [[x, y], ...] and their scores as xy (J, 2) and score (J,); InputError if a length is wrong."""
     points, scores = flat_numbers(xy, where), flat_numbers(score, where)
     if points.size != 2 * scores.size or scores.size != len(skeleton):
         raise InputError(
@@ -122,21 +123,21 @@ def keypoint_pairs(
 
 
 def flat_numbers(values: Any, where: str) -> NDArray[np.float64]:
-    """Flat array of a list of numbers, however it is nested; InputError where something else is in it."""
+    """Return a nested list of numbers as a flat array; InputError if it contains anything else."""
     try:
         return np.array(values, dtype=np.float64).ravel()
     except (TypeError, ValueError) as fault:
-        raise InputError(f"{where}: not a list of numbers ({fault}); write the file anew") from fault
+        raise InputError(f"{where}: not a list of numbers ({fault}); write the file again") from fault
 
 
 def _wanted(joints: float, skeleton: Skeleton) -> str:
     fitting = [name for name in IMPORTED_SKELETONS if len(SKELETONS[name]) == joints]
-    way_out = f"set the skeleton to {' or '.join(fitting)}" if fitting else "the file is broken or of another skeleton"
-    return f"{len(skeleton)} keypoints; {way_out}"
+    advice = f"set the skeleton to {' or '.join(fitting)}" if fitting else "the file is broken or has another skeleton"
+    return f"{len(skeleton)} keypoints; {advice}"
 
 
 def rows_of(people: Sequence[FilePerson], skeleton: Skeleton, view: int, noise: float) -> Detections2D:
-    """Rows of one view's people in their order; a body without any joint is left out."""
+    """Return the rows of one view's people in their order, without bodies that have no joint."""
     xy = np.array([p.xy for p in people]).reshape(-1, len(skeleton), 2)
     score = np.array([p.score for p in people]).reshape(-1, len(skeleton))
     carried = np.array([p.carried for p in people], dtype=np.int32)
@@ -154,7 +155,7 @@ def without_empty_rows(rows: Detections2D) -> Detections2D:
 
 
 def box_of(values: Any, where: str, wide: bool) -> tuple[float, float, float, float] | None:
-    """Box left, top, right, bottom from four numbers, the last two being width and height where ``wide``; or None."""
+    """Return a box (left, top, right, bottom) from four numbers, or None; ``wide``: the last two are its size."""
     box = flat_numbers(values if values is not None else [], where)[:4]
     if box.size < 4:
         return None
@@ -163,23 +164,23 @@ def box_of(values: Any, where: str, wide: bool) -> tuple[float, float, float, fl
 
 
 def ident_of(value: Any, where: str) -> int:
-    """Whole number that stands alone or first in a list, as trackers write ids; -1 where there is none."""
+    """Return the integer id that a tracker wrote, alone or as the first item of a list; -1 if there is none."""
     flat = flat_numbers(-1 if value is None else value, where)
     return int(flat[0]) if flat.size and np.isfinite(flat[0]) else -1
 
 
 def check_frames(frames: Iterable[int], view: View, where: Path) -> None:
-    """InputError where frames counted from 0 do not fit into the session's."""
+    """Raise InputError if frames, counted from 0, exceed those of the session."""
     last = max(frames, default=-1)
     if last >= view.frames:
         raise InputError(
-            f"{where}: it reaches frame {last} (counted from 0), but view {view.name} of the session has {view.frames} "
+            f"{where}: has frame {last} (counted from 0), but view {view.name} of the session has {view.frames} "
             f"frames; make it from the same video, or set first_frame"
         )
 
 
 def fingerprint(paths: Iterable[Path]) -> str:
-    """sha256 over the files' names, sizes and contents; of a file above 64 MiB only the first and last MiB."""
+    """Return the sha256 of the names, sizes and contents of files; of files above 64 MiB only first and last MiB."""
     digest = hashlib.sha256()
     for path in paths:
         size = path.stat().st_size

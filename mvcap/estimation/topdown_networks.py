@@ -1,8 +1,8 @@
-"""The two networks of a top-down estimator as functions of a picture: boxes of people, and the joints in a box.
+"""The two networks of a top-down estimator: boxes of people in an image, and the joints in a box.
 
-Any ONNX file that keeps the contract of its model card will do. Pixels are counted from the centre of the first one,
-in the picture and in the crop; a SimCC bin or heatmap cell i stands for crop pixel i * input size / number of them,
-as the networks are trained (Li et al., "SimCC", 2022; Xiao et al., "Simple Baselines", 2018).
+Any ONNX file that fits its model card works. Pixel coordinates are 0 at the centre of the first pixel, in the image and
+in the crop; a SimCC bin or heatmap cell i corresponds to crop pixel i * input size / number of bins or cells, as in the
+training of the networks (Li et al., "SimCC", 2022; Xiao et al., "Simple Baselines", 2018).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from mvcap.estimation.model_card import DetectorCard, PoseCard
 from mvcap.structures.skeleton import skeleton
 
 Boxes = NDArray[np.float64]
-"""(N, 4) left, top, right, bottom, px of the picture."""
+"""(N, 4) left, top, right, bottom, px of the image."""
 
 _PAD = 114
-"""Grey of the input beside the picture, as in the detectors' training."""
+"""Grey value of the padding, as in the training of the detectors."""
 
 
 class OnnxNetwork:
@@ -42,23 +42,27 @@ class OnnxNetwork:
             self._session = ort.InferenceSession(str(path), options, providers=[provider])
         except _faults() as fault:
             reason = " ".join(str(fault).split())
-            raise AssetError(f"{path}: not a network that onnxruntime can load ({reason}); fetch it anew") from fault
+            raise AssetError(
+                f"{path}: not a network that onnxruntime can load ({reason}); download it again"
+            ) from fault
         self.path = path
         self.input = self._session.get_inputs()[0]
         self.output_names = [output.name for output in self._session.get_outputs()]
 
     def __call__(self, batch: NDArray[np.float32]) -> list[NDArray[Any]]:
-        """Outputs for a batch (N, 3, H, W); AssetError where the network does not take it."""
+        """Return the outputs for a batch (N, 3, H, W); AssetError if the network does not accept it."""
         try:
             outputs: list[NDArray[Any]] = self._session.run(None, {self.input.name: batch})
         except _faults() as fault:
             reason = " ".join(str(fault).split())[:300]
-            raise AssetError(f"{self.path}: does not take input {batch.shape} ({reason}); correct the card") from fault
+            raise AssetError(
+                f"{self.path}: does not accept input {batch.shape} ({reason}); correct the card"
+            ) from fault
         return outputs
 
 
 def _faults() -> tuple[type[Exception], ...]:
-    """What onnxruntime raises: classes of its own, which share no parent but Exception."""
+    """Return the exception classes of onnxruntime, whose only common base class is Exception."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     own = [value for value in vars(state).values() if isinstance(value, type) and issubclass(value, Exception)]
@@ -66,14 +70,14 @@ def _faults() -> tuple[type[Exception], ...]:
 
 
 class PersonDetector:
-    """Boxes of the people in a picture."""
+    """Detector of the people in an image."""
 
     def __init__(self, card: DetectorCard, path: Path, threads: int, device: str) -> None:
         self._card = card
         self._net = OnnxNetwork(path, threads, device)
 
     def __call__(self, image: NDArray[np.uint8]) -> Boxes:
-        """Boxes (N, 4) in an RGB picture (H, W, 3), the surest first."""
+        """Return the boxes (N, 4) px of the people in an RGB image (H, W, 3), by descending score."""
         import cv2
 
         height, width = image.shape[:2]
@@ -85,12 +89,12 @@ class PersonDetector:
         people = (labels == self._card.person_label) & (dets[:, 4] > self._card.threshold)
         found = dets[people]
         found = found[np.argsort(-found[:, 4], kind="stable"), :4].astype(np.float64)
-        # The box's edges are counted from the edge of the first pixel.
+        # The detector measures boxes from the edge of the first pixel, we from its centre.
         boxes = found * np.tile((width / inside[0], height / inside[1]), 2) - 0.5
         return np.asarray(np.clip(boxes, -0.5, np.tile((width, height), 2) - 0.5), dtype=np.float64)
 
     def _outputs(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.floating], NDArray[np.integer]]:
-        """Boxes with scores (N, 5) and labels (N,), told apart by their shapes."""
+        """Return boxes with scores (N, 5) and labels (N,), recognised by their shapes."""
         outputs = self._net(batch)
         boxes = [out[0] for out in outputs if out.ndim == 3 and out.shape[-1] == 5]
         labels = [out[0] for out in outputs if out.ndim == 2]
@@ -103,7 +107,7 @@ class PersonDetector:
 
 
 class PoseNetwork:
-    """Joints of the person in each box."""
+    """Estimator of the joints of the person in each box."""
 
     def __init__(self, card: PoseCard, path: Path, threads: int, device: str) -> None:
         self._card = card
@@ -112,7 +116,7 @@ class PoseNetwork:
         self._one_by_one = isinstance(self._net.input.shape[0], int)
 
     def __call__(self, image: NDArray[np.uint8], boxes: Boxes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Points (N, J, 2) px and scores (N, J) of the people in boxes (N, 4) of an RGB picture (H, W, 3)."""
+        """Return points (N, J, 2) px and scores (N, J) of the people in boxes (N, 4) of an RGB image (H, W, 3)."""
         if not len(boxes):
             return np.zeros((0, self._joints, 2)), np.zeros((0, self._joints))
         maps = [picture_from_crop(box, self._card.size, self._card.box_scale) for box in boxes]
@@ -126,7 +130,7 @@ class PoseNetwork:
         return xy, np.clip(np.concatenate([score for _, score in found]), 0, 1)
 
     def _decode(self, outputs: list[NDArray[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Points (N, J, 2) px of the crop and scores (N, J)."""
+        """Return points (N, J, 2) px of the crop and scores (N, J)."""
         expected = (2, 3) if self._card.output == "simcc" else (1, 4)
         if (len(outputs), outputs[0].ndim) != expected or any(out.shape[1] != self._joints for out in outputs):
             shapes = ", ".join(str(out.shape) for out in outputs)
@@ -140,9 +144,10 @@ class PoseNetwork:
 
 
 def picture_from_crop(box: NDArray[np.floating], size: tuple[int, int], box_scale: float) -> NDArray[np.float64]:
-    """Matrix (2, 3) to px of the picture from px of the crop: round the box, scaled, widened to the crop's shape.
+    """Return the matrix (2, 3) to px of the image from px of the crop.
 
-    The box's middle falls on crop px (w / 2, h / 2), as in the networks' training.
+    The crop is the box scaled by box_scale and extended to the aspect ratio of the crop. The centre of the box maps to
+    crop px (w / 2, h / 2), as in the training of the networks.
     """
     width, height = np.maximum(box[2:] - box[:2], 1) * box_scale
     step = max(width / size[0], height / size[1])
@@ -151,16 +156,16 @@ def picture_from_crop(box: NDArray[np.floating], size: tuple[int, int], box_scal
 
 
 def _crop(levels: list[NDArray[np.uint8]], matrix: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Crop (h, w, 3) of the picture, read from its copy of half, quarter ... size that a large body does not alias in.
+    """Return the crop (h, w, 3) of an image, read from the pyramid level that avoids aliasing.
 
-    ``levels`` are the copies so far, the picture first; missing ones are added.
+    ``levels``: the pyramid so far, the full image first; missing levels are added.
     """
     import cv2
 
     level = max(0, int(np.log2(matrix[0, 0])))
     while len(levels) <= level:
         levels.append(np.asarray(cv2.pyrDown(levels[-1]), np.uint8))
-    # pyrDown leaves the first pixel's centre where it is: level l holds picture px / 2^l.
+    # pyrDown keeps the centre of the first pixel in place: coordinates at level l are image px / 2^l.
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(cv2.warpAffine(levels[level], matrix / 2**level, size, flags=flags), np.uint8)
 
@@ -168,9 +173,9 @@ def _crop(levels: list[NDArray[np.uint8]], matrix: NDArray[np.float64], size: tu
 def decode_simcc(
     x: NDArray[np.floating], y: NDArray[np.floating], size: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Points (N, J, 2) px of a crop of size (2,) and scores (N, J) from distributions (N, J, bins) of x and of y.
+    """Return points (N, J, 2) px of a crop of size (2,) and scores (N, J) from distributions (N, J, bins) of x and y.
 
-    The peak is refined with a parabola; the score is that of the less sure axis.
+    The peak is refined with a parabola; the score is the lower of the two axes.
     """
     points, tops = [], []
     for bins, length in ((np.asarray(x, np.float64), size[0]), (np.asarray(y, np.float64), size[1])):
@@ -183,9 +188,9 @@ def decode_simcc(
 def decode_heatmaps(
     maps: NDArray[np.floating], size: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Points (N, J, 2) px of a crop of size (2,) and scores (N, J) from heatmaps (N, J, h, w).
+    """Return points (N, J, 2) px of a crop of size (2,) and scores (N, J) from heatmaps (N, J, h, w).
 
-    The peak is refined with a parabola through the logarithms along each axis: exact for a Gaussian.
+    The peak is refined with a parabola through the logarithms along each axis, which is exact for a Gaussian.
     """
     count, joints, height, width = maps.shape
     values = np.asarray(maps, np.float64)
@@ -199,21 +204,21 @@ def decode_heatmaps(
 
 
 def _around(bins: NDArray[np.float64], peak: NDArray[np.integer]) -> tuple[NDArray[np.float64], ...]:
-    """Values before, at and after the peak; at the ends the peak's own stands for the one that is not there."""
+    """Return the values before, at and after the peak; at the ends the peak's value replaces the missing one."""
     last = bins.shape[-1] - 1
     at = [np.clip(peak + step, 0, last)[..., None] for step in (-1, 0, 1)]
     return tuple(np.take_along_axis(bins, index, axis=-1)[..., 0] for index in at)
 
 
 def _vertex(before: NDArray[np.float64], top: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Place of the vertex of the parabola through three values at -1, 0, 1; within half a step of the highest."""
-    bend = before - 2 * top + after
-    flat = bend > -1e-12
-    return np.where(flat, 0, np.clip(0.5 * (before - after) / np.where(flat, -1, bend), -0.5, 0.5))
+    """Return the vertex position of the parabola through three values at -1, 0, 1, limited to +-0.5."""
+    curvature = before - 2 * top + after
+    flat = curvature > -1e-12
+    return np.where(flat, 0, np.clip(0.5 * (before - after) / np.where(flat, -1, curvature), -0.5, 0.5))
 
 
 def _normalised(image: NDArray[np.uint8], card: DetectorCard | PoseCard) -> NDArray[np.float32]:
-    """Network input (3, H, W) of an RGB picture (H, W, 3)."""
+    """Return the network input (3, H, W) of an RGB image (H, W, 3)."""
     channels = image if card.colour == "rgb" else image[..., ::-1]
     mean, std = np.array(card.mean, np.float32), np.array(card.std, np.float32)
     return np.ascontiguousarray(((channels.astype(np.float32) - mean) / std).transpose(2, 0, 1))

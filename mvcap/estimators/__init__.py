@@ -1,1 +1,1 @@
-"""People in single pictures: the networks that are run here, and the files of 2D estimators that were run elsewhere."""
+"""2D estimators: networks that run here, and readers for the files of other 2D estimators."""

@@ -1,4 +1,4 @@
-"""AlphaPose's output: one JSON file for each view, a list of the bodies of all its frames."""
+"""AlphaPose's output: one JSON file per view, a list of the bodies of all its frames."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ class AlphaPoseConfig:
     folder: str = ""
     """Folder with ``<view>.json`` or ``<view>/alphapose-results.json`` for each view."""
     skeleton: str = "coco17"
-    """``coco17``, ``halpe26`` or ``body25``; the number of keypoints must agree."""
+    """``coco17``, ``halpe26`` or ``body25``; must have the number of keypoints of the files."""
     # As for OpenPose, where it was measured; not measured for AlphaPose.
     noise: float = 0.35
-    """Expected noise in units of a careful annotator's (see ``Skeleton.sigma``)."""
+    """Expected noise, see ``blazepose``. Not measured for AlphaPose."""
     first_frame: int = 0
-    """Number in ``image_id`` of the session's first frame; a frame that is not in the file has nobody in it."""
+    """Number in ``image_id`` of the session's first frame. A frame that is not in the file has no people."""
 
 
 class AlphaPose:
-    """Estimator ``alphapose``: people from AlphaPose's JSON files."""
+    """Estimator ``alphapose``: AlphaPose's output, a JSON file for each view."""
 
     Config = AlphaPoseConfig
     needs_images = False
@@ -56,7 +56,7 @@ class AlphaPose:
         self._rows: dict[str, Detections2D] = {}
 
     def prepare(self, views: tuple[View, ...]) -> str:
-        """Read all files; return their fingerprint. InputError where one is missing, broken or of other frames."""
+        """Read all files; return their fingerprint. InputError if one is missing, broken or has other frames."""
         files = self._files(views)
         for view in views:
             self._rows[view.name] = self._read(files[view.name], view)
@@ -68,7 +68,7 @@ class AlphaPose:
         return max(int(self._read(files[view.name], view).frame.max(initial=-1)) for view in views) + 1
 
     def estimate(self, image: NDArray[np.uint8] | None, frame: int, view: View, state: State) -> Estimate:
-        """People of one frame; no picture is needed."""
+        """Return the people of one frame; needs no image."""
         if view.name not in self._rows:
             self._rows[view.name] = self._read(self._files((view,))[view.name], view)
         rows = self._rows[view.name]
@@ -84,7 +84,7 @@ class AlphaPose:
     def _read(self, path: Path, view: View) -> Detections2D:
         document = read_json(path)
         if not isinstance(document, list) or not all(isinstance(i, dict) and "image_id" in i for i in document):
-            raise InputError(f"{path}: not a list of bodies with image_id; it is not a results file of AlphaPose")
+            raise InputError(f"{path}: not a results file of AlphaPose, which is a list of bodies with image_id")
         people = [self._person(item, f"{path}, entry {number}") for number, item in enumerate(document)]
         people.sort(key=lambda person: person.frame)
         if people and people[0].frame < 0:
@@ -96,7 +96,7 @@ class AlphaPose:
         return rows_of(people, self.skeleton, view.index, self.config.noise)
 
     def _person(self, item: Mapping[str, Any], where: str) -> FilePerson:
-        # The body's own score is a sum that goes above 1: the joints' scores are what counts.
+        # The score of the whole body is a sum that can exceed 1, so only the joints' scores are used.
         xy, score = keypoints(item.get("keypoints"), self.skeleton, where)
         frame = frame_number(str(item["image_id"])) - self.config.first_frame
         ident = ident_of(item.get("idx"), where)

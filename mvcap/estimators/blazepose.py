@@ -1,9 +1,9 @@
-"""BlazePose for several people: a tiled detector on a schedule, and crops that are carried from frame to frame by id.
+"""BlazePose for several people: a tiled detector at intervals, and crops that are tracked from frame to frame by id.
 
 The two networks are MediaPipe's (Bazarevsky et al., "BlazePose: On-device Real-time Body Pose tracking", 2020), made
-for one person near the camera. Here the picture is searched in tiles for every person, each person has a crop of its
-own that follows the body, two crops on one body are reduced to one, and what the landmark network does not take for a
-person scores low. The state of a view is one row per carried person, so any frame can be resumed.
+for one person near the camera. Here the detector searches the image in tiles for all people, each person has a crop of
+its own that moves with the body, two crops of one body are reduced to one, and the landmark network gives low scores to
+crops without a person. The state of a view has one row per tracked person, so the estimator can resume at any frame.
 """
 
 from __future__ import annotations
@@ -28,38 +28,42 @@ class BlazePoseConfig:
     """Settings of the estimator ``blazepose``."""
 
     detect_every_s: float = 0.15
-    """Search the whole picture for new people so often."""
+    """Time between searches of the whole image for new people, s; in between, people are tracked by their crops. Lower
+    it where people come and go quickly, raise it for speed."""
     detector_threshold: float = 0.5
-    """Score above which the detector's find becomes a candidate."""
+    """Score (0 to 1) above which a detection becomes a candidate. Lower it where small people are missed."""
     presence_threshold: float = 0.5
-    """The landmark network's belief that a crop holds a person, below which the crop is given up."""
+    """Score (0 to 1) of the landmark network that a crop shows a person, below which the crop is dropped. Raise it
+    against false positives such as furniture."""
     patience_s: float = 0.1
-    """How long a carried crop may stay below the threshold before it is dropped."""
+    """How long, s, a tracked crop may stay below the presence threshold before it is dropped."""
     carry_s: float = 0.3
-    """Crops are carried over at most so long: in more time a person walks out of theirs, and others into it."""
+    """Longest time, s, over which a crop is carried to the next frame; over a longer one people walk out of their
+    crops."""
     people: int = 8
-    """Most people carried in one view."""
+    """Most people tracked in one view. The time grows with the people who are there."""
     mirror: bool = True
-    """Run each crop a second time mirrored and average: less noise for twice the time of the landmark network."""
+    """Run the landmark network a second time on each mirrored crop and average: less noise for twice its time."""
     noise: float = 0.3
-    """Expected noise in units of a careful annotator's (see ``Skeleton.sigma``)."""
+    """Expected noise, in units of a careful annotator's (see ``Skeleton.sigma``); it scales with the size of the body
+    in the image. All gates in _sigma are in units of it: change it only with measurements."""
     masks: bool = False
-    """Keep a mask per person."""
+    """Keep a mask for each person: a label image (PNG) for each view and frame, under SESSION/masks."""
 
     def __post_init__(self) -> None:
         if self.people < 1 or self.detect_every_s < 0 or self.patience_s < 0:
-            raise ConfigError("blazepose: people is at least 1, detect_every_s and patience_s are at least 0")
+            raise ConfigError("blazepose: people must be at least 1, detect_every_s and patience_s at least 0")
 
 
 @dataclass
 class _Carried:
-    """People followed in one view, one row each."""
+    """People tracked in one view, one row each."""
 
     ident: NDArray[np.int64]
     crop: NDArray[np.float64]
-    """(N, 4) centre x, y, and the point that gives size and turn, px."""
+    """(N, 4) px, centre x, y, and the point that defines size and rotation."""
     low: NDArray[np.int64]
-    """Frames in a row below the presence threshold."""
+    """(N,) consecutive frames below the presence threshold."""
     next_ident: int
 
     @classmethod
@@ -68,26 +72,26 @@ class _Carried:
             return cls(np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0, np.int64), 0)
         return cls(state["ident"], state["crop"], state["low"], int(state["next_ident"]))
 
-    def nobody(self) -> _Carried:
-        """Return the state in which nobody is followed any more; numbers are not given twice."""
+    def cleared(self) -> _Carried:
+        """Return the state without people; ids are not reused."""
         empty = _Carried.of({})
         empty.next_ident = self.next_ident
         return empty
 
     def add(self, crop: NDArray[np.float64]) -> None:
-        """Follow one person more."""
+        """Add a person with a new id."""
         self.ident = np.append(self.ident, self.next_ident)
         self.crop = np.vstack([self.crop, crop])
         self.low = np.append(self.low, 0)
         self.next_ident += 1
 
     def state(self) -> State:
-        """Return the same as what is carried on to the next frame."""
+        """Return the people as the arrays of an estimator state."""
         return {"ident": self.ident, "crop": self.crop, "low": self.low, "next_ident": np.array(self.next_ident)}
 
 
 class BlazePose:
-    """Estimator ``blazepose``: 33 joints, several people, no GPU."""
+    """Estimator ``blazepose``: 33 joints, several people, no GPU. Its two networks are downloaded at the first use."""
 
     Config = BlazePoseConfig
     skeleton = SKELETONS["blazepose33"]
@@ -98,20 +102,20 @@ class BlazePose:
         self._own = threading.local()  # interpreters hold buffers: one pair a thread
 
     def prepare(self, views: tuple[View, ...]) -> str:
-        """Fetch the models where they are missing; return their identity."""
+        """Fetch missing models; return their identity."""
         names = ("blazepose-detector", "blazepose-landmarks")
         for name in names:
             assets.path(name)
         return " ".join(f"{name}:{assets.ASSETS[name].sha256[:16]}" for name in names)
 
     def estimate(self, image: NDArray[np.uint8] | None, frame: int, view: View, state: State) -> Estimate:
-        """Find people in one RGB picture (H, W, 3)."""
+        """Detect people in one RGB image (H, W, 3)."""
         if image is None:
-            raise ValueError("blazepose needs pictures")
+            raise ValueError("blazepose needs images")
         detector, landmarker = self._networks()
         carried = _Carried.of(state)
         if 1 / view.rate_hz > self.config.carry_s:
-            carried = carried.nobody()
+            carried = carried.cleared()
         landmarker.look_at(image)
         found = [landmarker(crop) for crop in carried.crop]
         if frame % max(1, round(self.config.detect_every_s * view.rate_hz)) == 0 or not found:
@@ -134,12 +138,12 @@ class BlazePose:
     def _search(
         self, crops: NDArray[np.float64], carried: _Carried, found: list[Landmarks], landmarker: Landmarker
     ) -> None:
-        """Add the people that nobody is carrying yet, and set right a carried crop that has lost its body."""
+        """Add newly detected people, and correct tracked crops that have lost their body, in place."""
         for crop in crops:
             same = next((i for i, other in enumerate(found) if _same_place(crop, other.crop)), len(found))
             if same == len(found) >= self.config.people:
                 continue
-            # The detector's crop is rough: the first pass finds a better one, the second is measured in it.
+            # The detector's crop is inaccurate: the first pass gives a better one, in which the second pass measures.
             landmarks = landmarker(landmarker(crop).crop)
             if same < len(found):
                 found[same] = max(found[same], landmarks, key=_quality)
@@ -148,7 +152,7 @@ class BlazePose:
                 carried.add(crop)
 
     def _keep(self, carried: _Carried, found: list[Landmarks], patience: int) -> NDArray[np.int64]:
-        """Indices of the people to go on with: believed in, inside the picture, one crop a body (the older one)."""
+        """Return the indices of the people to keep: present, inside the image, and one crop per body, the oldest."""
         low = np.array([one.presence < self.config.presence_threshold for one in found], dtype=bool)
         carried.low = np.where(low, carried.low + 1, 0) if len(found) else carried.low
         keep: list[int] = []
@@ -164,9 +168,9 @@ class BlazePose:
         xy = [one.xy for one in found]
         score = [one.score for one in found]
         rows = Detections2D.build(self.skeleton, frame, view.index, xy, score, self.config.noise, carried=ident)
-        doubt = np.array([one.doubt_px for one in found]).reshape(-1, len(self.skeleton))
-        # A doubt far above the noise is no noise: one of the passes is wrong, which the other views have to tell.
-        return rows.with_columns(noise_px=np.hypot(rows.noise_px, np.minimum(doubt, rows.noise_px)))
+        spread = np.array([one.doubt_px for one in found]).reshape(-1, len(self.skeleton))
+        # A difference far above the noise means that one of the passes is wrong; the other views reveal such outliers.
+        return rows.with_columns(noise_px=np.hypot(rows.noise_px, np.minimum(spread, rows.noise_px)))
 
 
 def _crops(found: list[Landmarks]) -> NDArray[Any]:
@@ -182,12 +186,12 @@ def _radius(crop: NDArray[np.float64]) -> float:
 
 
 def _same_place(a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:
-    """Whether two crops are of one body: their hips nearer than half a body radius, at about the same size."""
+    """Return whether two crops show one body: hips nearer than half the larger crop radius, and similar sizes."""
     small, large = sorted((_radius(a), _radius(b)))
     return bool(np.hypot(*(a[:2] - b[:2])) < 0.5 * large and small > 0.4 * large)
 
 
 def _same_body(a: Landmarks, b: Landmarks) -> bool:
-    """Whether two sets of landmarks lie on one body: their typical joint nearer than a tenth of the body's diameter."""
+    """Return whether two sets of landmarks are of one body: median joint distance below 0.2 of the larger radius."""
     distance = np.median(np.hypot(*(a.xy - b.xy).T))
     return bool(distance < 0.2 * max(_radius(a.crop), _radius(b.crop)))

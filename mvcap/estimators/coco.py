@@ -1,9 +1,8 @@
-"""Predictions in COCO's or MMPose's JSON: one file for each view, named after it.
+"""Predictions in COCO's or MMPose's JSON: one file per view, named after it.
 
-Read are COCO results (a list of ``image_id``, ``keypoints``, ``score``), COCO annotations (``images`` and
-``annotations``), and what MMPose's inferencer and demos save (a list of ``frame_id`` and ``instances``, alone or as
-``instance_info``). Where results go with an annotation file ``<view>_annotations.json``, its ``images``
-give the frames.
+Supported are COCO results (a list of ``image_id``, ``keypoints``, ``score``), COCO annotations (``images`` and
+``annotations``), and the output of MMPose's inferencer and demos (a list of ``frame_id`` and ``instances``, alone or as
+``instance_info``). If an annotation file ``<view>_annotations.json`` exists, its ``images`` give the frame numbers.
 """
 
 from __future__ import annotations
@@ -42,27 +41,27 @@ class CocoConfig:
     """Settings of the estimator ``coco``."""
 
     folder: str = ""
-    """Folder with a file for each view, named as the view (``<view>.json``, ``results_<view>.json``)."""
+    """Folder with one file per view (``<view>.json`` or ``results_<view>.json``)."""
     skeleton: str = "coco17"
-    """``coco17``, ``halpe26`` or ``body25``; the number of keypoints must agree."""
+    """``coco17``, ``halpe26`` or ``body25``; must have the number of keypoints of the files."""
     # As for OpenPose, where it was measured; not measured for the models that write this format.
     noise: float = 0.35
-    """Expected noise in units of a careful annotator's (see ``Skeleton.sigma``)."""
+    """Expected noise, see ``blazepose``. Not measured for this format."""
     first_frame: int = -1
-    """Number of the session's first frame in the files; -1 = the lowest where a file lists every frame, otherwise 0."""
+    """Number of the session's first frame in the files; -1 = the lowest if a file lists every frame, otherwise 0."""
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """One file's people, and the frames it lists whether or not anybody is in them."""
+    """The people of one file, and the frames that it lists, with or without people."""
 
     people: list[FilePerson]
     listed: list[int] | None = None
-    """None where the file does not tell which frames it is about."""
+    """None if the file does not list its frames."""
 
 
 class Coco:
-    """Estimator ``coco``: people from JSON files of COCO or MMPose."""
+    """Estimator ``coco``: COCO results or annotations, or predictions that MMPose saves, a JSON file for each view."""
 
     Config = CocoConfig
     needs_images = False
@@ -73,7 +72,7 @@ class Coco:
         self._rows: dict[str, Detections2D] = {}
 
     def prepare(self, views: tuple[View, ...]) -> str:
-        """Read all files; return their fingerprint. InputError where one is missing, broken or of other frames."""
+        """Read all files; return their fingerprint. InputError if one is missing, broken or has other frames."""
         files = self._files(views)
         for view in views:
             self._rows[view.name] = self._read(files[view.name], view)
@@ -86,7 +85,7 @@ class Coco:
         return max(int(self._read(files[view.name], view).frame.max(initial=-1)) for view in views) + 1
 
     def estimate(self, image: NDArray[np.uint8] | None, frame: int, view: View, state: State) -> Estimate:
-        """People of one frame; no picture is needed."""
+        """Return the people of one frame; needs no image."""
         if view.name not in self._rows:
             self._rows[view.name] = self._read(self._files((view,))[view.name], view)
         rows = self._rows[view.name]
@@ -112,16 +111,16 @@ class Coco:
         rows = rows.with_columns(frame=rows.frame - first)
         if len(rows) and rows.frame[0] < 0:
             raise InputError(
-                f"{path}: frame {rows.frame[0] + first} is before estimators.coco.first_frame; lower that to it"
+                f"{path}: frame {rows.frame[0] + first} is before estimators.coco.first_frame; set that to this frame"
             )
         check_frames(rows.frame.tolist(), view, path)
         return rows
 
 
 def parse(document: Any, skeleton: Skeleton, path: Path, images: Mapping[int, int] | None = None) -> Predictions:
-    """People of a JSON document in any of the formats; ``images`` gives the frame of each image id.
+    """Return the people of a JSON document in any supported format; ``images``: frame number of each image id.
 
-    InputError where the document is of none of the formats.
+    InputError if the document has none of the formats.
     """
     if isinstance(document, dict) and "instance_info" in document:
         document = document["instance_info"]
@@ -149,7 +148,7 @@ def _frame_of(image_id: Any, where: str, images: Mapping[int, int] | None) -> in
         return image_id if isinstance(image_id, int) else frame_number(str(image_id))
     if image_id not in images:
         raise InputError(
-            f"{where}: image_id {image_id!r} is not among the images; give the annotations of the same pictures"
+            f"{where}: image_id {image_id!r} is not among the images; give the annotations of the same images"
         )
     return images[image_id]
 
@@ -158,7 +157,7 @@ def _annotated(document: Mapping[str, Any], skeleton: Skeleton, path: Path) -> P
     images = _frames_of_images(document, path)
     items = [item for item in document["annotations"] if item.get("keypoints")]
     people = [_result(item, skeleton, f"{path}, annotation {n}", images) for n, item in enumerate(items)]
-    # Labels say 0 = not labelled, 1 = hidden, 2 = visible where predictions have a score.
+    # Manual labels have 0 = not labelled, 1 = hidden, 2 = visible in place of the score.
     top = max((float(person.score.max()) for person in people), default=1.0)
     if top > 1.5:
         people = [FilePerson(p.frame, p.xy, p.score / 2, p.box, p.carried) for p in people]
@@ -166,7 +165,7 @@ def _annotated(document: Mapping[str, Any], skeleton: Skeleton, path: Path) -> P
 
 
 def _frames_of_images(document: Any, path: Path) -> dict[int, int]:
-    """Frame number of each image id, read from the images' file names."""
+    """Return the frame number of each image id, from the file names of the images."""
     images = document.get("images") if isinstance(document, dict) else None
     if not isinstance(images, list) or not all(isinstance(i, dict) and {"id", "file_name"} <= i.keys() for i in images):
         raise InputError(
@@ -184,7 +183,7 @@ def _mmpose(document: Sequence[Mapping[str, Any]], skeleton: Skeleton, path: Pat
         listed.append(frame)
         instances = item["instances"]
         if not isinstance(instances, list) or not all(isinstance(person, dict) for person in instances):
-            raise InputError(f"{where}: 'instances' is not a list of bodies; save the predictions anew")
+            raise InputError(f"{where}: 'instances' is not a list of bodies; save the predictions again")
         for person in instances:
             xy, score = keypoint_pairs(person.get("keypoints"), person.get("keypoint_scores"), skeleton, where)
             box = box_of(person.get("bbox"), where, wide=False)
@@ -197,14 +196,14 @@ def _annotations_beside(path: Path) -> Path:
 
 
 def _first_frame(wanted: int, predictions: Predictions, view: View, path: Path) -> int:
-    """Number that the session's first frame has in the file; InputError where its frames are not the session's."""
+    """Return the number of the session's first frame in the file; InputError if its frames do not fit the session."""
     listed = predictions.listed
     if listed is None:
         return max(wanted, 0)
     first = wanted if wanted >= 0 else min(listed, default=0)
     for expected, frame in enumerate(listed, start=first):
         if frame != expected:
-            fault = "is not expected, or listed twice" if frame < expected else "is missing"
+            fault = "is unexpected, or listed twice" if frame < expected else "is missing"
             raise InputError(f"{path}: frame {min(frame, expected)} {fault}; run the estimator on every frame once")
     if len(listed) != view.frames:
         raise InputError(

@@ -1,4 +1,4 @@
-"""OpenPose's output: a folder for each view, in it a JSON file for each frame."""
+"""OpenPose's output: one folder per view with one JSON file per frame."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from mvcap.estimation.prediction_files import (
 from mvcap.structures.contracts import UNKNOWN_FRAMES, Estimate, State, View
 from mvcap.structures.skeleton import SKELETONS, Skeleton
 
-_FILES_TO_TELL = 200
-_SURE = 0.1
-_MIDDLE_OFF = 0.1  # of the body's height; measured: 0.02 for the one, 0.3 to 0.4 for the other
+_SAMPLED_FILES = 200
+_MIN_SCORE = 0.1
+_MAX_MIDDLE_OFFSET = 0.1  # of the body height; measured: 0.02 for BODY_25, 0.3 to 0.4 for BODY_25B
 
 
 @dataclass(frozen=True)
@@ -37,26 +37,28 @@ class OpenPoseConfig:
     """Settings of the estimator ``openpose``."""
 
     folder: str = ""
-    """Folder with a sub-folder for each view, named as the view, or that and ``_json`` or ``_`` and anything."""
+    """Folder that holds the views' folders; each is named as its view, or with ``_json`` or ``_`` and anything after
+    it."""
     skeleton: str = "auto"
-    """``body25``, ``body25b``, ``halpe26`` or ``coco17``; ``auto`` tells by the number of keypoints, and BODY_25 from
-    BODY_25B, which have the same number, by where the keypoints are."""
+    """Model that OpenPose was run with: ``body25``, ``body25b``, ``halpe26`` or ``coco17``; ``auto`` = by the number of
+    keypoints, and BODY_25 and BODY_25B, which have the same number, by their positions."""
     # Measured on OpenPose's detections of the Pose2Sim demo (4 views 1088x1920): with 0.35 the residuals of the
-    # triangulated man are half of what their noise makes expect (0.52 deviations in the median, 1.0 for four views).
+    # triangulated man are half of those expected from the noise (median 0.52 standard deviations; expected: 1.0).
     noise: float = 0.18
-    """Expected noise in units of a careful annotator's (see ``Skeleton.sigma``)."""
+    """Expected noise, see ``blazepose``. Measured on OpenPose's detections in the demo take."""
     missing: str = "error"
-    """What a frame without a file means: ``error``, or ``empty`` for nobody in the picture."""
+    """What a frame without a file means: ``error``, or ``empty`` for no person in the image."""
     first_frame: int = -1
     """Number in the file name of the session's first frame; -1 = the view's lowest number."""
 
     def __post_init__(self) -> None:
         if self.missing not in ("error", "empty"):
-            raise ConfigError(f"estimators.openpose.missing is {self.missing!r}; it is error or empty")
+            raise ConfigError(f"estimators.openpose.missing is {self.missing!r}; it must be error or empty")
 
 
 class OpenPose:
-    """Estimator ``openpose``: people from OpenPose's JSON files."""
+    """Estimator ``openpose``: OpenPose's JSON output, a folder for each view with a file for each frame. See
+    ``configs/openpose.yaml``."""
 
     Config = OpenPoseConfig
     needs_images = False
@@ -67,22 +69,22 @@ class OpenPose:
         self._files: dict[str, dict[int, Path]] = {}
 
     def prepare(self, views: tuple[View, ...]) -> str:
-        """Read every file once; return the fingerprint of them all. InputError where one is missing or broken."""
+        """Read every file once; return their fingerprint. InputError if one is missing or broken."""
         self._find(views)
         if self.config.skeleton == "auto":
-            self.skeleton = _told_skeleton([path for view in views for path in self._files[view.name].values()])
+            self.skeleton = _detected_skeleton([path for view in views for path in self._files[view.name].values()])
         for view in views:
             for path in self._files[view.name].values():
                 self._people(path, 0)
         return fingerprint(path for view in views for _, path in sorted(self._files[view.name].items()))
 
     def frame_count(self, views: tuple[View, ...]) -> int:
-        """Return the frames from the first to the last file of the views, gaps among them."""
+        """Return the number of frames from the first to the last file of the views, including gaps."""
         self._find(views)
         return max(max(self._files[view.name]) for view in views) + 1
 
     def estimate(self, image: NDArray[np.uint8] | None, frame: int, view: View, state: State) -> Estimate:
-        """People of one frame's file; no picture is needed."""
+        """Return the people of one frame's file; needs no image."""
         if view.name not in self._files:
             self._find((view,))
         path = self._files[view.name].get(frame)
@@ -97,7 +99,7 @@ class OpenPose:
             self._files[view.name] = self._by_frame(matched[view.name], view)
 
     def _by_frame(self, folder: Path, view: View) -> dict[int, Path]:
-        """Files of one view by frame, counted from 0."""
+        """Return the files of one view by frame, counted from 0; InputError if they do not fit the session's frames."""
         numbered = _numbered(folder)
         lowest, highest = min(numbered), max(numbered)
         given = self.config.first_frame >= 0
@@ -106,15 +108,16 @@ class OpenPose:
         if gaps and self.config.missing == "error":
             name = _name_like(numbered[lowest].name, gaps[0])
             raise InputError(
-                f"{folder / name} is missing; write it, or set estimators.openpose.missing to empty if it shows nobody"
+                f"{folder / name} is missing; write it, or set estimators.openpose.missing to empty if missing files "
+                "mean frames without people"
             )
         span = highest - first + 1
-        # Where files may be missing at either end, only a given first number tells which end.
+        # If files may be missing, a shorter sequence is accepted only with a given first frame, which aligns it.
         short_is_fine = given and self.config.missing == "empty"
         short = span < view.frames < UNKNOWN_FRAMES and not short_is_fine
         if lowest < first or span > view.frames or short:
             raise InputError(
-                f"{folder}: files of {span} frames ({lowest} to {highest}) where view {view.name} of the session has "
+                f"{folder}: files of {span} frames ({lowest} to {highest}), but view {view.name} of the session has "
                 f"{view.frames}; run OpenPose on the session's video, or set estimators.openpose.first_frame "
                 f"and estimators.openpose.missing"
             )
@@ -122,7 +125,7 @@ class OpenPose:
 
     def _people(self, path: Path, frame: int) -> list[FilePerson]:
         people = _listed(path)
-        # Some tools empty the list of a body that they have removed.
+        # Some tools write an empty list for a body that they have removed.
         return [
             self._person(person, frame, f"{path}, person {number}")
             for number, person in enumerate(people)
@@ -138,14 +141,14 @@ def _listed(path: Path) -> list[dict[str, Any]]:
     document = read_json(path)
     people = document.get("people") if isinstance(document, dict) else None
     if not isinstance(people, list) or not all(isinstance(person, dict) for person in people):
-        raise InputError(f"{path}: no list 'people' in it; it is not a file of OpenPose")
+        raise InputError(f"{path}: not an output file of OpenPose, which has a list 'people'")
     return people
 
 
-def _told_skeleton(paths: Sequence[Path]) -> Skeleton:
-    """Skeleton of the people in the files. Keypoint 8 is the middle of 9 and 12 in BODY_25, not in BODY_25B."""
-    off: list[float] = []
-    for path in paths[:: max(1, len(paths) // _FILES_TO_TELL)]:
+def _detected_skeleton(paths: Sequence[Path]) -> Skeleton:
+    """Return the skeleton of the people in the files; keypoint 8 is the midpoint of 9 and 12 only in BODY_25."""
+    offsets: list[float] = []
+    for path in paths[:: max(1, len(paths) // _SAMPLED_FILES)]:
         for person in _listed(path):
             values = person.get("pose_keypoints_2d") or []
             if len(values) != 3 * len(SKELETONS["body25"]):
@@ -154,20 +157,22 @@ def _told_skeleton(paths: Sequence[Path]) -> Skeleton:
                     return SKELETONS[name]
                 continue
             joints = np.array(values, dtype=np.float64).reshape(-1, 3)
-            if (joints[[8, 9, 12], 2] > _SURE).all():
-                height = np.ptp(joints[joints[:, 2] > _SURE, 1])
+            if (joints[[8, 9, 12], 2] > _MIN_SCORE).all():
+                height = np.ptp(joints[joints[:, 2] > _MIN_SCORE, 1])
                 middle = joints[[9, 12], :2].mean(0)
-                off.append(float(np.hypot(*(joints[8, :2] - middle)) / max(height, 1.0)))
-    return SKELETONS["body25b" if off and np.median(off) > _MIDDLE_OFF else "body25"]
+                offsets.append(float(np.hypot(*(joints[8, :2] - middle)) / max(height, 1.0)))
+    return SKELETONS["body25b" if offsets and np.median(offsets) > _MAX_MIDDLE_OFFSET else "body25"]
 
 
 def _numbered(folder: Path) -> dict[int, Path]:
-    """JSON files of a folder by the number in their names; InputError where there are none or two of one number."""
+    """Return the JSON files of a folder by the number in their names; InputError if there are none or duplicates."""
     numbered: dict[int, Path] = {}
     for path in sorted(folder.glob("*.json")):
         number = frame_number(path.name)
         if number in numbered:
-            raise InputError(f"{folder}: {numbered[number].name} and {path.name} are of one frame; remove one of them")
+            raise InputError(
+                f"{folder}: {numbered[number].name} and {path.name} have the same frame number; remove one of them"
+            )
         numbered[number] = path
     if not numbered:
         raise InputError(f"{folder}: no JSON files in it; write OpenPose's output there (--write_json)")
@@ -175,6 +180,6 @@ def _numbered(folder: Path) -> dict[int, Path]:
 
 
 def _name_like(name: str, number: int) -> str:
-    """Return the name of a sequence's file with another frame number."""
+    """Return the file name with another frame number."""
     *_, group = re.finditer(r"\d+", Path(name).stem)
     return f"{name[: group.start()]}{number:0{len(group[0])}d}{name[group.end() :]}"

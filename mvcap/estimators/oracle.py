@@ -1,4 +1,4 @@
-"""Projected truth with noise of a stated size: an estimator whose errors are known, for tests and benches."""
+"""Projected ground truth with stated noise and errors, as an estimator for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from mvcap.structures.skeleton import Skeleton
 from mvcap.synthesis.occlusion import occluded
 
 _LEAST_NOISE_PX = 0.1
-"""Stated noise of exact points: zero would be an infinite weight."""
+"""Stated noise of exact points, as zero would give an infinite weight."""
 _HIDDEN_SHARE = 0.7
-"""Share of a body's joints behind others from which on it is not found at all."""
+"""A body with a larger share of occluded joints is not detected at all."""
 _PHANTOM_DEPTH_M = (2.0, 8.0)
 _LEG, _ARM = ("knee", "ankle", "heel", "toe"), ("elbow", "wrist", "pinky", "index", "thumb")
 
@@ -33,50 +33,51 @@ class OracleConfig:
     """Settings of the estimator ``oracle``."""
 
     poses: str = ""
-    """npz of the true poses, see ``write_poses``."""
+    """npz of the true poses, as ``mvcap.write_poses`` writes it."""
     rig: str = ""
-    """The cameras that see them, in any format that ``calib`` reads; found by the views' names."""
+    """Cameras that see them, any calibration file; found by the views' names."""
     noise_px: float = 0.0
-    """Standard deviation of the noise along each axis."""
+    """Standard deviation of the noise along each axis, px."""
     outliers: float = 0.0
-    """Share of the joints that are far from where they belong."""
+    """Share (0 to 1) of the joints that are outliers."""
     outlier_px: float = 100.0
-    """How far, in a random direction."""
+    """Distance of an outlier, px, in a random direction."""
     missing: float = 0.0
-    """Share of the people that a view does not see at a frame."""
+    """Share (0 to 1) of the people that a view misses at a frame."""
     occlusion: bool = False
-    """Whether bodies hide joints behind them; somebody of whom most is hidden is not seen at all."""
+    """Whether bodies occlude the joints behind them; a person who is mostly occluded is missed."""
     swaps: float = 0.0
-    """Share of the people in a view whose left and right are exchanged, the whole body."""
+    """Share (0 to 1) of the people in a view with left and right swapped over the whole body."""
     limb_swaps: float = 0.0
-    """Share of the people in a view whose two legs, or two arms, are exchanged."""
+    """Share (0 to 1) of the people in a view with the two legs, or the two arms, swapped."""
     splits: float = 0.0
-    """Share of the people in a view who come as two rows, each with the joints on one side of a line."""
+    """Share (0 to 1) of the people in a view who become two rows, each with the joints on one side of a line."""
     merges: float = 0.0
-    """Share of the people in a view who take the joints on one side of a line from somebody who overlaps them there."""
+    """Share (0 to 1) of the people in a view who get the joints on one side of a line from a person who overlaps them.
+    """
     phantoms: float = 0.0
-    """People who are not there: their expected number in a view and frame. Posed like somebody of the take."""
+    """Expected number of false positives in a view and frame, posed like a person of the take."""
     carry: bool = True
-    """Tell the true person as the estimator's own id through time (column ``carried``)."""
+    """Give the true person as the estimator's own id through time (column ``carried``)."""
     seed: int = 0
-    """Start of the random numbers; those of a frame and view do not depend on which others were asked for."""
+    """Seed of the random numbers; those of a frame and view do not depend on which others are asked for."""
 
     def __post_init__(self) -> None:
         shares = (self.outliers, self.missing, self.swaps, self.limb_swaps, self.splits, self.merges)
         if not all(0 <= share <= 1 for share in shares) or min(self.noise_px, self.seed, self.phantoms) < 0:
             raise ConfigError(
-                "oracle: outliers, missing, swaps, limb_swaps, splits and merges are shares of 0 to 1; noise_px, "
-                "phantoms and seed are not negative"
+                "oracle: outliers, missing, swaps, limb_swaps, splits and merges must be shares of 0 to 1; noise_px, "
+                "phantoms and seed must not be negative"
             )
 
     @property
     def confuses(self) -> bool:
-        """Whether joints come under other names or in other rows than they belong to."""
+        """Whether there are swaps, splits, merges or false positives."""
         return max(self.swaps, self.limb_swaps, self.splits, self.merges, self.phantoms) > 0
 
 
 class Oracle:
-    """Estimator ``oracle``: people where the truth and the cameras say, and as wrong as asked for."""
+    """Estimator ``oracle``, for tests and measurements: known people seen by known cameras, with stated errors."""
 
     Config = OracleConfig
     needs_images = False
@@ -104,7 +105,7 @@ class Oracle:
     def prepare(self, views: tuple[View, ...]) -> str:
         """Check that every view has a camera; return the fingerprint of truth and cameras.
 
-        InputError lists views and cameras; CalibrationError where the cameras' file cannot be read.
+        InputError lists views and cameras; CalibrationError if the file of the cameras cannot be read.
         """
         lost = [view.name for view in views if view.name not in self._rig]
         if lost:
@@ -117,7 +118,7 @@ class Oracle:
         return fingerprint([Path(self.config.poses), *files])
 
     def estimate(self, image: NDArray[np.uint8] | None, frame: int, view: View, state: State) -> Estimate:
-        """People of one frame as this view would see them; a joint outside the picture is missing."""
+        """Return the people of one frame projected into this view; joints outside the image are missing."""
         start, stop = np.searchsorted(self._truth.frame, (frame, frame + 1))
         truth, camera = self._truth[start:stop], self._rig[view.name]
         rng = np.random.default_rng([self.config.seed, frame, view.index])
@@ -126,12 +127,12 @@ class Oracle:
         if self.config.occlusion:
             xy[_behind(camera, truth)] = np.nan
         xy[truth.score == 0] = np.nan
-        who = truth.person
+        person = truth.person
         if self.config.confuses:
-            other = np.random.default_rng([self.config.seed, frame, view.index, 1])  # the rest stays as it is without
-            xy, who = self._confused(xy, who, camera, other)
+            other = np.random.default_rng([self.config.seed, frame, view.index, 1])  # keeps all other random numbers
+            xy, person = self._confused(xy, person, camera, other)
         inside = np.all((xy > -0.5) & (xy < np.array(view.size) - 0.5), axis=-1)
-        carried = who if self.config.carry else np.full(len(who), -1)
+        carried = person if self.config.carry else np.full(len(person), -1)
         order = rng.permutation(len(xy))
         order = order[inside[order].any(-1)]
         rows = Detections2D.build(self.skeleton, frame, view.index, xy[order], inside[order], 1.0, carried[order])
@@ -139,31 +140,31 @@ class Oracle:
         return Estimate(rows.with_columns(noise_px=noise.astype(np.float32)), state)
 
     def _disturbed(self, xy: Floats, rng: np.random.Generator) -> Floats:
-        """Points (P, J, 2) px with noise, some of them far off."""
+        """Return points (P, J, 2) px with noise and outliers."""
         noisy = xy + self.config.noise_px * rng.standard_normal(xy.shape)
         angle = rng.uniform(0, 2 * np.pi, xy.shape[:-1])
-        far = rng.random(xy.shape[:-1]) < self.config.outliers
-        throw = self.config.outlier_px * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
-        return np.where(far[..., None], noisy + throw, noisy)
+        outlier = rng.random(xy.shape[:-1]) < self.config.outliers
+        offset = self.config.outlier_px * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+        return np.where(outlier[..., None], noisy + offset, noisy)
 
     def _confused(
-        self, xy: Floats, who: NDArray[np.int32], camera: Camera, rng: np.random.Generator
+        self, xy: Floats, person: NDArray[np.int32], camera: Camera, rng: np.random.Generator
     ) -> tuple[Floats, NDArray[np.int32]]:
-        """Points (P', J, 2) px with names and rows mixed up as the settings ask for, and whose they are (P',)."""
+        """Return points (P', J, 2) px with swaps, merges, splits and false positives, and their true persons (P',)."""
         config = self.config
         xy = swap_sides(xy, self.skeleton, config.swaps, config.limb_swaps, rng)
         xy = merge_neighbours(xy, config.merges, rng)
-        xy, who = split_people(xy, who, config.splits, rng)
-        false = self._phantoms(camera, rng)
-        return np.concatenate([xy, false]), np.concatenate([who, np.full(len(false), -1, who.dtype)])
+        xy, person = split_people(xy, person, config.splits, rng)
+        false = self._false_positives(camera, rng)
+        return np.concatenate([xy, false]), np.concatenate([person, np.full(len(false), -1, person.dtype)])
 
-    def _phantoms(self, camera: Camera, rng: np.random.Generator) -> Floats:
-        """Points (K, J, 2) px of people turned about the vertical and put somewhere before the camera."""
+    def _false_positives(self, camera: Camera, rng: np.random.Generator) -> Floats:
+        """Return points (K, J, 2) px of bodies rotated about the vertical at random positions before the camera."""
         count = rng.poisson(self.config.phantoms) if len(self._truth) else 0
         bodies = self._truth.xyz[rng.integers(0, max(len(self._truth), 1), count)].astype(np.float64)
         turn = rng.uniform(0, 2 * np.pi, count)
-        cos, sin, flat = np.cos(turn), np.sin(turn), np.zeros(count)
-        R = np.stack([cos, -sin, flat, sin, cos, flat, flat, flat, flat + 1], -1).reshape(-1, 3, 3)
+        cos, sin, zero = np.cos(turn), np.sin(turn), np.zeros(count)
+        R = np.stack([cos, -sin, zero, sin, cos, zero, zero, zero, zero + 1], -1).reshape(-1, 3, 3)
         origin, direction = camera.rays(rng.uniform((0, 0), camera.size, (count, 2)))
         place = origin + direction * rng.uniform(*_PHANTOM_DEPTH_M, (count, 1))
         if not count:
@@ -173,7 +174,7 @@ class Oracle:
 
 
 def _behind(camera: Camera, truth: Poses3D) -> NDArray[np.bool_]:
-    """Whether a joint (P, J) is hidden by a body; all of them where too few are left to know a person by."""
+    """Return whether joints (P, J) are occluded by a body; all joints if too few of a person remain visible."""
     covered = occluded(camera, truth.skeleton, truth.xyz)
     known = (truth.score > 0).sum(-1)
     covered[(covered & (truth.score > 0)).sum(-1) > _HIDDEN_SHARE * known] = True
@@ -181,7 +182,7 @@ def _behind(camera: Camera, truth: Poses3D) -> NDArray[np.bool_]:
 
 
 def swap_sides(xy: Floats, of: Skeleton, bodies: float, limbs: float, rng: np.random.Generator) -> Floats:
-    """Points (P, J, 2) with left and right exchanged: of whole bodies, and of legs or of arms, in these shares."""
+    """Return points (P, J, 2) with left-right swaps of a share of the bodies, and of legs or arms of another share."""
     people = len(xy)
     source = np.tile(np.arange(len(of)), (people, 1))
     whole, some, legs = rng.random(people) < bodies, rng.random(people) < limbs, rng.random(people) < 0.5
@@ -193,24 +194,24 @@ def swap_sides(xy: Floats, of: Skeleton, bodies: float, limbs: float, rng: np.ra
 
 
 def merge_neighbours(xy: Floats, share: float, rng: np.random.Generator) -> Floats:
-    """Points (P, J, 2) where some people have the joints beyond a line from somebody near, who lacks them then."""
+    """Return points (P, J, 2) in which some people take the joints beyond a line from an overlapping person."""
     chosen, side = rng.random(len(xy)) < share, _sides(xy, rng)
     xy = xy.copy()
-    for one in np.flatnonzero(chosen):
+    for taker in np.flatnonzero(chosen):
         box = joint_box(xy)
         with np.errstate(invalid="ignore"):
-            near = np.all((box[one, :2] < box[:, 2:]) & (box[:, :2] < box[one, 2:]), axis=-1)
-        near[one] = False
+            near = np.all((box[taker, :2] < box[:, 2:]) & (box[:, :2] < box[taker, 2:]), axis=-1)
+        near[taker] = False
         if near.any():
-            other, mine = rng.choice(np.flatnonzero(near)), side[one]
-            xy[one, mine], xy[other, mine] = xy[other, mine], np.nan
+            other, taken = rng.choice(np.flatnonzero(near)), side[taker]
+            xy[taker, taken], xy[other, taken] = xy[other, taken], np.nan
     return xy
 
 
 def split_people(
     xy: Floats, who: NDArray[np.int32], share: float, rng: np.random.Generator
 ) -> tuple[Floats, NDArray[np.int32]]:
-    """Points (P', J, 2) where some people are two rows, which have their joints between them, and whose they are."""
+    """Return points (P', J, 2) in which some people are split into two rows, and the person (P',) of each row."""
     cut, side = rng.random(len(xy)) < share, _sides(xy, rng)
     first = np.where((cut[:, None] & side)[..., None], np.nan, xy)
     second = np.where(side[cut][..., None], xy[cut], np.nan)
@@ -218,7 +219,7 @@ def split_people(
 
 
 def _sides(xy: Floats, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Which joints (P, J) are beyond a line of random direction through the middle of each person's box."""
+    """Return which joints (P, J) are beyond a line of random direction through the middle of each person's box."""
     box, angle = joint_box(xy), rng.uniform(0, 2 * np.pi, len(xy))
     normal = np.stack([np.cos(angle), np.sin(angle)], -1)[:, None]
     with np.errstate(invalid="ignore"):

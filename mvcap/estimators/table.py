@@ -1,4 +1,4 @@
-"""Detections made elsewhere or earlier, from one file in our own layout (``mvcap.structures.detection_table``)."""
+"""Detections from a file in mvcap's own layout (``mvcap.structures.detection_table``)."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class DetectionTableConfig:
     """The npz or parquet file."""
     # As for OpenPose, where it was measured.
     noise: float = 0.35
-    """Expected noise in units of a careful annotator's (see ``Skeleton.sigma``), where the file holds no noise."""
+    """Expected noise, see ``blazepose``; used only where the file holds none."""
 
 
 class DetectionTable:
-    """Estimator ``table``: people from a file of detections; its views are found by name."""
+    """Estimator ``table``: detections in mvcap's own layout, one npz or parquet file for all views."""
 
     Config = DetectionTableConfig
     needs_images = False
@@ -56,11 +56,11 @@ class DetectionTable:
         return fingerprint([path])
 
     def frame_count(self, views: tuple[View, ...]) -> int:
-        """Return the frames up to the last one of the file."""
+        """Return the number of frames up to the last one of the file."""
         return self._file.last_frame + 1
 
     def estimate(self, image: NDArray[np.uint8] | None, frame: int, view: View, state: State) -> Estimate:
-        """People of one frame; no picture is needed."""
+        """Return the people of one frame; needs no image."""
         columns = self._file.rows(frame, view.name) if view.name in self._file.view_names else {}
         if not columns:
             return Estimate(Detections2D.empty(self.skeleton), state)
@@ -68,7 +68,7 @@ class DetectionTable:
             rows = self._rows(columns, frame, view)
         except ValueError as fault:
             raise InputError(
-                f"{self.config.file}: frame {frame} of view {view.name}: {fault}; write it anew"
+                f"{self.config.file}: frame {frame} of view {view.name}: {fault}; write it again"
             ) from fault
         return Estimate(without_empty_rows(rows), state)
 

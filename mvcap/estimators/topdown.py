@@ -1,7 +1,8 @@
 """A person detector, then a pose network on each box: any pair of ONNX files that a model card describes.
 
-The detector runs on a schedule; between its runs a person's box comes from the joints of the frame before. People are
-carried from frame to frame by the overlap of their boxes and the likeness of their poses, so any frame can be resumed.
+The detector runs at intervals; between its runs a person's box is computed from the joints of the previous frame.
+People are tracked from frame to frame by box overlap and pose similarity; the state of a view allows resuming at any
+frame.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from mvcap.structures.detections import Detections2D, body_size, joint_box
 from mvcap.structures.skeleton import Skeleton, skeleton
 
 _ROOM = 0.1
-"""Share of a box of joints that is added on each side to have the whole body: its head, hands and feet."""
-_SAME = 0.2
-"""Overlap of boxes plus likeness of poses (0..2) above which two frames' people are one."""
+"""Share of a box of joints that is added on each side so that it contains head, hands and feet."""
+_MIN_SIMILARITY = 0.2
+"""Box overlap plus pose similarity (0..2) above which people of two frames are the same."""
 
 
 @dataclass(frozen=True)
@@ -32,40 +33,40 @@ class TopDownConfig:
     """Settings of the estimator ``topdown``."""
 
     card: str = ""
-    """The model card; ``configs/models`` has examples."""
+    """The model card, such as ``configs/models/rtmdet-nano_rtmpose.yaml``."""
     models: str = ""
-    """Folder of the networks' files; empty = the card's own folder."""
+    """Folder of the network files; empty = the folder of the card."""
     every: int = 1
-    """Run the detector every so many frames."""
+    """Run the detector every so many frames. Raise it for speed where people move slowly."""
     threshold: float = 0.3
-    """Mean score of the joints below which a box holds nobody."""
+    """Mean score (0 to 1) of a body's joints below which a box is a false positive."""
     duplicate: float = 0.9
-    """Likeness of two poses (object keypoint similarity) above which they are of one body."""
+    """Object keypoint similarity (0 to 1) of two poses above which they are one body, detected twice."""
     patience: int = 5
-    """Runs of the detector that a person may be missed in and still be known again."""
+    """Runs of the detector in which a person may be missed and still be tracked."""
     # As for OpenPose, where it was measured; not measured for RTMPose or HRNet, whose errors on COCO are smaller.
     noise: float = 0.35
-    """Expected noise in units of a careful annotator's (see ``Skeleton.sigma``)."""
+    """Expected noise, see ``blazepose``. Not measured for RTMPose and HRNet."""
     threads: int = 1
-    """Threads of each network."""
+    """Threads of each network. Views are already processed in parallel (``estimate.threads``)."""
     device: str = "cpu"
-    """``cpu``, or ``cuda`` where onnxruntime-gpu is installed."""
+    """``cpu``, or ``cuda`` with onnxruntime-gpu."""
 
     def __post_init__(self) -> None:
         if self.every < 1 or self.threads < 1 or self.patience < 0 or self.device not in ("cpu", "cuda"):
-            raise ConfigError("topdown: every and threads are at least 1, patience at least 0, device is cpu or cuda")
+            raise ConfigError("topdown: every and threads must be at least 1, patience at least 0, device cpu or cuda")
 
 
 @dataclass(frozen=True)
 class _Carried:
-    """People known in one view, one row each; also those that the last runs of the detector missed."""
+    """People tracked in one view, one row each, including those that the last detector runs missed."""
 
     ident: NDArray[np.int64]
     box: Boxes
     xy: NDArray[np.float64]
     """(N, J, 2) px, NaN where missing."""
     missed: NDArray[np.int64]
-    """Runs of the detector in a row without this person."""
+    """(N,) consecutive detector runs without this person."""
     next_ident: int
 
     @classmethod
@@ -80,7 +81,8 @@ class _Carried:
 
 
 class TopDown:
-    """Estimator ``topdown``: a person detector and a pose network, both ONNX files."""
+    """Estimator ``topdown``: a person detector and a pose network of your own, two ONNX files that a model card
+    describes (``configs/models``)."""
 
     Config = TopDownConfig
     needs_images = True
@@ -95,9 +97,9 @@ class TopDown:
         self.skeleton: Skeleton = skeleton(self.card.pose.skeleton)
 
     def prepare(self, views: tuple[View, ...]) -> str:
-        """Load both networks and run them once; return the identity of card and files.
+        """Load both networks and run them once; return the fingerprint of card and files.
 
-        AssetError where a network is missing or does not do what the card says.
+        AssetError if a network is missing or does not fit the card.
         """
         detector, pose = self._networks
         black = np.zeros((64, 64, 3), np.uint8)
@@ -106,9 +108,9 @@ class TopDown:
         return fingerprint([Path(self.config.card), *self._files])
 
     def estimate(self, image: NDArray[np.uint8] | None, frame: int, view: View, state: State) -> Estimate:
-        """Find people in one RGB picture (H, W, 3)."""
+        """Detect people in one RGB image (H, W, 3)."""
         if image is None:
-            raise ValueError("topdown needs pictures")
+            raise ValueError("topdown needs images")
         detector, pose = self._networks
         before = _Carried.of(state, len(self.skeleton))
         present = before.missed == 0
@@ -130,7 +132,7 @@ class TopDown:
         return PersonDetector(self.card.detector, detector, *settings), PoseNetwork(self.card.pose, pose, *settings)
 
     def _rows(self, image: NDArray[np.uint8], boxes: Boxes, pose: PoseNetwork, frame: int, view: View) -> Detections2D:
-        """Rows of the people in the boxes: those that look like people, one a body; joints in the picture only."""
+        """Return the rows of the people in the boxes, without false positives, duplicates and joints off the image."""
         xy, score = pose(image, boxes)
         height, width = image.shape[:2]
         inside = ((xy > -0.5) & (xy < (width - 0.5, height - 0.5))).all(-1)
@@ -140,27 +142,27 @@ class TopDown:
         return rows[self._distinct(rows)]
 
     def _distinct(self, rows: Detections2D) -> NDArray[np.int64]:
-        """Indices of the rows that are left when of two poses of one body the surer one stays, in their order."""
-        likeness = similarity(rows.xy, rows.xy, body_size(rows.box), self.skeleton)
+        """Return the ascending indices of the rows without duplicates; of duplicates the one with most score stays."""
+        oks = similarity(rows.xy, rows.xy, body_size(rows.box), self.skeleton)
         kept: list[int] = []
         for row in np.argsort(-_mean_score(rows), kind="stable"):
-            if all(likeness[row, other] < self.config.duplicate for other in kept):
+            if all(oks[row, other] < self.config.duplicate for other in kept):
                 kept.append(int(row))
         return np.array(sorted(kept), dtype=np.int64)
 
     def _carry(self, rows: Detections2D, before: _Carried, searched: bool) -> tuple[NDArray[np.int64], _Carried]:
-        """Ids of the rows, those of the people before where they are the same, and the people to go on with."""
+        """Return the ids of the rows, continued from the previous frame where people match, and the new state."""
         from scipy.optimize import linear_sum_assignment
 
         size = body_size(before.box)
         closeness = box_iou(before.box, rows.box) + similarity(before.xy, rows.xy, size, self.skeleton)
         old, new = linear_sum_assignment(closeness, maximize=True)
-        same = closeness[old, new] > _SAME
+        same = closeness[old, new] > _MIN_SIMILARITY
         ident = np.full(len(rows), -1, dtype=np.int64)
         ident[new[same]] = before.ident[old[same]]
         fresh = np.flatnonzero(ident < 0)
         ident[fresh] = before.next_ident + np.arange(len(fresh))
-        # Who was lost between two runs of the detector is waited for until it runs again.
+        # A person lost between two detector runs is kept at least until the next run.
         missed = np.maximum(before.missed + searched, 1)
         lost = ~np.isin(before.ident, ident) & (missed <= self.config.patience)
         xy = rows.xy.astype(np.float64)
@@ -176,7 +178,7 @@ class TopDown:
 
 
 def box_iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Intersection over union (N, M) of boxes (N, 4) and (M, 4)."""
+    """Return the intersection over union (N, M) of boxes (N, 4) and (M, 4)."""
     shared = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
     common = np.prod(np.maximum(shared, 0), axis=-1)
     area_a, area_b = (np.prod(np.maximum(box[:, 2:] - box[:, :2], 0), axis=-1) for box in (a, b))
@@ -186,19 +188,19 @@ def box_iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.floa
 def similarity(
     a: NDArray[np.floating], b: NDArray[np.floating], size: NDArray[np.float64], of: Skeleton
 ) -> NDArray[np.float64]:
-    """COCO's object keypoint similarity (N, M) of poses (N, J, 2) and (M, J, 2); 0 where they share no joint.
+    """Return COCO's object keypoint similarity (N, M) of poses (N, J, 2) and (M, J, 2); 0 without common joints.
 
-    ``size`` (N,) px is the bodies' size, the square root of their area.
+    ``size`` (N,) px: size of the bodies, the square root of their area.
     """
     squared = ((a[:, None].astype(np.float64) - b[None]) ** 2).sum(-1)
     # COCO's constant is twice the annotator's standard deviation.
     exponent = squared / (2 * (2 * of.sigma * np.maximum(size, 1)[:, None, None]) ** 2)
     shared = np.isfinite(exponent)
-    likeness = np.where(shared, np.exp(-np.where(shared, exponent, 0)), 0).sum(-1)
-    return np.asarray(likeness / np.maximum(shared.sum(-1), 1), dtype=np.float64)
+    total = np.where(shared, np.exp(-np.where(shared, exponent, 0)), 0).sum(-1)
+    return np.asarray(total / np.maximum(shared.sum(-1), 1), dtype=np.float64)
 
 
 def _mean_score(rows: Detections2D) -> NDArray[np.floating]:
-    """Mean score (M,) of the joints that were found; 0 where none was."""
+    """Return the mean score (M,) of the detected joints; 0 without any."""
     found = (rows.score > 0).sum(-1)
     return np.asarray(rows.score.sum(-1) / np.maximum(found, 1))

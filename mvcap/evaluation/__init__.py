@@ -1,1 +1,1 @@
-"""What benchmarks share: the clip that each gives, head rules, the table of comparison."""
+"""Shared parts of the benchmarks: the clip that each reader returns, head rules, and the table of scores."""

@@ -1,4 +1,4 @@
-"""What every reader gives: clips with cameras, truth, and the settings by which an estimator finds their people."""
+"""The result of every benchmark reader: clips with cameras, ground truth, and the settings of an estimator."""
 
 from __future__ import annotations
 
@@ -26,71 +26,71 @@ Reading = Callable[[Poses3D], Poses3D]
 
 @dataclass(frozen=True)
 class Options:
-    """What can be asked of a reader; None is the benchmark's own choice."""
+    """Options of a benchmark reader; None means the benchmark's default."""
 
     noise_px: float | None = None
-    """Standard deviation of the noise on projected truth, where that is what people in 2D are had of."""
+    """Standard deviation, px, of the noise added to projected ground truth, where that is the 2D input."""
     detections: str | None = None
-    """Which people in 2D, where there are several kinds."""
+    """Kind of 2D detections, where the benchmark has several kinds."""
     views: tuple[str, ...] | None = None
     """Views to use, by name."""
     clips: tuple[str, ...] | None = None
     """Clips to use, by name."""
 
     def only(self, benchmark: str, *taken: str) -> None:
-        """Raise InputError where something is asked for that a benchmark has no choice of."""
+        """Raise InputError if an option is set that the benchmark does not have; taken: the options it has."""
         for name in ("noise_px", "detections", "clips"):
             if getattr(self, name) is not None and name not in taken:
-                raise InputError(f"{benchmark} has no choice of {_CHOICES[name]}; leave it out")
+                raise InputError(f"{benchmark} has no option {_CHOICES[name]}; leave it out")
 
 
 @dataclass(frozen=True, eq=False)
 class BenchmarkClip:
-    """One take of a benchmark."""
+    """One take of a benchmark: T frames with ground truth."""
 
     name: str
     rig: Rig
     rate_hz: float
     frames: int
     truth: Poses3D
-    """Persons are the actors' numbers; frames count from the first of the clip."""
+    """Ground truth; person = number of the actor, frames count from the first frame of the clip."""
     scored: NDArray[np.bool_]
-    """(T,) frames whose truth counts."""
+    """(T,) whether each frame is scored."""
     detections: str
-    """In words: where the people in 2D come from."""
+    """Description of the source of the 2D detections."""
     estimator: Callable[[Path], EstimatorSettings]
-    """Writes what the estimator reads into a session's folder; returns the settings that choose it."""
+    """Writes the estimator's input into a session folder; returns the settings that select the estimator."""
     read: Reading
-    """Found people in the truth's skeleton."""
+    """Converts estimated poses to the skeleton of the ground truth."""
     pcp_rules: Mapping[str, Reading] = field(default_factory=dict)
-    """Where PCP is defined: people as shelf15, by the name of the rule that builds their heads."""
+    """Conversions to shelf15 for PCP, by the name of the head rule; empty if PCP is not defined."""
     moments: bool = False
-    """Whether the frames are moments far apart, in which nobody is followed."""
+    """Whether the frames are isolated moments far apart, in which people are not tracked."""
     labels: Detections2D | None = None
-    """People labelled in the pictures, person = actor; None: those are the projected truth."""
+    """2D labels of the images, person = actor; None: the projected ground truth serves as labels."""
 
 
 def truth_table(skeleton: Skeleton, frame: list[int], person: list[int], xyz: NDArray[np.floating]) -> Poses3D:
-    """Truth of joints (M, J, 3) m, NaN where unknown; score 1 where known."""
+    """Return a table of ground truth from joints (M, J, 3) m, NaN where unknown; the score of known joints is 1."""
     xyz = np.asarray(xyz, np.float64).reshape(-1, len(skeleton), 3)
-    there = np.asarray(np.isfinite(xyz).all(-1))
-    who = np.array(person, np.int32)
+    known = np.asarray(np.isfinite(xyz).all(-1))
+    persons = np.array(person, np.int32)
     return Poses3D(
         skeleton,
         frame=np.array(frame, np.int32),
-        person=who,
-        group=who,
-        xyz=np.where(there[..., None], xyz, np.nan),
-        score=there,
-        error_px=np.full(there.shape, np.nan),
-        views=np.zeros(there.shape),
-        cov=np.full((*there.shape, 6), np.nan),
-        provenance=np.where(there, Provenance.MEASURED, Provenance.MISSING),
+        person=persons,
+        group=persons,
+        xyz=np.where(known[..., None], xyz, np.nan),
+        score=known,
+        error_px=np.full(known.shape, np.nan),
+        views=np.zeros(known.shape),
+        cov=np.full((*known.shape, 6), np.nan),
+        provenance=np.where(known, Provenance.MEASURED, Provenance.MISSING),
     )
 
 
 def projected_truth(truth: Poses3D, noise_px: float) -> Callable[[Path], EstimatorSettings]:
-    """Settings of the estimator ``oracle``: the truth in the clip's cameras with noise, people without names."""
+    """Return a function that sets up the estimator ``oracle``: projected ground truth plus noise, without track ids."""
 
     def estimator(folder: Path) -> EstimatorSettings:
         save_poses(folder / "truth.npz", truth)
@@ -102,23 +102,23 @@ def projected_truth(truth: Poses3D, noise_px: float) -> Callable[[Path], Estimat
 
 
 def choose_clips(names: Sequence[str], wanted: tuple[str, ...] | None, folder: Path) -> list[str]:
-    """Return the clips wanted, all of them where none is named; InputError lists those there are."""
-    lost = [name for name in wanted or () if name not in names]
-    if lost:
-        raise InputError(f"{folder}: no clip {', '.join(lost)}; there are: {', '.join(names)}")
+    """Return the wanted clips, by default all; InputError for an unknown clip lists the available ones."""
+    unknown = [name for name in wanted or () if name not in names]
+    if unknown:
+        raise InputError(f"{folder}: no clip {', '.join(unknown)}; available: {', '.join(names)}")
     return [name for name in names if not wanted or name in wanted]
 
 
 def pcp_rules(rule: str) -> dict[str, Reading]:
-    """Readings as shelf15 by 4D Association's head rule and by VoxelPose's for the data set."""
+    """Return the conversions to shelf15 by 4D Association's head rule and by VoxelPose's rule for the data set."""
     return {"4da": partial(read_as_shelf, rule="4da"), "voxelpose": partial(read_as_shelf, rule=rule)}
 
 
 def one_line_reason(fault: Exception) -> str:
-    """Return in few words on one line why a file could not be read."""
+    """Return a short one-line reason why a file could not be read."""
     return " ".join(str(getattr(fault, "strerror", None) or fault).split())
 
 
 def same_skeleton(poses: Poses3D) -> Poses3D:
-    """The reading of poses that have the truth's skeleton already."""
+    """Return the poses unchanged, for estimators whose skeleton is that of the ground truth."""
     return poses

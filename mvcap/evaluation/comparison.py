@@ -1,4 +1,4 @@
-"""Figures of ``mvcap evaluate`` side by side: as files, as a table in text, and as a plot."""
+"""Comparison of scores of ``mvcap evaluate``: JSON files, a text table, and a plot."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _LINES: Sequence[tuple[str, str, str]] = (
     ("MOTA", "mota", ".4f"),
     ("IDF1", "idf1", ".4f"),
     ("coverage, %", "coverage", ".2f"),
-    ("people without truth a frame", "unmatched_people_per_frame", ".3f"),
+    ("unmatched people per frame", "unmatched_people_per_frame", ".3f"),
     ("  seen by three views", "unmatched_three_views_per_frame", ".3f"),
-    ("bone spread, %", "bone_spread_percent", ".2f"),
+    ("bone length variation, %", "bone_spread_percent", ".2f"),
     ("acceleration error, m/s^2", "jitter_mps2", ".1f"),
-    ("inside the 68 % ellipsoid", "covariance_68", ".3f"),
-    ("inside the 95 % ellipsoid", "covariance_95", ".3f"),
-    ("CPU s a frame", "seconds_per_frame", ".4f"),
+    ("share inside the 68 % ellipsoid", "covariance_68", ".3f"),
+    ("share inside the 95 % ellipsoid", "covariance_95", ".3f"),
+    ("CPU s per frame", "seconds_per_frame", ".4f"),
 )
 _DRAWN = (
     "pcp.4da.average", "pcp.voxelpose.average", "association.f1", "mpjpe_mm", "unmatched_people_per_frame",
@@ -43,26 +43,26 @@ _DRAWN = (
 
 
 def write(path: Path, result: Mapping[str, Any]) -> None:
-    """Write one run's figures as JSON; SessionError where the file cannot be written."""
+    """Write the scores of one run as JSON; SessionError if the file cannot be written."""
     write_text(path, json.dumps(result, indent=1) + "\n")
 
 
 def read(paths: Sequence[str | Path]) -> dict[str, dict[str, Any]]:
-    """Figures that ``write`` wrote, by the files' names; InputError where one cannot be read."""
+    """Return the scores of files written by ``write``, by file name; InputError if one cannot be read."""
     out: dict[str, dict[str, Any]] = {}
     for path in map(Path, paths):
         try:
             held = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as fault:
-            raise InputError(f"{path}: cannot be read as figures ({fault}); give a file of evaluate --json") from fault
+            raise InputError(f"{path}: cannot be read as scores ({fault}); give a file of evaluate --json") from fault
         if not isinstance(held, dict) or "benchmark" not in held:
-            raise InputError(f"{path}: holds no figures of a benchmark; give a file of evaluate --json")
+            raise InputError(f"{path}: contains no scores of a benchmark; give a file of evaluate --json")
         out[path.stem if path.stem not in out else str(path)] = held
     return out
 
 
 def stages_of(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """One run's figures, refined and raw, as two columns."""
+    """Return the scores of one run as two columns, refined and raw."""
     columns = {"refined" if result["raw"] else "poses": result}
     if result.get("raw"):
         columns["raw"] = {**result["raw"], "benchmark": result["benchmark"]}
@@ -70,7 +70,10 @@ def stages_of(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def comparison_table(results: Results) -> str:
-    """One column a run, one line a figure; lines that nobody has are left out, and what one lacks is a dash."""
+    """Return a text table with one column per run and one line per score.
+
+    Scores that no run has are left out; a dash marks a score that a run does not have.
+    """
     lines = [["", *results]]
     if len({held.get("benchmark") for held in results.values()}) > 1:
         lines.append(["benchmark", *(str(held.get("benchmark", "-")) for held in results.values())])
@@ -101,7 +104,7 @@ def _shown(value: Any, form: str) -> str:
 
 
 def plot(results: Results, path: Path) -> None:
-    """Draw the main figures as PNG, a panel each with a bar for each run; SessionError where it cannot be written."""
+    """Draw the main scores as PNG, one panel per score and one bar per run; SessionError if it cannot be written."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

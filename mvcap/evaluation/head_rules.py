@@ -1,13 +1,13 @@
-"""Any skeleton read as the 15 joints of Shelf and Campus, with the head as two well-known programs build it.
+"""Conversion of any skeleton to the 15 joints of Shelf and Campus, with the head rules of two published programs.
 
-Truth there has a head's lower and upper end, which detectors do not know. Each program makes them of nose, ears,
-shoulders and hips by a rule of its own, and figures are only comparable where the rule is named. A skeleton that has
-both ends itself keeps them. In what follows n is the middle of the shoulders, e the middle of the ears, and f the unit
-vector to which a body faces: (neck - pelvis) x (right - left shoulder); up is used where the pelvis is not known.
+The ground truth has the lower and upper end of the head, which detectors do not give. Each program computes them from
+nose, ears, shoulders and hips with its own rule, so scores are comparable only with the rule stated. A skeleton that
+has both ends keeps them. Notation: n is the midpoint of the shoulders, e the midpoint of the ears, and f the unit
+vector of the facing direction, (neck - pelvis) x (right - left shoulder); without a pelvis, up replaces neck - pelvis.
 
-Rules for what is missing, the same for everybody: with one ear, e is that ear moved along the line of the shoulders to
-the body's middle plane; without ears it is 0.11 m behind the nose along f; without nose, the nose is 0.11 m before e.
-Without shoulders, or without all of nose and ears, there is no head, and parts that need it are wrong.
+Missing joints, the same for all rules: with one ear, e is that ear moved along the shoulder line to the body's median
+plane; without ears, e is 0.11 m behind the nose along f; without a nose, the nose is 0.11 m in front of e. Without
+shoulders, or without nose and ears, there is no head, and parts that need it are wrong.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _UP = np.array([0.0, 0.0, 1.0])
 
 
 def read_as_shelf(poses: Poses3D, rule: str) -> Poses3D:
-    """The same people as shelf15; rule: "4da", "voxelpose" (as for Shelf) or "voxelpose-campus"."""
+    """Return the poses as shelf15; rule: "4da", "voxelpose" (as for Shelf) or "voxelpose-campus"."""
     kind, target = poses.skeleton, skeleton("shelf15")
     xyz = poses.xyz.astype(np.float64)
     out = kind.apply(target, xyz)
@@ -39,13 +39,13 @@ def read_as_shelf(poses: Poses3D, rule: str) -> Poses3D:
 
 
 def read_as_shelf14(poses: Poses3D, rule: str) -> Poses3D:
-    """The same people as shelf14, that is shelf15 without the pelvis."""
+    """Return the poses as shelf14, that is shelf15 without the pelvis."""
     whole, target = read_as_shelf(poses, rule), skeleton("shelf14")
     return whole.with_joints(target, whole.skeleton.apply(target, whole.xyz))
 
 
 def read_as_mvor(poses: Poses3D) -> Poses3D:
-    """The same people as mvor10, whose head is the middle of the ears."""
+    """Return the poses as mvor10, whose head is the midpoint of the ears."""
     kind, target = poses.skeleton, skeleton("mvor10")
     xyz = poses.xyz.astype(np.float64)
     out = kind.apply(target, xyz)
@@ -55,7 +55,7 @@ def read_as_mvor(poses: Poses3D) -> Poses3D:
 
 
 class _Head:
-    """The points of which heads are made, (M, 3) each, completed where some are missing."""
+    """Midpoint of the shoulders, facing direction, ears and nose, (M, 3) each; missing ones are computed."""
 
     def __init__(self, kind: Skeleton, xyz: Points) -> None:
         def joint(name: str) -> Points:
@@ -87,19 +87,19 @@ def _unit(vector: Points) -> Points:
 
 
 def _as_4da(head: _Head) -> tuple[Points, Points]:
-    """Lower end n + (e - n) / 2; upper end 0.125 m to the front of it and 0.145 m above it."""
+    """Return lower end n + (e - n) / 2; upper end 0.125 m in front of it and 0.145 m above it."""
     bottom = head.shoulders + 0.5 * (head.ears - head.shoulders)
     return bottom, bottom + 0.125 * head.facing + 0.145 * _UP
 
 
 def _as_campus(head: _Head) -> tuple[Points, Points]:
-    """Lower end (n + e) / 2; upper end as far above e as e is above the lower end."""
+    """Return lower end (n + e) / 2; upper end as far above e as e is above the lower end."""
     bottom = (head.shoulders + head.ears) / 2
     return bottom, bottom + 2 * (head.ears - bottom)
 
 
 def _as_voxelpose(head: _Head) -> tuple[Points, Points]:
-    """Three quarters of n + (nose - n) * 0.5 and of n + (nose - n) * (0.75, 0.75, 1.5), one quarter of Campus' ends."""
+    """Return 3/4 of n + (nose - n) * 0.5 and of n + (nose - n) * (0.75, 0.75, 1.5), plus 1/4 of Campus' ends."""
     bottom, top = _as_campus(head)
     neck, face = head.shoulders, head.nose - head.shoulders
     return 0.75 * (neck + 0.5 * face) + 0.25 * bottom, 0.75 * (neck + face * np.array([0.75, 0.75, 1.5])) + 0.25 * top

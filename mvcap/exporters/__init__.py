@@ -1,5 +1,5 @@
-"""Poses in the formats of others: one file a format, each with ``write(take, path)``; the table is in ``mvcap.export``.
+"""Writers of pose files: one module per format, each with ``write(take, path)``; ``mvcap.plugins`` lists them.
 
-Every format is written piece by piece, so that memory does not grow with the take, names its unit and its axes inside
-the file, and comes into being whole or not at all.
+Every format is written block by block, so that memory does not grow with the take, states its unit and its axes inside
+the file, and is written atomically.
 """

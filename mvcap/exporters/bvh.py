@@ -1,14 +1,14 @@
-"""BVH, the motion format of animation: one file a person, metres, y up; every frame of the take has a line.
+"""BVH, an animation format: one file per person, metres, y up; every frame of the take has a line.
 
-Written for Blender's importer as it comes (scale 1, forward -Z, up Y), which turns it back into our world: metres, z
-up. The format names neither unit nor axes, so these are always so, whatever the take's axes are. The skeleton and its
-rest pose are those of ``bvh_skeleton``. Every joint has six channels: Xposition Yposition Zposition, which stand for
-its OFFSET at that frame, and Zrotation Xrotation Yrotation in degrees (R = Rz Rx Ry, children in the parent's turned
-axes). So joints are exactly where the take has them although the limbs of real poses vary by a percent; a reader that
-takes positions of the root alone gets limbs of the rest pose's lengths.
+Blender's importer with its default settings (scale 1, forward -Z, up Y) converts the file back to mvcap's world: m, z
+up. The format states neither unit nor axes, so these are the same whatever the take's axes are. ``bvh_skeleton``
+defines the skeleton and its rest pose. Every joint has six channels: Xposition Yposition Zposition, which replace its
+OFFSET at that frame, and Zrotation Xrotation Yrotation in degrees (R = Rz Rx Ry, children in the parent's rotated
+axes). So joint positions are exactly those of the take although real limb lengths vary by about one percent; a reader
+that uses positions of the root only gets limbs with the lengths of the rest pose.
 
-BVH has no missing values: a joint that is not known stays as it last was against its parent, and before it was first
-seen as in the rest pose. ``<path>_person01_held.json`` lists which joint is held from which frame to which.
+BVH has no missing values: an unknown joint keeps its last pose relative to its parent, or the rest pose before it is
+first known. ``<path>_person01_held.json`` lists the joints and frame ranges that are held in this way.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from mvcap.structures.pose_stream import PoseStream
 
 _FILES_AT_ONCE = 16  # persons written in one pass over the take, two open files each
 _BLOCK_FRAMES = 512
-_SAMPLES = 512  # frames at least, if a person is there for so many, that the lengths of the rest pose follow from
-_END_M = 0.05  # the last bone of a chain: the format wants a length, nothing is known of it
+_SAMPLES = 512  # minimum number of frames, if available, for the bone lengths of the rest pose
+_END_M = 0.05  # length of end sites, which the format requires and the take does not have
 _CHANNELS = "Xposition Yposition Zposition Zrotation Xrotation Yrotation"
 
 
 def write(take: PoseStream, path: Path) -> list[Path]:
-    """Write ``<path>_person01.bvh`` and ``<path>_person01_held.json`` and so on; frame 0 of the take comes first.
+    """Write ``<path>_person01.bvh`` and ``<path>_person01_held.json`` etc. and return them; frame 0 comes first.
 
-    Raises SessionError when a file cannot be written.
+    Raises SessionError if a file cannot be written.
     """
     take, tree = replace(take, axes="y-up"), tree_of(take.skeleton)
     paths = []
@@ -49,9 +49,9 @@ def write(take: PoseStream, path: Path) -> list[Path]:
 
 def _write_persons(take: PoseStream, tree: Tree, persons: tuple[int, ...], path: Path) -> list[Path]:
     sizes = [_Size() for _ in persons]
-    for xyz in _places(take, tree, persons):
+    for xyz in _joint_blocks(take, tree, persons):
         for index, size in enumerate(sizes):
-            size.see(tree, xyz[:, index])
+            size.add(tree, xyz[:, index])
     paths = []
     with ExitStack() as stack:
         files = []
@@ -62,7 +62,7 @@ def _write_persons(take: PoseStream, tree: Tree, persons: tuple[int, ...], path:
             rest = tree.rest(size.lengths(tree))
             files.append(_File(tree, LastKnown.at_rest(tree, rest, size.root), note_stream, motion_stream))
             files[-1].begin(take, rest, motion.name)
-        for xyz in _places(take, tree, persons):
+        for xyz in _joint_blocks(take, tree, persons):
             for index, file in enumerate(files):
                 file.add(xyz[:, index])
         for file in files:
@@ -75,22 +75,22 @@ def _opened(stack: ExitStack, path: Path) -> TextIO:
     return stack.enter_context(temporary.open("w", encoding="utf-8", newline="\n"))
 
 
-def _places(take: PoseStream, tree: Tree, persons: tuple[int, ...]) -> Iterator[NDArray[np.float64]]:
-    """Places (T, P, B, 3) of the tree's joints, block by block."""
+def _joint_blocks(take: PoseStream, tree: Tree, persons: tuple[int, ...]) -> Iterator[NDArray[np.float64]]:
+    """Yield the positions (T, P, B, 3) m of the tree's joints, block by block."""
     for block in take.blocks(take.cut(_BLOCK_FRAMES, persons)):
         yield tree.positions(take.skeleton, block.xyz)
 
 
 class _Size:
-    """Lengths of a person's bones in frames spread evenly over those where they are there, in bounded memory."""
+    """Bone lengths of a person, sampled evenly over the frames in which they are present, in bounded memory."""
 
     def __init__(self) -> None:
         self.root = np.full(3, np.nan)
         self._kept: list[NDArray[np.float64]] = []
         self._step, self._seen = 1, 0
 
-    def see(self, tree: Tree, xyz: NDArray[np.float64]) -> None:
-        """Take note of a block's places (T, B, 3)."""
+    def add(self, tree: Tree, xyz: NDArray[np.float64]) -> None:
+        """Add the joint positions (T, B, 3) of a block."""
         xyz = xyz[np.isfinite(xyz).all(-1).any(-1)]
         rooted = np.flatnonzero(np.isfinite(xyz[:, 0]).all(-1))
         if len(rooted) and np.isnan(self.root).any():
@@ -102,7 +102,7 @@ class _Size:
             self._kept, self._step = self._kept[::2], 2 * self._step
 
     def lengths(self, tree: Tree) -> NDArray[np.float64]:
-        """Medians (B,) m, NaN where a bone was never seen whole."""
+        """Return the median bone lengths (B,) m, NaN if a bone never had both ends known."""
         values = np.reshape(self._kept, (-1, len(tree.names)))
         known = np.isfinite(values).any(0)
         out = np.full(len(tree.names), np.nan)
@@ -112,7 +112,7 @@ class _Size:
 
 @dataclass
 class _File:
-    """The two files of a person while they are written."""
+    """The two open files of a person."""
 
     tree: Tree
     state: LastKnown
@@ -123,7 +123,7 @@ class _File:
     _between: str = "\n"
 
     def begin(self, take: PoseStream, rest: NDArray[np.float64], name: str) -> None:
-        """Write what comes before the frames."""
+        """Write the headers."""
         self.motion.write(f"HIERARCHY\n{_hierarchy(self.tree, rest)}MOTION\nFrames: {take.frames}\n")
         self.motion.write(f"Frame Time: {1 / take.rate_hz:.9f}\n")
         head = {"format": "mvcap-bvh-held-1", "file": name, "frames": take.frames, "rate_hz": take.rate_hz,
@@ -131,7 +131,7 @@ class _File:
         self.notes.write(f'{json.dumps(head)[:-1]}, "held": [')
 
     def add(self, xyz: NDArray[np.float64]) -> None:
-        """Write the lines of a block's places (T, B, 3)."""
+        """Write the frames of a block of joint positions (T, B, 3)."""
         place, turn = channels(self.tree, xyz, self.state)
         values = np.concatenate([place, np.rad2deg(angles_zxy(turn))], axis=-1) + 0.0
         line = " ".join(["%.6f"] * values[0].size) + "\n" if len(values) else ""
@@ -155,14 +155,14 @@ class _File:
         self._between = ",\n"
 
     def finish(self) -> None:
-        """Write what comes after the frames."""
+        """Write the remaining held ranges and the end of the JSON file."""
         for joint in sorted(self._since):
             self._end(joint, self._frame - 1)
         self.notes.write("\n]}\n")
 
 
 def _hierarchy(tree: Tree, rest: NDArray[np.float64], joint: int = 0, depth: int = 0) -> str:
-    """The tree below a joint as BVH writes it, with offsets (B, 3) m."""
+    """Return the BVH text of the tree from a joint downwards, with offsets (B, 3) m."""
     indent, children = "  " * depth, np.flatnonzero(tree.parent == joint).tolist()
     lines = [
         f"{indent}{'JOINT' if depth else 'ROOT'} {tree.names[joint]}",

@@ -1,14 +1,14 @@
-"""The skeleton of BVH files: joints as a tree with a rest pose, and poses as what its joints do.
+"""The skeleton of BVH files: a tree of joints with a rest pose, and the conversion of poses to its channels.
 
-A tree holds every joint of the take's skeleton, the pelvis and the neck (the middles of hips and shoulders where the
-skeleton lacks them), and two joints that only turn: ``spine`` at the pelvis and ``skull`` at the neck. Parents:
+The tree has every joint of the take's skeleton, the pelvis and the neck (midpoints of hips and shoulders if the
+skeleton lacks them), and two joints that only rotate: ``spine`` at the pelvis and ``skull`` at the neck. Parents:
 
     pelvis -> spine -> neck (or thorax) -> skull -> nose, eyes, ears, mouth, head, head_bottom, head_top
                                         -> shoulder -> elbow -> wrist -> thumb, index, pinky
     pelvis -> hip -> knee -> ankle -> heel, big_toe, small_toe
 
-The rest pose is a T-pose: x to the body's left, y up, z forward, each joint as far from its parent as it is in the
-person, most of the time (the median; a grown body's where it was never seen), in the direction that ``_TREE`` tells.
+The rest pose is a T-pose: x to the body's left, y up, z forward. The distance of each joint from its parent is the
+person's median length (an adult's if it is never known), the direction is that of ``_TREE``.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from calib.arrays import Floats
 from mvcap.structures.skeleton import Skeleton
 
-# Joint, parents of which the first that there is counts, direction in the rest pose, and length in m where not known.
-# A joint of the right side is the left one's mirror image.
+# Joint, possible parents (the first one in the skeleton is used), direction in the rest pose, default length in m.
+# Joints of the right side are mirror images of the left ones.
 _CHEST = ("neck", "thorax")
 _Row = tuple[str, Sequence[str], tuple[float, float, float], float]
 _TREE: tuple[_Row, ...] = (
@@ -54,7 +54,7 @@ _TREE: tuple[_Row, ...] = (
     ("left_big_toe", ("left_ankle",), (-0.1, -0.3, 1), 0.19),
     ("left_small_toe", ("left_ankle",), (0.3, -0.3, 0.9), 0.17),
 )
-# What a joint points at, the first that there is; it turns no more than it must for that.
+# The joint that each joint points at (the first one that the skeleton has), with the smallest rotation that does so.
 _AIMS = {
     "skull": ("head_top", "head"),
     "left_shoulder": ("left_elbow",),
@@ -68,43 +68,43 @@ _AIMS = {
 
 @dataclass(frozen=True, eq=False)
 class Tree:
-    """Joints (B,) in the order of the file: each is followed by all that hangs on it."""
+    """B joints in the order of the file, depth first: each is followed by all its descendants."""
 
     names: tuple[str, ...]
     parent: NDArray[np.int64]
     """(B,), -1 for the root."""
     direction: Floats
-    """(B, 3) unit vectors from the parents in the rest pose; zero where a joint only turns."""
+    """(B, 3) unit vectors from the parents in the rest pose; zero for joints that only rotate."""
     usual_m: Floats
-    """(B,) lengths where a person's own are not known."""
+    """(B,) default lengths, for joints whose length in the person is unknown."""
     aim: NDArray[np.int64]
     """(B,) joint that a joint points at, -1 for none."""
     measured: NDArray[np.bool_]
-    """(B,) whether a joint has a place of its own; the others only turn."""
+    """(B,) whether a joint has a position of its own; the others only rotate."""
 
     def at(self, name: str) -> int:
-        """Index of a joint; ValueError where the tree lacks it."""
+        """Return the index of a joint; ValueError if the tree lacks it."""
         return self.names.index(name)
 
     @property
     def chest(self) -> int:
-        """Joint that the arms and the head hang on."""
+        """The parent joint of arms and head."""
         return int(self.parent[self.at("skull")])
 
     def rest(self, length_m: NDArray[np.floating]) -> Floats:
-        """Offsets (B, 3) m from the parents for lengths (B,), NaN where not known."""
+        """Return the offsets (B, 3) m from the parents in the rest pose, for lengths (B,) m, NaN where unknown."""
         return np.asarray(self.direction * np.where(np.isnan(length_m), self.usual_m, length_m)[:, None])
 
     def positions(self, skeleton: Skeleton, xyz: NDArray[np.floating]) -> Floats:
-        """Places (..., B, 3) of the tree's joints in poses (..., J, 3), NaN where not known; turning joints have none.
+        """Return the positions (..., B, 3) of the tree's joints in poses (..., J, 3), NaN where unknown.
 
-        ``skeleton.apply`` derives pelvis and neck where the skeleton lacks them.
+        Joints that only rotate have no position. ``skeleton.apply`` derives pelvis and neck if the skeleton lacks them.
         """
-        whole = Skeleton("bvh", self.names, np.zeros((0, 2), dtype=np.int64))
-        return np.asarray(skeleton.apply(whole, xyz), dtype=np.float64)
+        target = Skeleton("bvh", self.names, np.zeros((0, 2), dtype=np.int64))
+        return np.asarray(skeleton.apply(target, xyz), dtype=np.float64)
 
     def lengths(self, xyz: Floats) -> Floats:
-        """Distances (..., B) m of the joints from their parents in places (..., B, 3)."""
+        """Return the distances (..., B) m of the joints from their parents at positions (..., B, 3)."""
         parent = self.parent.copy()
         while not self.measured[parent[1:]].all():
             parent[1:] = np.where(self.measured[parent[1:]], parent[1:], self.parent[parent[1:]])
@@ -114,25 +114,25 @@ class Tree:
 
 
 def tree_of(skeleton: Skeleton) -> Tree:
-    """Tree of a skeleton's joints."""
+    """Return the tree of a skeleton's joints; ValueError for joints that ``_TREE`` lacks."""
     given = set(skeleton.joints)
-    have = given | {"pelvis", "spine", "skull"} | (set() if given & set(_CHEST) else {"neck"})
-    rows = _depth_first([row for row in _both_sides() if row[0] in have])
+    needed = given | {"pelvis", "spine", "skull"} | (set() if given & set(_CHEST) else {"neck"})
+    rows = _depth_first([row for row in _both_sides() if row[0] in needed])
     names = tuple(row[0] for row in rows)
     lost = given - set(names)
     if lost:
-        raise ValueError(f"no place in the BVH tree for joints {', '.join(sorted(lost))} of skeleton {skeleton.name}")
+        raise ValueError(f"the BVH tree lacks joints {', '.join(sorted(lost))} of skeleton {skeleton.name}")
     parent = [names.index(row[1][0]) if row[1] else -1 for row in rows]
     direction = np.array([row[2] for row in rows], dtype=np.float64)
     length = np.linalg.norm(direction, axis=-1, keepdims=True)
     aims = {**_AIMS, **{_right(a): tuple(map(_right, towards)) for a, towards in _AIMS.items()}}
     aim = [next((names.index(one) for one in aims.get(name, ()) if one in names), -1) for name in names]
-    usual, measured = np.array([row[3] for row in rows]), np.array([row[0] not in ("spine", "skull") for row in rows])
-    return Tree(names, np.array(parent), direction / np.maximum(length, 1e-9), usual, np.array(aim), measured)
+    default, measured = np.array([row[3] for row in rows]), np.array([row[0] not in ("spine", "skull") for row in rows])
+    return Tree(names, np.array(parent), direction / np.maximum(length, 1e-9), default, np.array(aim), measured)
 
 
 def _depth_first(rows: list[_Row]) -> list[_Row]:
-    """The rows in the order of the file's lines, each followed by all that hangs on it, with its one parent."""
+    """Return the rows with one parent each in depth-first order, as in the file."""
     names = [row[0] for row in rows]
     rows = [(row[0], [one for one in row[1] if one in names][:1], *row[2:]) for row in rows]
 
@@ -157,26 +157,27 @@ def _right(name: str) -> str:
 
 @dataclass
 class LastKnown:
-    """What the joints of a person did last, for frames where a joint is not known."""
+    """Last known local positions and rotations of a person's joints, for frames in which a joint is unknown."""
 
     place: Floats
-    """(B, 3) m in the parent's axes; the root's in the world."""
+    """(B, 3) m, positions in the parent's axes; the root's in the world."""
     turn: Floats
-    """(B, 3, 3) in the parent's axes."""
+    """(B, 3, 3) rotations in the parent's axes."""
 
     @classmethod
     def at_rest(cls, tree: Tree, rest: Floats, root: Floats) -> LastKnown:
-        """In the rest pose with the root (3,) where it is first seen."""
+        """Return the rest pose, with the root (3,) m at its first known position."""
         place = rest.copy()
         place[0] = np.where(np.isnan(root), 0, root)
         return cls(place, np.tile(np.eye(3), (len(tree.names), 1, 1)))
 
 
 def channels(tree: Tree, xyz: Floats, held: LastKnown) -> tuple[Floats, Floats]:
-    """Places (T, B, 3) m and turns (T, B, 3, 3) of the joints in their parents' axes, for frames xyz (T, B, 3).
+    """Return positions (T, B, 3) m and rotations (T, B, 3, 3) of the joints in their parents' axes.
 
-    Forward kinematics of these gives every known place back exactly. What is not known stays as it was in ``held``,
-    which is brought up to date: an unseen limb goes along with the body as it last was.
+    xyz (T, B, 3) m: joint positions in the world, NaN where unknown. Forward kinematics of the result reproduces every
+    known position exactly. Unknown values are those of ``held``, which is updated, so an unseen limb moves rigidly with
+    its parent.
     """
     frames, joints = xyz.shape[:2]
     place, turn = np.zeros((frames, joints, 3)), np.zeros((frames, joints, 3, 3))
@@ -197,26 +198,26 @@ def channels(tree: Tree, xyz: Floats, held: LastKnown) -> tuple[Floats, Floats]:
 
 
 def _filled(values: Floats, before: Floats) -> Floats:
-    """Values (T, ...) where an unknown one is the last known one, or ``before`` (...)."""
+    """Return values (T, ...) with unknown ones replaced by the last known one, or by ``before`` (...)."""
     known = np.isfinite(values).all(tuple(range(1, values.ndim)))
     last = np.maximum.accumulate(np.where(known, np.arange(len(values)), -1))
     return np.concatenate([values, before[None]])[last]
 
 
 def _turned(tree: Tree, joint: int, xyz: Floats, origin: Floats, outer: Floats) -> Floats:
-    """Turn (T, 3, 3) of a joint in its parent's axes, NaN where what it depends on is not known."""
+    """Return the rotation (T, 3, 3) of a joint in its parent's axes, NaN where the joints it depends on are unknown."""
     axes = _axes(tree, joint, xyz)
     if axes is not None:
         return np.asarray(outer.transpose(0, 2, 1) @ axes)
     aim = int(tree.aim[joint])
     if aim < 0:
         return np.tile(np.eye(3), (len(xyz), 1, 1))
-    way = np.einsum("tji,tj->ti", outer, xyz[:, aim] - origin)
-    return _swing(tree.direction[aim], way)
+    direction = np.einsum("tji,tj->ti", outer, xyz[:, aim] - origin)
+    return _swing(tree.direction[aim], direction)
 
 
 def _axes(tree: Tree, joint: int, xyz: Floats) -> Floats | None:
-    """Axes (T, 3, 3) in the world of joints of the trunk and the head that follow from several places, or None."""
+    """Return the world axes (T, 3, 3) of a joint of the trunk or head, defined by several joints; None for others."""
     name = tree.names[joint]
     if name == "skull":
         if not {"left_ear", "right_ear", "nose"} <= set(tree.names):
@@ -231,7 +232,7 @@ def _axes(tree: Tree, joint: int, xyz: Floats) -> Floats | None:
 
 
 def _basis(x: Floats, y: Floats, exact: str) -> Floats:
-    """Right-handed axes (T, 3, 3), columns x, y, z, of which one, ``exact``, has the direction given; NaN if none."""
+    """Return right-handed axes (T, 3, 3), columns x, y, z; the axis ``exact`` keeps its direction. NaN if undefined."""
     first, second = (x, y) if exact == "x" else (y, x)
     with np.errstate(invalid="ignore", divide="ignore"):
         first = first / np.linalg.norm(first, axis=-1, keepdims=True)
@@ -241,23 +242,23 @@ def _basis(x: Floats, y: Floats, exact: str) -> Floats:
     return np.stack([x, y, np.cross(x, y)], axis=-1)
 
 
-def _swing(start: Floats, ways: Floats) -> Floats:
-    """Smallest turns (T, 3, 3) that take a unit vector (3,) to the directions of ways (T, 3)."""
+def _swing(start: Floats, directions: Floats) -> Floats:
+    """Return the smallest rotations (T, 3, 3) that take a unit vector (3,) to the directions (T, 3)."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        unit = ways / np.linalg.norm(ways, axis=-1, keepdims=True)
+        unit = directions / np.linalg.norm(directions, axis=-1, keepdims=True)
     cos, axis = unit @ start, np.cross(start, unit)
-    flat = np.zeros(len(ways))
-    skew = np.stack([flat, -axis[:, 2], axis[:, 1], axis[:, 2], flat, -axis[:, 0], -axis[:, 1], axis[:, 0], flat], -1)
+    zero = np.zeros(len(directions))
+    skew = np.stack([zero, -axis[:, 2], axis[:, 1], axis[:, 2], zero, -axis[:, 0], -axis[:, 1], axis[:, 0], zero], -1)
     skew = skew.reshape(-1, 3, 3)
     turn = np.eye(3) + skew + skew @ skew / np.maximum(1 + cos, 1e-9)[:, None, None]
-    side = np.cross(start, np.roll(np.eye(3)[np.argmax(abs(start))], 1))  # half a turn, about anything at right angles
+    side = np.cross(start, np.roll(np.eye(3)[np.argmax(abs(start))], 1))  # axis of a half turn: any normal
     side /= np.linalg.norm(side)
     back = (cos < -1 + 1e-7)[:, None, None]
     return np.asarray(np.where(back, 2 * np.outer(side, side) - np.eye(3), turn))
 
 
 def angles_zxy(turn: Floats) -> Floats:
-    """Angles (..., 3) rad about z, x, y of rotations (..., 3, 3) = Rz Rx Ry."""
+    """Return the Euler angles (..., 3) rad about z, x, y of rotations (..., 3, 3) = Rz Rx Ry."""
     sin_x = np.clip(turn[..., 2, 1], -1, 1)
     locked = abs(sin_x) > 1 - 1e-12
     z = np.where(locked, np.arctan2(turn[..., 1, 0], turn[..., 0, 0]), np.arctan2(-turn[..., 0, 1], turn[..., 1, 1]))

@@ -1,9 +1,9 @@
-"""C3D, the point format of biomechanics: all persons in one file, millimetres, residual -1 where a joint is missing.
+"""C3D, the point format of biomechanics: all persons in one file, millimetres, residual -1 for missing joints.
 
-Written directly and frame by frame: the library for it holds a file in memory whole. The format counts frames and
-points in few bits, so a long take becomes several files of at most ``PART_FRAMES`` frames, and a new one begins where
-more people come than fit. Parts follow each other without a gap; each says in MVCAP:FRAME_START which frame of the
-take its first one is, and holds the persons seen in it.
+The file is written directly, frame by frame, because the c3d library keeps whole files in memory. The format has few
+bits for the numbers of frames and points, so a long take is split into files of at most ``PART_FRAMES`` frames, and a
+new file begins when more persons appear than fit. The files are contiguous in time; each states its first frame of the
+take in MVCAP:FRAME_START and contains the persons seen in its frames.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _UPWARD = {"z-up": "+Z", "y-up": "+Y"}
 
 
 def write(take: PoseStream, path: Path) -> list[Path]:
-    """Write ``<path>.c3d``, and ``<path>_part02.c3d`` and so on for a long take; points are labelled P1_left_hip.
+    """Write ``<path>.c3d``, and ``<path>_part02.c3d`` etc. for a long take; points are labelled like P1_left_hip.
 
-    POINT:X_SCREEN and Y_SCREEN name the axes that point right and up, as C3D wants it. Scores and errors have no place
-    in this format. Raises SessionError when a file cannot be written, InputError when more
-    people are there at once than the format holds.
+    POINT:X_SCREEN and Y_SCREEN state the axes that point right and up, as C3D requires. The format has no fields for
+    scores and errors. Raises SessionError if a file cannot be written, InputError if one frame has more people than
+    the format can hold.
     """
     parts = list(_plan(take))
-    pieces = [(number, piece) for number, part in enumerate(parts) for piece in _pieces(part)]
-    blocks = zip((number for number, _ in pieces), take.blocks(piece for _, piece in pieces), strict=True)
+    ranges = [(number, block) for number, part in enumerate(parts) for block in _block_ranges(part)]
+    blocks = zip((number for number, _ in ranges), take.blocks(block for _, block in ranges), strict=True)
     paths = []
     for number, numbered in groupby(blocks, key=lambda pair: pair[0]):
         file = path.with_name(f"{path.stem}.c3d" if number == 0 else f"{path.stem}_part{number + 1:02d}.c3d")
@@ -44,7 +44,7 @@ def write(take: PoseStream, path: Path) -> list[Path]:
 
 
 def _plan(take: PoseStream) -> Iterator[Part]:
-    """Cut the take where a part would hold too many frames or points; a first pass over the chunks."""
+    """Yield the parts of the take, each within the format's limits of frames and points, in a first pass over it."""
     people_at_most = c3d_file.POINTS_AT_MOST // len(take.skeleton)
     start, seen = 0, set[int]()
     for chunk in take.chunks():
@@ -52,20 +52,20 @@ def _plan(take: PoseStream) -> Iterator[Part]:
             while frame - start >= PART_FRAMES:
                 yield Part(start, start + PART_FRAMES, tuple(sorted(seen)))
                 start, seen = start + PART_FRAMES, set()
-            here = set(chunk.person[chunk.frame == frame].tolist())
-            if len(here) > people_at_most:
-                raise InputError(f"frame {frame}: C3D cannot hold {len(here)} people; export to parquet or csv")
-            if len(seen | here) > people_at_most:
+            present = set(chunk.person[chunk.frame == frame].tolist())
+            if len(present) > people_at_most:
+                raise InputError(f"frame {frame}: C3D cannot hold {len(present)} people; export to parquet or csv")
+            if len(seen | present) > people_at_most:
                 yield Part(start, frame, tuple(sorted(seen)))
                 start, seen = frame, set()
-            seen |= here
+            seen |= present
     while start < take.frames:
         stop = min(start + PART_FRAMES, take.frames)
         yield Part(start, stop, tuple(sorted(seen)))
         start, seen = stop, set()
 
 
-def _pieces(part: Part) -> Iterator[Part]:
+def _block_ranges(part: Part) -> Iterator[Part]:
     for start in range(part.start, part.stop, _BLOCK_FRAMES):
         yield Part(start, min(start + _BLOCK_FRAMES, part.stop), part.persons)
 

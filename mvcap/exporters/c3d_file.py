@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 _BLOCK = 512
 _KEY = 0x50
 _INTEL = 84
-_ROW_LABELS = 255  # a dimension is one byte, so further labels go to LABELS2, LABELS3 ...
-POINTS_AT_MOST = 4000  # the parameters' length in blocks is one byte too, and the labels are most of it
+_ROW_LABELS = 255  # a dimension is one byte; more labels go to LABELS2, LABELS3 ...
+POINTS_AT_MOST = 4000  # the length of the parameters in blocks is one byte, and the labels take most of it
 FRAMES_AT_MOST = 32767
 
 Value = str | float | Sequence[str] | int
@@ -26,9 +26,10 @@ def preamble(
     right_and_up: tuple[str, str],
     notes: Mapping[str, str | float],
 ) -> bytes:
-    """Everything before the points: 1 to POINTS_AT_MOST labels, at most FRAMES_AT_MOST frames, else ValueError.
+    """Return the header and parameter sections, for 1 to POINTS_AT_MOST labels and 1 to FRAMES_AT_MOST frames.
 
-    notes become parameters of a group MVCAP. What follows is one ``points`` after the other and ``padding`` at the end.
+    notes: parameters of a group MVCAP. The results of ``point_frames`` and finally ``padding`` follow in the file.
+    Raises ValueError for too many labels or frames.
     """
     if len(labels) > POINTS_AT_MOST or not 0 < frames <= FRAMES_AT_MOST:
         raise ValueError(f"a C3D file cannot hold {len(labels)} points in {frames} frames")
@@ -38,17 +39,17 @@ def preamble(
         "FORCE_PLATFORM": {"USED": 0},
         "MVCAP": dict(notes),
     }
-    # The parameters hold the number of the block at which the points start, which depends on their own length.
+    # The parameters contain the number of the first block of points, which depends on the parameters' length.
     blocks = len(_parameters(groups)) // _BLOCK
     groups["POINT"]["DATA_START"] = 2 + blocks
     return _header(len(labels), frames, rate_hz, 2 + blocks) + _parameters(groups)
 
 
 def point_frames(xyz: NDArray[np.floating]) -> bytes:
-    """Frames of points (T, N, 3) in the unit; a NaN position is written as 0 with residual -1, which means missing.
+    """Return the bytes of points (T, N, 3) in the file's unit; NaN is written as 0 with residual -1, that is missing.
 
-    All others have residual 0: computed, not measured by cameras of this format. Readers disagree about the byte in
-    which a positive residual stands, so none is written.
+    All other points have residual 0, that is computed points. Positive residuals are not written because readers
+    disagree about their byte.
     """
     missing = np.asarray(np.isnan(xyz).any(-1))
     out = np.empty((*missing.shape, 4), "<f4")
@@ -58,7 +59,7 @@ def point_frames(xyz: NDArray[np.floating]) -> bytes:
 
 
 def padding(length: int) -> bytes:
-    """What fills a file of so many bytes up to a whole block."""
+    """Return the bytes that fill a file of this length up to a whole block."""
     return bytes(-length % _BLOCK)
 
 
@@ -93,19 +94,19 @@ def _parameters(groups: Mapping[str, Mapping[str, Value]]) -> bytes:
     for number, (name, parameters) in enumerate(groups.items(), 1):
         items.append(_item(name, -number, b""))
         items += [_item(key, number, _encoded(value)) for key, value in parameters.items()]
-    body = b"".join(items) + b"\0\0"  # a name without letters ends the list
+    body = b"".join(items) + b"\0\0"  # an empty name ends the list
     blocks = -(-(4 + len(body)) // _BLOCK)
     return (bytes([1, _KEY, blocks, _INTEL]) + body).ljust(blocks * _BLOCK, b"\0")
 
 
 def _item(name: str, number: int, content: bytes) -> bytes:
-    """A group (number below 0) or parameter: name, way to the next one, content, and no description."""
+    """Return a group (number below 0) or parameter: name, offset to the next one, content, and no description."""
     letters = name.encode("ascii")
     return struct.pack("<bb", len(letters), number) + letters + struct.pack("<H", 3 + len(content)) + content + b"\0"
 
 
 def _encoded(value: Value) -> bytes:
-    """Type, dimensions and data."""
+    """Return type, dimensions and data of a value."""
     if isinstance(value, int):
         return struct.pack("<bBh", 2, 0, value)
     if isinstance(value, float):

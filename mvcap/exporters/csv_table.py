@@ -1,4 +1,4 @@
-"""CSV: one line a joint, person and frame; the first lines begin with # and name unit, axes, rate and skeleton."""
+"""CSV: one line per frame, person and joint, after a comment line (#) with unit, axes, rate and skeleton."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mvcap.structures.pose_stream import PoseStream
 def write(take: PoseStream, path: Path) -> list[Path]:
     """Write ``<path>.csv``; an empty cell is a missing joint or an unknown number.
 
-    Raises SessionError when the file cannot be written.
+    Raises SessionError if the file cannot be written.
     """
     from pyarrow import csv
 

@@ -1,4 +1,4 @@
-"""JSON: a list of frames, each with its people and their joints by name; null is a missing joint's coordinate."""
+"""JSON: a list of frames, each with its people and their joints by name; coordinates of missing joints are null."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from mvcap.structures.npz import written_whole
 from mvcap.structures.pose_stream import Block, PoseStream
 
 _BLOCK_FRAMES = 256
-_DECIMALS = 6  # a thousandth of a millimetre
+_DECIMALS = 6  # of metres: 0.001 mm
 
 
 def write(take: PoseStream, path: Path) -> list[Path]:
-    """Write ``<path>.json``, a frame a line; every frame is there, also one with nobody in it.
+    """Write ``<path>.json``, one line per frame, including frames without people.
 
-    Raises SessionError when the file cannot be written.
+    Raises SessionError if the file cannot be written.
     """
     file = path.with_name(f"{path.stem}.json")
     head = json.dumps(_head(take))
@@ -54,11 +54,11 @@ def _head(take: PoseStream) -> dict[str, Any]:
 
 def _frames(take: PoseStream, block: Block) -> Iterator[dict[str, Any]]:
     values = np.concatenate([block.xyz, block.score[..., None]], -1).astype(np.float64).round(_DECIMALS)
-    there = np.asarray((block.score > 0).any(-1))
+    present = np.asarray((block.score > 0).any(-1))
     for index in range(len(values)):
         frame = block.start + index
-        here = np.flatnonzero(there[index]).tolist()
-        people = [{"id": block.part.persons[p], "joints": _joints(take, values[index, p])} for p in here]
+        persons = np.flatnonzero(present[index]).tolist()
+        people = [{"id": block.part.persons[p], "joints": _joints(take, values[index, p])} for p in persons]
         yield {"frame": frame, "time_s": round(frame / take.rate_hz, _DECIMALS), "people": people}
 
 

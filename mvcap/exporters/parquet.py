@@ -1,4 +1,4 @@
-"""Parquet: the columns of the CSV, compressed; unit, axes, rate and skeleton are keys of the file's metadata."""
+"""Parquet: the columns of the CSV, compressed; unit, axes, rate and skeleton are in the file's metadata."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from mvcap.structures.pose_stream import PoseStream
 
 
 def write(take: PoseStream, path: Path) -> list[Path]:
-    """Write ``<path>.parquet``, a row group at a time; null is a missing joint or an unknown number.
+    """Write ``<path>.parquet``, one row group per block; null is a missing joint or an unknown number.
 
-    Raises SessionError when the file cannot be written.
+    Raises SessionError if the file cannot be written.
     """
     from pyarrow import parquet
 

@@ -1,4 +1,4 @@
-"""TRC, the marker table of OpenSim: one text file a person, tab-separated, metres, empty where a joint is missing."""
+"""TRC, the marker format of OpenSim: one tab-separated text file per person, metres; missing joints are empty."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from mvcap.structures.npz import written_whole
 from mvcap.structures.pose_stream import PoseStream
 
-_FILES_AT_ONCE = 32  # persons written in one pass over the take; a process may hold only so many open files
+_FILES_AT_ONCE = 32  # persons written in one pass over the take; the number of open files is limited
 _BLOCK_FRAMES = 512
 
 
 def write(take: PoseStream, path: Path) -> list[Path]:
-    """Write ``<path>_person01.trc`` and so on, one a person; every frame of the take has a line, counted from 1.
+    """Write ``<path>_person01.trc`` etc., one file per person; every frame of the take has a line, counted from 1.
 
-    The axes are named in the first line, after the file's name. Raises SessionError when a file cannot be written.
+    The first line states the axes, after the file name. Raises SessionError if a file cannot be written.
     """
     paths = [path.with_name(f"{path.stem}_person{person:02d}.trc") for person in take.persons]
     for first in range(0, len(paths), _FILES_AT_ONCE):

@@ -1,1 +1,1 @@
-"""How good a result is beside the truth: pure functions of tables, one file a question."""
+"""Metrics of estimated poses against ground truth: pure functions of tables, one file per kind of metric."""

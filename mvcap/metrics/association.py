@@ -1,4 +1,4 @@
-"""Whether people in different views were told to be the same: precision, recall and F1 of pairs."""
+"""Quality of the association across views: precision, recall and F1 of pairs of detections."""
 
 from __future__ import annotations
 
@@ -12,46 +12,46 @@ from mvcap.structures.detections import Detections2D, joint_box
 from mvcap.structures.poses import Poses3D
 
 NEAR = 0.15
-"""A person in a picture is an actor whose joints are nearer than this share of the actor's height there."""
+"""A detection shows an actor if its mean joint distance is at most this share of the actor's height in the image."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of people of one frame in two different views, summed over frames."""
+    """Counts of pairs of detections of one frame in two different views, summed over frames."""
 
     true: int
-    """Both are the same actor."""
-    told: int
-    """Both have the same person number."""
+    """True pairs: both detections show the same actor."""
+    predicted: int
+    """Associated pairs: both detections have the same person number."""
     right: int
-    """Both of it."""
+    """Pairs that are true and associated."""
 
     @property
     def precision(self) -> float:
-        """Share 0..1 of the pairs told that are true; NaN where none was told."""
-        return self.right / self.told if self.told else float("nan")
+        """Share 0..1 of the associated pairs that are true; NaN without associated pairs."""
+        return self.right / self.predicted if self.predicted else float("nan")
 
     @property
     def recall(self) -> float:
-        """Share 0..1 of the true pairs that were told; NaN where there is none."""
+        """Share 0..1 of the true pairs that are associated; NaN without true pairs."""
         return self.right / self.true if self.true else float("nan")
 
     @property
     def f1(self) -> float:
-        """Harmonic mean of both: 2 right / (true + told); NaN where there is no pair at all."""
-        return 2 * self.right / (self.true + self.told) if self.true + self.told else float("nan")
+        """Harmonic mean of precision and recall: 2 right / (true + predicted); NaN without any pair."""
+        return 2 * self.right / (self.true + self.predicted) if self.true + self.predicted else float("nan")
 
 
 def row_pairs(rows: Detections2D, actor: NDArray[np.integer]) -> Pairs:
-    """Count pairs of associated rows, whose actors (M,) are known; rows of actor -1 are left out.
+    """Count pairs of associated rows (M) with their true actors (M,); rows of actor -1 are left out.
 
-    Every pair of rows of one frame in two different views with the same actor is true, every one with the same
-    ``person`` >= 0 is told. A fragment of a person is a row like any other.
+    A pair is two rows of one frame in two different views. It is true if both have the same actor, and associated if
+    both have the same ``person`` >= 0. A row with only part of a person counts like any other.
     """
     known = actor >= 0
-    frame, view, person, who = rows.frame[known], rows.view[known], rows.person[known], np.asarray(actor)[known]
-    sides = np.stack([_pairs_of(frame, view, who), _pairs_of(frame, view, person, person >= 0)])
-    both = who.astype(np.int64) * (int(person.max(initial=0)) + 2) + person
+    frame, view, person, shown = rows.frame[known], rows.view[known], rows.person[known], np.asarray(actor)[known]
+    sides = np.stack([_pairs_of(frame, view, shown), _pairs_of(frame, view, person, person >= 0)])
+    both = shown.astype(np.int64) * (int(person.max(initial=0)) + 2) + person
     return Pairs(int(sides[0]), int(sides[1]), _pairs_of(frame, view, both, person >= 0))
 
 
@@ -61,7 +61,7 @@ def _pairs_of(
     name: NDArray[np.integer],
     use: NDArray[np.bool_] | None = None,
 ) -> int:
-    """Pairs of rows of the same frame and name in different views: all pairs less those within a view."""
+    """Count pairs of rows of the same frame and name in different views: all pairs minus those within one view."""
     keys = np.stack([frame, name, view], axis=-1).astype(np.int64)[slice(None) if use is None else use]
 
     def within(columns: int) -> int:
@@ -74,31 +74,31 @@ def _pairs_of(
 
 
 def actors(rows: Detections2D, truth: Detections2D, near: float = NEAR) -> NDArray[np.int64]:
-    """Actor (M,) that each row shows, -1 for none: the one whose true points in that view are nearest.
+    """Return the actor (M,) that each row shows, the one whose true 2D joints are nearest; -1 if none is near enough.
 
-    truth: what each view should see (``projected`` or labels by hand), person = actor, of any skeleton. The distance is
-    the mean over the joints that both have, rows read as the truth's skeleton; it is at most ``near`` times the
-    height of the actor's true points.
+    truth: true 2D joints of every view (``project_poses`` or manual labels), person = actor, any skeleton. The distance
+    is the mean over common joints, with the rows converted to the truth's skeleton; it must be at most ``near`` times
+    the height of the actor's true joints.
     """
     xy = rows.xy if rows.skeleton.joints == truth.skeleton.joints else rows.skeleton.apply(truth.skeleton, rows.xy)
     box = joint_box(truth.xy)
     limit = near * (box[:, 3] - box[:, 1])
     out = np.full(len(rows), -1, np.int64)
-    there: dict[tuple[int, int], list[int]] = {}
+    true_rows: dict[tuple[int, int], list[int]] = {}
     for at, key in enumerate(zip(truth.frame.tolist(), truth.view.tolist(), strict=True)):
-        there.setdefault(key, []).append(at)
+        true_rows.setdefault(key, []).append(at)
     for row, key in enumerate(zip(rows.frame.tolist(), rows.view.tolist(), strict=True)):
-        some = np.array(there.get(key, []), np.int64)
-        distance = _mean_distance(xy[row], truth.xy[some])
-        if len(some) and np.isfinite(distance).any():
+        candidates = np.array(true_rows.get(key, []), np.int64)
+        distance = _mean_distance(xy[row], truth.xy[candidates])
+        if len(candidates) and np.isfinite(distance).any():
             best = int(np.argmin(distance))
-            if distance[best] <= limit[some[best]]:
-                out[row] = truth.person[some[best]]
+            if distance[best] <= limit[candidates[best]]:
+                out[row] = truth.person[candidates[best]]
     return out
 
 
 def _mean_distance(one: NDArray[np.floating], many: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Mean distances (A,) px of points (J, 2) to points (A, J, 2) over the joints both have; infinite without any."""
+    """Return mean distances (A,) px of joints (J, 2) to joints (A, J, 2) over common joints; infinite without any."""
     apart = np.linalg.norm(many.astype(np.float64) - one, axis=-1)
     both = np.isfinite(apart)
     total = np.where(both, apart, 0).sum(-1)
@@ -106,11 +106,11 @@ def _mean_distance(one: NDArray[np.floating], many: NDArray[np.floating]) -> NDA
 
 
 def project_poses(truth: Poses3D, rig: Rig) -> Detections2D:
-    """True people as every view would see them, whether hidden or not; a joint outside the picture is there too."""
+    """Project true poses into every view, ignoring occlusion; joints outside the image are included."""
     xy = rig.project(truth.xyz.astype(np.float64)).reshape(-1, len(truth.skeleton), 2)
     views, rows = len(rig), len(truth)
-    there = np.asarray(np.isfinite(xy).all(-1))
-    xy[~there] = np.nan
+    known = np.asarray(np.isfinite(xy).all(-1))
+    xy[~known] = np.nan
     return Detections2D(
         truth.skeleton,
         frame=np.tile(truth.frame, views),
@@ -119,6 +119,6 @@ def project_poses(truth: Poses3D, rig: Rig) -> Detections2D:
         carried=np.full(views * rows, -1),
         box=joint_box(xy),
         xy=xy,
-        score=there,
-        noise_px=np.where(there, 1.0, np.nan),
+        score=known,
+        noise_px=np.where(known, 1.0, np.nan),
     )

@@ -1,4 +1,4 @@
-"""Whether stated covariances are honest: the share of joints that lie inside their own ellipsoids."""
+"""Calibration of the stated covariances: the share of true joints inside their confidence ellipsoids."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from mvcap.metrics.matching import Matching
 from mvcap.structures.poses import Poses3D, full_covariance
 
 QUANTILES = {"68": 3.5058823, "95": 7.8147279}
-"""Squared Mahalanobis distance within which so many percent lie: chi-square with three degrees of freedom."""
+"""Squared Mahalanobis distance that contains so many percent: chi-square with three degrees of freedom."""
 
 
 def squared_mahalanobis(truth: Poses3D, found: Poses3D, matching: Matching) -> NDArray[np.float64]:
-    """Squared distances (K, J) of true joints from found ones in units of the found covariance; NaN where unknown."""
+    """Return squared Mahalanobis distances (K, J) of true from estimated joints; NaN where unknown."""
     error = (truth.xyz[matching.truth] - found.xyz[matching.found]).astype(np.float64)
     cov = full_covariance(found.cov[matching.found].astype(np.float64))
     known = np.isfinite(error).all(-1) & np.isfinite(cov).all((-2, -1))
@@ -25,7 +25,7 @@ def squared_mahalanobis(truth: Poses3D, found: Poses3D, matching: Matching) -> N
 
 
 def ellipsoid_shares(truth: Poses3D, found: Poses3D, matching: Matching) -> dict[str, float]:
-    """Shares 0..1 of the matched joints inside their 68 and 95 % ellipsoid; NaN where no joint has a covariance."""
+    """Return the shares 0..1 of matched joints inside their 68 and 95 % ellipsoids; NaN if none has a covariance."""
     squared = squared_mahalanobis(truth, found, matching)
     known = squared[np.isfinite(squared)]
     return {name: float((known <= limit).mean()) if len(known) else float("nan") for name, limit in QUANTILES.items()}

@@ -1,4 +1,4 @@
-"""How far found joints are from the truth, and how many people are found at which precision."""
+"""Position errors of estimated joints (MPJPE, PA-MPJPE), recall, and average precision of people."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _MM = 1000.0
 
 @dataclass(frozen=True, eq=False)
 class PoseError:
-    """Errors of the matched people, mm; NaN where nothing was measured."""
+    """Errors of the matched people, mm; NaN without data."""
 
     mpjpe_mm: float
-    """Mean distance of a joint, every joint that both have counted once, no alignment."""
+    """Mean distance over all joints that both tables have, without alignment."""
     pa_mpjpe_mm: float
-    """The same after the similarity (rotation, translation, scale) that brings each found person nearest to the true
-    one; people with fewer than four joints in common are left out."""
+    """The same after the best similarity transform (rotation, translation, scale) of each estimated person to the true
+    one; people with fewer than four common joints are left out."""
     per_joint_mm: NDArray[np.float64]
-    """(J,) mean distance by joint."""
+    """(J,) mean distance of each joint."""
 
 
 def pose_error(truth: Poses3D, found: Poses3D, matching: Matching) -> PoseError:
-    """Errors over the pairs of a matching (``metrics.matching.match``: one to one, within 500 mm)."""
+    """Return the errors over the pairs of a matching (``metrics.matching.match``: one to one, within 500 mm)."""
     true, near = truth.xyz[matching.truth].astype(np.float64), found.xyz[matching.found].astype(np.float64)
     apart = _MM * np.linalg.norm(near - true, axis=-1)
     known = np.isfinite(apart)
@@ -40,12 +40,12 @@ def pose_error(truth: Poses3D, found: Poses3D, matching: Matching) -> PoseError:
 
 
 def mean_error(values: NDArray[np.floating]) -> float:
-    """Mean of values, NaN of none."""
+    """Return the mean of values, NaN if there are none."""
     return float(values.mean()) if values.size else float("nan")
 
 
 def _aligned_mm(true: NDArray[np.float64], found: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distances (K,) mm of the K common joints after the best similarity (Umeyama, 1991)."""
+    """Return distances (K,) mm of the K common joints after the best similarity transform (Umeyama, 1991)."""
     both = np.isfinite(true).all(-1) & np.isfinite(found).all(-1)
     if both.sum() < 4:
         return np.empty(0)
@@ -58,7 +58,7 @@ def _aligned_mm(true: NDArray[np.float64], found: NDArray[np.float64]) -> NDArra
 
 
 def recall(truth: Poses3D, found: Poses3D, gate_m: float = GATE_M) -> float:
-    """Percent of the true people whose nearest found one is nearer than the gate (VoxelPose's recall@500mm)."""
+    """Return the percent of true people whose nearest estimate is within the gate (VoxelPose's recall@500mm)."""
     _, apart = nearest_people(truth, found)
     return float(100.0 * (apart < gate_m).mean()) if len(truth) else float("nan")
 
@@ -66,16 +66,16 @@ def recall(truth: Poses3D, found: Poses3D, gate_m: float = GATE_M) -> float:
 def precision_recall(
     truth: Poses3D, found: Poses3D, thresholds_mm: Sequence[int] = THRESHOLDS_MM
 ) -> dict[str, dict[str, float]]:
-    """Average precision and recall in percent at each threshold of mean joint distance: {"ap": {"25": x}, "ar": ...}.
+    """Return average precision and recall in percent at each threshold of mean joint distance.
 
-    Every found person goes to the nearest true one of its frame (mean over the joints that the truth has, see
-    ``joint_distances``). In the order of falling score (the mean of the joints found), one within the threshold is
-    right if its true person is not taken yet, else wrong. Precision is made monotone and summed over the steps of
-    recall. Source: microsoft/voxelpose-pytorch, lib/dataset/panoptic.py.
+    The result is {"ap": {"25": x, ...}, "ar": {...}}. Every estimated person is paired with the nearest true one of its
+    frame (see ``joint_distances``). In the order of descending score (mean over the estimated joints), a person within
+    the threshold is a true positive if its true person is not matched yet, otherwise a false positive. Precision is
+    made monotone and summed over the steps of recall. Source: microsoft/voxelpose-pytorch, lib/dataset/panoptic.py.
     """
     true, apart = _nearest_true(truth, found)
-    there = found.score > 0
-    score = found.score.sum(1) / np.maximum(there.sum(1), 1)
+    known = found.score > 0
+    score = found.score.sum(1) / np.maximum(known.sum(1), 1)
     order = np.argsort(-score, kind="stable")
     out: dict[str, dict[str, float]] = {"ap": {}, "ar": {}}
     for threshold in thresholds_mm:
@@ -91,19 +91,19 @@ def precision_recall(
 
 
 def _nearest_true(truth: Poses3D, found: Poses3D) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Row of the true person nearest to each found one, -1 in a frame without any, and how far, m."""
-    who, apart = np.full(len(found), -1, np.int64), np.full(len(found), np.inf)
+    """Return the row of the true person nearest to each estimated one, -1 for none, and the distance, m."""
+    nearest, apart = np.full(len(found), -1, np.int64), np.full(len(found), np.inf)
     for _, true, near in rows_by_frame(truth, found):
         if len(true) and len(near):
             distance = joint_distances(truth.xyz[true], found.xyz[near])
             best = np.argmin(distance, axis=0)
-            who[near], apart[near] = true[best], distance[best, np.arange(len(near))]
-    return who, apart
+            nearest[near], apart[near] = true[best], distance[best, np.arange(len(near))]
+    return nearest, apart
 
 
-def _first_of(who: NDArray[np.int64], candidate: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether each candidate is the first one of its true person."""
-    out = np.zeros(len(who), bool)
+def _first_of(true: NDArray[np.int64], candidate: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return whether each candidate is the first one of its true person."""
+    out = np.zeros(len(true), bool)
     at = np.flatnonzero(candidate)
-    out[at[np.unique(who[at], return_index=True)[1]]] = True
+    out[at[np.unique(true[at], return_index=True)[1]]] = True
     return out

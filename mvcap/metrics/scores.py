@@ -1,4 +1,4 @@
-"""All metrics of one result in one dictionary, as ``mvcap evaluate`` reports them; None where there is no truth."""
+"""All metrics of one result in one dictionary, as ``mvcap evaluate`` reports them; None without ground truth."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _THREE_VIEWS = 3
 
 
 def pose_scores(truth: Poses3D, found: Poses3D, frames: int, rate_hz: float | None) -> dict[str, Any]:
-    """Scores of found poses in the truth's skeleton, of ``frames`` frames; see each metric's own rule.
+    """Return the scores of estimated poses in the truth's skeleton over ``frames`` frames.
 
-    ``unmatched_people_per_frame`` counts found people that no true one is matched to (``match``: one to one, within
-    500 mm); of them ``unmatched_three_views_per_frame`` have three views in agreement on half of their measured joints
-    or more and are likely real people without truth. None where the poses do not say how many views they rest on.
-    rate_hz: None where frames are moments in which nobody is followed; what is about time is None then. Covariances
-    are held against the truth as it is: labels by hand (Shelf, MVOR) have errors of their own, of centimetres.
+    ``unmatched_people_per_frame`` counts estimated people without a matched true one (``match``: one to one, within
+    500 mm). Of these, ``unmatched_three_views_per_frame`` have at least half of their measured joints triangulated from
+    three or more views and are probably real, unlabelled people; None if the poses do not state their numbers of views.
+    rate_hz: None if the frames are isolated moments without tracking; scores over time are None then. Covariances are
+    compared with the ground truth as it is, although manual labels (Shelf, MVOR) have errors of centimetres.
     """
     matching = match(truth, found)
     error = pose_error(truth, found, matching)
-    honest = ellipsoid_shares(truth, found, matching)
+    inside = ellipsoid_shares(truth, found, matching)
     return {
         "recall_500": rounded_or_none(recall(truth, found)),
         **_unmatched(found, matching, frames),
@@ -39,15 +39,15 @@ def pose_scores(truth: Poses3D, found: Poses3D, frames: int, rate_hz: float | No
         "per_joint_mm": dict(zip(truth.skeleton.joints, map(rounded_or_none, error.per_joint_mm), strict=True)),
         **{key: _numbers(values) for key, values in precision_recall(truth, found).items()},
         "coverage": rounded_or_none(100 * len(matching.truth) / len(truth)) if len(truth) else None,
-        **_through_time(truth, found, matching, rate_hz),
-        "covariance_68": rounded_or_none(honest["68"]),
-        "covariance_95": rounded_or_none(honest["95"]),
+        **_over_time(truth, found, matching, rate_hz),
+        "covariance_68": rounded_or_none(inside["68"]),
+        "covariance_95": rounded_or_none(inside["95"]),
         "people_per_frame": rounded_or_none(len(found) / frames) if frames else None,
         "truth_people_per_frame": rounded_or_none(len(truth) / frames) if frames else None,
     }
 
 
-def _through_time(truth: Poses3D, found: Poses3D, matching: Matching, rate_hz: float | None) -> dict[str, Any]:
+def _over_time(truth: Poses3D, found: Poses3D, matching: Matching, rate_hz: float | None) -> dict[str, Any]:
     if rate_hz is None:
         return dict.fromkeys(("id_switches", "mota", "idf1", "bone_spread_percent", "jitter_mps2"))
     ids = identity(truth, found)
@@ -61,19 +61,19 @@ def _through_time(truth: Poses3D, found: Poses3D, matching: Matching, rate_hz: f
 
 
 def _unmatched(found: Poses3D, matching: Matching, frames: int) -> dict[str, float | None]:
-    alone = np.setdiff1d(np.arange(len(found)), matching.found)
+    unmatched = np.setdiff1d(np.arange(len(found)), matching.found)
     known = found.views[found.score > 0].any() if len(found) else True
-    measured = np.where(found.provenance == Provenance.MEASURED, found.views.astype(float), np.nan)[alone]
+    measured = np.where(found.provenance == Provenance.MEASURED, found.views.astype(float), np.nan)[unmatched]
     some = np.isfinite(measured).any(-1)
     three = int((np.nanmedian(measured[some], axis=-1) >= _THREE_VIEWS).sum()) if some.any() else 0
     return {
-        "unmatched_people_per_frame": rounded_or_none(len(alone) / frames) if frames else None,
+        "unmatched_people_per_frame": rounded_or_none(len(unmatched) / frames) if frames else None,
         "unmatched_three_views_per_frame": rounded_or_none(three / frames) if frames and known else None,
     }
 
 
 def pcp_scores(counted: Pcp) -> dict[str, Any]:
-    """Percent of each actor, their average, and percent of each group of parts."""
+    """Return PCP in percent: of each actor, their average, and of each group of parts."""
     return {
         "actors": [rounded_or_none(value) for value in counted.percent],
         "average": rounded_or_none(counted.average),
@@ -82,12 +82,12 @@ def pcp_scores(counted: Pcp) -> dict[str, Any]:
 
 
 def association_scores(counted: Pairs) -> dict[str, float | None]:
-    """Precision, recall and F1, 0..1."""
+    """Return precision, recall and F1 of the association, 0..1."""
     return _numbers({"precision": counted.precision, "recall": counted.recall, "f1": counted.f1})
 
 
 def rounded_or_none(value: float) -> float | None:
-    """Six significant digits; None for what is not a finite number."""
+    """Round to six significant digits; None for NaN and infinity."""
     return float(f"{value:.6g}") if np.isfinite(value) else None
 
 

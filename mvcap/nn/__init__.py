@@ -1,1 +1,1 @@
-"""Networks, plain torch: no files, no settings."""
+"""Networks in plain torch, without files or settings."""

@@ -1,4 +1,4 @@
-"""CRG: the centre refinement graph, how likely a place is the middle of a person."""
+"""CRG, the centre refinement graph: log-odds of places to be the centre of a person."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from mvcap.nn.edge_conv import EdgeConv
 
 
 class CentreGraph(nn.Module):
-    """Queries seen by views (B, Q, C, F), pairs of views (B, C, C, E), facts of the queries (B, Q, S) to their odds.
+    """Log-odds of queries from features of views (B, Q, C, F), of pairs (B, C, C, E) and of queries (B, Q, S).
 
-    Views exchange messages for each query and are pooled by maximum and by mean, so that any number of them will do.
+    Views exchange messages for each query and are pooled by maximum and by mean, so their number is arbitrary.
     """
 
     def __init__(self, view: int, pair: int, spot: int, width: int = 32, rounds: int = 2) -> None:
@@ -24,7 +24,7 @@ class CentreGraph(nn.Module):
         self.odds, self.spread = nn.Linear(width, 1), nn.Linear(width, 1)
 
     def forward(self, view: Tensor, pair: Tensor, spot: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-odds (B, Q) that a person's middle is there, and the logarithm (B, Q) of its standard deviation, m.
+        """Log-odds (B, Q) that a person's centre is there, and the logarithm (B, Q) of its standard deviation, m.
 
         ``there`` (B, C): the views that see the place.
         """

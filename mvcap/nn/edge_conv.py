@@ -1,9 +1,9 @@
-"""The block of all graphs here: EdgeConv with edge features, max aggregation, residual.
+"""The building block of the graph networks: EdgeConv with edge features, max aggregation, residual.
 
 Y. Wang et al., "Dynamic Graph CNN for Learning on Point Clouds", 2019, as in S. Wu et al., "Graph-Based 3D Multi-Person
 Pose Estimation Using Multi-View Images", ICCV 2021: message = MLP([x_i, x_j - x_i, e_ij]), MLP = (Linear, LayerNorm,
-ReLU) twice. The first Linear is applied to nodes before they meet in pairs, which is the same and much cheaper. The
-maximum does not grow with the number of neighbours, so that weights learned on few cameras serve many.
+ReLU) twice. The first Linear is applied to nodes before pairing, which is equivalent and much cheaper. The maximum does
+not grow with the number of neighbours, so weights trained on few cameras work for many.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class EdgeConv(nn.Module):
     def messages(self, x: Tensor, neighbour: Tensor, edge: Tensor | None) -> Tensor:
         """Messages (..., N, K, C) to nodes x (..., N, C) from neighbours (..., N, K, C) with edges (..., N, K, E).
 
-        ``neighbour`` may be (..., 1, N, C): every node is every node's neighbour.
+        ``neighbour`` may be (..., 1, N, C): all nodes are neighbours of each other.
         """
         sent = self.of_self(x)[..., :, None, :] + self.of_other(neighbour)
         if self.of_edge is not None and edge is not None:

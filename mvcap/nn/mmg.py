@@ -1,4 +1,4 @@
-"""MMG: the multi-view matching graph, which pairs of rows and bodies are one person."""
+"""MMG, the multi-view matching graph: log-odds of pairs of rows and bodies to be one person."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mvcap.nn.edge_conv import EdgeConv
 class MatchingGraph(nn.Module):
     """Nodes (B, N, F) and edges (B, N, N, E) to log-odds (B, N, N) that two nodes are one person, symmetric.
 
-    What geometry says (``prior``, nats) goes through to the end, so that the network learns by how much it is wrong.
+    The geometric evidence (``prior``, nats) is added to the output, so the network learns a correction of it.
     """
 
     def __init__(self, node: int, edge: int, width: int = 40, rounds: int = 2) -> None:
@@ -27,7 +27,7 @@ class MatchingGraph(nn.Module):
         self.gain = nn.Parameter(torch.tensor(0.5))
 
     def forward(self, node: Tensor, edge: Tensor, prior: Tensor, there: Tensor) -> Tensor:
-        """Log-odds of each pair; ``there`` (B, N) tells which nodes are real."""
+        """Log-odds of each pair; ``there`` (B, N) masks the real nodes."""
         x, e = self.enter_node(node), self.enter_edge(edge)
         pairs = there[:, :, None] & there[:, None, :]
         for layer in self.rounds:

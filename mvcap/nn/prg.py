@@ -1,10 +1,10 @@
-"""The graph of one person's joints: across the views of a joint, along the bones, along time; offsets with covariances.
+"""PRG, the graph of one person's joints, across views, along bones and along time: offsets with covariances.
 
 After the pose regression graph of S. Wu et al., "Graph-Based 3D Multi-Person Pose Estimation Using Multi-View Images",
-ICCV 2021, which pools over views by a sum, sees the room's coordinates and a single moment, and says nothing about how
-far it may be wrong. Here views are pooled by the maximum and by a weighted mean, which do not grow with their number;
-all lengths are in sizes of the body or in standard deviations; a joint hears itself at other moments; and the answer is
-a normal distribution.
+ICCV 2021, which pools over views by a sum, uses world coordinates and a single moment, and gives no uncertainty. Here
+views are pooled by the maximum and by a weighted mean, which do not grow with their number; all lengths are in body
+sizes or in standard deviations; a joint receives messages from itself at other moments; and the output is a normal
+distribution.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _LEAST = -1e4
 
 
 class PoseGraph(nn.Module):
-    """Offsets of joints, their covariance factors, and whether this is a person."""
+    """Offsets of joints, their covariance factors, and the logit of being one person."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class PoseGraph(nn.Module):
         view_width: int = 24,
         rounds: int = 3,
     ) -> None:
-        """``features``: of a node, of a view, of the body's build."""
+        """``features``: numbers of features of a node, of a view, of the body's proportions."""
         super().__init__()
         node, view, build = features
         self.start = nn.Linear(node, width)
@@ -66,7 +66,7 @@ class PoseGraph(nn.Module):
         return out[..., :3], _triangle(out[..., 3:]), self.whole(pooled)[:, 0]
 
     def _seen(self, x: Tensor, view: Tensor, sees: Tensor) -> Tensor:
-        """What the views say about each joint (B, T, J, C)."""
+        """Messages from the views to each joint (B, T, J, C)."""
         v = torch.relu(self.view(view) + self.to_view(x)[..., None, :])
         hidden = _LEAST * (1 - sees[..., None])
         both = torch.cat(self._pooled(v, hidden, sees), -1)
@@ -80,10 +80,10 @@ class PoseGraph(nn.Module):
 
 
 class _Round(nn.Module):
-    """Messages between joints and between moments, and what a node makes of them.
+    """Messages between joints and between moments, and the update of the nodes.
 
-    The joints and the moments that a node hears are always the same ones, so that each has weights of its own, and
-    sums do what the maximum does among views.
+    The neighbouring joints and moments of a node are always the same, so each has weights of its own, and messages are
+    summed; the maximum is needed only among views.
     """
 
     def __init__(self, width: int, joints: int, steps: int, heads: int) -> None:
@@ -97,19 +97,19 @@ class _Round(nn.Module):
         self.mix = nn.Sequential(nn.Linear(4 * width, width), nn.ReLU(), nn.Linear(width, width))
 
     def forward(self, x: Tensor, there: Tensor, at: Tensor, near: Tensor, step: Tensor) -> Tensor:
-        """Nodes (B, T, J, C) after a round; there (B, T, J), at and near (B, T, K), step (B, T, J, 5 K)."""
+        """Nodes (B, T, J, C) after one round; there (B, T, J), at and near (B, T, K), step (B, T, J, 5 K)."""
         h = self.norm(x)
         windows, frames, joints, _ = h.shape
         sent = (self.to_joints(h) * there[..., None]).reshape(windows, frames, joints, self.heads, -1)
         heard = torch.einsum("hij,btjhc->btihc", self.joints, sent).reshape(h.shape)
-        before = _gathered(self.to_times(h), at)
+        before = _gather(self.to_times(h), at)
         then = torch.einsum("btjkc,btk,kc->btjc", before, near, self.times)
         change: Tensor = self.mix(torch.cat([h, heard, then, self.of_step(step)], -1))
         return x + change
 
 
-def _gathered(h: Tensor, at: Tensor) -> Tensor:
-    """Nodes (B, T, J, K, C) of h (B, T, J, C) at the frames at (B, T, K)."""
+def _gather(h: Tensor, at: Tensor) -> Tensor:
+    """Nodes (B, T, J, K, C) of h (B, T, J, C) at the frames ``at`` (B, T, K)."""
     windows, frames, joints, width = h.shape
     rows = at + frames * torch.arange(windows, device=at.device)[:, None, None]
     found = h.reshape(windows * frames, joints * width)[rows.reshape(-1)]

@@ -199,13 +199,13 @@ def usual_places_of(
     return UsualPlaces(kind, size * place, share * size * spread * correlation, torso, lost, rate_hz)
 
 
-def add_usual_places(blocks: Floats, right: Floats, x: Floats, joints: Ints, habits: UsualPlaces) -> None:
-    """Add the prior positions, ``habits``, of joints that are not measured."""
+def add_usual_places(blocks: Floats, right: Floats, x: Floats, joints: Ints, prior: UsualPlaces) -> None:
+    """Add the prior positions, ``prior``, of joints that are not measured."""
     at = {int(joint): place for place, joint in enumerate(joints)}
-    variance = np.where(habits.lost[:, habits.torso], _LOST_M**2, 0)
-    turn, origin = body_frames(x[:, habits.torso], variance, habits.rate_hz)
-    for joint, place, sigma in zip(habits.joints.tolist(), habits.place_m, habits.sigma_m, strict=True):
-        frames = np.flatnonzero(habits.lost[:, joint]) if joint in at else np.zeros(0, np.int64)
+    variance = np.where(prior.lost[:, prior.torso], _LOST_M**2, 0)
+    turn, origin = body_frames(x[:, prior.torso], variance, prior.rate_hz)
+    for joint, place, sigma in zip(prior.joints.tolist(), prior.place_m, prior.sigma_m, strict=True):
+        frames = np.flatnonzero(prior.lost[:, joint]) if joint in at else np.zeros(0, np.int64)
         if not len(frames):
             continue
         column = 3 * at[joint] + np.arange(3)

@@ -105,7 +105,7 @@ def solve_from(solution: Solution, x: Floats, information: Floats) -> Floats:
     """Joints (T, J, 3) m after a few more steps from target positions x (T, J, 3) of information (T, J, 3, 3) 1/m^2."""
     config = replace(solution.problem.config, steps=_STEPS_AGAIN)
     measured = np.ones(x.shape[:2], np.bool_)
-    problem = replace(solution.problem, config=config, measured=measured, habits=None, told=(x, information))
+    problem = replace(solution.problem, config=config, measured=measured, prior=None, target=(x, information))
     return problem.solved(x.copy())[0]
 
 
@@ -126,8 +126,8 @@ class WindowProblem:
     """(T, J) weight of the squared second difference, 1/m^2"""
     bones: body_constraints.BoneLengths
     floor: bool
-    habits: body_constraints.UsualPlaces | None
-    told: tuple[Floats, Floats] | None = None
+    prior: body_constraints.UsualPlaces | None
+    target: tuple[Floats, Floats] | None = None
     """Target positions (T, J, 3) m from elsewhere, and their information (T, J, 3, 3), 1/m^2."""
 
     @classmethod
@@ -177,8 +177,8 @@ class WindowProblem:
             wide = _WIDE[step] if step < len(_WIDE) else 1.0
             kernel = _KERNEL_RATIO * self.config.outlier_sigma * np.where(self.measured[:, joints], 1.0, wide)
             own = observations.normal(x[:, joints], self.noise_scale, kernel)
-            if self.told is not None:
-                place, target_information = (values[:, joints] for values in self.told)
+            if self.target is not None:
+                place, target_information = (values[:, joints] for values in self.target)
                 own = (
                     own[0] + target_information,
                     own[1] + (target_information @ (place - x[:, joints])[..., None])[..., 0],
@@ -195,8 +195,8 @@ class WindowProblem:
         information = observations.information(x[:, joints], self.noise_scale, used)
         blocks, right = _stack_blocks(information, np.zeros(information.shape[:-1]))
         body_constraints.add_bones(blocks, right, x, variance, joints, self.bones)
-        if self.habits is not None:
-            body_constraints.add_usual_places(blocks, right, x, joints, self.habits)
+        if self.prior is not None:
+            body_constraints.add_usual_places(blocks, right, x, joints, self.prior)
         inverse = block_banded.diagonal_of_inverse(block_banded.add_blocks(smooth, blocks), right.shape[1])
         at = np.arange(len(joints))
         return inverse.reshape(len(x), len(joints), 3, len(joints), 3)[:, at, :, at].swapaxes(0, 1)
@@ -206,8 +206,8 @@ class WindowProblem:
         body_constraints.add_limits(blocks, right, x, joints, self.skeleton)
         if self.floor:
             body_constraints.add_floor(blocks, right, x, joints)
-        if self.habits is not None:
-            body_constraints.add_usual_places(blocks, right, x, joints, self.habits)
+        if self.prior is not None:
+            body_constraints.add_usual_places(blocks, right, x, joints, self.prior)
 
 
 def _stack_blocks(information: Floats, gradient: Floats) -> tuple[Floats, Floats]:

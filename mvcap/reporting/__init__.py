@@ -1,1 +1,1 @@
-"""Figures, plots, verdict and page of a take's report."""
+"""Numbers, plots, verdict and HTML page of a take's report."""

@@ -1,4 +1,4 @@
-"""A take's report as one HTML file that opens from disk, without a network and without scripts."""
+"""The report of a take as one HTML file that works offline and without scripts."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from mvcap.drawing.colours import hexadecimal
 
 _KINDS = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 _PICTURES = {
-    "presence": ("Who is there when", "A bar for each person over the length of the take."),
-    "above": ("From above", "The path of each person's hips; grey triangles are cameras, open where they look."),
-    "side": ("From the side", "The height of the hips over the floor; cameras as above."),
+    "presence": ("Presence over time", "One bar per person over the length of the take."),
+    "above": (
+        "Paths from above",
+        "Path of the midpoint of each person's hips; grey triangles are cameras, open in viewing direction.",
+    ),
+    "side": ("Paths from the side", "Height of the hips above the floor; cameras as in the view from above."),
     "bones": (
         "Bone lengths",
-        "Before refinement. A limb does not change its length: what moves here is error. Dotted: the median.",
+        "Before refinement. True limb lengths are constant, so all variation is error. Dotted: the median.",
     ),
-    "errors": ("Reprojection error", "How far the joints lie from where each view saw them."),
+    "errors": ("Reprojection error", "Distance between the reprojected 3D joints and the detections of each view."),
 }
 _VERDICTS = {
     "trust": ("good", "✓", "This take can be trusted"),
@@ -31,12 +34,12 @@ _VERDICTS = {
 
 
 _CHANGES = {
-    "joined": "was out of sight and goes on",
-    "returned": "came back and is known by their limbs",
-    "merged": "was followed twice",
-    "exchanged": "had been taken for another",
-    "split": "was taken apart from another body",
-    "dropped": "is nobody",
+    "joined": "tracklets linked across a gap",
+    "returned": "re-identified by limb lengths after an absence",
+    "merged": "duplicate tracks merged",
+    "exchanged": "identity switch corrected",
+    "split": "separated from the track of another body",
+    "dropped": "rejected as a false positive",
 }
 
 
@@ -48,11 +51,11 @@ def render(
     settings: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> str:
-    """Return the page.
+    """Return the report as HTML.
 
-    summary is what ``quality.summarise`` gives; pictures are SVG, PNG or JPEG files by name: "contact_sheet",
-    "presence", "above", "side", "bones", "errors"; missing ones are left out. videos gives the path of each view's
-    overlay relative to the page, with forward slashes; settings and provenance are shown as they are, nested or not.
+    summary: the result of ``pose_quality.summarise``. pictures: SVG, PNG or JPEG files by name: "contact_sheet",
+    "presence", "above", "side", "bones", "errors"; missing ones are left out. videos: path of each view's overlay
+    relative to the page, with forward slashes. settings, provenance: flat or nested mappings, shown unchanged.
     """
     from jinja2 import Environment, StrictUndefined
 
@@ -79,13 +82,13 @@ def render(
 
 
 def _inlined(picture: bytes) -> str:
-    """The picture as a data URI; what is neither PNG nor JPEG is taken for SVG."""
+    """Return the picture as a data URI; anything that is neither PNG nor JPEG is treated as SVG."""
     kind = next((kind for start, kind in _KINDS.items() if picture.startswith(start)), "image/svg+xml")
     return f"data:{kind};base64,{base64.b64encode(picture).decode('ascii')}"
 
 
 def _link(path: str) -> str:
-    """A relative path as a link; ValueError for one that would leave the folder of the page or the machine."""
+    """Return a relative path as a link; ValueError for a path outside the folder of the page."""
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or "\\" in path or ":" in pure.parts[0]:
         raise ValueError(f"{path!r} is not a path below the report's folder")
@@ -93,13 +96,13 @@ def _link(path: str) -> str:
 
 
 def _joint_errors(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A row a joint: its name, its overall numbers, and its median residual in each view."""
+    """Return one row per joint: its name, its overall numbers, and its median residual in each view."""
     table = summary["per_view_joint_px"]
     return [{**joint, "views": [row[index] for row in table]} for index, joint in enumerate(summary["per_joint"])]
 
 
 def _changes(summary: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
-    """What tracking merged, repaired and dropped: who, when, what and why."""
+    """Return the tracks that tracking merged, repaired or dropped: persons, time, change and reason."""
     found = summary.get("identities") or {"changes": []}
     rows = []
     for change in found["changes"]:
@@ -110,7 +113,7 @@ def _changes(summary: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
 
 
 def _flat(nested: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
-    """Keys joined by dots and values as text."""
+    """Return nested keys joined by dots, with their values as text."""
     rows: list[tuple[str, str]] = []
     for key, value in nested.items():
         if isinstance(value, Mapping):
@@ -121,7 +124,7 @@ def _flat(nested: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
 
 
 def _number(value: float | None) -> str:
-    """About three digits, with as many decimals as neighbours of the same size."""
+    """Format a number with about three significant digits and at most two decimals; a dash for None."""
     return "–" if value is None else f"{value:,.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
 
 

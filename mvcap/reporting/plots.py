@@ -1,4 +1,4 @@
-"""The plots of the report, drawn from short series; each returns the bytes of one SVG or PNG."""
+"""Plots of the report, drawn from ``SeriesCollector``; each returns the bytes of one SVG or PNG."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 Kind = Literal["svg", "png"]
 _INK, _FAINT = "#303030", "#d8d8d8"
-_PEOPLE_AT_MOST = 12  # in one plot; those seen longest
+_PEOPLE_AT_MOST = 12  # per plot; the people seen longest
 _LINES = ("#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b")
 _DASHES = ("-", "--", ":", "-.")
 _SEGMENTS = ("hip to hip", "hip to knee", "knee to ankle", "shoulder to elbow", "elbow to wrist")
-_ERROR_POINTS = 300  # more points of several views would only paint over each other
-_BRIDGED_S = 0.5  # shorter gaps do not interrupt a path
+_ERROR_POINTS = 300  # more points would hide the lines of other views
+_BRIDGED_S = 0.5  # s; paths are drawn across gaps up to this length
 _STYLE = {
     "font.size": 11, "axes.edgecolor": "#909090", "axes.labelcolor": _INK, "axes.titlesize": 12,
     "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
@@ -37,7 +37,7 @@ _STYLE = {
 
 
 def _styled(plot: Callable[P, bytes]) -> Callable[P, bytes]:
-    """The plot in the house's style, without a trace in matplotlib's settings."""
+    """Decorate a plot to be drawn in the style of the report, leaving matplotlib's global settings unchanged."""
 
     @wraps(plot)
     def inner(*args: P.args, **kwargs: P.kwargs) -> bytes:
@@ -51,19 +51,19 @@ def _styled(plot: Callable[P, bytes]) -> Callable[P, bytes]:
 
 @_styled
 def plan_plot(series: SeriesCollector, rig: Rig | None = None, kind: Kind = "svg") -> bytes:
-    """Where people walked, seen from above (x, y in m), with the cameras and their viewing directions."""
+    """Plot the paths of people from above (x, y in m), with the cameras and their viewing directions."""
     return _trajectories(series, rig, (0, 1), kind)
 
 
 @_styled
 def elevation_plot(series: SeriesCollector, rig: Rig | None = None, kind: Kind = "svg") -> bytes:
-    """Where people walked, seen along y (x, z in m): the height of the hips over the floor at z = 0."""
+    """Plot the paths of people along y (x, z in m): the height of the hips above the floor at z = 0."""
     return _trajectories(series, rig, (0, 2), kind)
 
 
 @_styled
 def limb_length_plot(series: SeriesCollector, kind: Kind = "svg") -> bytes:
-    """Length of each limb over time, a panel a person, with the median as a line and the spread in percent."""
+    """Plot each limb's length over time, one panel per person, with its median and its spread in percent."""
     shown = _longest(series)
     names = [_limb_name(series, a, b) for a, b in series.skeleton.limbs.tolist()]
     figure, panels = _panels(len(shown), 2.6)
@@ -79,7 +79,7 @@ def limb_length_plot(series: SeriesCollector, kind: Kind = "svg") -> bytes:
 
 @_styled
 def error_plot(series: SeriesCollector, views: tuple[str, ...] = (), kind: Kind = "svg") -> bytes:
-    """Reprojection error over time, a panel a person; a line a view where residuals by view were collected."""
+    """Plot the reprojection error over time, one panel per person; one line per view if residuals were collected."""
     shown = _longest(series)
     by_view = series.error_by_view()
     figure, panels = _panels(len(shown), 1.9)
@@ -97,7 +97,7 @@ def error_plot(series: SeriesCollector, views: tuple[str, ...] = (), kind: Kind 
 
 @_styled
 def presence_plot(series: SeriesCollector, kind: Kind = "svg") -> bytes:
-    """Who is there when: a bar a person over time."""
+    """Plot the time spans in which each person is present, one bar row per person."""
     people = series.people
     figure, (axes,) = _panels(1, max(1.2, 0.5 + 0.34 * len(people)))
     length_s = series.stride / series.rate_hz
@@ -132,21 +132,21 @@ def _trajectories(series: SeriesCollector, rig: Rig | None, use: tuple[int, int]
 
 
 def _cameras(axes: Axes, rig: Rig, use: tuple[int, int]) -> None:
-    """Each camera as a triangle that opens where it looks, its name behind it."""
+    """Draw each camera as a triangle that opens in its viewing direction, with its name behind it."""
     places = rig.positions[:, use]
-    looks = rig.cam_from_world[:, 2, :3][:, use]
+    directions = rig.cam_from_world[:, 2, :3][:, use]
     reach = 0.05 * max(float(np.ptp(rig.positions[:, :2], axis=0).max()), 1.0)
     named: list[int] = []
-    for index, (place, look) in enumerate(zip(places, looks, strict=True)):
-        across = np.array([-look[1], look[0]]) / max(float(np.linalg.norm(look)), 1e-9)
-        tip = place + 1.4 * reach * look
+    for index, (place, direction) in enumerate(zip(places, directions, strict=True)):
+        across = np.array([-direction[1], direction[0]]) / max(float(np.linalg.norm(direction)), 1e-9)
+        tip = place + 1.4 * reach * direction
         corners = np.stack([place, tip + 0.6 * reach * across, tip - 0.6 * reach * across, place])
         axes.fill(corners[:, 0], corners[:, 1], facecolor="#bdbdbd", edgecolor=_INK, linewidth=0.8)
-        if index not in named:  # one text for cameras that lie behind each other
+        if index not in named:  # one label for cameras that overlap in the plot
             same = [at for at in range(len(places)) if np.linalg.norm(places[at] - place) < reach]
             text, away = (
                 ", ".join(rig.names[at] for at in same),
-                (0, 9) if use == (0, 2) else (-8 * look[0], -14 * look[1] - 3),
+                (0, 9) if use == (0, 2) else (-8 * direction[0], -14 * direction[1] - 3),
             )
             axes.annotate(text, place, xytext=away, textcoords="offset points", ha="center", fontsize=9)
             named += same
@@ -171,7 +171,7 @@ def _limb_name(series: SeriesCollector, a: int, b: int) -> str:
 
 
 def _longest(series: SeriesCollector) -> list[int]:
-    """The people to show, in the order of ids."""
+    """Return the ids of the people seen longest, in ascending order."""
     people = series.people
     return sorted(sorted(people, key=lambda person: -float(people[person].present.sum()))[:_PEOPLE_AT_MOST])
 
@@ -179,7 +179,7 @@ def _longest(series: SeriesCollector) -> list[int]:
 def _coarse(
     time_s: NDArray[np.float64], values: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Means over neighbouring points, so that some hundreds are left."""
+    """Average neighbouring points so that at most ``_ERROR_POINTS`` remain."""
     step = max(1, -(-len(values) // _ERROR_POINTS))
     starts = np.arange(0, len(values), step)
     known = np.isfinite(values)
@@ -189,7 +189,7 @@ def _coarse(
 
 
 def _bridged(path: NDArray[np.float64], gap: int) -> NDArray[np.float64]:
-    """The path (N, D) with gaps of at most so many points filled on a straight line."""
+    """Return the path (N, D) with gaps of at most ``gap`` points interpolated linearly."""
     out = path.copy()
     for start, stop in _spans(np.asarray(np.isnan(path).any(-1))).tolist():
         if start > 0 and stop < len(path) and stop - start <= gap:
@@ -198,14 +198,14 @@ def _bridged(path: NDArray[np.float64], gap: int) -> NDArray[np.float64]:
     return out
 
 
-def _spans(there: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """First and end (K, 2) of the runs of truth."""
-    padded = np.concatenate([[False], there, [False]])
+def _spans(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the starts and ends (K, 2), end exclusive, of the runs of True."""
+    padded = np.concatenate([[False], mask, [False]])
     return np.flatnonzero(padded[1:] != padded[:-1]).reshape(-1, 2)
 
 
 def _readable(person: int) -> str:
-    """The person's colour, darkened to be read as text on white."""
+    """Return the person's colour, darkened for text on white."""
     value = hexadecimal(person)
     return "#" + "".join(f"{int(int(value[i : i + 2], 16) * 0.65):02x}" for i in (1, 3, 5))
 
@@ -231,6 +231,6 @@ def _time_axis(figure: Figure, panels: list[Any], series: SeriesCollector, kind:
 
 def _bytes(figure: Figure, kind: Kind) -> bytes:
     buffer = io.BytesIO()
-    metadata = {"Date": None} if kind == "svg" else {}  # equal takes make equal files
+    metadata = {"Date": None} if kind == "svg" else {}  # no date, so that the same take gives identical files
     figure.savefig(buffer, format=kind, dpi=130, facecolor="white", metadata=metadata)
     return buffer.getvalue()

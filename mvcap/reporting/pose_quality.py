@@ -1,4 +1,4 @@
-"""What there is to say about the quality of a take in numbers, gathered chunk by chunk in flat memory."""
+"""Quality numbers of a take, collected chunk by chunk in constant memory."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
 from mvcap.triangulation.reprojection_residuals import USED_SIGMA, Histogram, Residuals, ViewResiduals
 
-_PIECES = 600  # pieces of the take in which weak spells are looked for
+_BINS = 600  # bins of the take in which spans seen by two views only are searched
 _FEW_VIEWS = 2
 _SPAN_AT_LEAST_S = 0.5
 _SPANS_AT_MOST = 3
 
 
 class LimbLengths:
-    """Mean and spread of limb lengths (B',), every frame counted once, outliers included."""
+    """Mean and relative spread of limb lengths (B',) over all frames, outliers included."""
 
     def __init__(self, limbs: int) -> None:
         self.count = np.zeros(limbs, np.int64)
@@ -29,7 +29,7 @@ class LimbLengths:
         self._square = np.zeros(limbs)
 
     def add(self, lengths: NDArray[np.floating]) -> None:
-        """Count lengths (T, B') m, NaN where unknown (the pairwise update of Chan, Golub and LeVeque, 1979)."""
+        """Add lengths (T, B') m, NaN where unknown (the pairwise update of Chan, Golub and LeVeque, 1979)."""
         known = np.isfinite(lengths)
         count = known.sum(0)
         if not count.any():
@@ -44,21 +44,21 @@ class LimbLengths:
 
     @property
     def spread(self) -> NDArray[np.float64]:
-        """Standard deviation over mean (B',) of each limb; NaN with fewer than two lengths."""
+        """Standard deviation divided by mean (B',) of each limb's length; NaN with fewer than two lengths."""
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(self.count > 1, np.sqrt(self._square / self.count) / self.mean, np.nan)
 
 
 def refined_bone_spread(lengths: LimbLengths) -> float:
-    """Median over the limbs of standard deviation / mean of a limb's length over the frames; NaN where unknown."""
+    """Return the median over limbs of the limb length's standard deviation divided by its mean; NaN if unknown."""
     known = lengths.spread[np.isfinite(lengths.spread)]
     return float(np.median(known)) if len(known) else float("nan")
 
 
 class _Person:
-    """What is counted of one person."""
+    """Counts and histograms of one person."""
 
-    def __init__(self, skeleton: Skeleton, pieces: int) -> None:
+    def __init__(self, skeleton: Skeleton, bins: int) -> None:
         self.frames = 0
         self.first = -1
         self.last = -1
@@ -66,12 +66,12 @@ class _Person:
         self.error = Histogram(1)
         self.views = np.zeros(256, np.int64)
         self.limbs = LimbLengths(len(skeleton.limbs))
-        self.joints = np.zeros(pieces, np.int64)
-        self.few = np.zeros(pieces, np.int64)
+        self.joints = np.zeros(bins, np.int64)
+        self.few = np.zeros(bins, np.int64)
 
 
 class PoseQuality:
-    """Numbers of poses alone: fed with chunks in the order of frames, once for raw and once for refined poses."""
+    """Quality numbers of a table of poses, raw or refined, added chunk by chunk in the order of frames."""
 
     def __init__(self, skeleton: Skeleton, frames: int) -> None:
         self.skeleton = skeleton
@@ -85,10 +85,10 @@ class PoseQuality:
         self.people_at_once = 0
 
     def add(self, poses: Poses3D, found: Sequence[Residuals] | None = None) -> None:
-        """Count a chunk of poses.
+        """Add a chunk of poses.
 
-        With the residuals of the same frames, reprojection errors are those of every view and joint that was used;
-        without, each joint's mean over its views, as the poses hold it.
+        With ``found``, the residuals of the same frames, reprojection errors are those of every inlier joint in every
+        view; without, they are ``error_px`` of the poses, each joint's mean over its views.
         """
         if not len(poses):
             return
@@ -109,7 +109,7 @@ class PoseQuality:
             self._add_person(self._person(person), poses[mine], lengths[mine])
 
     def _add_errors(self, person: NDArray[np.integer], error_px: NDArray[np.floating]) -> None:
-        """Count distances (N, J) px of the persons (N,), NaN where unknown."""
+        """Add reprojection errors (N, J) px of the persons (N,), NaN where unknown."""
         self.error.add(np.tile(np.arange(len(self.skeleton)), len(error_px)), error_px.ravel())
         for one in np.unique(person).tolist():
             mine = error_px[person == one].ravel()
@@ -117,20 +117,20 @@ class PoseQuality:
 
     def _person(self, person: int) -> _Person:
         if person not in self.people:
-            self.people[person] = _Person(self.skeleton, max(1, min(self.frames, _PIECES)))
+            self.people[person] = _Person(self.skeleton, max(1, min(self.frames, _BINS)))
         return self.people[person]
 
     def _add_person(self, one: _Person, rows: Poses3D, lengths: NDArray[np.float64]) -> None:
-        there = rows.score > 0
+        present = rows.score > 0
         one.first = int(rows.frame.min()) if one.first < 0 else one.first
         one.last = int(rows.frame.max())
         one.frames += len(rows)
-        one.missing += int((~there).sum())
-        one.views += np.bincount(rows.views[there], minlength=256)
+        one.missing += int((~present).sum())
+        one.views += np.bincount(rows.views[present], minlength=256)
         one.limbs.add(lengths)
-        piece = rows.frame.astype(np.int64) * len(one.joints) // self.frames
-        np.add.at(one.joints, piece, there.sum(1))
-        np.add.at(one.few, piece, (there & (rows.views <= _FEW_VIEWS)).sum(1))
+        bins = rows.frame.astype(np.int64) * len(one.joints) // self.frames
+        np.add.at(one.joints, bins, present.sum(1))
+        np.add.at(one.few, bins, (present & (rows.views <= _FEW_VIEWS)).sum(1))
 
 
 def summarise(
@@ -143,9 +143,9 @@ def summarise(
     warnings: Sequence[str] = (),
     late_frames: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
-    """All numbers of a take and the verdict on them, ready for JSON: None where a number is unknown.
+    """Return all numbers of a take and the verdict on them, ready for JSON; None where a number is unknown.
 
-    ``poses`` are the final ones, ``raw`` those before refinement. ``bone_spread`` of a person: for each limb the
+    ``poses``: the refined poses; ``raw``: the poses before refinement. ``bone_spread`` of a person: for each limb the
     standard deviation of its length over all frames, outliers included, divided by its mean; the median over limbs.
     """
     summary: dict[str, Any] = {
@@ -189,7 +189,7 @@ def _person(person: int, poses: PoseQuality, raw: PoseQuality | None, rate_hz: f
 
 
 def _weak_spans(one: _Person, duration_s: float) -> list[dict[str, float | None]]:
-    """The longest spells in which most of a person's joints were seen by two views only."""
+    """Return the longest time spans in which most of a person's joints were seen by two views only."""
     weak = np.concatenate([[False], (one.joints > 0) & (2 * one.few > one.joints), [False]])
     edges = np.flatnonzero(weak[1:] != weak[:-1]).reshape(-1, 2) * duration_s / len(one.joints)
     long = edges[edges[:, 1] - edges[:, 0] >= _SPAN_AT_LEAST_S]
@@ -233,5 +233,5 @@ def _limb_names(skeleton: Skeleton) -> list[str]:
 
 
 def _tidy(value: float) -> float | None:
-    """Four significant digits; None for what is not a finite number."""
+    """Round to four significant digits; None for NaN and infinity."""
     return float(f"{value:.4g}") if np.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""Short series of a long take, for plots: samples at a fixed stride and means over equal pieces, in flat memory."""
+"""Downsampled time series of a take for plots: samples at a fixed stride and means over bins, in constant memory."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from mvcap.triangulation.reprojection_residuals import Residuals
 
 @dataclass(frozen=True, eq=False)
 class PersonSeries:
-    """One person in N samples (every ``stride`` frames) and in N pieces of the take; NaN where unknown."""
+    """One person in N samples (every ``stride`` frames) and in N bins of the take; NaN where unknown."""
 
     root: NDArray[np.float64]
-    """(N, 3) m, the middle of the hips."""
+    """(N, 3) m, midpoint of the hips."""
     limbs: NDArray[np.float64]
-    """(N, B') m."""
+    """(N, B') m, limb lengths."""
     present: NDArray[np.float64]
-    """(N,) share of each piece's frames in which the person is."""
+    """(N,) share of each bin's frames in which the person is present."""
     error_px: NDArray[np.float64]
-    """(N,) mean reprojection error of each piece."""
+    """(N,) px, mean reprojection error of each bin."""
 
 
 @dataclass(eq=False)
@@ -35,11 +35,11 @@ class _Person:
     error: NDArray[np.float64]
     counted: NDArray[np.float64]
     by_view: dict[int, NDArray[np.float64]] = field(default_factory=dict)
-    """View -> (2, N): sum of errors and their number."""
+    """View -> (2, N): sum and number of errors."""
 
 
 class SeriesCollector:
-    """Gathers at most ``samples`` points a person; the stride follows from the number of frames."""
+    """Collects at most ``samples`` points per person; the stride follows from the number of frames."""
 
     def __init__(self, skeleton: Skeleton, frames: int, rate_hz: float, samples: int = 2000) -> None:
         self.skeleton = skeleton
@@ -50,7 +50,7 @@ class SeriesCollector:
         self._people: dict[int, _Person] = {}
 
     def add(self, poses: Poses3D) -> None:
-        """Count a chunk of poses."""
+        """Add a chunk of poses."""
         kept = poses[poses.frame % self.stride == 0]
         roots, limbs = _root(kept), limb_lengths(kept.skeleton, kept.xyz)
         for person in np.unique(poses.person).tolist():
@@ -59,14 +59,14 @@ class SeriesCollector:
             at = kept.frame[mine] // self.stride
             one.root[at], one.limbs[at] = roots[mine], limbs[mine]
             rows = poses[poses.person == person]
-            piece = rows.frame // self.stride
-            np.add.at(one.frames, piece, 1)
+            bins = rows.frame // self.stride
+            np.add.at(one.frames, bins, 1)
             known = np.isfinite(rows.error_px)
-            np.add.at(one.error, piece, np.where(known, rows.error_px, 0).sum(1))
-            np.add.at(one.counted, piece, known.sum(1))
+            np.add.at(one.error, bins, np.where(known, rows.error_px, 0).sum(1))
+            np.add.at(one.counted, bins, known.sum(1))
 
     def add_residuals(self, found: Residuals) -> None:
-        """Count a chunk of residuals, for errors by view."""
+        """Add a chunk of residuals, for ``error_by_view``."""
         known = np.isfinite(found.error_px)
         total = np.where(known, found.error_px, 0).sum(1)
         count = known.sum(1)
@@ -75,22 +75,22 @@ class SeriesCollector:
             for view in np.unique(found.view[found.person == person]).tolist():
                 mine = (found.person == person) & (found.view == view)
                 sums = series.setdefault(view, np.zeros((2, self.samples)))
-                piece = found.frame[mine] // self.stride
-                np.add.at(sums[0], piece, total[mine])
-                np.add.at(sums[1], piece, count[mine])
+                bins = found.frame[mine] // self.stride
+                np.add.at(sums[0], bins, total[mine])
+                np.add.at(sums[1], bins, count[mine])
 
     @property
     def time_s(self) -> NDArray[np.float64]:
-        """Time (N,) s of the samples."""
+        """Times (N,) s of the samples."""
         return np.arange(self.samples) * self.stride / self.rate_hz
 
     @property
     def people(self) -> dict[int, PersonSeries]:
-        """Series by person, in the order of ids."""
+        """Series by person id, in ascending order."""
         return {person: self._series(self._people[person]) for person in sorted(self._people)}
 
     def error_by_view(self) -> dict[int, dict[int, NDArray[np.float64]]]:
-        """Mean error (N,) px of each person's pieces, by person and view."""
+        """Return the mean reprojection error (N,) px of each bin, by person and view."""
         return {
             person: {view: _ratio(sums[0], sums[1]) for view, sums in sorted(self._people[person].by_view.items())}
             for person in sorted(self._people)
@@ -113,7 +113,7 @@ def _ratio(total: NDArray[np.float64], count: NDArray[np.float64]) -> NDArray[np
 
 
 def _root(poses: Poses3D) -> NDArray[np.float64]:
-    """Middle (M, 3) of the hips, or of all known joints where the skeleton has none; NaN where a hip is missing."""
+    """Return the midpoint (M, 3) of the hips, NaN if one is missing; without hips in the skeleton, the joints' mean."""
     xyz = poses.xyz.astype(np.float64)
     joints = poses.skeleton.joints
     if "left_hip" in joints and "right_hip" in joints:

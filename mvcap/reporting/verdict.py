@@ -1,4 +1,4 @@
-"""Whether a take can be trusted, in plain words and with reasons, from the numbers of its summary."""
+"""The verdict on whether a take can be trusted, with reasons, from the numbers of its summary."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any, Literal, NamedTuple
 
 TRUST, LIMITS, REFUSE = "trust", "limits", "do not trust"
 
-# Residuals in units of the expected noise: 1.2 is the median of a two-dimensional error of just that noise.
+# Residuals in units of the expected noise; the median for Gaussian 2D errors of exactly that noise is 1.18.
 _NOISY, _WRONG = 3.0, 6.0
 _ODD_VIEW = 2.0
-_ODD_VIEW_AT_LEAST = 1.5  # a view within this many times its noise is good, however good the others are
+_ODD_VIEW_AT_LEAST = 1.5  # a view with a smaller normalised residual is good even if the others are much better
 _UNMATCHED_VIEW = 0.25
 _LOOSE_BONES, _BROKEN_BONES = 0.10, 0.25
 _TWO_VIEWS_SHARE = 0.5
 _MISSING_SHARE = 0.3
 _IDS_PER_PERSON = 3
 _SHORT_S = 1.0
-_LINES = 20  # a reader stops earlier
+_LINES = 20  # maximum number of entries in where_not
 
-# Middle of what is found in adults, m; a child of two has about half of it, a very tall adult 1.3 times.
+# Typical adult limb lengths, m; a two-year-old has about half, a very tall adult 1.3 times these lengths.
 _HUMAN_M = {
     ("hip", "knee"): 0.42,
     ("knee", "ankle"): 0.40,
@@ -32,70 +32,70 @@ _HUMAN_RANGE = (0.55, 1.45)
 _UNITS = {
     1000.0: "millimetres were read as metres: run again with --rig-unit mm",
     100.0: "centimetres were read as metres: run again with --rig-unit cm",
-    10.0: "millimetres were read as centimetres, or decimetres as metres: name the rig's unit with --rig-unit",
-    0.1: "centimetres were read as millimetres: name the rig's unit with --rig-unit",
+    10.0: "millimetres were read as centimetres, or decimetres as metres: give the rig's unit with --rig-unit",
+    0.1: "centimetres were read as millimetres: give the rig's unit with --rig-unit",
     0.01: "metres were read as centimetres: run again with --rig-unit m",
     0.001: "metres were read as millimetres: run again with --rig-unit m",
 }
 
 
 class Reason(NamedTuple):
-    """One thing found: how grave it is, and the sentence for the user."""
+    """One finding: its severity and the sentence for the user."""
 
     level: Literal["limits", "do not trust"]
     reason: str
 
 
 def verdict(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Judge a summary: ``{"level", "reasons", "where_not"}``; the level is the gravest of what was found.
+    """Return the verdict on a summary: ``{"level", "reasons", "where_not"}``; the level is that of the worst finding.
 
-    level is "trust", "limits" or "do not trust"; reasons are sentences; where_not names people, times and views whose
-    numbers should not be used without a look.
+    level: "trust", "limits" or "do not trust"; reasons: sentences; where_not: people, time spans and views whose
+    results should be checked before use.
     """
     findings = [
-        *_nobody(summary),
+        *_people(summary),
         *_scale(summary),
         *_residual(summary),
-        *_step(summary),
+        *_time_offsets(summary),
         *_views(summary),
         *_bodies(summary),
     ]
     levels = [finding.level for finding in findings]
     level = REFUSE if REFUSE in levels else LIMITS if levels else TRUST
-    reasons = [finding.reason for finding in findings] or [_praise(summary)]
+    reasons = [finding.reason for finding in findings] or [_no_findings(summary)]
     return {"level": level, "reasons": reasons, "where_not": list(islice(_where_not(summary), _LINES))}
 
 
 def human_scale(summary: Mapping[str, Any]) -> float | None:
-    """How many times as long as an adult's the limbs are, the median over arms and legs; None where unknown."""
+    """Return the ratio of the limb lengths to an adult's, the median over arms and legs; None if unknown."""
     ratios = []
     for name, length in summary["limb_length_m"].items():
         a, _, b = name.partition(" to ")
-        usual = _HUMAN_M.get((a.rpartition("_")[2], b.rpartition("_")[2]))
-        if length and usual and a.rpartition("_")[0] == b.rpartition("_")[0]:
-            ratios.append(length / usual)
+        typical = _HUMAN_M.get((a.rpartition("_")[2], b.rpartition("_")[2]))
+        if length and typical and a.rpartition("_")[0] == b.rpartition("_")[0]:
+            ratios.append(length / typical)
     return median(ratios) if ratios else None
 
 
-def _praise(summary: Mapping[str, Any]) -> str:
+def _no_findings(summary: Mapping[str, Any]) -> str:
     noise = summary["normalised_residual"]
-    told = f" (reprojection error {noise:.1f} times the expected noise)" if noise is not None else ""
-    return f"people have human proportions and the views agree about where they are{told}"
+    error = f" (reprojection error {noise:.1f} times the expected noise)" if noise is not None else ""
+    return f"body proportions are human and the views are consistent{error}"
 
 
-def _nobody(summary: Mapping[str, Any]) -> Iterator[Reason]:
+def _people(summary: Mapping[str, Any]) -> Iterator[Reason]:
     people = summary["people"]
     if not people:
         yield Reason(
             "do not trust",
-            "nobody was found in 3D: look at the overlays; no detections points at the estimator, detections without "
-            "3D at the calibration, the order of the cameras, or the synchronisation",
+            "no people were reconstructed: check the overlays; if there are no 2D detections, check the estimator, "
+            "otherwise the calibration, the order of the cameras and the synchronisation",
         )
     elif len(people) > _IDS_PER_PERSON * summary["people_at_once"]:
         yield Reason(
             "limits",
-            f"{len(people)} ids for at most {summary['people_at_once']} people at once: ids break, so one person may "
-            f"have several",
+            f"{len(people)} ids for at most {summary['people_at_once']} people at once: tracks are fragmented, so one "
+            f"person may have several ids",
         )
 
 
@@ -107,7 +107,7 @@ def _scale(summary: Mapping[str, Any]) -> Iterator[Reason]:
     for factor, why in _UNITS.items():
         if _HUMAN_RANGE[0] <= scale / factor <= _HUMAN_RANGE[1]:
             big = f"{factor:g} times too big" if factor > 1 else f"{1 / factor:g} times too small"
-            yield Reason("do not trust", f"people come out about {big}, as if {why}")
+            yield Reason("do not trust", f"people are about {big}, as if {why}")
             return
     yield Reason(
         "do not trust",
@@ -122,19 +122,18 @@ def _residual(summary: Mapping[str, Any]) -> Iterator[Reason]:
         return
     yield Reason(
         "do not trust" if noise > _WRONG else "limits",
-        f"the views disagree by {noise:.1f} times the expected noise (up to {_NOISY:g} is good): the calibration is "
-        f"off (a moved camera, another zoom or image size) or the views are not synchronous",
+        f"the reprojection error is {noise:.1f} times the expected noise (up to {_NOISY:g} is good): the calibration "
+        f"is wrong (a moved camera, another zoom or image size) or the views are not synchronised",
     )
 
 
-def _step(summary: Mapping[str, Any]) -> Iterator[Reason]:
+def _time_offsets(summary: Mapping[str, Any]) -> Iterator[Reason]:
     for name, frames in summary.get("late_frames", {}).items():
-        when = "late" if frames > 0 else "ahead"
+        when = "late" if frames > 0 else "early"
         yield Reason(
             "limits",
             f"view {name} is {when} by at least {abs(frames):.1f} frames "
-            f"({abs(frames) / summary['rate_hz'] * 1000:.0f} ms): what moves fast is less accurate; synchronise the "
-            f"videos",
+            f"({abs(frames) / summary['rate_hz'] * 1000:.0f} ms): fast motion is less accurate; synchronise the videos",
         )
 
 
@@ -142,16 +141,16 @@ def _views(summary: Mapping[str, Any]) -> Iterator[Reason]:
     for name, ratio in _odd_views(summary):
         yield Reason(
             "limits",
-            f"view {name} disagrees {ratio:.1f} times as much as the others: check that this camera has not moved and "
-            f"that it is synchronous",
+            f"view {name} has {ratio:.1f} times the reprojection error of the others: check that this camera has not "
+            f"moved and that it is synchronised",
         )
     for view in summary["per_view"]:
         matched = view.get("share_matched")
         if matched is not None and matched < _UNMATCHED_VIEW and summary["people"]:
             yield Reason(
                 "limits",
-                f"view {view['name']}: only {matched:.0%} of what it saw belongs to somebody in 3D; it shows people "
-                f"whom no other view sees, or its calibration is off",
+                f"view {view['name']}: only {matched:.0%} of its detections were assigned to a person; it shows people "
+                f"that no other view sees, or its calibration is wrong",
             )
 
 
@@ -170,21 +169,21 @@ def _bodies(summary: Mapping[str, Any]) -> Iterator[Reason]:
         broken = median(spreads) > _BROKEN_BONES
         yield Reason(
             "do not trust" if broken else "limits",
-            f"limbs change their length by {median(spreads):.0%} over time (up to {_LOOSE_BONES:.0%} is good)",
+            f"limb lengths vary by {median(spreads):.0%} over time (up to {_LOOSE_BONES:.0%} is good)",
         )
     if summary["views"] <= 2 and long:
-        yield Reason("limits", "two views only: a wrong detection cannot be told from a right one")
+        yield Reason("limits", "two views only: outliers cannot be distinguished from inliers")
     shares = [person["share_two_views"] for person in long if person["share_two_views"] is not None]
     if shares and median(shares) > _TWO_VIEWS_SHARE:
         yield Reason(
             "limits",
-            f"{median(shares):.0%} of the joints come from two views only, where a wrong detection cannot be told "
-            f"from a right one",
+            f"{median(shares):.0%} of the joints come from two views only, where outliers cannot be distinguished "
+            f"from inliers",
         )
 
 
 def _raw_spread(person: Mapping[str, Any]) -> float | None:
-    """How much limbs change before refinement, which holds them at one length; what there is where that is unknown."""
+    """Return the limb length variation before refinement (which makes lengths constant), or after if unknown."""
     raw: float | None = person["bone_spread_raw"]
     spread: float | None = person["bone_spread"]
     return spread if raw is None else raw
@@ -200,4 +199,4 @@ def _where_not(summary: Mapping[str, Any]) -> Iterator[str]:
         if person["share_joints_missing"] > _MISSING_SHARE:
             yield f"{name}: {person['share_joints_missing']:.0%} of the joints are missing"
     for name, _ in _odd_views(summary):
-        yield f"whatever rests on view {name}"
+        yield f"results that depend mainly on view {name}"

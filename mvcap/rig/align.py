@@ -1,4 +1,4 @@
-"""Where the world of a rig is: by measured points, by a board that lies on the floor, or by the people of a session."""
+"""Sets the world of a rig from measured points, a board on the floor, or the people of a session: ``rig align``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mvcap.progress import Progress, silent
 from mvcap.structures.session import Session
 from mvcap.structures.skeleton import Skeleton
 
-_ABOVE_M = {"ankle": 0.08, "heel": 0.015, "toe": 0.015}  # joints of a foot that stands, above the floor
+_ABOVE_M = {"ankle": 0.08, "heel": 0.015, "toe": 0.015}  # heights of the joints of a standing foot above the floor
 _LEAST_POINTS = 4
 
 
@@ -45,18 +45,18 @@ def align(
     force: bool = False,
     progress: Progress = silent,
 ) -> Alignment:
-    """Give a rig another world, write it to `out`, and say how well it fits; one of points, people, board.
+    """Align a rig to another world, write it to `out`, and return the residuals; one of points, people, board.
 
-    points: a file of measured points (name, x_m, y_m, z_m), pixels where it has none: a file of where views show them;
-    scale: whether these points may change lengths too. people: a session whose people walk on the floor. board: what
-    lies on the floor in the pictures of `take`, a folder, at one of its moments (counted among those that show it).
-    Raises InputError or CalibrationError: one line, with the way out.
+    points: a file of measured points (name, x_m, y_m, z_m); pixels: a file of their pixels in the views, where `points`
+    has none; scale: whether these points may change lengths too. people: a session whose people walk on the floor.
+    board: a board on the floor in the pictures of `take`, a folder, at one of its moments (counted among those that
+    show it). Raises InputError or CalibrationError: one line, with what to do.
     """
     if Path(out).exists() and not force:
-        raise InputError(f"{out} is there already; choose another name or say --force")
+        raise InputError(f"{out} exists already; choose another name or give --force")
     given = [way for way in (points, people, board) if way is not None]
     if len(given) != 1:
-        raise InputError("say one of --points, --people and --board: where the new world is")
+        raise InputError("give one of --points, --people and --board to define the new world")
     loaded = rig if isinstance(rig, Rig) else load_rig(rig, unit=unit)
     if points is not None:
         aligned = _by_points(loaded, Path(points), None if pixels is None else Path(pixels), scale)
@@ -65,10 +65,10 @@ def align(
         aligned = _by_people(loaded, session, progress)
     else:
         if take is None:
-            raise InputError("a board on the floor is looked for in pictures: name their folder with --take")
-        shown = board_from(board) if isinstance(board, str | Path) else board
-        assert shown is not None  # one of the three was given
-        aligned = _by_board(loaded, shown, Path(take), moment, origin, progress)
+            raise InputError("a board on the floor has to be found in pictures: give their folder with --take")
+        filmed = board_from(board) if isinstance(board, str | Path) else board
+        assert filmed is not None  # one of the three was given
+        aligned = _by_board(loaded, filmed, Path(take), moment, origin, progress)
     save_rig(aligned.rig, out)
     return aligned
 
@@ -76,9 +76,7 @@ def align(
 def _by_points(rig: Rig, file: Path, pixels: Path | None, scale: bool) -> Alignment:
     found = read_control_points(file, pixels)
     if not found.pixels:
-        raise InputError(
-            f"{file}: says where the points are, not where the views show them; add `pixels:` or give --pixels FILE"
-        )
+        raise InputError(f"{file}: has no pixels of the points in the views; add `pixels:` or give --pixels FILE")
     views = [view for view in rig.names if view in found.pixels]
     seen = control_point_observations(found, views, [rig[view].size for view in views])
     xy = np.full((len(rig), len(found.xyz), 2), np.nan)
@@ -87,7 +85,7 @@ def _by_points(rig: Rig, file: Path, pixels: Path | None, scale: bool) -> Alignm
 
 
 def _by_people(rig: Rig, session: Session, progress: Progress) -> Alignment:
-    """Feet and bodies are those that the rig itself makes of the session's detections."""
+    """Align to feet and bodies that the rig itself triangulates from the session's detections."""
     mine = rig_for_images(rig, find_moments(session))
     seen, kind = people_observations(session, mine, progress)
     points = triangulate_robust(mine, seen.xy, seen.sigma).xyz
@@ -96,7 +94,7 @@ def _by_people(rig: Rig, session: Session, progress: Progress) -> Alignment:
 
 
 def feet_and_bodies(kind: Skeleton, bodies: Floats) -> tuple[Floats, Floats]:
-    """Soles (N, 3) m, and ways (M, 3) from the feet to the head, of bodies (M, J, 3)."""
+    """Soles (N, 3) m, and vectors (M, 3) from the feet to the head, of bodies (M, J, 3)."""
     head = _mean(kind, bodies, ("nose", "eye", "ear", "head"))
     ankles = _mean(kind, bodies, ("ankle",))
     up = head - ankles
@@ -109,12 +107,12 @@ def feet_and_bodies(kind: Skeleton, bodies: Floats) -> tuple[Floats, Floats]:
         if part in name.split("_")
     ]
     if not soles:
-        raise InputError(f"the skeleton {kind.name} has no feet, so people tell no floor; use points or a board")
+        raise InputError(f"the skeleton {kind.name} has no feet, so people define no floor; use points or a board")
     return np.concatenate(soles), up
 
 
 def _mean(kind: Skeleton, bodies: Floats, parts: tuple[str, ...]) -> Floats:
-    """Mean (M, 3) of the joints there are whose names hold one of the parts."""
+    """Mean (M, 3) of the known joints whose names contain one of the parts."""
     mine = [index for index, name in enumerate(kind.joints) if set(parts) & set(name.split("_"))]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a body without any of them has no mean
@@ -144,6 +142,6 @@ def board_place(rig: Rig, seen: Observations, moment: int) -> Floats:
     _, R, t = similarity(seen.target.points[mine], points, scale=False)
     if not np.isfinite(t).all():
         raise InputError(
-            f"the views do not agree where the board is at {seen.moments[at]}; check the rig with it first"
+            f"the views give no common pose of the board at {seen.moments[at]}; check the rig with it first"
         )
     return pose(R, t)

@@ -1,4 +1,4 @@
-"""Whether the cameras still stand as a calibration says, by a new take of a board or of people, and its repair."""
+"""Checks a calibration against a new take of a board or of people, and repairs it: ``mvcap rig check``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mvcap.structures.session import Session
 
 @dataclass(frozen=True, eq=False)
 class RigCheck:
-    """What a check found, the rig with the cameras of the take, and the repair where one was asked for and possible."""
+    """The rig with the cameras of the take, the result of the check, and the repair where requested and possible."""
 
     rig: Rig
     check: Check
@@ -44,29 +44,29 @@ def check(
     """Compare a calibration with a take: which camera moved, how much, since when.
 
     take: a folder of videos or images in which a board is carried about, or a session; without a board it has to be a
-    session, and the people in it are the target. every_s, frames: which moments are looked at. repair_to: where the
-    rig is written with the cameras that moved put right, if any moved for sure.
-    Raises InputError or CalibrationError: one line, with the way out.
+    session, and the people in it are the target. every_s, frames: which moments are used. repair_to: the file for the
+    rig with corrected poses of the cameras that moved, if any moved without ambiguity. Raises InputError or
+    CalibrationError: one line, with what to do.
     """
     if repair_to is not None and Path(repair_to).exists() and not force:
-        raise InputError(f"{repair_to} is there already; choose another name or say --force")
+        raise InputError(f"{repair_to} exists already; choose another name or give --force")
     loaded = rig if isinstance(rig, Rig) else load_rig(rig, unit=unit)
     place = destination_of(take)
     material = find_moments(place.session or Path(str(take)), every_s, frames)
     mine = rig_for_images(loaded, material)
     if board is not None:
-        shown = board_from(board) if isinstance(board, str | Path) else board
-        seen = _board(material, shown, place.folder, progress)
+        filmed = board_from(board) if isinstance(board, str | Path) else board
+        seen = _board(material, filmed, place.folder, progress)
     elif place.session is not None:
         seen, _ = people_observations(place.session, mine, progress)
     else:
-        raise InputError(f"{take}: say the board that was filmed, --board; by people alone it has to be a session")
+        raise InputError(f"{take}: give the board that was filmed with --board; for people, give a session")
     found = checked(mine, seen)
-    mended = None
+    result = None
     if repair_to is not None and found.moved:
-        mended = repaired(mine, seen, found)
-        save_rig(mended.rig, repair_to)
-    return RigCheck(mine, found, mended)
+        result = repaired(mine, seen, found)
+        save_rig(result.rig, repair_to)
+    return RigCheck(mine, found, result)
 
 
 def _board(material: Moments, board: Board, folder: Path, progress: Progress) -> Observations:

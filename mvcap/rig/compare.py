@@ -16,7 +16,7 @@ from mvcap.rig.convert import json_values
 def compare(
     a: str | Path | Rig, b: str | Path | Rig, *, unit: str | float | None = None, scale: bool = False
 ) -> Comparison:
-    """How rig b differs from rig a; files that do not say their unit are in `unit`. See `calib.compare.compare`."""
+    """How rig b differs from rig a; `unit` is that of files that declare none. See `calib.compare.compare`."""
     first, second = (one if isinstance(one, Rig) else load_rig(one, unit=unit) for one in (a, b))
     return compared(first, second, scale=scale)
 

@@ -26,15 +26,15 @@ def convert(
     size: Sizes = None,
     force: bool = False,
 ) -> list[str]:
-    """Write the rig of one file as another, of the format `to` or the one its name asks for; what is lost, a line each.
+    """Write the rig of one file as another, in the format `to` or that of its name; -> what is lost, one line each.
 
-    Raises InputError where files would be written over without `force`, RigFileError for what cannot be read or held.
+    Raises InputError where files would be overwritten without `force`, RigFileError for what cannot be read or held.
     """
     target = Path(target)
     rig = load_rig(source, unit=unit, size=size)
     there = [str(file) for file in files_of(target, to) if file.exists()]
     if there and not force:
-        raise InputError(f"{', '.join(there)} is there already; choose another name or say --force")
+        raise InputError(f"{', '.join(there)} exists already; choose another name or give --force")
     return save_rig(rig, target, to)
 
 
@@ -44,7 +44,7 @@ def written_as(target: str | Path, to: str | None = None) -> str:
 
 
 def json_values(value: Any) -> Any:
-    """Lists for tuples and arrays, tables for dataclasses, None for what is not finite: all that JSON has."""
+    """The value in JSON's types: lists for tuples and arrays, tables for dataclasses, None where not finite."""
     if is_dataclass(value):
         return {key: json_values(entry) for key, entry in vars(value).items()}
     if isinstance(value, dict):

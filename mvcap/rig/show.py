@@ -15,7 +15,7 @@ from mvcap.rig.convert import Sizes, json_values
 
 @dataclass(frozen=True)
 class RigOverview:
-    """A calibration file at a glance: its format, whence its unit is known, and the rig."""
+    """Summary of a calibration file: its format, where its unit comes from, and the rig."""
 
     format: str
     unit: str
@@ -31,16 +31,16 @@ class RigOverview:
 def show(
     path: str | Path, *, unit: str | float | None = None, size: Sizes = None, picture_file: str | Path | None = None
 ) -> RigOverview:
-    """What a calibration file holds, and a plan and elevation of it as PNG where `picture_file` says.
+    """What a calibration file holds; a plan and an elevation of it are written as PNG to `picture_file`.
 
     Raises RigFileError for a file that cannot be read, InputError where the picture cannot be written.
     """
     rig = load_rig(path, unit=unit, size=size)
     format = format_of(Path(path))
     if declares_unit(format):
-        words = "metres, as the format says"
+        words = "metres, by the format"
     else:
-        words = f"its lengths taken as {unit}, as said" if unit else "taken as metres: the file does not say"
+        words = f"lengths in {unit}, as given" if unit else "metres assumed: the file does not declare its unit"
     if picture_file is not None:
         try:
             Path(picture_file).write_bytes(picture(rig) or b"")

@@ -1,7 +1,7 @@
-"""Floor, up and size of a world by the people who walk in it.
+"""Floor, up direction and scale of a world from the people who walk in it.
 
-Up is where heads are above ankles, on average over people who stand and walk. The floor is where the lowest feet are;
-where feet went far enough, they also say how it lies. Size comes from a stated height, or from usual limbs.
+Up is the mean direction of bodies over people who stand and walk. The floor is at the lowest feet; where feet cover
+enough area, they also give its tilt. The scale comes from a stated height, or from population mean limb lengths.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ from mvcap.structures.skeleton import Skeleton
 # level with and a little below the eyes' 0.936).
 _HEAD = {"head_top": 1.0, "eye": 0.936, "ear": 0.93, "nose": 0.92}
 _WALKING = 1.005
-"""Stature of somebody who walks, over the height that their head passes a tenth of the time: knees give a little."""
-_ABOVE = {"ankle": 0.045, "heel": 0.008, "toe": 0.008}
-"""Shares of stature that joints of a standing foot are above the floor."""
-_LOW = 0.25  # share of the feet that are lower than the floor found: half of the time a foot stands
-_FOOT_NOISE, _TILT = 0.02, 0.03  # of the size of a body, and radians: how well feet and bodies tell how the floor lies
-_WALKS = 0.25  # of what the one who walks most does: a walker too
-_WORTH = 20.0  # independent feet
-_BENT = 0.2  # radians from upright at which a body counts half
+"""Stature over the height that a walking person's head exceeds a tenth of the time: knees are slightly bent."""
+_JOINT_HEIGHT = {"ankle": 0.045, "heel": 0.008, "toe": 0.008}
+"""Heights of the joints of a standing foot above the floor, shares of stature."""
+_LOW = 0.25  # quantile of the feet's heights at the floor: a foot stands half of the time
+_FOOT_NOISE, _TILT = 0.02, 0.03  # standard deviations: of feet, in body sizes, and of the bodies' tilt, radians
+_WALKER_SHARE = 0.25  # of the largest walking score, above which a person counts as a walker
+_FEET_COUNT = 20.0  # effective number of independent feet
+_BENT = 0.2  # radians from upright at which a body has half its weight
 
 
 def upright_world(kind: Skeleton, bodies: Floats, ahead: Floats, height_m: float | None = None) -> tuple[float, Floats]:
-    """Scale and new_from_old (4, 4), after it, that make a world of bodies (T, P, J, 3): z up, feet on the floor.
+    """Scale, and new_from_old (4, 4) after it, to a world of bodies (T, P, J, 3) with z up and feet on the floor.
 
-    The origin is below the middle of the one who walks about most. height_m is the stature of those who walk, their
-    mean; without it people are of usual size. y is where `ahead` (3,) looks. Who stands still may be a picture, and far
-    away: walkers count.
+    The origin is on the floor below the median position of the person who walks most. height_m is the mean stature of
+    the people who walk; without it they have the population's mean size. y points along `ahead` (3,). People are
+    weighted by how much they walk: one who stands still may be a false positive such as a poster, far away.
     """
-    worth = floor_from_walking(bodies)
-    main = int(worth.argmax())
-    size = _usual_size(kind, bodies, worth)
-    R = _upright(_upwards(kind, bodies, worth), ahead)
-    R = _upright(R.T @ _slope(kind, bodies @ R.T, size, worth), ahead)
+    walked = floor_from_walking(bodies)
+    main = int(walked.argmax())
+    size = _median_size(kind, bodies, walked)
+    R = _rotation_to_up(_up_direction(kind, bodies, walked), ahead)
+    R = _rotation_to_up(R.T @ _floor_normal(kind, bodies @ R.T, size, walked), ahead)
     turned = bodies @ R.T
     floor = _floor(kind, turned[:, main : main + 1], size)
     scale = 1.0 / size
     if height_m is not None:
-        walkers = np.flatnonzero(worth >= _WALKS * worth[main])
+        walkers = np.flatnonzero(walked >= _WALKER_SHARE * walked[main])
         each = [turned[:, person : person + 1] for person in walkers]
         scale = height_m / float(np.mean([stature(kind, one, _floor(kind, one, size)) for one in each]))
     middle = np.nanmedian(turned[:, main].reshape(-1, 3), axis=0)
@@ -51,7 +51,7 @@ def upright_world(kind: Skeleton, bodies: Floats, ahead: Floats, height_m: float
 
 
 def floor_from_walking(bodies: Floats) -> Floats:
-    """How much each of the people (T, P, J, 3) walked about, (P,): the spread of where they were times how often."""
+    """Walking score (P,) of people (T, P, J, 3): the spread of their positions times the number of frames."""
     out = np.zeros(bodies.shape[1])
     for person in range(len(out)):
         seen = np.isfinite(bodies[:, person]).all(-1).sum(-1) > 3
@@ -67,7 +67,7 @@ def move_points(scale: float, new_from_old: Floats, points: Floats) -> Floats:
 
 
 def stature(kind: Skeleton, bodies: Floats, floor: float) -> float:
-    """Stature of people (T, P, J, 3), z up, by how high their heads are above the floor, or by limbs."""
+    """Stature of people (T, P, J, 3), z up, from the height of their heads above the floor, or from limb lengths."""
     heights = [
         (bodies[..., joint, 2] - floor) / share
         for joint, name in enumerate(kind.joints)
@@ -77,18 +77,18 @@ def stature(kind: Skeleton, bodies: Floats, floor: float) -> float:
     head = np.stack(heights, -1) if heights else np.full((*bodies.shape[:2], 1), np.nan)
     seen = np.isfinite(head).any(-1)
     if not seen.any():
-        return _usual_size(kind, bodies, np.ones(bodies.shape[1])) * STATURE_M
+        return _median_size(kind, bodies, np.ones(bodies.shape[1])) * STATURE_M
     return _WALKING * float(np.percentile(np.nanmedian(head[seen], axis=-1), 90))
 
 
-def _usual_size(kind: Skeleton, bodies: Floats, worth: Floats) -> float:
-    """Size of the people as a share of usual ones: the middle over people, weighted, of each one's."""
+def _median_size(kind: Skeleton, bodies: Floats, walked: Floats) -> float:
+    """Size of the people relative to the population mean: the weighted median over people."""
     sizes = np.array([_median(body_scale(kind, bodies[:, person])) for person in range(bodies.shape[1])])
     known = np.flatnonzero(np.isfinite(sizes) & (sizes > 0))
     if not len(known):
         return 1.0
     order = known[np.argsort(sizes[known])]
-    below = np.cumsum(worth[order] + 1e-9)
+    below = np.cumsum(walked[order] + 1e-9)
     return float(sizes[order[np.searchsorted(below, below[-1] / 2)]])
 
 
@@ -102,24 +102,24 @@ def _middle(kind: Skeleton, bodies: Floats, part: str) -> Floats:
     return np.asarray((bodies[..., kind.index(f"left_{part}"), :] + bodies[..., kind.index(f"right_{part}"), :]) / 2)
 
 
-def _upwards(kind: Skeleton, bodies: Floats, worth: Floats) -> Floats:
+def _up_direction(kind: Skeleton, bodies: Floats, walked: Floats) -> Floats:
     """Mean direction (3,) of bodies from their ankles, or hips, to their shoulders."""
     low = "ankle" if "left_ankle" in kind.joints else "hip"
     along = _middle(kind, bodies, "shoulder") - _middle(kind, bodies, low)
     length = np.linalg.norm(along, axis=-1, keepdims=True)
-    weight = np.broadcast_to(worth / max(worth.max(), 1e-300) + 1e-6, along.shape[:2])
+    weight = np.broadcast_to(walked / max(walked.max(), 1e-300) + 1e-6, along.shape[:2])
     seen = np.isfinite(length[..., 0]) & (length[..., 0] > 0)
     if not seen.any():
         return np.array([0.0, -1.0, 0.0])
     along, weight = (along / np.where(length > 0, length, 1))[seen], weight[seen]
     up = weight @ along
-    for _ in range(5):  # whoever bends counts less
+    for _ in range(5):  # bent bodies get less weight
         bent = np.linalg.norm(along - up / np.linalg.norm(up), axis=-1)
         up = (weight / (1 + (bent / _BENT) ** 2)) @ along
     return np.asarray(up / np.linalg.norm(up))
 
 
-def _upright(up: Floats, ahead: Floats) -> Floats:
+def _rotation_to_up(up: Floats, ahead: Floats) -> Floats:
     """Rotation (3, 3) that makes `up` the z axis and turns `ahead` into the plane of y and z."""
     side = np.cross(ahead, up)
     if np.linalg.norm(side) < 1e-3:
@@ -129,15 +129,17 @@ def _upright(up: Floats, ahead: Floats) -> Floats:
 
 
 def _feet(kind: Skeleton, bodies: Floats, size: float) -> Floats:
-    """Places (T, P, F, 3) of the floor under feet, if the feet stood."""
-    shares = {joint: share for joint, name in enumerate(kind.joints) for part, share in _ABOVE.items() if part in name}
+    """Positions (T, P, F, 3) of the floor below feet, if the feet stand on it."""
+    shares = {
+        joint: share for joint, name in enumerate(kind.joints) for part, share in _JOINT_HEIGHT.items() if part in name
+    }
     under = np.zeros((len(shares), 3))
     under[:, 2] = np.array([*shares.values()]) * STATURE_M * size
     return np.asarray(bodies[..., list(shares), :] - under)
 
 
 def _floor(kind: Skeleton, bodies: Floats, size: float) -> float:
-    """Height of the floor in a world whose z is up: the lowest of the feet, or what is below the lowest joint."""
+    """Height of the floor in a world with z up: a low quantile of the feet, or of all joints where there are none."""
     feet = _feet(kind, bodies, size)[..., 2]
     feet = feet[np.isfinite(feet)]
     if len(feet):
@@ -145,29 +147,29 @@ def _floor(kind: Skeleton, bodies: Floats, size: float) -> float:
     return float(np.nanpercentile(bodies[..., 2], 1)) if np.isfinite(bodies).any() else 0.0
 
 
-def _slope(kind: Skeleton, bodies: Floats, size: float, worth: Floats) -> Floats:
-    """Normal (3,) of the floor in a world whose z is about up: of planes that few feet are below, one a person.
+def _floor_normal(kind: Skeleton, bodies: Floats, size: float, walked: Floats) -> Floats:
+    """Normal (3,) of the floor in a world with z about up: of parallel planes that few feet are below, one per person.
 
-    Quantile regression by reweighting, held near level as far as bodies are upright: few steps do not say how a floor
-    lies. People may walk at different heights, as on a stage.
+    Quantile regression by reweighting, with a prior from the upright bodies: a few steps do not determine the tilt of a
+    floor. People may walk at different heights, as on a stage.
     """
     feet = _feet(kind, bodies, size) / size
     seen = np.isfinite(feet).all(-1)
-    people = np.flatnonzero(np.any(seen, axis=(0, 2)) & (worth > 0))
+    people = np.flatnonzero(np.any(seen, axis=(0, 2)) & (walked > 0))
     if not len(people) or seen.sum() < 10:
         return np.array([0.0, 0.0, 1.0])
-    who = np.broadcast_to(np.arange(len(worth))[:, None], seen.shape)[seen]
+    who = np.broadcast_to(np.arange(len(walked))[:, None], seen.shape)[seen]
     mine, feet = np.isin(who, people), feet[seen]
     who, feet = who[mine], feet[mine]
     table = np.concatenate([feet[:, :2], who[:, None] == people], 1)
-    share = worth[who] / worth[who].sum()
-    held = np.diag([*[(_FOOT_NOISE / _TILT) ** 2] * 2, *[1e-9] * len(people)])
+    share = walked[who] / walked[who].sum()
+    prior = np.diag([*[(_FOOT_NOISE / _TILT) ** 2] * 2, *[1e-9] * len(people)])
     plane = np.zeros(table.shape[1])
     plane[2:] = [np.percentile(feet[who == person, 2], 100 * _LOW) for person in people]
     for _ in range(20):
-        off = feet[:, 2] - table @ plane
-        weight = share * np.where(off < 0, 1 - _LOW, _LOW) / np.maximum(np.abs(off), 0.2 * _FOOT_NOISE)
-        weight *= _WORTH / weight.sum()
-        plane = np.linalg.solve((table * weight[:, None]).T @ table + held, (table * weight[:, None]).T @ feet[:, 2])
+        height = feet[:, 2] - table @ plane
+        weight = share * np.where(height < 0, 1 - _LOW, _LOW) / np.maximum(np.abs(height), 0.2 * _FOOT_NOISE)
+        weight *= _FEET_COUNT / weight.sum()
+        plane = np.linalg.solve((table * weight[:, None]).T @ table + prior, (table * weight[:, None]).T @ feet[:, 2])
     normal = np.array([-plane[0], -plane[1], 1.0])
     return np.asarray(normal / np.linalg.norm(normal))

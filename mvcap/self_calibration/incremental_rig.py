@@ -1,9 +1,9 @@
-"""A first rig from people alone: it starts from two views and takes in one view after the other.
+"""An initial rig from people alone: it starts from two views and adds one view after the other.
 
-A view is placed by the people whose joints the placed ones know in space (perspective-n-point, OpenCV's P3P in random
-samples); after each, all is adjusted together and who is who is asked anew of all pairs of placed views. One start may
-be wrong, as where somebody stands still; several are grown and the rig that explains most is kept. Its unit is a
-person's usual size, its world the first view's camera.
+The pose of a new view comes from people whose joints the posed views triangulate (perspective-n-point, OpenCV's P3P in
+random samples); after each view, bundle adjustment runs and all pairs of posed views are matched again. A start may be
+wrong, as where somebody stands still; so several rigs are grown and the one that explains most is kept. Its unit is the
+population's mean body size, its world the first view's camera.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import Skeleton
 
 _SEEDS = 4  # pairs of views to start from
-_CONTENT = 0.9  # of what all pairs of views have told, each on its own: a rig that explains as much is taken
-_OLD = 4.0  # noises that an old rig may be off
-_STILL = 2.5  # standard deviations that a body has to move, in the middle of its joints, to tell anything new
-_FRAMES = 40  # that a growing rig is adjusted to
+_ENOUGH = 0.9  # of the evidence of all pairs of views, each on its own: a rig that explains as much is accepted
+_OLD = 4.0  # factor on the noise for the errors of an old rig
+_STILL = 2.5  # standard deviations that a body has to move, by the median joint, to give new information
+_FRAMES = 40  # frames in the adjustment of a growing rig
 _ROUNDS = 2
-_WRONG = 4.0  # times the usual residual of its view, beyond which a sighting is left out
-_LEAST_JOINTS = 30  # sightings in which a view and the points known in space have to agree
+_WRONG = 4.0  # times the median residual of its view, above which an observation is an outlier
+_LEAST_JOINTS = 30  # least inliers for the pose of a new view
 _PNP_POINTS = 500
 
 
 @dataclass(frozen=True, eq=False)
 class PeopleViews:
-    """Rows of a take as tracks of its views, and what they are as directions."""
+    """Rows of a take, their tracks in each view, and their rays."""
 
     rows: Detections2D
     lenses: tuple[Lens, ...]
@@ -56,7 +56,7 @@ class PeopleViews:
     moving: MovingPeople
 
     def frames_of(self, person: Ints, most: int) -> Ints:
-        """Up to so many frames, evenly spread, at which two or more views have people who are told apart (K,)."""
+        """Up to `most` frames, evenly spaced, at which two or more views have tracks with a person (K,)."""
         seen: dict[int, set[int]] = {}
         for track, who in zip(self.tracks, person.tolist(), strict=True):
             for frame in track.frame.tolist() if who >= 0 else ():
@@ -65,7 +65,7 @@ class PeopleViews:
         return good[np.unique(np.linspace(0, len(good) - 1, min(most, len(good))).astype(int))] if len(good) else good
 
     def row_at(self, person: Ints, frames: Ints) -> Ints:
-        """Rows (C, T, P) of persons 0..P-1 that the tracks (K,) are; -1 = not seen."""
+        """Rows (C, T, P) of persons 0..P-1, from the persons (K,) of the tracks; -1 = not seen."""
         people = int(person.max(initial=-1)) + 1
         out = np.full((len(self.lenses), len(frames), people), -1, np.int64)
         for track, who in zip(self.tracks, person.tolist(), strict=True):
@@ -77,10 +77,10 @@ class PeopleViews:
     def observations(self, person: Ints, frames: Ints, rate_hz: float) -> Observations:
         """All joints of the persons as free points, at these frames: N = persons x joints.
 
-        Who has not moved since the last frame is left out: what is wrong about a joint is then wrong again.
+        A person who has not moved since the last frame is left out: the errors of the joints are then the same.
         """
         row = self.row_at(person, frames)
-        row = np.where(self._moved(row), row, -1)
+        row = np.where(self._has_moved(row), row, -1)
         there = row >= 0
         views, moments, people = row.shape
         shape = (views, moments, people * len(self.rows.skeleton))
@@ -92,8 +92,8 @@ class PeopleViews:
         moment = tuple(f"{frame / rate_hz:.2f} s" for frame in frames)
         return Observations(free_points(shape[2]), names, sizes, xy, sigma, time_s, moment)
 
-    def _moved(self, row: Ints) -> Bools:
-        """Which persons (T, P) of rows (C, T, P) have moved in some view since they last had."""
+    def _has_moved(self, row: Ints) -> Bools:
+        """Mask (T, P) of persons in rows (C, T, P) who have moved in some view since their last masked moment."""
         _, moments, people = row.shape
         out = np.zeros((moments, people), np.bool_)
         for person in range(people):
@@ -112,7 +112,7 @@ class PeopleViews:
 
 
 def _medians(values: Floats) -> Floats:
-    """Median (K,) over (K, J) of what is there; NaN where nothing is."""
+    """Median (K,) over (K, J) of the known values; NaN where there are none."""
     known = np.isfinite(values).any(1)
     out = np.full(len(values), np.nan)
     out[known] = np.nanmedian(values[known], axis=1)
@@ -121,7 +121,7 @@ def _medians(values: Floats) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class GrownRig:
-    """Poses of the placed views (cam_from_world by view), whose tracks (K,) are who (-1 = nobody), and the evidence."""
+    """Poses of the posed views (cam_from_world by view), the person (K,) of each track (-1 = none), the evidence."""
 
     poses: dict[int, Floats]
     person: Ints
@@ -129,7 +129,7 @@ class GrownRig:
 
 
 def first_rig(people: PeopleViews, progress: Callable[[int, int], None] = lambda done, whole: None) -> GrownRig | None:
-    """The best rig of as many views as people connect; None where no two views can be."""
+    """The best rig of as many views as people connect; None where they connect no two views."""
     views = len(people.lenses)
     pairs = list(combinations(range(views), 2))
     fits: list[PairFit] = []
@@ -140,31 +140,31 @@ def first_rig(people: PeopleViews, progress: Callable[[int, int], None] = lambda
     best: GrownRig | None = None
     most = sum(fit.nats for fit in fits)
     for seed in sorted(fits, key=lambda fit: -fit.nats)[:_SEEDS]:
-        grown = _grown(people, {seed.a: np.eye(4), seed.b: seed.pose.b_from_a})
+        grown = _grow(people, {seed.a: np.eye(4), seed.b: seed.pose.b_from_a})
         if grown is not None and (best is None or _better(grown, best)):
             best = grown
-        if best is not None and best.nats > _CONTENT * most:
+        if best is not None and best.nats > _ENOUGH * most:
             break
     return best
 
 
 def rig_from_old(people: PeopleViews, poses: dict[int, Floats]) -> GrownRig | None:
-    """The rig of people who are seen by cameras that stood at these poses once; who moved is placed anew."""
-    return _grown(people, poses, _OLD)
+    """The rig grown from the earlier poses of the cameras; views that do not fit them any more are posed again."""
+    return _grow(people, poses, _OLD)
 
 
 def _better(one: GrownRig, other: GrownRig) -> bool:
     return (len(one.poses), one.nats) > (len(other.poses), other.nats)
 
 
-def _grown(people: PeopleViews, poses: dict[int, Floats], widened: float = 1.0) -> GrownRig | None:
-    """The rig that grows from posed views; None where they lose the people they share."""
+def _grow(people: PeopleViews, poses: dict[int, Floats], widened: float = 1.0) -> GrownRig | None:
+    """The rig grown from posed views; None where their matches are lost."""
     now = refit_matches(people, poses, widened)
     while now is not None and len(now.poses) < len(people.lenses):
         trials = [
             placed
             for view in range(len(people.lenses))
-            if view not in now.poses and (placed := _placed(people, now, view)) is not None
+            if view not in now.poses and (placed := _place_view(people, now, view)) is not None
         ]
         if not trials:
             break
@@ -177,29 +177,29 @@ def _grown(people: PeopleViews, poses: dict[int, Floats], widened: float = 1.0) 
 
 
 def refit_matches(people: PeopleViews, poses: dict[int, Floats], widened: float = 1.0) -> GrownRig | None:
-    """Posed views adjusted to the people that they say are the same, twice; None where they share nobody.
+    """Match people of posed views and adjust the poses to them, twice; None where no people match.
 
-    Views that share nobody with another are left out. widened: how much wrong the poses may be at first, in noises.
+    Views without a match are left out. widened: factor on the noise for the errors of the initial poses.
     """
     for factor in (widened, 1.0):
         nats = all_matches(people, poses, factor)
         poses = _sharing(people, poses, nats)
         if not nats:
             return None
-        poses = _adjusted(people, poses, persons_of_tracks(people.tracks, nats), _FRAMES)
+        poses = _adjust(people, poses, persons_of_tracks(people.tracks, nats), _FRAMES)
     nats = all_matches(people, poses)
     poses = _sharing(people, poses, nats)
     return GrownRig(poses, persons_of_tracks(people.tracks, nats), sum(nats.values())) if nats else None
 
 
 def _sharing(people: PeopleViews, poses: dict[int, Floats], nats: dict[tuple[int, int], float]) -> dict[int, Floats]:
-    """The posed views that share people with another."""
+    """The posed views that share matched people with another."""
     views = {people.tracks[track].view for pair in nats for track in pair}
     return {view: at for view, at in poses.items() if view in views}
 
 
 def all_matches(people: PeopleViews, poses: dict[int, Floats], widened: float = 1.0) -> dict[tuple[int, int], float]:
-    """Evidence for tracks of any two posed views to be one person."""
+    """Matched tracks of any two posed views, with their evidence."""
     nats: dict[tuple[int, int], float] = {}
     moving = MovingPeople(people.moving.bare, widened * people.moving.noise)
     for a, b in combinations(sorted(poses), 2):
@@ -212,7 +212,7 @@ def pose_view(people: PeopleViews, poses: dict[int, Floats]) -> Rig:
     return Rig(tuple(Camera(people.lenses[view], poses[view]) for view in sorted(poses)))
 
 
-def _adjusted(people: PeopleViews, poses: dict[int, Floats], person: Ints, frames: int) -> dict[int, Floats]:
+def _adjust(people: PeopleViews, poses: dict[int, Floats], person: Ints, frames: int) -> dict[int, Floats]:
     rig = pose_view(people, poses)
     seen = people.observations(person, people.frames_of(person, frames), 1.0).of(rig.names)
     fitted, points = bundle_adjust(rig, seen)
@@ -227,32 +227,32 @@ def joints_3d(points: Floats, kind: Skeleton) -> Floats:
 
 
 def bundle_adjust(rig: Rig, seen: Observations, rounds: int = _ROUNDS) -> tuple[Rig, Floats]:
-    """Rig and points (T, N, 3) that explain the sightings best, with its lenses; what is far off is left out."""
+    """Rig, with its lenses fixed, and points (T, N, 3) that fit the observations best; outliers are left out."""
     start = triangulate_robust(rig, seen.xy, seen.sigma)
     points, used = start.xyz, start.used
     lenses = tuple(camera.lens for camera in rig)
     poses_free = np.arange(len(rig)) > 0
-    nothing = np.zeros((len(rig), 16), bool)
+    held_fixed = np.zeros((len(rig), 16), bool)
     bodies, piece = np.tile(np.eye(4), (len(seen.moments), 1, 1)), np.eye(4)[None]
     for _ in range(rounds):
         problem = Problem(
-            seen, lenses, rig.cam_from_world, bodies, piece, used, nothing, poses_free, free_points=points
+            seen, lenses, rig.cam_from_world, bodies, piece, used, held_fixed, poses_free, free_points=points
         )
         solution = adjust(problem, iterations=30, tolerance=1e-6)
         rig = Rig(tuple(Camera(lens, at) for lens, at in zip(lenses, solution.cam_from_world, strict=True)))
         again = triangulate_robust(rig, seen.xy, seen.sigma)
-        points, used = again.xyz, again.used & ~_far(again.residual_px / seen.sigma)
+        points, used = again.xyz, again.used & ~_is_outlier(again.residual_px / seen.sigma)
     return rig, points
 
 
-def _far(normal: Floats) -> Bools:
-    """Sightings (C, T, N) whose residual in standard deviations is far beyond what is usual in their view."""
-    usual = np.array([np.nanmedian(view) if np.isfinite(view).any() else 1.0 for view in normal])
-    return np.asarray(normal > _WRONG * usual[:, None, None])
+def _is_outlier(normal: Floats) -> Bools:
+    """Mask (C, T, N) of outliers: residuals in standard deviations far above the median of their view."""
+    typical = np.array([np.nanmedian(view) if np.isfinite(view).any() else 1.0 for view in normal])
+    return np.asarray(normal > _WRONG * typical[:, None, None])
 
 
-def _placed(people: PeopleViews, now: GrownRig, view: int) -> tuple[float, int, Floats] | None:
-    """Where a view stands by what the posed ones know: evidence, view and pose; None where it is unclear."""
+def _place_view(people: PeopleViews, now: GrownRig, view: int) -> tuple[float, int, Floats] | None:
+    """Evidence, view and pose of a new view, from joints that the posed ones triangulate; None where none fits."""
     rig = pose_view(people, now.poses)
     frames = people.frames_of(now.person, 3 * _FRAMES)
     seen = people.observations(now.person, frames, 1.0).of(rig.names)
@@ -263,7 +263,7 @@ def _placed(people: PeopleViews, now: GrownRig, view: int) -> tuple[float, int, 
             continue
         _, here, there = np.intersect1d(frames, track.frame, assume_unique=True, return_indices=True)
         for person in range(bodies.shape[1]) if len(here) >= LEAST_FRAMES else ():
-            found = _resected(people.moving, bodies[here, person], track.row[there])
+            found = _resect(people.moving, bodies[here, person], track.row[there])
             if found is None:
                 continue
             nats = sum(
@@ -275,8 +275,8 @@ def _placed(people: PeopleViews, now: GrownRig, view: int) -> tuple[float, int, 
     return best
 
 
-def _resected(moving: MovingPeople, xyz: Floats, rows: Ints) -> Floats | None:
-    """Pose (4, 4) of a camera that sees joints (F, J, 3) of the world in its rows (F,); None where there is none."""
+def _resect(moving: MovingPeople, xyz: Floats, rows: Ints) -> Floats | None:
+    """Pose (4, 4) of a camera from joints (F, J, 3) of the world seen in its rows (F,); None where none fits."""
     import cv2
 
     points, flat, noise = xyz.reshape(-1, 3), moving.bare[rows].reshape(-1, 2), moving.noise[rows].ravel()

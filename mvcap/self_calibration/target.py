@@ -1,8 +1,9 @@
-"""People as the target of a calibration: their joints are points that all views see, wherever they go.
+"""People as the target of a calibration: their joints are free points that all views observe.
 
-From 2D detections and lenses alone: tracks within views, who is who across them and a first rig
-(`people_rig.first_rig`), left and right put right, and then the same `calib.calibrate` as for boards, with free points.
-Size is a stated height's or, without, usual people's; the floor is under their feet.
+From 2D detections and lenses alone: tracks within views, association across views with an initial rig
+(`incremental_rig.first_rig`), correction of left-right swaps, and then the same `calib.calibrate` as for boards, with
+free points. The scale comes from a stated height or, without one, from the population mean; the floor is below the
+feet.
 """
 
 from __future__ import annotations
@@ -38,21 +39,21 @@ from mvcap.self_calibration.time_offsets import estimate_late_frames, shift_is_s
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.session import Session
 
-_FRAMES = 150  # that the rig is adjusted to: neighbouring ones tell the same
+_MOST_FRAMES = 150  # most frames in the adjustment: neighbouring ones are redundant
 _STAGE = "people"
-_OFTEN = 10  # moments from which on a joint's residuals in a view tell what repeats
-_UNUSABLE = 0.02  # of the distance
+_OFTEN = 10  # least moments of a joint in a view to estimate the constant part of its residuals
+_UNUSABLE = 0.02  # of the distance: error above which the rig is not usable
 _WALK_MORE = "film people who walk all about the room, longer, or film a board"
 _FILM_A_BOARD = "film a board where millimetres matter"
 
 
 @dataclass(frozen=True, eq=False)
 class PeopleTarget:
-    """What views see of people who are told apart, and a first rig.
+    """Observations of associated people, and an initial rig.
 
-    observations: free points, N = persons x joints, of the views in the rig; person (K,): who each of the tracks is, -1
-    nobody; rows: the detections with persons, left and right put right, in step; late (C,): frames that each view was
-    late; findings: what the user should know.
+    observations: free points, N = persons x joints, of the views in the rig; person (K,): the person of each track, -1
+    for none; rows: the detections with persons, left-right swaps corrected, synchronised; late (C,): delay of each
+    view, frames; findings: messages to the user.
     """
 
     observations: Observations
@@ -66,27 +67,27 @@ class PeopleTarget:
 def people_target(
     rows: Detections2D, lenses: Sequence[Lens], *, rate_hz: float, start: Rig | None = None, progress: Progress = silent
 ) -> PeopleTarget:
-    """Find who is who and a first rig in detections of views that have these lenses, in order.
+    """Associate people across views and find an initial rig, from detections of views with these lenses, in order.
 
     start: an old rig of some or all of the views. Raises InputError where no two views share a person.
     """
     tracks = view_tracks(rows)
     people = PeopleViews(rows, tuple(lenses), tracks, MovingPeople.of(rows, tuple(lenses)))
     if len({track.view for track in tracks}) < 2:
-        raise InputError("fewer than two views have anybody in them for ten frames; film people who walk in all views")
+        raise InputError("fewer than two views show a person for ten frames; film people who walk in all views")
     grown = None if start is None else rig_from_old(people, _old_poses(people, start))
     if grown is None:
         grown = first_rig(people, lambda done, whole: progress(_STAGE, done, whole))
     if grown is None or len(grown.poses) < 2:
         raise InputError(
-            "no two views see the same person: film somebody who walks about where all views see them, in step, "
-            "and see whether the lenses are right"
+            "no two views see the same person: film somebody who walks about where all views see them, with "
+            "synchronised cameras, and check that the lenses are right"
         )
-    people, late = _in_step(people, grown)
+    people, late = _synchronise_views(people, grown)
     grown = refit_matches(people, grown.poses) or grown
-    people = replace(people, rows=_put_right(people, grown))
+    people = replace(people, rows=_correct_rows(people, grown))
     rig = pose_view(people, grown.poses)
-    frames = people.frames_of(grown.person, _FRAMES)
+    frames = people.frames_of(grown.person, _MOST_FRAMES)
     seen = people.observations(grown.person, frames, rate_hz).of(rig.names)
     return PeopleTarget(seen, rig, people.rows, grown.person, late, _findings(people, grown, late))
 
@@ -101,19 +102,21 @@ def calibrate_from_people(
     fix_lenses: bool = True,
     progress: Progress = silent,
 ) -> Calibration:
-    """Calibrate the views of a session with detections, or of detections, by the people in them.
+    """Calibrate the views of a session with detections, or of detections, from the people in them.
 
-    lenses in the order of the views (or the rig that has them). height_m: stature of the one who walks about, the mean
-    of several; without it sizes are those of usual people, or `start`'s. start: an old rig, in whose world the new one
-    then stands. The lenses are held unless fix_lenses is off. Raises InputError or CalibrationError.
+    lenses in the order of the views (or the rig that has them). height_m: stature of the person who walks about, the
+    mean of several; without it the scale is that of `start`, or of the population mean. start: an old rig, whose world
+    the new one keeps. The lenses are held fixed unless fix_lenses is off. Raises InputError or CalibrationError.
     """
     rows, rate = _rows(source, rate_hz)
-    glass = [camera.lens for camera in lenses] if isinstance(lenses, Rig) else list(lenses)
-    if rows.view.max(initial=0) >= len(glass):
-        raise InputError(f"detections are of {int(rows.view.max()) + 1} views, lenses of {len(glass)}; give one a view")
+    known_lenses = [camera.lens for camera in lenses] if isinstance(lenses, Rig) else list(lenses)
+    if rows.view.max(initial=0) >= len(known_lenses):
+        raise InputError(
+            f"detections are of {int(rows.view.max()) + 1} views, lenses of {len(known_lenses)}; give one for each view"
+        )
     if height_m is not None and not 0.5 < height_m < 2.5:
         raise InputError(f"a person is not {height_m:g} m tall; give their height in metres, such as 1.75")
-    target = people_target(rows, glass, rate_hz=rate, start=start, progress=progress)
+    target = people_target(rows, known_lenses, rate_hz=rate, start=start, progress=progress)
     made = calibrate(target.observations, rig=target.rig, fix_lenses=fix_lenses)
     scale, new_from_old = _world(made, target, height_m, start)
     notes = target.findings if height_m is not None or start is not None else (*target.findings, _UNKNOWN_SIZE)
@@ -124,7 +127,7 @@ def calibrate_from_people(
 _UNKNOWN_SIZE = Finding(
     "limit",
     "size",
-    "people are taken to be of usual size, so that all lengths may be 7 % off",
+    "people are assumed to have the population's mean size, so all lengths may have an error of 7 %",
     "state the height of the person who walks about with --height",
 )
 
@@ -142,8 +145,8 @@ def _old_poses(people: PeopleViews, start: Rig) -> dict[int, Floats]:
     return {view: start[name].cam_from_world for view, name in enumerate(names) if name in start}
 
 
-def _in_step(people: PeopleViews, grown: GrownRig) -> tuple[PeopleViews, Floats]:
-    """The same with views that are late put in step, and the frames (C,) that they were late; told twice."""
+def _synchronise_views(people: PeopleViews, grown: GrownRig) -> tuple[PeopleViews, Floats]:
+    """The people with delayed views synchronised, and the delays (C,), frames, estimated in up to three rounds."""
     whole = np.zeros(len(people.lenses))
     first = people.rows
     for _ in range(3):
@@ -159,19 +162,19 @@ def _in_step(people: PeopleViews, grown: GrownRig) -> tuple[PeopleViews, Floats]
     return people, whole
 
 
-def _put_right(people: PeopleViews, grown: GrownRig) -> Detections2D:
-    """The rows with persons, left and right exchanged where the other views say so."""
+def _correct_rows(people: PeopleViews, grown: GrownRig) -> Detections2D:
+    """The rows with persons, and left-right swaps corrected from the other views."""
     person = np.full(len(people.rows), -1, np.int32)
     for track, who in zip(people.tracks, grown.person.tolist(), strict=True):
         person[track.row] = who if track.view in grown.poses else -1
     mine = np.flatnonzero(person >= 0)
     view = np.searchsorted(sorted(grown.poses), people.rows.view[mine])
     named = people.rows.with_columns(person=person)
-    right = correct_swaps(named[mine].with_columns(view=view), pose_view(people, grown.poses))
+    corrected = correct_swaps(named[mine].with_columns(view=view), pose_view(people, grown.poses))
     columns = named.arrays()
     for name in ("xy", "score", "noise_px"):
         columns[name] = columns[name].copy()
-        columns[name][mine] = getattr(right, name)
+        columns[name][mine] = getattr(corrected, name)
     return named.with_columns(**columns)
 
 
@@ -180,8 +183,8 @@ def _findings(people: PeopleViews, grown: GrownRig, late: Floats) -> tuple[Findi
         Finding(
             "limit",
             people.lenses[view].name,
-            f"it runs {late[view]:+.1f} frames behind the others; its detections were moved in time for calibrating",
-            "synchronise the cameras, or put the footage in step before reconstructing",
+            f"it is {late[view]:+.1f} frames later than the others; its detections were shifted in time to calibrate",
+            "synchronise the cameras, or shift the footage in time before reconstructing",
         )
         for view in np.flatnonzero(late)
     ]
@@ -189,7 +192,7 @@ def _findings(people: PeopleViews, grown: GrownRig, late: Floats) -> tuple[Findi
         Finding(
             "limit",
             lens.name,
-            "it is left out, nobody in it could be told to be somebody of the other views",
+            "it is left out, no person in it could be matched with one of the other views",
             "film somebody who walks about where this view and another see them",
         )
         for view, lens in enumerate(people.lenses)
@@ -199,7 +202,7 @@ def _findings(people: PeopleViews, grown: GrownRig, late: Floats) -> tuple[Findi
 
 
 def _world(made: Calibration, target: PeopleTarget, height_m: float | None, start: Rig | None) -> tuple[float, Floats]:
-    """Scale and new_from_old, after it, of the world that people, or the old rig, say."""
+    """Scale, and new_from_old after it, to the world given by people or by the old rig."""
     kind = target.rows.skeleton
     assert made.free_points is not None
     bodies = joints_3d(made.free_points, kind)
@@ -208,11 +211,11 @@ def _world(made: Calibration, target: PeopleTarget, height_m: float | None, star
     shared = [name for name in made.rig.names if start is not None and name in start]
     if start is None or len(shared) < 2:
         return scale, new_from_old
-    # In the old rig's world: its cameras stand where they stood, on average.
+    # In the old rig's world: the best fit of the cameras to their old poses.
     old, new = start.select(shared), made.rig.select(shared)
     ends = [np.concatenate([rig.positions, rig.positions + rig.cam_from_world[:, 2, :3]]) for rig in (new, old)]
     if height_m is None:
-        scale = _spread(old.positions) / _spread(new.positions)
+        scale = _extent(old.positions) / _extent(new.positions)
     ends[0][: len(new)] *= scale
     ends[0][len(new) :] = ends[0][: len(new)] + new.cam_from_world[:, 2, :3]
     _, R, t = similarity(*ends, scale=False)
@@ -222,12 +225,12 @@ def _world(made: Calibration, target: PeopleTarget, height_m: float | None, star
 
 
 def with_repeating_errors(made: Calibration) -> Calibration:
-    """The calibration of people with what it predicts made as large as errors that repeat make it.
+    """The calibration from people with its predicted error increased for errors that are constant over time.
 
-    Views see a joint where they see it again and again: of its residuals, the share that stays the same does not
-    average out over moments (the design effect of cluster samples, Kish 1965). It is good for a limit at best.
+    The residuals of a joint in a view have a constant part, which does not average out over moments (the design effect
+    of cluster samples, Kish 1965). The verdict is "usable with limits" at best.
     """
-    factor = np.sqrt(_repeating(made))
+    factor = np.sqrt(_design_effect(made))
     was = made.accuracy
     accuracy = replace(was, predicted_m=factor * was.predicted_m)
     error = float(np.nanmax([accuracy.predicted_rms_m, was.halves_rms_m, 0.0]))
@@ -236,14 +239,14 @@ def with_repeating_errors(made: Calibration) -> Calibration:
         return made
     distance = np.linalg.norm(made.rig.positions[:, None] - was.places[None], axis=-1)
     far = float(np.median(distance)) if distance.size else float("nan")
-    off = f"points come out about {1000 * error:.0f} mm off at {far:.1f} m, as joints tell it"
+    message = f"points have an error of about {1000 * error:.0f} mm at {far:.1f} m, estimated from joints"
     if error > _UNUSABLE * far:
-        return replace(made, verdict="do not use", reason=off, next_action=_WALK_MORE)
-    return replace(made, verdict="usable with limits", reason=off, next_action=_FILM_A_BOARD)
+        return replace(made, verdict="do not use", reason=message, next_action=_WALK_MORE)
+    return replace(made, verdict="usable with limits", reason=message, next_action=_FILM_A_BOARD)
 
 
-def _repeating(made: Calibration) -> float:
-    """By how much the variance of what is found exceeds that of independent errors, at least 1."""
+def _design_effect(made: Calibration) -> float:
+    """Variance of the estimates over that for independent errors (design effect), at least 1."""
     residual = np.where(made.used[..., None], made.residual, np.nan)
     count = np.isfinite(residual[..., 0]).sum(1)
     often = count >= _OFTEN
@@ -257,12 +260,12 @@ def _repeating(made: Calibration) -> float:
     return float(max(1.0, 1 + (float(np.mean(number)) - 1) * share))
 
 
-def _spread(positions: Floats) -> float:
+def _extent(positions: Floats) -> float:
     return float(np.sqrt(((positions - positions.mean(0)) ** 2).sum()))
 
 
 def place_in_world(made: Calibration, scale: float, new_from_old: Floats) -> Calibration:
-    """The calibration with every length multiplied, and then in another world frame."""
+    """The calibration with every length scaled, and then moved to another world frame."""
     back = invert(new_from_old)
     scaled = made.rig.scaled_world(scale)
     cameras = tuple(replace(camera, cam_from_world=camera.cam_from_world @ back) for camera in scaled)

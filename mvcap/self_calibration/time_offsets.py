@@ -1,8 +1,8 @@
-"""Views that are not in step, told from people who move: how late each is, and its detections as if it were not.
+"""Time offsets of views from moving people, and detections interpolated to synchronous times.
 
-Each pair of views is tried with one some whole frames later than the other, its relative pose found anew each time:
-arms and legs swing against the body, so that it is no matter whether all walk the same way. Between frames the best is
-where a parabola has its top.
+For each pair of views, shifts by whole frames are tried, and the relative pose is refined for each: arms and legs swing
+against the body, so the offset is observable even if all people walk in the same direction. The maximum of a parabola
+gives the offset between frames.
 """
 
 from __future__ import annotations
@@ -20,81 +20,81 @@ from mvcap.self_calibration.cross_view_matches import LEAST_FRAMES, MovingPeople
 from mvcap.self_calibration.single_view_tracks import ViewTrack
 from mvcap.structures.detections import Detections2D
 
-_REACH = 6  # frames that are tried to either side
-_SURE = 4.0  # standard deviations from zero
-_ALIKE = 20.0  # neighbouring joints and frames have errors in common: so many count for one
-_LEAST = 0.3  # frames: less is not worth the interpolation
-_FIRM = 1e6
-_FLOOR = 0.05  # frames, that no pair tells better than
+_REACH = 6  # largest shift tried, frames
+_SURE = 4.0  # standard deviations from zero of a significant offset
+_ALIKE = 20.0  # joints and frames that count as one independent observation, as their errors are correlated
+_LEAST = 0.3  # frames: smaller offsets are not corrected
+_ZERO_MEAN = 1e6
+_FLOOR = 0.05  # frames, least standard deviation of a pair's offset
 
 
 def estimate_late_frames(
     moving: MovingPeople, tracks: list[ViewTrack], person: Ints, poses: dict[int, Floats], views: int
 ) -> tuple[Floats, Floats]:
-    """How many frames later (C,) each view shows the same than they do on average, and the standard deviations.
+    """Delay (C,) of each view relative to their mean, frames, and its standard deviation (C,).
 
-    person (K,): who each track is. NaN for views that no other tells about.
+    person (K,): the person of each track. NaN for views that are compared with no other.
     """
     rows, right, weight = [], [], []
     for a, b in combinations(sorted(poses), 2):
-        told = _between(moving, tracks, person, a, b, poses[b] @ invert(poses[a]))
-        if told is None:
+        found = _pair_offset(moving, tracks, person, a, b, poses[b] @ invert(poses[a]))
+        if found is None:
             continue
         rows.append(np.eye(views)[b] - np.eye(views)[a])
-        right.append(told[0])
-        weight.append(1 / (told[1] ** 2 + _FLOOR**2))
+        right.append(found[0])
+        weight.append(1 / (found[1] ** 2 + _FLOOR**2))
     out, sigma = np.full(views, np.nan), np.full(views, np.nan)
     if not rows:
         return out, sigma
     table, scale = np.array(rows), np.array(weight)
     known = np.flatnonzero(np.abs(table).any(0))
     table = table[:, known]
-    # They are zero on average: nobody's clock is the right one.
-    normal = table.T @ (scale[:, None] * table) + _FIRM * np.ones((len(known), len(known)))
+    # The mean delay is zero: no view is the reference.
+    normal = table.T @ (scale[:, None] * table) + _ZERO_MEAN * np.ones((len(known), len(known)))
     out[known] = np.linalg.solve(normal, table.T @ (scale * np.array(right)))
     sigma[known] = np.sqrt(np.diag(np.linalg.inv(normal)))
     return out, sigma
 
 
 def shift_is_significant(late: Floats, sigma: Floats) -> Floats:
-    """The frames (C,) by which views are surely late, 0 for the others; the views that agree are in step."""
+    """Delays (C,) relative to the median, frames, where they are significant; 0 for the other views."""
     known = np.isfinite(late)
     if known.sum() < 2:
         return np.zeros(len(late))
-    off = np.nan_to_num(late - np.median(late[known]))
-    sure = (np.abs(off) > _LEAST) & (np.abs(off) > _SURE * np.nan_to_num(sigma, nan=np.inf))
-    return np.where(sure, off, 0.0)
+    offset = np.nan_to_num(late - np.median(late[known]))
+    sure = (np.abs(offset) > _LEAST) & (np.abs(offset) > _SURE * np.nan_to_num(sigma, nan=np.inf))
+    return np.where(sure, offset, 0.0)
 
 
-def _between(
+def _pair_offset(
     moving: MovingPeople, tracks: list[ViewTrack], person: Ints, a: int, b: int, b_from_a: Floats
 ) -> tuple[float, float] | None:
-    """How many frames b is later than a, and the standard deviation; None where they cannot tell."""
+    """Delay of b relative to a, frames, and its standard deviation; None where it is undetermined."""
     shifts = np.arange(-_REACH, _REACH + 1)
-    told, start = np.full(len(shifts), np.nan), b_from_a
+    score, start = np.full(len(shifts), np.nan), b_from_a
     most = 0
     for side in (shifts[shifts >= 0], shifts[shifts < 0][::-1]):
         pose = start
         for shift in side.tolist():
-            found = _told(moving, tracks, person, a, b, shift, pose)
+            found = _score_shift(moving, tracks, person, a, b, shift, pose)
             if found is None:
                 return None
-            told[shift + _REACH], count, pose = found
+            score[shift + _REACH], count, pose = found
             most = max(most, count)
             start = pose if shift == 0 else start
-    at = int(told.argmax())
+    at = int(score.argmax())
     if not 0 < at < len(shifts) - 1:
         return None
-    left, top, right = told[at - 1 : at + 2]
+    left, top, right = score[at - 1 : at + 2]
     bend = left - 2 * top + right
     late = float(shifts[at] + 0.5 * (left - right) / bend)
     return late, float(np.sqrt(_ALIKE / (-bend * most)))
 
 
-def _told(
+def _score_shift(
     moving: MovingPeople, tracks: list[ViewTrack], person: Ints, a: int, b: int, late: int, b_from_a: Floats
 ) -> tuple[float, int, Floats] | None:
-    """Nats a joint, joints, and the pose of b, where b is so many frames late; None where they share too little."""
+    """Mean nats a joint, number of joints, and the pose of b for a delay of b; None where they share too little."""
     parts = []
     for i, one in enumerate(tracks):
         for j, other in enumerate(tracks):
@@ -114,7 +114,7 @@ def _told(
 
 
 def synchronise(rows: Detections2D, tracks: list[ViewTrack], late: Floats) -> Detections2D:
-    """The rows as they would be if no view were late (C,): each track looked at so many frames later."""
+    """The rows at synchronous times: each track interpolated at its view's delay (C,), frames."""
     xy, score, noise = (np.array(part, np.float64) for part in (rows.xy, rows.score, rows.noise_px))
     for track in tracks:
         if late[track.view] == 0:
@@ -126,9 +126,9 @@ def synchronise(rows: Detections2D, tracks: list[ViewTrack], late: Floats) -> De
         near &= track.frame[right] - track.frame[left] == 1
         share = wanted - track.frame[left]
         one, two = track.row[left], track.row[right]
-        mixed = (1 - share)[:, None, None] * rows.xy[one] + share[:, None, None] * rows.xy[two]
-        there = near[:, None] & np.isfinite(mixed).all(-1)
-        xy[track.row] = np.where(there[..., None], mixed, np.nan)
+        interpolated = (1 - share)[:, None, None] * rows.xy[one] + share[:, None, None] * rows.xy[two]
+        there = near[:, None] & np.isfinite(interpolated).all(-1)
+        xy[track.row] = np.where(there[..., None], interpolated, np.nan)
         score[track.row] = np.where(there, np.minimum(rows.score[one], rows.score[two]), 0)
         noise[track.row] = np.where(there, np.maximum(rows.noise_px[one], rows.noise_px[two]), np.nan)
     return rows.with_columns(xy=xy, score=score, noise_px=noise)

@@ -1,1 +1,1 @@
-"""Nouns of motion capture: skeletons, tables, footage, sessions. They know no verb."""
+"""Data structures of motion capture: skeletons, tables, footage and sessions. They do not import any verb."""

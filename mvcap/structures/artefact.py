@@ -1,8 +1,8 @@
-"""What a stage leaves behind: a folder of chunks, one npz per range of frames, and a manifest of where it came from.
+"""The result of a stage on disk: a folder of chunks, one npz per range of frames, and a manifest with its origin.
 
-A chunk is written whole or not at all and holds the stage's state at its end, so an interrupted stage goes on after its
-last chunk and ends with the same bytes as an undisturbed one. An artefact made with other settings or from other
-inputs is never taken for the one asked for.
+A chunk is written atomically and contains the stage's state at its end, so an interrupted stage resumes after its last
+chunk and its result is identical, byte by byte, to that of an uninterrupted run. An artefact made with other settings
+or from other inputs is never used.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ _MANIFEST = {"fingerprint", "version", "settings", "inputs", "skeleton", "frames
 
 @dataclass(frozen=True)
 class Origin:
-    """Where an artefact comes from: the stage, its settings, and the identity of each input."""
+    """Origin of an artefact: the stage, its settings, and the identity of each input."""
 
     stage: str
     version: int
-    """Raised when the stage's method changes, so that older artefacts are remade."""
+    """Version of the stage's method; increased when the method changes, so that older artefacts are stale."""
     settings: Mapping[str, Any]
     inputs: Mapping[str, str]
 
     def plain(self) -> dict[str, Any]:
-        """Return the origin as JSON holds it."""
-        whole = {"stage": self.stage, "version": self.version, "settings": self.settings, "inputs": self.inputs}
-        plain: dict[str, Any] = json.loads(json.dumps(whole, sort_keys=True, default=list))
+        """Return the origin as plain JSON values."""
+        held = {"stage": self.stage, "version": self.version, "settings": self.settings, "inputs": self.inputs}
+        plain: dict[str, Any] = json.loads(json.dumps(held, sort_keys=True, default=list))
         return plain
 
     @property
     def fingerprint(self) -> str:
-        """Sha256 of the whole origin, through all inputs down to the footage."""
+        """Sha256 of the origin; as inputs are fingerprints too, it covers everything down to the footage."""
         return hashlib.sha256(json.dumps(self.plain(), sort_keys=True).encode()).hexdigest()
 
 
@@ -60,12 +60,12 @@ class Artefact(Generic[T]):
 
     @property
     def name(self) -> str:
-        """Name of the artefact: its folder's."""
+        """Name of the artefact, which is that of its folder."""
         return self.folder.name
 
     @property
     def manifest(self) -> dict[str, Any] | None:
-        """What is recorded of the artefact, or None where there is none."""
+        """The content of the manifest, or None if there is no artefact; SessionError if it is damaged."""
         path = self.folder / "manifest.json"
         try:
             loaded: Any = json.loads(path.read_text(encoding="utf-8"))
@@ -74,14 +74,14 @@ class Artefact(Generic[T]):
         except (json.JSONDecodeError, UnicodeDecodeError, OSError) as fault:
             raise SessionError(self._damaged(path, fault)) from fault
         if not isinstance(loaded, dict) or not loaded.keys() >= _MANIFEST:
-            raise SessionError(self._damaged(path, "not a whole manifest"))
+            raise SessionError(self._damaged(path, "incomplete manifest"))
         return dict(loaded)
 
     def _damaged(self, path: Path, why: object) -> str:
         return f"{path} is damaged ({why}); remove the folder {self.folder} and run again"
 
     def begin(self, origin: Origin, skeleton_name: str, frames: int, chunk_frames: int) -> None:
-        """Make room for the artefact, or find the part of it that is there; StaleError where another one stands."""
+        """Create the artefact, or continue the existing one; StaleError if that has another origin."""
         recorded = self.manifest
         if recorded is not None:
             self._refuse_other(recorded, origin)
@@ -98,15 +98,15 @@ class Artefact(Generic[T]):
         self._record(manifest)
 
     def finish(self, **facts: Any) -> None:
-        """Mark the artefact complete and note facts about it, such as the seconds it took."""
-        self._record({**self._there(), **facts, "complete": True})
+        """Mark the artefact as complete and record facts about it, such as the seconds it took."""
+        self._record({**self._recorded(), **facts, "complete": True})
 
     def note(self, **facts: Any) -> None:
-        """Note facts about the artefact while it is being made."""
-        self._record({**self._there(), **facts})
+        """Record facts about the artefact while it is being made."""
+        self._record({**self._recorded(), **facts})
 
     def remove(self) -> None:
-        """Delete the artefact: the manifest first, so that an interrupted removal leaves no half of one."""
+        """Delete the artefact, the manifest first, so that an interrupted removal leaves no partial artefact."""
         try:
             (self.folder / "manifest.json").unlink(missing_ok=True)
         except OSError as fault:
@@ -115,19 +115,19 @@ class Artefact(Generic[T]):
 
     @property
     def complete(self) -> bool:
-        """Whether all of it is there."""
+        """Whether the artefact exists and is complete."""
         recorded = self.manifest
         return recorded is not None and bool(recorded["complete"])
 
     @property
     def fingerprint(self) -> str:
-        """Fingerprint of the artefact that is there."""
-        return str(self._there()["fingerprint"])
+        """Fingerprint of the existing artefact."""
+        return str(self._recorded()["fingerprint"])
 
     @property
     def skeleton_name(self) -> str:
         """Name of the skeleton of its rows."""
-        return str(self._there()["skeleton"])
+        return str(self._recorded()["skeleton"])
 
     @property
     def skeleton(self) -> Skeleton:
@@ -135,23 +135,23 @@ class Artefact(Generic[T]):
         return skeleton(self.skeleton_name)
 
     def ranges(self) -> list[tuple[int, int]]:
-        """First frame and end (exclusive) of every chunk."""
-        recorded = self._there()
+        """Return the first frame and the end (exclusive) of every chunk."""
+        recorded = self._recorded()
         step = int(recorded["chunk_frames"])
         frames = int(recorded["frames"])
         return [(start, min(start + step, frames)) for start in range(0, frames, step)]
 
     def has(self, start: int) -> bool:
-        """Whether the chunk that begins at a frame is there."""
+        """Return whether the chunk that begins at a frame exists."""
         return self._chunk(start).exists()
 
     def write(self, start: int, rows: T, state: Mapping[str, NDArray[Any]] | None = None) -> None:
-        """Keep one chunk and the stage's state at its end."""
+        """Write one chunk and the stage's state at its end."""
         held = {f"{_STATE}{name}": np.asarray(value) for name, value in (state or {}).items()}
         write_npz(self._chunk(start), {**rows.arrays(), **held})
 
     def read(self, start: int) -> T:
-        """Rows of the chunk that begins at a frame."""
+        """Return the rows of the chunk that begins at a frame; SessionError if it cannot be read."""
         arrays = self._load(start)
         try:
             return self.kind.from_arrays(skeleton(self.skeleton_name), arrays)
@@ -159,25 +159,25 @@ class Artefact(Generic[T]):
             raise SessionError(self._unreadable(start, fault)) from fault
 
     def state(self, start: int) -> dict[str, NDArray[Any]]:
-        """Return the state that was kept with a chunk."""
+        """Return the stage's state at the end of the chunk that begins at a frame."""
         return {name.removeprefix(_STATE): value for name, value in self._load(start, _STATE).items()}
 
     def between(self, start: int, stop: int) -> T:
-        """Rows of frames start to stop (exclusive), whatever chunks they are in."""
+        """Return the rows of frames start to stop (exclusive), across chunks."""
         parts = [self.read(first) for first, end in self.ranges() if first < stop and end > start]
         rows = self.kind.concatenate(parts, skeleton(self.skeleton_name))
         frame = rows.arrays()["frame"]
         return rows[(frame >= start) & (frame < stop)]
 
     def chunks(self) -> Iterator[T]:
-        """All chunks in the order of frames, one at a time in memory."""
+        """Yield all chunks in the order of frames, with one at a time in memory."""
         for start, _ in self.ranges():
             yield self.read(start)
 
-    def _there(self) -> dict[str, Any]:
+    def _recorded(self) -> dict[str, Any]:
         recorded = self.manifest
         if recorded is None:
-            raise SessionError(f"{self.folder.parent} holds no {self.name} yet; run `mvcap {self.name}` first")
+            raise SessionError(f"{self.folder.parent} has no {self.name} yet; run `mvcap {self.name}` first")
         return recorded
 
     def _record(self, manifest: Mapping[str, Any]) -> None:
@@ -194,7 +194,7 @@ class Artefact(Generic[T]):
             raise SessionError(self._unreadable(start, fault)) from fault
 
     def _unreadable(self, start: int, why: object) -> str:
-        return f"{self._chunk(start)} cannot be read ({why}); remake it with --redo {self.name}"
+        return f"{self._chunk(start)} cannot be read ({why}); make it again with --redo {self.name}"
 
     def _refuse_other(self, recorded: Mapping[str, Any], origin: Origin) -> None:
         if recorded["fingerprint"] == origin.fingerprint:
@@ -208,7 +208,7 @@ class Artefact(Generic[T]):
             changes.append("the method (another version of mvcap)")
         raise StaleError(
             f"{self.folder}: made with other settings or inputs ({'; '.join(changes) or 'origin'}); "
-            f"remake it with --redo {self.name}, or go back to what it was made with"
+            f"make it again with --redo {self.name}, or restore the previous settings and inputs"
         )
 
 

@@ -1,7 +1,7 @@
-"""What bodies are like before anything is seen: how long their limbs are, and where their joints usually are.
+"""Priors of bodies: distributions of limb lengths and of joint positions in the body frame.
 
-Both are normal distributions, or mixtures of a few, so that what is not seen follows from what is in closed form, with
-a deviation that says how far it may be wrong.
+Both are normal distributions, or mixtures of a few, so that unknown values follow from known ones in closed form, with
+their standard deviations.
 
 Statures of adults: C. D. Fryar et al., "Anthropometric Reference Data for Children and Adults: United States,
 2015-2018", Vital and Health Statistics 3(46), 2021. Limbs as shares of stature: Winter, "Biomechanics and Motor Control
@@ -34,49 +34,51 @@ _STATURE: Mapping[str, tuple[float, float]] = {"female": (1.613, 0.071), "male":
 _OVER_TYPICAL: Mapping[str, Mapping[str, float]] = {
     "female": {"arm": 0.985, "leg": 0.995, "hip": 1.05}, "male": {"arm": 1.01, "leg": 1.0, "hip": 0.97},
 }  # fmt: skip
-"""By how much limbs of each sex differ from those of a typical body of the same stature."""
+"""Limb lengths of each sex relative to those of a typical body of the same stature."""
 _OWN_SPREAD = 0.04
 """Standard deviation of a limb's share of stature within one sex."""
 _CHILDREN = 0.12
-"""Share of people who are of any stature there is, children among them."""
+"""Prior probability of the broad component of any stature, which includes children."""
 
 
 @dataclass(frozen=True)
 class BodyBuild:
-    """Sizes of one person's body."""
+    """Estimated body sizes of one person."""
 
     length_m: Floats
-    """(B',) of each of ``skeleton.limbs``."""
+    """(B',) m, length of each of ``skeleton.limbs``."""
     sigma: Floats
-    """(B',) their standard deviations, as a share."""
+    """(B',) standard deviations of the lengths, as shares of them."""
     stature_m: float
     stature_sigma_m: float
     female: float
-    """Probability of being female; 0.5 where limbs do not tell, as they rarely do."""
+    """Probability of being female; 0.5 if limb lengths do not tell, which is usual."""
 
 
 def body_build(skeleton: Skeleton, length_m: Floats, sigma: Floats) -> BodyBuild:
-    """Build of a body whose limbs measure (B',) m, NaN where unknown, give or take a share ``sigma`` (B',) of it.
+    """Estimate the body sizes from measured limb lengths (B',) m, NaN where unknown.
 
-    The logarithms of a body's limbs are normally distributed about those of its sex and stature; that what estimators
-    mean by a joint is not where bones end makes all limbs of a kind longer or shorter, on both sides.
+    sigma (B',): standard deviations of the measurements as shares of the length. The logarithms of limb lengths are
+    normally distributed around those of sex and stature. The difference between the joint definition of an estimator
+    and the ends of bones makes all limbs of a kind longer or shorter, on both sides.
     """
     known = np.isfinite(length_m) & np.isfinite(sigma)
-    usual, twin = np.log(typical_limbs(skeleton)), mirror_limbs(skeleton)
+    typical, twin = np.log(typical_limbs(skeleton)), mirror_limbs(skeleton)
     kinds = [_kind(skeleton, pair) for pair in skeleton.limbs.tolist()]
     spread = np.array([HIPS_SPREAD if kind == "hip" else LIMB_SPREAD for kind in kinds])
     both = (twin[:, None] == np.arange(len(twin))) | np.eye(len(twin), dtype=bool)
     shared = np.where(both, np.hypot(spread, _OWN_SPREAD)[:, None] ** 2, 0) + np.eye(len(twin)) * SIDES_SPREAD**2 / 2
     found = []
-    for share, stature, deviation, female, over in _people(kinds):
+    for share, stature, deviation, female, over in _components(kinds):
         cov = np.full((len(twin) + 1, len(twin) + 1), deviation**2)
         cov[:-1, :-1] += shared
-        mean = np.append(usual + np.log(over) + np.log(stature / STATURE_M), np.log(stature))
-        seen = cov[:-1, :-1][np.ix_(known, known)] + np.diag(sigma[known] ** 2)
-        off = np.log(length_m[known]) - mean[:-1][known]
-        gain = np.linalg.solve(seen, cov[:, :-1][:, known].T).T
-        likely = -0.5 * (off @ np.linalg.solve(seen, off) + np.linalg.slogdet(seen)[1])
-        found.append((np.log(share) + likely, mean + gain @ off, np.diag(cov - gain @ cov[:-1][known]), female))
+        mean = np.append(typical + np.log(over) + np.log(stature / STATURE_M), np.log(stature))
+        measured = cov[:-1, :-1][np.ix_(known, known)] + np.diag(sigma[known] ** 2)
+        residual = np.log(length_m[known]) - mean[:-1][known]
+        gain = np.linalg.solve(measured, cov[:, :-1][:, known].T).T
+        likelihood = -0.5 * (residual @ np.linalg.solve(measured, residual) + np.linalg.slogdet(measured)[1])
+        posterior = mean + gain @ residual, np.diag(cov - gain @ cov[:-1][known])
+        found.append((np.log(share) + likelihood, *posterior, female))
     weight = np.exp(np.array([one[0] for one in found]) - max(one[0] for one in found))
     weight /= weight.sum()
     mean = weight @ np.stack([one[1] for one in found])
@@ -86,8 +88,12 @@ def body_build(skeleton: Skeleton, length_m: Floats, sigma: Floats) -> BodyBuild
     return BodyBuild(np.exp(mean[:-1]), deviation[:-1], stature, stature * float(deviation[-1]), female)
 
 
-def _people(kinds: list[str]) -> list[tuple[float, float, float, float, Floats]]:
-    """Share, stature m, its deviation (of the logarithm), how female, and how limbs differ from typical ones (B',)."""
+def _components(kinds: list[str]) -> list[tuple[float, float, float, float, Floats]]:
+    """Return the components of the mixture.
+
+    Each has its share, stature m, standard deviation of log stature, probability of female, and limb lengths relative
+    to typical ones (B',).
+    """
     out = []
     for sex, (mean, spread) in _STATURE.items():
         over = np.array([_OVER_TYPICAL[sex][kind] for kind in kinds])
@@ -101,40 +107,40 @@ def _kind(skeleton: Skeleton, pair: list[int]) -> str:
     return "hip" if names == ["hip", "hip"] else "leg" if "knee" in names else "arm"
 
 
-_USUAL: Mapping[str, tuple[float, float, float, float]] = {
+_PRIOR_POSITION: Mapping[str, tuple[float, float, float, float]] = {
     "shoulder": (0.02, 0.18, 0.23, 0.05), "elbow": (0.04, 0.27, -0.03, 0.09), "wrist": (0.17, 0.20, -0.12, 0.16),
     "hip": (-0.02, 0.10, -0.23, 0.05), "knee": (0.11, 0.11, -0.55, 0.16), "ankle": (0.03, 0.09, -0.94, 0.21),
     "heel": (-0.04, 0.08, -0.98, 0.22), "big_toe": (0.19, 0.08, -1.00, 0.23), "small_toe": (0.14, 0.16, -0.99, 0.23),
     "nose": (0.16, 0.00, 0.36, 0.09), "eye": (0.14, 0.03, 0.40, 0.10), "ear": (0.06, 0.07, 0.40, 0.09),
     "head_top": (0.10, 0.00, 0.51, 0.12), "neck": (0.02, 0.00, 0.23, 0.05), "pelvis": (-0.02, 0.00, -0.23, 0.05),
 }  # fmt: skip
-"""Forward, to its side and up from the torso's middle, m, and standard deviation of each, in a body of 1.72 m: of
-20000 moments of generated training takes (``mvcap.datasets``), mirrored."""
+"""Mean position forward, to the side and up from the centre of the torso, m, and standard deviation of each coordinate,
+for a body of 1.72 m: from 20000 moments of synthetic training takes (``mvcap.datasets``), mirrored."""
 _WIDER = 1.7
-"""People do more than they do there: the deviation of what they do over that of the takes."""
+"""Standard deviation of real motion divided by that of the synthetic takes, as people do more than is generated."""
 
 
 def known_joints(skeleton: Skeleton) -> NDArray[np.int64]:
-    """Index (K,) of the joints of which the usual place is known."""
-    return np.array([at for at, joint in enumerate(skeleton.joints) if _part(joint)[0] in _USUAL], np.int64)
+    """Return the indices (K,) of the joints that have a prior position."""
+    return np.array([at for at, joint in enumerate(skeleton.joints) if _part(joint)[0] in _PRIOR_POSITION], np.int64)
 
 
 def usual_places(joints: Sequence[str]) -> tuple[Floats, Floats]:
-    """Places (J, 3) m of joints in the frame of a body of 1.72 m (x forward, y left), and their deviations (J,).
+    """Return prior positions (J, 3) m of joints in the frame of a body of 1.72 m, and their standard deviations (J,) m.
 
-    Of a body in motion of which nothing is known but its torso.
+    x forward, y left, z up; for a moving body of which only the torso is known.
     """
     rows = []
     for joint in joints:
         part, side = _part(joint)
-        ahead, aside, up, spread = _USUAL[part]
+        ahead, aside, up, spread = _PRIOR_POSITION[part]
         rows.append((ahead, side * aside, up, spread))
     out = np.array(rows)
     return out[:, :3], _WIDER * out[:, 3]
 
 
 def _part(joint: str) -> tuple[str, int]:
-    """Part of the body that a joint is, and 1 for the left, -1 for the right, 0 for the middle."""
+    """Return the body part of a joint, and 1 for left, -1 for right, 0 for the middle."""
     side, _, part = joint.partition("_")
     sign = {"left": 1, "right": -1}.get(side, 0)
     return (part if sign else joint), sign

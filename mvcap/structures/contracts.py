@@ -1,4 +1,4 @@
-"""The contracts of what can be exchanged: what estimators, associators and refiners take and give. No base class."""
+"""Protocols of the plug-ins: arguments and results of estimators, associators and refiners. No base class is needed."""
 
 from __future__ import annotations
 
@@ -14,74 +14,74 @@ from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
 
 State = dict[str, NDArray[Any]]
-"""What an estimator carries from frame to frame in one view: plain arrays, so that it can be saved and resumed."""
+"""State of a plug-in between frames: plain arrays, so that it can be saved and resumed."""
 
 
 @dataclass(frozen=True)
 class View:
-    """What an estimator may know about the view it works on."""
+    """Information about a view for an estimator."""
 
     index: int
     name: str
     size: tuple[int, int]
-    """w, h in px."""
+    """Width and height, px."""
     rate_hz: float
     frames: int
 
 
 UNKNOWN_FRAMES = 2**31 - 1
-"""``View.frames`` where the length of the take is not known."""
+"""``View.frames`` if the length of the take is unknown."""
 
 
 @runtime_checkable
 class FileEstimator(Protocol):
-    """An estimator that reads files made elsewhere, and can tell how many frames they hold."""
+    """An estimator that reads the files of another program, and knows their number of frames."""
 
     def frame_count(self, views: tuple[View, ...]) -> int:
-        """Return the frames of the files of these views, whose own ``frames`` is ``UNKNOWN_FRAMES``."""
+        """Return the number of frames of the files of these views, whose ``frames`` is ``UNKNOWN_FRAMES``."""
         ...
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """One picture's people, what to carry to the next picture, and their masks if asked for."""
+    """The people of one image, the state for the next image, and masks if requested."""
 
     rows: Detections2D
     state: State
     masks: NDArray[np.uint8] | None = None
-    """(H, W) label picture: 0 = nobody, m + 1 = row m of ``rows``."""
+    """(H, W) label image: 0 = no person, m + 1 = row m of ``rows``."""
 
 
 class Estimator(Protocol):
-    """People in one picture. Pure: what it knows of earlier frames comes in and goes out as ``state``."""
+    """Detects people in single images. A pure function: all knowledge of earlier frames is in ``state``."""
 
     skeleton: Skeleton
     needs_images: bool
 
     def prepare(self, views: tuple[View, ...]) -> str:
-        """Check models and files before the work starts; return the identity of what the rows will come from."""
+        """Check models and files before the work starts; return the identity of the source of the rows."""
         ...
 
     def estimate(self, image: NDArray[np.uint8] | None, frame: int, view: View, state: State) -> Estimate:
-        """Find people in an RGB picture (H, W, 3), or None where the estimator needs none.
+        """Detect people in an RGB image (H, W, 3), or None if the estimator needs no images.
 
-        ``state`` is empty at the first frame of a view. A dropped frame is not asked for.
+        ``state`` is empty at the first frame of a view. Dropped frames are skipped.
         """
         ...
 
 
 class Associator(Protocol):
-    """Who is who across the views. Pure: what it knows of earlier frames comes in and goes out as ``memory``."""
+    """Associates people across views. A pure function: all knowledge of earlier frames is in ``memory``."""
 
     follows: bool
-    """Whether a number means the same person from frame to frame; it is given to nobody else later."""
+    """Whether a person number means the same person in all frames; it is then never reused for another person."""
 
     def associate(self, rows: Detections2D, rig: Rig, rate_hz: float, memory: State) -> tuple[Detections2D, State]:
-        """Return the rows of some frames, in order of frames, with ``person`` filled, and what is to be remembered.
+        """Return the rows of some frames, in order of frames, with ``person`` filled, and the new memory.
 
-        Person: 0, 1, 2 ... or -1 for nobody. A row whose joints are of two people may come back as two rows, which
-        have the row's joints between them; two rows of a view may be one person where they share no joint or are
-        copies. ``memory`` is what was returned for the frames before, empty at the first. ``rate_hz``: frames a second.
+        person: 0, 1, 2 ... or -1 for unassigned. A row with joints of two people may be returned as two rows, each with
+        a part of the joints; two rows of a view may be one person if they share no joint or are duplicates.
+        ``memory``: the memory returned for the previous frames, empty at the first. ``rate_hz``: frames per second.
         """
         ...
 
@@ -92,32 +92,32 @@ def _nothing() -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of one person beside the poses."""
+    """Data about one person in addition to the poses."""
 
     rig: Rig
     rows: Detections2D
-    """What the views saw of this person in the frames of the window, linked by frame."""
+    """Detections of this person in all views in the frames of the window, linked to the poses by frame."""
     rate_hz: float
     limb_length_m: NDArray[np.float64]
-    """(B',) the person's length of each of ``skeleton.limbs`` over the whole take; NaN where unknown."""
+    """(B',) m, the person's length of each of ``skeleton.limbs`` over the whole take; NaN where unknown."""
     limb_sigma: NDArray[np.float64] = field(default_factory=_nothing)
-    """(B',), or one number for all: by what share of it a limb may be longer or shorter while a posture lasts."""
+    """(B',), or one number for all: standard deviation of a limb's length during one posture, as a share of it."""
     calibration_px: NDArray[np.float64] = field(default_factory=_nothing)
-    """(C,), or one number for all: how far each view's rays are off beyond the noise of the pixels, at all frames."""
+    """(C,) px, or one number for all: constant calibration error of each view, in addition to the pixel noise."""
 
 
 class Refiner(Protocol):
-    """Better poses of one person over a window of frames."""
+    """Refines the poses of one person over a window of frames."""
 
     def refine(self, poses: Poses3D, evidence: Evidence) -> Poses3D:
-        """Return the same rows, moved, and rows for frames between them. ``poses``: one person, in order of frames."""
+        """Return refined rows, and rows for frames in between. ``poses``: one person, in order of frames."""
         ...
 
 
 @runtime_checkable
 class Learned(Protocol):
-    """A plug-in whose result depends on learned weights, beside its settings."""
+    """A plug-in whose result depends on learned weights in addition to its settings."""
 
     def identity(self, rig: Rig) -> str:
-        """Which weights serve a rig; results made with others are stale."""
+        """Return the identity of the weights used for a rig; results made with other weights are stale."""
         ...

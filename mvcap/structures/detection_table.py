@@ -1,13 +1,13 @@
-"""Detections as a file, in two layouts that the estimator ``table`` reads back bit for bit.
+"""Writers of detection files in two layouts, which the estimator ``table`` reads back without loss.
 
-npz: the columns of ``Detections2D`` under their names, and two more arrays: ``skeleton``, the skeleton's name, and
-``view_names`` (C,), the view of each number in the column ``view``.
+npz: the columns of ``Detections2D`` by name, and two more arrays: ``skeleton``, the name of the skeleton, and
+``view_names`` (C,), the name of each view number in the column ``view``.
 
-parquet: one row is one person in one view at one frame. Columns: ``frame``, ``view`` (its name), ``person``,
+parquet: one row is one person in one view at one frame. Columns: ``frame``, ``view`` (name), ``person``,
 ``carried``, ``box_left``, ``box_top``, ``box_right``, ``box_bottom``, and for each joint ``<joint>_x``, ``<joint>_y``,
-``<joint>_score`` and ``<joint>_noise_px``. The key ``skeleton`` of the file's metadata is the skeleton's name.
+``<joint>_score`` and ``<joint>_noise_px``. The key ``skeleton`` of the file's metadata is the name of the skeleton.
 
-A file made elsewhere may lack ``person``, ``carried``, the box and the noise, and may be in any order.
+A file of another program may lack ``person``, ``carried``, box and noise, and its rows may be in any order.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from mvcap.structures.skeleton import Skeleton
 
 BOX = ("box_left", "box_top", "box_right", "box_bottom")
 _ROWS = 4096
-"""Rows written at a time and held in a parquet row group: a few MB, whatever the size of the chunks that come in."""
+"""Rows per write and per parquet row group: a few MB, independent of the size of the incoming chunks."""
 
 
 def write_detections_npz(
     path: Path, tables: Iterable[Detections2D], view_names: Sequence[str], skeleton: Skeleton
 ) -> None:
-    """Write chunks of detections in the order of frames; memory does not grow with their number.
+    """Write chunks of detections in the order of frames as npz; memory does not grow with their number.
 
-    Raises SessionError where the file cannot be written, ValueError for chunks out of order or of another skeleton.
+    Raises SessionError if the file cannot be written, ValueError for chunks out of order or with another skeleton.
     """
     with written_whole(path) as temporary, ExitStack() as stack:
         parts = {name: stack.enter_context(tempfile.TemporaryFile(dir=path.parent)) for name in Detections2D.columns()}
@@ -58,9 +58,9 @@ def write_detections_npz(
 def write_detections_parquet(
     path: Path, tables: Iterable[Detections2D], view_names: Sequence[str], skeleton: Skeleton
 ) -> None:
-    """Write chunks of detections in the order of frames, a row group at a time.
+    """Write chunks of detections in the order of frames as parquet, one row group at a time.
 
-    Raises SessionError where the file cannot be written, ValueError for chunks out of order or of another skeleton.
+    Raises SessionError if the file cannot be written, ValueError for chunks out of order or with another skeleton.
     """
     from pyarrow import parquet
 
@@ -75,7 +75,7 @@ def write_detections_parquet(
 
 
 def joint_columns(joint: str) -> tuple[str, str, str, str]:
-    """Names of a joint's columns in a parquet file: x, y, score, noise."""
+    """Return the names of a joint's columns in a parquet file: x, y, score, noise."""
     return f"{joint}_x", f"{joint}_y", f"{joint}_score", f"{joint}_noise_px"
 
 
@@ -85,19 +85,19 @@ def _checked(tables: Iterable[Detections2D], views: int, skeleton: Skeleton) -> 
         if table.skeleton != skeleton:
             raise ValueError(f"a chunk has the skeleton {table.skeleton.name}, the file {skeleton.name}")
         if len(table) and (table.frame.min() < last or not 0 <= table.view.min() <= table.view.max() < views):
-            raise ValueError("chunks have to come in the order of frames, and their views need a name each")
+            raise ValueError("chunks must be in the order of frames, and each of their views needs a name")
         last = max(last, int(table.frame.max(initial=last)))
         yield table
 
 
 def _copy(part: IO[bytes], stream: NpzStream, dtype: np.dtype[Any]) -> None:
     part.seek(0)
-    while piece := part.read(1 << 24):
-        stream.extend(np.frombuffer(piece, dtype=dtype))
+    while block := part.read(1 << 24):
+        stream.extend(np.frombuffer(block, dtype=dtype))
 
 
 def _in_groups(tables: Iterable[Detections2D], skeleton: Skeleton) -> Iterator[Detections2D]:
-    """Return the same rows in tables of the size of a row group."""
+    """Yield the same rows in tables of the size of a row group."""
     waiting: list[Detections2D] = []
     for table in tables:
         waiting.append(table)

@@ -1,4 +1,4 @@
-"""What the views saw: one row is one person in one view at one frame."""
+"""2D detections: one row is one person in one view at one frame."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from mvcap.structures.table import Table, column
 
 @dataclass(frozen=True, eq=False)
 class Detections2D(Table):
-    """People in pictures. Missing joints have xy NaN and score 0, always together."""
+    """People in images. A missing joint has xy NaN and score 0, always together."""
 
     frame: NDArray[Any] = column(dtype=np.int32)
     view: NDArray[Any] = column(dtype=np.int16)
     """Index of the view in the session's (and the rig's) order."""
     person: NDArray[Any] = column(dtype=np.int32)
-    """Who it is across views, filled by association; -1 = nobody."""
+    """Person number across views, filled by association; -1 = unassigned."""
     carried: NDArray[Any] = column(dtype=np.int32)
-    """The estimator's own id of this person through time within the view; -1 = not followed."""
+    """Id given by the estimator's own tracker within the view; -1 = not tracked."""
     box: NDArray[Any] = column(4)
     """left, top, right, bottom, px."""
     xy: NDArray[Any] = column("J", 2)
@@ -37,7 +37,7 @@ class Detections2D(Table):
         super().__post_init__()
         missing = np.isnan(self.xy).any(-1)
         if not np.array_equal(missing, self.score == 0):
-            raise ValueError("Detections2D: a joint is missing where xy is NaN and score is 0, both together")
+            raise ValueError("Detections2D: a missing joint must have xy NaN and score 0, both together")
 
     @classmethod
     def build(
@@ -51,11 +51,11 @@ class Detections2D(Table):
         carried: ArrayLike | None = None,
         box: ArrayLike | None = None,
     ) -> Self:
-        """Rows of one picture from xy (M, J, 2) px and score (M, J): missing joints, boxes and noise made consistent.
+        """Return the rows of one image from xy (M, J, 2) px and score (M, J), with consistent boxes and noise.
 
-        A joint is missing where its xy is not finite or its score is not above 0. The noise is ``noise_factor`` times
-        the joint's annotator sigma times the body's size (square root of the area of its box), divided by the score:
-        an unsure joint is a noisier one.
+        A joint is missing if its xy is not finite or its score is below 0.001. The noise is ``noise_factor`` times the
+        joint's annotator sigma times the body's size (square root of the area of its box), divided by the score, so
+        that joints with a low score have more noise.
         """
         points = np.array(xy, dtype=np.float64).reshape(-1, len(skeleton), 2)
         scores = np.clip(np.nan_to_num(np.array(score, dtype=np.float64)).reshape(-1, len(skeleton)), 0, 1)
@@ -81,20 +81,20 @@ class Detections2D(Table):
     ) -> Self:
         """Make rows of keypoints xy (T, C, P, J, 2) px and scores (T, C, P, J) 0..1 of T frames and C views.
 
-        P counts people in a view; the same place need not be the same person in another view or frame. A joint is
-        missing where xy is not finite or exactly (0, 0), or the score is not above 0; a person without any joint has no
-        row. score: 1 for every joint when left out. noise: expected noise in units of a careful annotator's (see
+        P counts the people in a view; the same index may be another person in another view or frame. A joint is missing
+        if xy is not finite or exactly (0, 0), or if the score is not above 0; a person without any joint has no row.
+        score: default 1 for every joint. noise: expected noise in units of a careful annotator's (see
         ``Skeleton.sigma``), which grows with the size of the body and falls with the score; noise_px (T, C, P, J)
-        states it in pixels instead. carried: place p is the same person in all frames of a view, as of a 2D tracker.
-        Raises ValueError where shapes do not fit, InputError for an unknown skeleton.
+        states it in pixels instead. carried: index p is the same person in all frames of a view, as of a 2D tracker.
+        Raises ValueError if shapes do not fit, InputError for an unknown skeleton.
         """
         kind = named_skeleton(skeleton) if isinstance(skeleton, str) else skeleton
         points = np.array(xy, np.float64)
         if points.ndim != 5 or points.shape[3:] != (len(kind), 2):
-            raise ValueError(f"xy is (T, C, P, J, 2) with J = {len(kind)} for {kind.name}, not {points.shape}")
+            raise ValueError(f"xy must be (T, C, P, J, 2) with J = {len(kind)} for {kind.name}, not {points.shape}")
         given = np.ones(points.shape[:-1]) if score is None else np.array(score, np.float64)
         if given.shape != points.shape[:-1]:
-            raise ValueError(f"score is (T, C, P, J) as xy, {points.shape[:-1]}, not {given.shape}")
+            raise ValueError(f"score must be (T, C, P, J) as xy, {points.shape[:-1]}, not {given.shape}")
         given[(points == 0).all(-1) | ~np.isfinite(points).all(-1) | ~(given > 0)] = 0
         frame, view, place = np.nonzero((given > 0).any(-1))
         at = frame, view, place
@@ -106,26 +106,26 @@ class Detections2D(Table):
         return rows.with_columns(noise_px=np.where(rows.score > 0, stated, np.nan))
 
     def of_body(self) -> Self:
-        """Return the rows with the joints of ``Skeleton.body`` only, by which bodies are told apart."""
-        whole = self.arrays()
-        some = {name: whole[name][:, self.skeleton.body] for name in ("xy", "score", "noise_px")}
-        return type(self)(self.skeleton.body_part, **{**whole, **some})
+        """Return the rows with only the joints of ``Skeleton.body``, which identify bodies."""
+        columns = self.arrays()
+        of_joints = {name: columns[name][:, self.skeleton.body] for name in ("xy", "score", "noise_px")}
+        return type(self)(self.skeleton.body_part, **{**columns, **of_joints})
 
 
 def joint_box(xy: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Box (M, 4) round the finite joints of xy (M, J, 2); NaN for a row without any."""
-    seen = np.isfinite(xy).all(-1).any(-1)
+    """Return the box (M, 4) around the finite joints of xy (M, J, 2); NaN for a row without any."""
+    known = np.isfinite(xy).all(-1).any(-1)
     boxes = np.full((len(xy), 4), np.nan)
-    if seen.any():
-        boxes[seen, :2] = np.nanmin(xy[seen], axis=1)
-        boxes[seen, 2:] = np.nanmax(xy[seen], axis=1)
+    if known.any():
+        boxes[known, :2] = np.nanmin(xy[known], axis=1)
+        boxes[known, 2:] = np.nanmax(xy[known], axis=1)
     return boxes
 
 
 def body_size(box: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Size (M,) px of bodies: the square root of the box's area, a thin box counted at least a third as wide as long.
+    """Return the size (M,) px of bodies: the square root of the box area, with a side ratio of at least 1 to 3.
 
-    The floor keeps a body seen from the side, or with one joint column, from counting as a tiny one.
+    The limit avoids too small sizes for bodies seen from the side or with all joints in one line.
     """
     width, height = box[:, 2] - box[:, 0], box[:, 3] - box[:, 1]
     long = np.maximum(width, height)

@@ -1,4 +1,4 @@
-"""The pictures of one view on disk: a video file or a folder of images, read by frame number and by time."""
+"""The images of one view on disk: a video file or a folder of images, read by frame number and by time."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 _IMAGES = {".jpg", ".jpeg", ".png"}
 _DEFAULT_IMAGE_RATE_HZ = 30.0
 _MIB = 1 << 20
-# Codecs whose packets and pictures do not pair off one to one: hidden reference pictures, empty packets.
+# Codecs whose packets and images do not correspond one to one: hidden reference images, empty packets.
 _COUNT_BY_DECODING = {"vp8", "mpeg4", "msmpeg4v3"}
 
 
 @dataclass(frozen=True, eq=False)
 class Footage:
-    """One view's pictures: what is known without decoding them, and a way to stream them.
+    """The images of one view: facts known without decoding, and a way to stream them.
 
-    size (w, h) px as shown, after the rotation flag; time_s (F,) f64 s from the container's own zero; pts (F,) i64 in
-    the container's time base, strictly increasing: of two pictures at one time the first counts; keys (K, 2) i64 dts
-    and pts of the pictures that decoding can start at; notes are lines for the user, such as an assumed rate.
+    size (w, h) px after applying the rotation flag; time_s (F,) f64 s from the container's own zero; pts (F,) i64 in
+    the container's time base, strictly increasing: of two images at one time the first counts; keys (K, 2) i64 dts and
+    pts of the images at which decoding can start; notes: lines for the user, such as an assumed rate.
     """
 
     path: Path
@@ -55,9 +55,9 @@ class Footage:
 
     @classmethod
     def probe(cls, path: str | Path, rate_hz: float | None = None) -> Footage:
-        """Look at a video or an image folder without decoding more than its first picture and its last ones.
+        """Read the facts of a video or an image folder, decoding only its first image and its last ones.
 
-        rate_hz is the rate of an image folder in Hz (30 and a note when left out); a video brings its own times.
+        rate_hz: rate of an image folder in Hz (default 30 and a note); a video has its own timestamps.
         Raises InputError: no such file, not a video, no frames, cut short, an unreadable image.
         """
         path = Path(path)
@@ -68,8 +68,8 @@ class Footage:
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Stream frames start to stop (exclusive) as (frame, RGB uint8 (H, W, 3)), the rotation flag applied.
 
-        A frame is the same to the bit wherever reading begins. Memory stays constant. A damaged frame that the decoder
-        gives up is left out, its number with it. Raises InputError when an image file cannot be read.
+        The pixels of a frame do not depend on where reading begins. Memory stays constant. A damaged frame that cannot
+        be decoded is left out together with its number. Raises InputError if an image file cannot be read.
         """
         start, stop, _ = slice(start, stop).indices(self.frames)
         if start >= stop:
@@ -77,7 +77,7 @@ class Footage:
         return self._read_images(start, stop) if self.kind == "images" else self._read_video(start, stop)
 
     def identity(self) -> str:
-        """A fingerprint of the content that is cheap on large files: sha256 over sizes and the outermost MiB."""
+        """Return a fingerprint that is fast for large files: sha256 of the sizes and of the first and last MiB."""
         digest = hashlib.sha256()
         files = _image_files(self.path) if self.kind == "images" else [self.path]
         for file in files:
@@ -96,7 +96,7 @@ class Footage:
             if image.shape[1::-1] != self.size:
                 raise InputError(
                     f"{file}: is {image.shape[1]}x{image.shape[0]} px, the first image of the folder is "
-                    f"{self.size[0]}x{self.size[1]} px; one view has one size, move the odd images out"
+                    f"{self.size[0]}x{self.size[1]} px; one view has one size, remove the images of other sizes"
                 )
             yield frame, image
 
@@ -106,7 +106,7 @@ class Footage:
             for picture in _decode_from(container, stream, self._key_before(start)):
                 if picture.pts is None or picture.pts < self.pts[frame]:
                     continue
-                while picture.pts > self.pts[frame]:  # left out by the decoder
+                while picture.pts > self.pts[frame]:  # frames that could not be decoded
                     frame += 1
                     if frame >= stop:
                         return
@@ -117,17 +117,17 @@ class Footage:
                     return
 
     def _key_before(self, frame: int) -> int | None:
-        """Return the dts to seek to; none means from the start. A key shown later than the frame is of no use to it."""
+        """Return the dts of the last key at or before a frame in presentation order; None means from the start."""
         before = np.flatnonzero(self.keys[:, 1] <= self.pts[frame])
         return int(self.keys[before[-1], 0]) if len(before) and before[-1] > 0 else None
 
 
 def ticks(time_s: NDArray[np.float64]) -> tuple[NDArray[np.int64], float]:
-    """Put a view's frame times (F,) s on a regular clock: tick (F,) i64 from 0, and the length dt_s of a tick.
+    """Assign a view's frame times (F,) s to a regular grid: tick (F,) i64 from 0, and the interval dt_s of the grid, s.
 
     Dropped frames become missing ticks. Of two frames on one tick the first is kept and the other gets -1, so
-    ``(tick < 0).sum()`` counts them. Times rounded to the millisecond do not drift: the grid is laid through all times
-    at once, never summed up from rounded steps. dt_s is 0 where it cannot be known (fewer than two times).
+    ``(tick < 0).sum()`` counts them. Times rounded to the millisecond cause no drift, because the grid is fitted to all
+    times together instead of adding up rounded intervals. dt_s is 0 if it is unknown (fewer than two times).
     """
     time_s = np.asarray(time_s, np.float64)
     if len(time_s) < 2:
@@ -136,20 +136,21 @@ def ticks(time_s: NDArray[np.float64]) -> tuple[NDArray[np.int64], float]:
         raise ValueError("frame times must increase strictly")
     since_s = time_s - time_s[0]
     dt_s = _typical_interval_s(time_s)
-    # The interval gains precision as the span grows; all at once, a small error would add up to whole ticks.
+    # The interval becomes more precise with growing spans; with the whole span at once, a small error of the first
+    # estimate could add up to whole ticks.
     spans = [8 << doubling for doubling in range(32) if 8 << doubling < len(time_s)]
     for frames in [*spans, len(time_s)]:
-        tick, dt_s = _lay_grid(since_s[:frames], dt_s)
+        tick, dt_s = _fit_grid(since_s[:frames], dt_s)
     tick[1:][np.diff(tick) == 0] = -1
     return tick, dt_s
 
 
-def _lay_grid(since_s: NDArray[np.float64], dt_s: float) -> tuple[NDArray[np.int64], float]:
-    """Round times (F,) s to a grid through all of them; return its ticks and the interval that fits them best."""
-    place = since_s / dt_s
-    # The first time may be the odd one out: the phase of the grid is the circular mean of all of them.
-    phase = np.angle(np.exp(2j * np.pi * place).mean()) / (2 * np.pi)
-    tick = np.rint(place - phase).astype(np.int64)
+def _fit_grid(since_s: NDArray[np.float64], dt_s: float) -> tuple[NDArray[np.int64], float]:
+    """Round times (F,) s to a regular grid; return the ticks and the interval that fits them best."""
+    position = since_s / dt_s
+    # The first time may be an outlier: the phase of the grid is the circular mean of all times.
+    phase = np.angle(np.exp(2j * np.pi * position).mean()) / (2 * np.pi)
+    tick = np.rint(position - phase).astype(np.int64)
     tick -= tick[0]
     if tick[-1] == 0:
         return tick, dt_s
@@ -158,7 +159,7 @@ def _lay_grid(since_s: NDArray[np.float64], dt_s: float) -> tuple[NDArray[np.int
 
 
 def _typical_interval_s(time_s: NDArray[np.float64]) -> float:
-    """Mean of the intervals that are one tick long, which averages out the rounding that the median keeps."""
+    """Return the mean of the intervals that are one tick long, which averages out rounding, unlike the median."""
     interval_s = np.diff(time_s)
     median_s = float(np.median(interval_s))
     slack_s = min(max(0.1 * median_s, 0.0015), 0.4 * median_s)  # wide enough for times rounded to the millisecond
@@ -178,7 +179,7 @@ def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         raise InputError(_why_unopened(path)) from error
     with container:
         if not container.streams.video:
-            raise InputError(f"{path}: holds no video stream; give the file that holds the pictures")
+            raise InputError(f"{path}: holds no video stream; give a file with video")
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = 2  # several views are read at once
@@ -202,12 +203,14 @@ def _probe_video(path: Path) -> Footage:
         codec, time_base, average = stream.codec_context.name, stream.time_base, stream.average_rate
         first = next(_decode_from(container, stream, None), None)
         if first is None:
-            raise InputError(f"{path}: holds no picture that can be decoded (0 frames); record it again")
+            raise InputError(f"{path}: holds no image that can be decoded (0 frames); record it again")
     rotation = int(first.rotation) % 360
     pts, keys = _timestamps(path, codec)
-    pts = pts[pts >= (first.pts or 0)]  # what comes before the first picture has lost what it refers to
+    pts = pts[
+        pts >= (first.pts or 0)
+    ]  # images before the first one cannot be decoded: their reference images are missing
     if first.pts is None or not len(pts) or time_base is None:
-        raise InputError(f"{path}: its frames carry no times; put it into a container: ffmpeg -i FILE -c copy out.mp4")
+        raise InputError(f"{path}: has no timestamps; put it into a container: ffmpeg -i FILE -c copy out.mp4")
     time_s = pts.astype(np.float64) * float(time_base)
     dt_s = ticks(time_s)[1]
     size = (first.width, first.height) if rotation in (0, 180) else (first.height, first.width)
@@ -216,7 +219,10 @@ def _probe_video(path: Path) -> Footage:
 
 
 def _timestamps(path: Path, codec: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Presentation times of all pictures and the keys, from the packets where decoding the end bears them out."""
+    """Return the presentation times of all images, and the keys.
+
+    They are read from the packets if decoding the end of the file confirms them, otherwise by decoding the whole file.
+    """
     if codec not in _COUNT_BY_DECODING:
         with _open(path) as (container, stream):
             packets = [
@@ -233,7 +239,7 @@ def _timestamps(path: Path, codec: str) -> tuple[NDArray[np.int64], NDArray[np.i
 
 
 def _decoded_pts(path: Path, key: NDArray[np.int64] | None) -> NDArray[np.int64]:
-    """Times of the pictures that come out of the decoder from a key (dts, pts) on, or from the start."""
+    """Return the presentation times of the images decoded from a key (dts, pts) on, or from the start."""
     with _open(path) as (container, stream):
         pictures = _decode_from(container, stream, None if key is None else int(key[0]))
         pts = np.unique([p.pts for p in pictures if p.pts is not None]).astype(np.int64)
@@ -241,7 +247,7 @@ def _decoded_pts(path: Path, key: NDArray[np.int64] | None) -> NDArray[np.int64]
 
 
 def _decode_from(container: InputContainer, stream: VideoStream, key_dts: int | None) -> Iterator[VideoFrame]:
-    """Decode on from the key at or before key_dts; what a damaged packet would give is left out."""
+    """Yield the images from the key at or before key_dts on; damaged packets are skipped."""
     import av
 
     if key_dts is not None:
@@ -262,7 +268,7 @@ def _upright(picture: VideoFrame, rotation_deg: int) -> NDArray[np.uint8]:
 
 
 def _image_files(folder: Path) -> list[Path]:
-    """Images in the order of the numbers in their names, so that 10 comes after 9."""
+    """Return the images in the order of the numbers in their names, so that 10 comes after 9."""
     files = [file for file in folder.iterdir() if file.suffix.lower() in _IMAGES and not file.name.startswith(".")]
     return sorted(
         files,
@@ -277,8 +283,8 @@ def _probe_images(folder: Path, rate_hz: float | None) -> Footage:
     if not files:
         raise InputError(f"{folder}: holds no jpg or png; give a video file or a folder of images")
     if rate_hz is not None and not 0 < rate_hz < np.inf:
-        raise InputError(f"{folder}: a rate of {rate_hz} frames a second is not possible; give a number above 0")
-    notes = () if rate_hz else (f"{folder}: rate not given, {_DEFAULT_IMAGE_RATE_HZ:g} frames a second assumed",)
+        raise InputError(f"{folder}: a rate of {rate_hz} frames per second is not possible; give a number above 0")
+    notes = () if rate_hz else (f"{folder}: rate not given, {_DEFAULT_IMAGE_RATE_HZ:g} frames per second assumed",)
     rate_hz = rate_hz or _DEFAULT_IMAGE_RATE_HZ
     height, width = _load_image(files[0]).shape[:2]
     frame = np.arange(len(files))

@@ -1,4 +1,4 @@
-"""The tidy table that CSV and parquet share: one row is one joint of one person at one frame."""
+"""The long table of the CSV and parquet exports: one row is one joint of one person at one frame."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from mvcap.structures.pose_stream import PoseStream, missing_joints, sigma_m
 from mvcap.structures.poses import Poses3D
 
 COLUMNS = ("frame", "time_s", "person", "joint", "x_m", "y_m", "z_m", "score", "error_px", "views", "sigma_m")
-_BATCH_ROWS = 4096  # persons at a frame, a fraction of a typical chunk; bounds memory whatever the chunks are
+_BATCH_ROWS = 4096  # rows of persons per batch; bounds memory independently of the chunk size
 
 
 def unit_notes(take: PoseStream) -> dict[str, str]:
-    """Return what a reader has to know of the numbers, in words."""
+    """Return unit, axes, rate, skeleton, number of frames and name of the take as text, for the file's metadata."""
     return {
         "unit": "m",
         "axes": take.axes,
@@ -27,16 +27,16 @@ def unit_notes(take: PoseStream) -> dict[str, str]:
 
 
 def schema() -> Any:
-    """Arrow schema of the table; empty (null) is missing or unknown."""
+    """Return the Arrow schema of the table; null is missing or unknown."""
     import pyarrow as pa
 
-    whole = {"frame": pa.int32(), "person": pa.int32(), "views": pa.uint8()}
-    kinds = {**whole, "time_s": pa.float64(), "joint": pa.string()}
+    integers = {"frame": pa.int32(), "person": pa.int32(), "views": pa.uint8()}
+    kinds = {**integers, "time_s": pa.float64(), "joint": pa.string()}
     return pa.schema([(name, kinds.get(name, pa.float32())) for name in COLUMNS])
 
 
 def batches(take: PoseStream) -> Iterator[Any]:
-    """Arrow record batches of the take in its axes, in the order of its rows."""
+    """Yield Arrow record batches of the take in its axes, in the order of its rows."""
     for chunk in take.turned():
         for first in range(0, len(chunk), _BATCH_ROWS):
             yield _batch(chunk[first : first + _BATCH_ROWS], take.rate_hz)

@@ -1,4 +1,4 @@
-"""Numpy archives written whole or not at all, the same bytes for the same arrays, and piece by piece if need be."""
+"""Atomic writing of files and of npz archives, which are byte-identical for equal arrays and can be streamed."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 
 from mvcap.errors import SessionError
 
-_DATE = (1980, 1, 1, 0, 0, 0)  # a zip entry has a date; ours must not, so that equal results are equal files
+_DATE = (1980, 1, 1, 0, 0, 0)  # constant date of zip entries, so that equal results give identical files
 
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` and move it there when all went well; else leave nothing behind.
+    """Yield a temporary path in the same folder, and rename it to ``path`` on success; otherwise remove it.
 
-    Raises SessionError where the folder cannot be written or the disk is full.
+    Raises SessionError if the folder cannot be written or the disk is full.
     """
-    # The name is known before the file is there: whenever an interruption comes, the file goes.
+    # The name is set before the file exists, so that the file is removed whenever an interruption comes.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +35,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as fault:
         raise SessionError(
-            f"{path} cannot be written: {fault.strerror or fault}; free some space or choose a folder you may write"
+            f"{path} cannot be written: {fault.strerror or fault}; free some space or choose a writable folder"
         ) from fault
     finally:
         with suppress(OSError):
@@ -43,13 +43,13 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file atomically; SessionError if it cannot be written."""
     with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write an uncompressed npz whole or not at all; equal arrays make equal files."""
+    """Write an uncompressed npz atomically; equal arrays give identical files. SessionError if it cannot be written."""
     with written_whole(path) as temporary, NpzStream(temporary) as stream:
         for name, array in arrays.items():
             stream.begin(name, array.shape, array.dtype)
@@ -57,7 +57,7 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 class NpzStream:
-    """An npz written piece by piece along the first axis, for arrays that are larger than memory."""
+    """Writes an npz block by block along the first axis, for arrays that are larger than memory."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb")
@@ -65,14 +65,14 @@ class NpzStream:
         self._member: IO[bytes] | None = None
 
     def begin(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        """Start the next array; its whole shape must be known."""
+        """Start the next array; its final shape must be known."""
         self._end()
         self._member = self._zip.open(zipfile.ZipInfo(f"{name}.npy", _DATE), "w", force_zip64=True)
         header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
         npy.write_array_header_2_0(self._member, header)
 
     def extend(self, piece: NDArray[Any]) -> None:
-        """Add rows to the array that was begun."""
+        """Add rows to the current array; ValueError if none was begun."""
         if self._member is None:
             raise ValueError("begin an array first")
         self._member.write(np.ascontiguousarray(piece).tobytes())
@@ -93,5 +93,5 @@ class NpzStream:
                 self._end()
                 self._zip.close()
         finally:
-            self._zip.fp = None  # a zip that could not be written is given up: it would try again when it is deleted
+            self._zip.fp = None  # after a fault, ZipFile must not try to write again when it is deleted
             self._file.close()

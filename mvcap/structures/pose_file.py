@@ -1,4 +1,4 @@
-"""Poses of a take as one npz file: ``poses.npz`` of a session, and known poses for the estimator ``oracle``."""
+"""Poses of a take as one npz file: ``poses.npz`` of a session, and true poses for the estimator ``oracle``."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from mvcap.structures.skeleton import skeleton
 
 
 def save_poses(path: Path, poses: Poses3D) -> Path:
-    """Write poses as an npz of their columns, the unrefined ones with the prefix ``raw_``, and the skeleton's name.
+    """Write poses as an npz of their columns, raw poses with the prefix ``raw_``, and the name of the skeleton.
 
-    ``about`` is JSON: unit, axes, rate and length, where the poses know them. SessionError where it cannot be written.
+    ``about`` is JSON: unit, axes, rate and length, if the poses have ``take``. SessionError if it cannot be written.
     """
     held = {"skeleton": np.array(poses.skeleton.name), **poses.arrays()}
     if poses.take is not None:
@@ -42,8 +42,8 @@ def save_poses(path: Path, poses: Poses3D) -> Path:
 def load_poses(path: str | Path) -> Poses3D:
     """Read ``poses.npz`` of a session, or a file that ``save_poses`` or ``write_poses`` wrote.
 
-    The refined poses are returned; ``raw`` holds the unrefined ones where the file has them, ``rate_hz`` the frame rate
-    and ``take.about`` what the file says of itself. Raises InputError for a file that cannot be read.
+    Returns the refined poses, with the raw poses in ``raw`` if the file has them, the frame rate in ``rate_hz`` and the
+    metadata of the file in ``take.about``. Raises InputError for a file that cannot be read.
     """
     file = Path(path)
     try:

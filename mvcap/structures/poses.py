@@ -1,4 +1,4 @@
-"""People in the world: one row is one person at one frame."""
+"""3D poses in the world frame: one row is one person at one frame."""
 
 from __future__ import annotations
 
@@ -17,53 +17,53 @@ from mvcap.structures.table import Table, column
 
 
 class Provenance(IntEnum):
-    """Where a joint's place comes from, or why it has none."""
+    """Source of a joint's position, or the reason why it is missing."""
 
     MISSING = 0
-    """No view saw it, or nothing more is known of why it is not there."""
+    """Missing: no view detected it, or the reason is unknown."""
     MEASURED = 1
-    """Two views or more agree on it."""
+    """Triangulated from two or more consistent views."""
     ONE_VIEW = 2
-    """One view saw it; how far away it is follows from the person's other joints and other frames."""
+    """Detected by one view; its depth follows from the person's other joints and other frames."""
     INTERPOLATED = 3
-    """Not seen at this frame; between frames at which it was."""
+    """Not detected at this frame, but at frames before and after it."""
     PREDICTED = 4
-    """Not seen at this frame, nor on one side of it in time."""
+    """Not detected at this frame, and only before or only after it."""
     PRIOR = 5
-    """Follows from the rest of the body and the person's limbs alone."""
+    """Inferred only from the rest of the body and the person's limb lengths."""
     LONE = 6
-    """Missing: only one view saw it."""
+    """Missing: detected by one view only."""
     CONTRADICTED = 7
-    """Missing: no two of the views that saw it agree."""
+    """Missing: no two of the views that detected it are consistent."""
     AMBIGUOUS = 8
-    """Missing: different pairs of views put it in different places of the body."""
+    """Missing: different pairs of views give different positions."""
     IMPLAUSIBLE = 9
-    """Missing: the views agree on a place that makes a bone of no human, or of another length than it has."""
+    """Missing: the triangulated position gives a bone an impossible length, or another one than it has."""
 
 
 @dataclass(frozen=True, eq=False)
 class TakeInfo:
-    """What belongs to poses as a whole."""
+    """Information about the take that a table of poses belongs to."""
 
     rate_hz: float | None
-    """Frames a second; None where it is not known."""
+    """Frames per second; None if unknown."""
     frames: int
-    """Frames of the take; people may be missing in some."""
+    """Number of frames of the take, including frames without people."""
     raw: Poses3D | None = None
-    """The same people before refinement."""
+    """The poses before refinement."""
     about: Mapping[str, Any] = field(default_factory=dict)
-    """Settings and inputs of every stage, views, units: what ``poses.npz`` of a session says of itself."""
+    """Settings and inputs of every stage, views and units, as in ``poses.npz`` of a session."""
 
 
 @dataclass(frozen=True, eq=False)
 class Poses3D(Table):
-    """3D skeletons in the world frame, metres. Missing joints have xyz NaN and score 0, always together."""
+    """3D skeletons in the world frame, metres. A missing joint has xyz NaN and score 0, always together."""
 
     frame: NDArray[Any] = column(dtype=np.int32)
     person: NDArray[Any] = column(dtype=np.int32)
-    """Who it is through time, filled by tracking (1, 2, 3 ...); before that the same as ``group``."""
+    """Track id over time, filled by tracking (1, 2, 3 ...); before tracking the same as ``group``."""
     group: NDArray[Any] = column(dtype=np.int32)
-    """The number that association gave this person in this frame: the link to the detections it came from."""
+    """Person number given by association in this frame, which links the row to its detections."""
     xyz: NDArray[Any] = column("J", 3)
     """m, NaN where missing."""
     score: NDArray[Any] = column("J")
@@ -75,70 +75,70 @@ class Poses3D(Table):
     cov: NDArray[Any] = column("J", 6)
     """Covariance of xyz, m^2: xx, xy, xz, yy, yz, zz."""
     provenance: NDArray[Any] = column("J", dtype=np.uint8)
-    """``Provenance`` of each joint; where xyz is NaN, ``MISSING`` or the reason."""
+    """``Provenance`` of each joint; if xyz is NaN, ``MISSING`` or the reason."""
     take: TakeInfo | None = field(default=None, kw_only=True, repr=False)
-    """What belongs to the poses as a whole, where they come from a file or from ``reconstruct_rows``."""
+    """Information about the take, for poses read from a file or returned by ``reconstruct_rows``."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not np.array_equal(np.isnan(self.xyz).any(-1), self.score == 0):
-            raise ValueError("Poses3D: a joint is missing where xyz is NaN and score is 0, both together")
+            raise ValueError("Poses3D: a missing joint must have xyz NaN and score 0, both together")
 
     @classmethod
     def from_dense(cls, xyz: ArrayLike, skeleton: Skeleton | str, persons: Sequence[int] | None = None) -> Self:
         """Make rows of positions (T, P, J, 3) m in the world frame, NaN where a joint is missing.
 
-        persons: (P,) numbers; 1, 2, 3 ... when left out. A person without any joint in a frame has no row there. Score
-        is 1 where a joint is; covariance, error and views are unknown. Raises ValueError where shapes do not fit.
+        persons: (P,) ids, default 1, 2, 3 ... A person without any joint in a frame has no row there. The score of
+        known joints is 1; covariance, error and views are unknown. Raises ValueError if shapes do not fit.
         """
         kind = named_skeleton(skeleton) if isinstance(skeleton, str) else skeleton
         given = np.asarray(xyz, np.float64)
         if given.ndim != 4 or given.shape[2:] != (len(kind), 3):
-            raise ValueError(f"positions are (T, P, J, 3) with J = {len(kind)} for {kind.name}, not {given.shape}")
-        who = np.arange(1, given.shape[1] + 1) if persons is None else np.asarray(persons)
+            raise ValueError(f"positions must be (T, P, J, 3) with J = {len(kind)} for {kind.name}, not {given.shape}")
+        ids = np.arange(1, given.shape[1] + 1) if persons is None else np.asarray(persons)
         frame, column_index = np.nonzero(np.isfinite(given).all(-1).any(-1))
         points = given[frame, column_index]
-        there: NDArray[np.bool_] = np.asarray(np.isfinite(points).all(-1))
+        known: NDArray[np.bool_] = np.asarray(np.isfinite(points).all(-1))
         return cls(
             kind,
             frame=frame,
-            person=who[column_index],
-            group=who[column_index],
-            xyz=np.where(there[..., None], points, np.nan),
-            score=there,
-            error_px=np.full(there.shape, np.nan),
-            views=np.zeros(there.shape),
-            cov=np.full((*there.shape, 6), np.nan),
-            provenance=np.where(there, Provenance.MEASURED, Provenance.MISSING),
+            person=ids[column_index],
+            group=ids[column_index],
+            xyz=np.where(known[..., None], points, np.nan),
+            score=known,
+            error_px=np.full(known.shape, np.nan),
+            views=np.zeros(known.shape),
+            cov=np.full((*known.shape, 6), np.nan),
+            provenance=np.where(known, Provenance.MEASURED, Provenance.MISSING),
         )
 
     @property
     def rate_hz(self) -> float | None:
-        """Frames a second, where it is known."""
+        """Frames per second, None if unknown."""
         return self.take.rate_hz if self.take else None
 
     @property
     def raw(self) -> Poses3D | None:
-        """The same people before refinement, where they are known."""
+        """The poses before refinement, None if unknown."""
         return self.take.raw if self.take else None
 
     @property
     def persons(self) -> NDArray[np.int32]:
-        """(P,) numbers of the people, in order."""
+        """(P,) ids of the people, ascending."""
         return np.unique(self.person)
 
     def dense(
         self, frames: int | None = None, persons: NDArray[np.integer] | Sequence[int] | None = None
     ) -> NDArray[np.float32]:
-        """Positions (T, P, J, 3) m of persons in frames 0..frames-1, NaN where a person is not.
+        """Return positions (T, P, J, 3) m of persons in frames 0..frames-1, NaN where a person is absent.
 
-        Left out, frames is the length of the take (or the last frame with a person), and persons are ``persons``.
+        frames: default the length of the take (or up to the last frame with a person); persons: default ``persons``.
         """
         last = int(self.frame.max(initial=-1)) + 1
         count = frames if frames is not None else max(last, self.take.frames if self.take else 0)
-        who = self.persons if persons is None else np.asarray(persons)
-        out = np.full((count, len(who), len(self.skeleton), 3), np.nan, dtype=np.float32)
-        for column_index, person in enumerate(who):
+        chosen = self.persons if persons is None else np.asarray(persons)
+        out = np.full((count, len(chosen), len(self.skeleton), 3), np.nan, dtype=np.float32)
+        for column_index, person in enumerate(chosen):
             mine = (self.person == person) & (self.frame < count)
             out[self.frame[mine], column_index] = self.xyz[mine]
         return out
@@ -153,11 +153,11 @@ class Poses3D(Table):
         return self[kept]
 
     def to_skeleton(self, target: Skeleton | str) -> Self:
-        """Return the same people with the joints of another skeleton, by name.
+        """Return the poses with the joints of another skeleton, matched by name.
 
-        A joint that both have keeps its columns. One that follows from others (the pelvis as the middle of the hips)
-        has the mean of their scores, views and errors, and no covariance. All else is missing. The unrefined poses of
-        ``raw`` are converted too. InputError names the skeletons there are.
+        A joint that both skeletons have keeps its columns. A joint derived from others (the pelvis as the midpoint of
+        the hips) has the mean score, views and error of the row's joints, and no covariance. All others are missing.
+        The poses of ``raw`` are converted too. InputError lists the available skeletons.
         """
         kind = named_skeleton(target) if isinstance(target, str) else target
         made = self.with_joints(kind, self.skeleton.apply(kind, self.xyz.astype(np.float64)))
@@ -166,36 +166,36 @@ class Poses3D(Table):
         return made
 
     def with_joints(self, target: Skeleton, xyz: NDArray[np.floating]) -> Self:
-        """Return the same rows with joints (M, J', 3) m of another skeleton; a joint that both have keeps its columns.
+        """Return the rows with joints xyz (M, J', 3) m of another skeleton; joints that both have keep their columns.
 
-        A joint that was made of others has the mean of their scores, views and errors, and no covariance.
+        Other joints have the mean score, views and error of the row's joints, and no covariance.
         """
-        there = np.isfinite(xyz).all(-1)
+        known = np.isfinite(xyz).all(-1)
         names = list(self.skeleton.joints)
         columns: dict[str, NDArray[np.floating]] = {}
         for name in ("score", "error_px", "views", "cov", "provenance"):
             held = getattr(self, name).astype(np.float64)
-            blank = np.full((len(self), len(target), *held.shape[2:]), np.nan)
+            values = np.full((len(self), len(target), *held.shape[2:]), np.nan)
             with np.errstate(invalid="ignore"):
-                whole = held.sum(1) / np.maximum((held > 0).sum(1), 1)
-            blank[:] = np.nan if name == "cov" else (1 if name == "provenance" else whole[:, None])
+                mean = held.sum(1) / np.maximum((held > 0).sum(1), 1)
+            values[:] = np.nan if name == "cov" else (1 if name == "provenance" else mean[:, None])
             for at, joint in enumerate(target.joints):
                 if joint in names:
-                    blank[:, at] = held[:, names.index(joint)]
-            columns[name] = blank
+                    values[:, at] = held[:, names.index(joint)]
+            columns[name] = values
         for name in ("score", "views", "provenance"):
-            columns[name] = np.nan_to_num(np.where(there, columns[name], 0))
-        columns["score"] = np.where(there, np.maximum(columns["score"], 1e-3), 0)
+            columns[name] = np.nan_to_num(np.where(known, columns[name], 0))
+        columns["score"] = np.where(known, np.maximum(columns["score"], 1e-3), 0)
         return type(self)(
-            target, self.frame, self.person, self.group, np.where(there[..., None], xyz, np.nan), columns["score"],
+            target, self.frame, self.person, self.group, np.where(known[..., None], xyz, np.nan), columns["score"],
             columns["error_px"], columns["views"].round(), columns["cov"], columns["provenance"], **self._about(),
         )  # fmt: skip
 
     def to_pandas(self, rate_hz: float | None = None) -> Any:
-        """Return a DataFrame with a row for each joint, person and frame: the columns of the CSV export.
+        """Return a DataFrame with one row per frame, person and joint and the columns of the CSV export.
 
-        Columns: frame, time_s (where the rate is known), person, joint, x_m, y_m, z_m, score, error_px, views, sigma_m.
-        InputError where pandas is not installed.
+        Columns: frame, time_s (if the rate is known), person, joint, x_m, y_m, z_m, score, error_px, views, sigma_m.
+        InputError if pandas is not installed.
         """
         try:
             import pandas as pd
@@ -224,10 +224,10 @@ _UPPER = np.array([[0, 1, 2], [1, 3, 4], [2, 4, 5]])
 
 
 def full_covariance(cov: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Matrices (..., 3, 3) from the six stored numbers (..., 6)."""
+    """Return covariance matrices (..., 3, 3) from the six stored numbers (..., 6)."""
     return np.asarray(cov[..., _UPPER])
 
 
 def packed_covariance(matrix: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Six numbers (..., 6) xx, xy, xz, yy, yz, zz of symmetric matrices (..., 3, 3)."""
+    """Return the six numbers (..., 6) xx, xy, xz, yy, yz, zz of symmetric matrices (..., 3, 3)."""
     return np.asarray(matrix[..., [0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2]])

@@ -1,4 +1,4 @@
-"""Rows of a take by ranges of frames, from a session's folder or from memory: what the stages read."""
+"""Access to the rows of a take by ranges of frames, from a session folder or from memory; the input of the stages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T_co = TypeVar("T_co", bound=Table, covariant=True)
 
 
 class RowSource(Protocol[T_co]):
-    """Rows in the order of frames, in chunks; an ``Artefact`` is one too."""
+    """Rows in the order of frames, in chunks; ``Artefact`` and ``RowsInMemory`` implement it."""
 
     @property
     def skeleton(self) -> Skeleton:
@@ -24,24 +24,24 @@ class RowSource(Protocol[T_co]):
         ...
 
     def ranges(self) -> list[tuple[int, int]]:
-        """First frame and end (exclusive) of every chunk."""
+        """Return the first frame and the end (exclusive) of every chunk."""
         ...
 
     def chunks(self) -> Iterator[T_co]:
-        """All chunks in order."""
+        """Yield all chunks in the order of frames."""
         ...
 
     def between(self, start: int, stop: int) -> T_co:
-        """Rows of frames start to stop (exclusive)."""
+        """Return the rows of frames start to stop (exclusive)."""
         ...
 
     def state(self, start: int) -> dict[str, NDArray[Any]]:
-        """State of the stage at the end of the chunk that begins at a frame."""
+        """Return the stage's state at the end of the chunk that begins at a frame."""
         ...
 
 
 class RowsInMemory(Generic[T]):
-    """Rows of a take as a ``RowSource``: the same ranges of frames that a session's stages work in."""
+    """Rows of a take in memory as a ``RowSource``, with the chunk ranges of a session's stages."""
 
     def __init__(
         self, rows: T, frames: int, chunk_frames: int, states: Mapping[int, dict[str, NDArray[Any]]] | None = None
@@ -58,19 +58,19 @@ class RowsInMemory(Generic[T]):
         return self._rows.skeleton
 
     def ranges(self) -> list[tuple[int, int]]:
-        """First frame and end (exclusive) of every chunk."""
+        """Return the first frame and the end (exclusive) of every chunk."""
         return [(start, min(start + self._step, self._frames)) for start in range(0, self._frames, self._step)]
 
     def chunks(self) -> Iterator[T]:
-        """All chunks in order."""
+        """Yield all chunks in the order of frames."""
         for start, stop in self.ranges():
             yield self.between(start, stop)
 
     def between(self, start: int, stop: int) -> T:
-        """Rows of frames start to stop (exclusive)."""
+        """Return the rows of frames start to stop (exclusive)."""
         first, end = np.searchsorted(self._frame, (start, stop))
         return self._rows[int(first) : int(end)]
 
     def state(self, start: int) -> dict[str, NDArray[Any]]:
-        """State of the stage at the end of the chunk that begins at a frame."""
+        """Return the stage's state at the end of the chunk that begins at a frame."""
         return self._states.get(start, {})

@@ -1,7 +1,7 @@
-"""Skeletons: named joints, bones, mirror pairs, and how one skeleton is read as another.
+"""Skeletons: named joints, bones, mirror pairs, and the conversion of one skeleton to another.
 
-Joint names are shared between all tables, so conversion is by name; a joint that a source lacks but that
-follows from others (the pelvis as the middle of the hips) is a weighted sum of them, and anything else is NaN.
+Joint names are shared by all skeletons, so conversion is by name. A joint that the source lacks but that can be derived
+from others (the pelvis as the midpoint of the hips) is a weighted sum of them; any other joint is NaN.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mvcap.errors import InputError
 
-# A joint as a weighted sum of joints that a source has. Head points: VoxelPose's rule for COCO on Campus.
+# Derived joints as weighted sums of other joints. Head points: VoxelPose's rule for COCO on Campus.
 _EARS = {"left_ear": 0.5, "right_ear": 0.5}
 DERIVED: Mapping[str, Mapping[str, float]] = {
     "pelvis": {"left_hip": 0.5, "right_hip": 0.5},
@@ -73,31 +73,31 @@ class Skeleton:
         return len(self.joints)
 
     def index(self, joint: str) -> int:
-        """Index of a joint by name; ValueError where the skeleton lacks it."""
+        """Return the index of a joint by name; ValueError if the skeleton lacks it."""
         return self.joints.index(joint)
 
     @cached_property
     def mirror(self) -> NDArray[np.int64]:
-        """(J,) index of the joint on the other side of the body; a middle joint is its own."""
+        """(J,) index of the joint on the other side of the body; a joint on the midline has its own index."""
         swap = {"left": "right", "right": "left"}
         partner = ["_".join(swap.get(part, part) for part in joint.split("_")) for joint in self.joints]
         return np.array([self.joints.index(p) if p in self.joints else j for j, p in enumerate(partner)])
 
     @cached_property
     def limbs(self) -> NDArray[np.int64]:
-        """(B', 2) joint indices of the bones whose length is constant in a person, whatever the pose."""
+        """(B', 2) joint indices of the bones whose length is constant in a person, in every pose."""
         have = set(self.joints)
         pairs = [(self.index(a), self.index(b)) for a, b in _RIGID if a in have and b in have]
         return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
     @cached_property
     def sigma(self) -> NDArray[np.float64]:
-        """(J,) annotator's standard deviation of each joint divided by the square root of the body's area."""
+        """(J,) standard deviation of an annotator for each joint, divided by the square root of the body's area."""
         return np.array([_sigma_of(joint) for joint in self.joints])
 
     @cached_property
     def body(self) -> NDArray[np.int64]:
-        """(K,) indices of the ends of limbs and of the head's outline: each part once, faces not in detail."""
+        """(K,) indices of the ends of limbs, nose, ears and top of the head: each body part once, no facial detail."""
         head = {"nose", "left_ear", "right_ear", "head_top"}
         ends = set(self.limbs.ravel().tolist())
         return np.array([j for j, joint in enumerate(self.joints) if j in ends or joint in head], dtype=np.int64)
@@ -105,19 +105,19 @@ class Skeleton:
     @cached_property
     def body_part(self) -> Skeleton:
         """Skeleton of the joints ``body``, with the bones between them."""
-        place = {int(joint): at for at, joint in enumerate(self.body)}
-        bones = [(place[a], place[b]) for a, b in self.bones.tolist() if a in place and b in place]
-        names = tuple(self.joints[joint] for joint in place)
+        position = {int(joint): at for at, joint in enumerate(self.body)}
+        bones = [(position[a], position[b]) for a, b in self.bones.tolist() if a in position and b in position]
+        names = tuple(self.joints[joint] for joint in position)
         return Skeleton(f"part of {self.name}", names, np.array(bones, dtype=np.int64).reshape(-1, 2), self.root)
 
     @cached_property
     def torso(self) -> NDArray[np.int64]:
-        """(K,) indices of hips and shoulders: what every human body shows and moves least."""
+        """(K,) indices of hips, shoulders, pelvis and neck, the joints detected most often and moving least."""
         names = ("left_hip", "right_hip", "left_shoulder", "right_shoulder", "pelvis", "neck")
         return np.array([j for j, joint in enumerate(self.joints) if joint in names], dtype=np.int64)
 
     def convert(self, to: Skeleton) -> NDArray[np.float64]:
-        """Matrix (J_to, J) that reads this skeleton as another; a joint that cannot be had is a row of NaN."""
+        """Return the matrix (J_to, J) that converts this skeleton to another; unavailable joints are rows of NaN."""
         matrix = np.zeros((len(to), len(self)))
         for row, joint in enumerate(to.joints):
             recipe = {joint: 1.0} if joint in self.joints else DERIVED.get(joint, {})
@@ -129,7 +129,7 @@ class Skeleton:
         return matrix
 
     def apply(self, to: Skeleton, values: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Joint positions (..., J, D) as another skeleton's (..., J_to, D); NaN where a needed joint is missing."""
+        """Convert joint positions (..., J, D) to another skeleton (..., J_to, D); NaN if a source joint is missing."""
         matrix = self.convert(to)
         shape = (*values.shape[:-2], len(to), values.shape[-1])
         out = np.full(shape, np.nan, dtype=values.dtype)
@@ -190,7 +190,7 @@ SKELETONS: Mapping[str, Skeleton] = {
 
 
 def skeleton(name: str) -> Skeleton:
-    """Skeleton by name; InputError lists the names there are."""
+    """Return a skeleton by name; InputError lists the available names."""
     if name not in SKELETONS:
-        raise InputError(f"unknown skeleton {name!r}; there are: {', '.join(sorted(SKELETONS))}")
+        raise InputError(f"unknown skeleton {name!r}; available: {', '.join(sorted(SKELETONS))}")
     return SKELETONS[name]

@@ -1,4 +1,4 @@
-"""Frozen tables of parallel columns: one row is one thing, shapes are declared once and checked at the door.
+"""Frozen tables of parallel columns; the shapes of columns are declared once and checked on construction.
 
 A table class declares its columns with ``column("J", 2)``: the axes after the row axis M, as letters or numbers.
 ``J`` is the number of joints of the table's skeleton.
@@ -22,13 +22,13 @@ def column(*axes: str | int, dtype: type[np.generic] = np.float32) -> Any:
 
 
 def _columns(table: Any) -> tuple[Field[Any], ...]:
-    """Fields of a table, or of its class, that are columns."""
+    """Return the fields of a table, or of its class, that are columns."""
     return tuple(spec for spec in fields(table) if "axes" in spec.metadata)
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Base of the row tables; see ``Detections2D`` and ``Poses3D``."""
+    """Base class of the row tables; see ``Detections2D`` and ``Poses3D``."""
 
     skeleton: Skeleton
 
@@ -48,7 +48,7 @@ class Table:
 
     @classmethod
     def columns(cls) -> tuple[str, ...]:
-        """Names of the columns, in order."""
+        """Return the names of the columns, in order."""
         return tuple(spec.name for spec in _columns(cls))
 
     @classmethod
@@ -63,7 +63,7 @@ class Table:
 
     @classmethod
     def concatenate(cls, tables: Sequence[Self], skeleton: Skeleton) -> Self:
-        """Rows of all tables in order; the skeleton is needed where there are none."""
+        """Return the rows of all tables in order; the skeleton is needed if there are no tables."""
         if not tables:
             return cls.empty(skeleton)
         return cls(skeleton, *(np.concatenate([getattr(t, name) for t in tables]) for name in cls.columns()))
@@ -86,9 +86,9 @@ class Table:
         return type(self)(self.skeleton, **columns, **self._about())
 
     def with_columns(self, **columns: NDArray[Any]) -> Self:
-        """Return the table with some columns exchanged."""
+        """Return the table with some columns replaced."""
         return type(self)(self.skeleton, **{**self.arrays(), **columns}, **self._about())
 
     def _about(self) -> dict[str, Any]:
-        """Return the fields beside skeleton and columns: they stay when rows are picked or columns change."""
+        """Return the fields other than skeleton and columns, which stay when rows are selected or columns replaced."""
         return {spec.name: getattr(self, spec.name) for spec in fields(self)[1:] if "axes" not in spec.metadata}

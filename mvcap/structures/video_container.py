@@ -1,4 +1,4 @@
-"""How long a video container says it is, read from its outermost boxes: the cheap way to see that one is cut short."""
+"""The length that a video container declares, from its outermost boxes: a fast test for files that are cut short."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
 def missing_bytes(path: Path) -> int:
-    """Bytes by which a file is shorter than its container declares; 0 where it is whole or says nothing."""
+    """Return the number of bytes by which a file is shorter than its container declares; 0 if complete or unknown."""
     size = path.stat().st_size
     with path.open("rb") as stream:
         head = stream.read(12)
@@ -26,7 +26,7 @@ def missing_bytes(path: Path) -> int:
 
 
 def _end_of_boxes(stream: BinaryIO, size: int) -> int:
-    """End of the last outermost box of an mp4 or mov; a box is: length (4 bytes), name (4), 64-bit length (8)."""
+    """Return the end of the last outermost box of an mp4 or mov; a box has length (4), name (4), 64-bit length (8)."""
     position = 0
     while position + 8 <= size:
         stream.seek(position)
@@ -34,7 +34,7 @@ def _end_of_boxes(stream: BinaryIO, size: int) -> int:
         length = int.from_bytes(head[:4], "big")
         if length == 1:
             length = int.from_bytes(head[8:16], "big")
-        if length == 0:  # to the end of the file, however long that is
+        if length == 0:  # the box extends to the end of the file
             return size
         if length < 8:
             return position
@@ -43,7 +43,7 @@ def _end_of_boxes(stream: BinaryIO, size: int) -> int:
 
 
 def _end_of_segment(stream: BinaryIO) -> int:
-    """End of the Segment of a Matroska or WebM file; 0 for one written live, whose length was never filled in."""
+    """Return the end of the Segment of a Matroska or WebM file; 0 for a live recording, which has no length."""
     stream.seek(4)
     length = _ebml_length(stream)
     if length is None:
@@ -56,7 +56,7 @@ def _end_of_segment(stream: BinaryIO) -> int:
 
 
 def _ebml_length(stream: BinaryIO) -> int | None:
-    """Read a variable-length number: the leading zero bits of the first byte count the bytes that follow it."""
+    """Read a variable-length number: the number of leading zero bits of its first byte is that of further bytes."""
     first = stream.read(1)
     if not first or not first[0]:
         return None

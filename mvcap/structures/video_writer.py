@@ -1,4 +1,4 @@
-"""Pictures to a video file that plays everywhere: H.264 in an mp4 or mkv container."""
+"""Writer of video files: H.264 in an mp4 or mkv container, for wide compatibility."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def write_video(
 ) -> Path:
     """Encode RGB uint8 (H, W, 3) images of one size (w, h) px at rate_hz; odd sizes are padded by one row or column.
 
-    Written to a temporary name and renamed, so that a broken run leaves no half file. Raises InputError when there is
-    no image, one has another size, or the file cannot be written.
+    The file is written under a temporary name and renamed, so that a failed run leaves no partial file. Raises
+    InputError if there is no image, one has another size, or the file cannot be written.
     """
     path = Path(path)
     part = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix or '.mp4'}")

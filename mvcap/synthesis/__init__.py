@@ -1,1 +1,1 @@
-"""People, motion, scenes, rigs and the errors of 2D detectors, generated with truth."""
+"""Synthetic people, motion, scenes, rigs and errors of 2D detectors, with ground truth."""

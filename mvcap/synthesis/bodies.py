@@ -1,4 +1,4 @@
-"""Bodies of people: how long the parts of one person are, and its joints from how these parts are turned.
+"""Synthetic bodies: segment lengths of a person, and forward kinematics from segment rotations to joints.
 
 A body is a tree of joints (the 26 of ``halpe26`` and the spine, about which the chest turns) on 13 rigid segments. At
 rest it stands, arms hanging: x forward, y left, z up.
@@ -7,8 +7,8 @@ Parts as shares of stature: Winter, "Biomechanics and Motor Control of Human Mov
 0.530, shoulders at 0.818, eyes at 0.936, upper arm 0.186, forearm 0.146, thigh 0.245, shank 0.246, foot 0.152).
 Statures of men and women: Fryar et al., "Anthropometric Reference Data for Children and Adults: United States,
 2015-2018", Vital Health Stat 3(46), 2021. Spreads of shares: standard deviations of segment lengths over stature in
-Gordon et al., "2012 Anthropometric Survey of U.S. Army Personnel", are 2 to 5 %; hips and shoulders are widest apart in
-what different estimators mean by them, so they vary more.
+Gordon et al., "2012 Anthropometric Survey of U.S. Army Personnel", are 2 to 5 %; estimators differ most in their
+definition of hips and shoulders, so these vary more.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SEGMENTS = (
     "left_arm", "right_arm", "left_forearm", "right_forearm",
 )  # fmt: skip
 _SIDES = ("left", "right")
-# Joint -> the joint that it hangs on and the segment that carries it there.
+# Joint -> its parent joint and the segment between the two.
 _TREE = {
     "pelvis": ("pelvis", "pelvis"), "spine": ("pelvis", "pelvis"), "neck": ("spine", "chest"),
     **dict.fromkeys(("nose", "head_top", "left_eye", "right_eye", "left_ear", "right_ear"), ("neck", "head")),
@@ -40,12 +40,12 @@ _TREE = {
            ("shoulder", "neck", "chest"), ("elbow", "shoulder", "arm"), ("wrist", "elbow", "forearm"))},
 }  # fmt: skip
 CARRIER = np.array([SEGMENTS.index(_TREE[joint][1]) for joint in JOINTS])
-"""(27,) segment whose turn carries each joint from the joint that it hangs on."""
+"""(27,) segment between each joint and its parent, whose rotation moves the joint."""
 _STIFF = [np.flatnonzero(segment == CARRIER) for segment in np.flatnonzero(np.bincount(CARRIER) > 2)]
 CLEARANCE = np.array([{"ankle": 0.05, "toe": 0.01, "heel": 0.01, "wrist": 0.03, "elbow": 0.04, "knee": 0.05,
                        "hip": 0.09, "pelvis": 0.1, "shoulder": 0.07, "top": 0.0, "neck": 0.06}.get(
                            joint.split("_")[-1], 0.0) for joint in HALPE.joints])  # fmt: skip
-"""(26,) m of flesh between a joint and the floor that its part lies on, in a body of 1.72 m."""
+"""(26,) m of soft tissue between a joint and the floor that its part lies on, in a body of 1.72 m."""
 
 _SHARE_SPREAD, _SIDES_SPREAD = 0.035, 0.006
 
@@ -56,7 +56,7 @@ def joint_index(joint: str) -> int:
 
 
 def _ancestors() -> NDArray[np.float64]:
-    """(27, 27) ones where the column's joint is on the way from the pelvis to the row's, itself included."""
+    """(27, 27) ones where the column's joint is on the path from the pelvis to the row's, itself included."""
     out = np.zeros((len(JOINTS), len(JOINTS)))
     for row, name in enumerate(JOINTS):
         joint = name
@@ -76,11 +76,11 @@ class GeneratedBody:
 
     stature_m: float
     offset: NDArray[np.float64]
-    """(27, 3) m each joint from the one that it hangs on, in the frame of the segment between them."""
+    """(27, 3) m from each joint's parent to it, in the frame of the segment between them."""
 
     @cached_property
     def length(self) -> NDArray[np.float64]:
-        """(27,) m distance of each joint from the one that it hangs on."""
+        """(27,) m distance of each joint from its parent."""
         return np.asarray(np.linalg.norm(self.offset, axis=-1))
 
     @cached_property
@@ -95,13 +95,13 @@ class GeneratedBody:
 
     @cached_property
     def ankle_m(self) -> float:
-        """Height of the ankles over the floor that the feet stand on."""
+        """Height of the ankles above the floor that the feet stand on."""
         heel = self.offset[[joint_index("left_heel"), joint_index("left_big_toe")], 2]
         return float(self.clearance[HALPE.index("left_heel")] - heel.min())
 
     @cached_property
     def clearance(self) -> NDArray[np.float64]:
-        """(26,) m of flesh between a joint and the floor."""
+        """(26,) m of soft tissue between a joint and the floor."""
         return CLEARANCE * self.stature_m / 1.72
 
 
@@ -128,7 +128,7 @@ def body(stature_m: float, share: dict[str, float]) -> GeneratedBody:
 
 
 def random_build(rng: np.random.Generator) -> GeneratedBody:
-    """Body of a man, a woman or, seldom, a child, as they differ from each other."""
+    """Random body of a man, a woman or, rarely, a child."""
     man, child = rng.random() < 0.5, rng.random() < 0.06
     stature = rng.normal(1.754, 0.075) if man else rng.normal(1.615, 0.07)
     stature = rng.uniform(1.05, 1.5) if child else float(np.clip(stature, 1.42, 2.05))
@@ -139,7 +139,7 @@ def random_build(rng: np.random.Generator) -> GeneratedBody:
     share["hips"] = float(np.clip(rng.normal(0.118 if man else 0.124, 0.018), 0.085, 0.18))
     if child:
         grown = (stature - 1.05) / 0.45
-        share["head"] *= 1.3 - 0.22 * grown  # a child's head is nearly an adult's
+        share["head"] *= 1.3 - 0.22 * grown  # a child's head is almost as large as an adult's
         for name in ("thigh", "shank"):
             share[name] *= 0.93 + 0.05 * grown
     for name in ("arm", "forearm", "thigh", "shank"):
@@ -148,22 +148,22 @@ def random_build(rng: np.random.Generator) -> GeneratedBody:
 
 
 def carry_forward(build: GeneratedBody, turns: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Vectors (T, 27, 3) m of a body's joints from those that they hang on.
+    """Vectors (T, 27, 3) m from the parents of a body's joints to the joints.
 
-    turns (T, 13, 3, 3): of the segments in the world.
+    turns (T, 13, 3, 3): rotations of the segments in the world.
     """
     return np.asarray(np.matmul(turns[:, CARRIER], build.offset[:, :, None])[..., 0])
 
 
 def assemble(root: NDArray[np.floating], vectors: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Joints (T, 26, 3) of bodies with their pelvis at ``root`` (T, 3) from the vectors (T, 27, 3) of ``carried``."""
+    """Joints (T, 26, 3) of bodies with the pelvis at ``root`` (T, 3), from vectors (T, 27, 3) of ``carry_forward``."""
     return np.asarray(root[:, None] + np.matmul(_ANCESTORS[: len(HALPE)], vectors))
 
 
 def blend(
     build: GeneratedBody, one: NDArray[np.floating], other: NDArray[np.floating], weight: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """Vectors (T, 27, 3) between two postures of a body, each segment as stiff as it is; weight (T,) of the other."""
+    """Vectors (T, 27, 3) between two postures of a body, segments kept rigid; weight (T,) of the second."""
     cos = (one * other).sum(-1) / np.maximum(build.length, 1e-9) ** 2
     angle, part = np.arccos(np.clip(cos, -1 + 1e-6, 1 - 1e-6)), weight[:, None]
     mixed = np.sin((1 - part) * angle)[..., None] * one + np.sin(part * angle)[..., None] * other
@@ -175,17 +175,17 @@ def blend(
 
 
 def _nearest_turn(offset: NDArray[np.float64], vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Turns (T, 3, 3) that bring offsets (K, 3) closest to vectors (T, K, 3) (Kabsch, Acta Cryst. A32, 1976)."""
+    """Rotations (T, 3, 3) that bring offsets (K, 3) closest to vectors (T, K, 3) (Kabsch, Acta Cryst. A32, 1976)."""
     u, _, vt = np.linalg.svd(np.einsum("tja,jb->tab", vectors, offset))
     u[..., -1] *= np.sign(np.linalg.det(u) * np.linalg.det(vt))[:, None]
     return np.asarray(u @ vt)
 
 
 def mirror_vectors(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Vectors (T, 27, 3) or joints (T, 26, 3) of the mirror image: left and right exchanged, y turned round."""
+    """Vectors (T, 27, 3) or joints (T, 26, 3) of the mirror image: left and right swapped, y negated."""
     return np.asarray(vectors[:, _MIRROR[: vectors.shape[1]]] * np.array([1.0, -1.0, 1.0]))
 
 
 def lowest_point(build: GeneratedBody, xyz: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Height (T,) m over z = 0 of the lowest part of a body with joints (T, 26, 3)."""
+    """Height (T,) m above z = 0 of the lowest part of a body with joints (T, 26, 3)."""
     return np.asarray((xyz[..., 2] - build.clearance).min(-1))

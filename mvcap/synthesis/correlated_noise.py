@@ -1,4 +1,4 @@
-"""Random numbers that last: what is wrong in one frame is mostly wrong in the next."""
+"""Noise that is correlated in time, as errors of consecutive frames are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from calib.arrays import Floats
 
 
 def correlated_normal(rng: np.random.Generator, shape: tuple[int, ...], memory: float) -> Floats:
-    """Standard normal numbers (T, ...) that change slowly along T: neighbours correlate by ``memory``, 0..1."""
+    """Standard normal numbers (T, ...) with lag-one correlation ``memory``, 0..1, along T."""
     out = rng.standard_normal(shape)
     fresh = np.sqrt(1 - memory**2)
     out[1:] *= fresh
@@ -19,7 +19,7 @@ def correlated_normal(rng: np.random.Generator, shape: tuple[int, ...], memory: 
 
 
 def random_events(field: Floats, share: Floats | float) -> NDArray[np.bool_]:
-    """Events of these shares, 0..1: where standard normal numbers are low."""
+    """Events with these probabilities, 0..1: where standard normal numbers are low."""
     from scipy.special import ndtri
 
     return np.asarray(field < ndtri(np.clip(share, 0.0, 1.0)))

@@ -1,8 +1,8 @@
 """Clips of real people in DeepMimic's format (Peng et al., "DeepMimic", SIGGRAPH 2018; data MIT licence).
 
-A file is JSON; each of its frames is its duration s, the root's place m (y up) and quaternion (w, x, y, z), then the
-turns of chest, neck, right hip, knee, ankle, shoulder, elbow, and the left ones: quaternions relative to the part
-before, of knees and elbows one angle rad about the body's right. The figure looks along x; its right is z.
+A file is JSON; each of its frames is its duration s, the root's position m (y up) and quaternion (w, x, y, z), then the
+rotations of chest, neck, right hip, knee, ankle, shoulder, elbow, and the left ones: quaternions relative to the parent
+segment, for knees and elbows one angle rad about the body's right. The figure looks along x; its right is z.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ class MotionClip:
     time_s: NDArray[np.float64]
     """(T,) from 0."""
     root: NDArray[np.float64]
-    """(T, 3) m place of the pelvis of a body that is ``humanoid()``."""
+    """(T, 3) m position of the pelvis of the body ``humanoid()``."""
     turn: NDArray[np.float64]
     """(T, 13, 4) quaternion w, x, y, z of each segment in the world."""
     loops: bool
-    """Whether the last frame is the first one again, at another place."""
+    """Whether the last frame repeats the first one, at another place."""
 
 
 def humanoid() -> GeneratedBody:
-    """Body whose motion the clips are."""
+    """The body of the clips."""
     return body(_STATURE_M, {"head": 1.0, **{name: length / _STATURE_M for name, length in _HUMANOID_M.items()}})
 
 
 def read_clip(path: Path) -> MotionClip:
-    """Read a clip. Raises InputError where the file is no clip of a humanoid."""
+    """Read a clip. Raises InputError where the file is not a clip of a humanoid."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         frames = np.array(content["Frames"], dtype=np.float64)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: no clip in DeepMimic's format ({error})") from error
+        raise InputError(f"{path}: not a clip in DeepMimic's format ({error})") from error
     if frames.ndim != 2 or frames.shape[1] != _NUMBERS or len(frames) < 2:
         raise InputError(f"{path}: frames of shape {frames.shape}; a humanoid's have {_NUMBERS} numbers each")
     time_s = np.concatenate([[0.0], np.cumsum(frames[:-1, 0])])
@@ -70,24 +70,24 @@ def _hinge(angle: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _in_world(local: dict[str, NDArray[np.float64]]) -> list[NDArray[np.float64]]:
-    """Turns of the segments in the world, in the order of ``SEGMENTS``, each by way of the one that it hangs on."""
+    """Rotations of the segments in the world, in the order of ``SEGMENTS``, along the tree of segments."""
     world: dict[str, NDArray[np.float64]] = {}
     for segment in SEGMENTS:
         side, _, part = segment.rpartition("_")
         parent = {"chest": "pelvis", "head": "chest", "thigh": "pelvis", "shank": f"{side}_thigh",
                   "foot": f"{side}_shank", "arm": "chest", "forearm": f"{side}_arm"}.get(part)  # fmt: skip
         own = local[segment] / np.linalg.norm(local[segment], axis=-1, keepdims=True)
-        world[segment] = _product(world[parent], own) if parent else own
+        world[segment] = _multiply(world[parent], own) if parent else own
     return [world[segment] for segment in SEGMENTS]
 
 
-def _product(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+def _multiply(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     w = a[..., :1] * b[..., :1] - (a[..., 1:] * b[..., 1:]).sum(-1, keepdims=True)
     return np.concatenate([w, a[..., :1] * b[..., 1:] + b[..., :1] * a[..., 1:] + np.cross(a[..., 1:], b[..., 1:])], -1)
 
 
 def _continuous(turn: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give quaternions (T, S, 4) the signs that make each the nearer one to that of the frame before."""
+    """Quaternions (T, S, 4) with the signs that make each closest to that of the frame before."""
     flips = np.where((turn[1:] * turn[:-1]).sum(-1) < 0, -1.0, 1.0)
     sign = np.concatenate([np.ones((1, turn.shape[1])), np.cumprod(flips, axis=0)])
     return np.asarray(turn * sign[..., None])

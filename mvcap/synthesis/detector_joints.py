@@ -1,4 +1,4 @@
-"""Where an estimator sees joints of true people, and how sure it is of them: the part of the model that goes by joint.
+"""Joint-level part of the detector model: position errors, scores and misses of the joints of true people.
 
 All arrays go (T, C, P, J): frames, views, people, joints of the estimator's skeleton.
 """
@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 
 _GROUP_OF = {"shoulder": 1, "neck": 1, "thorax": 1, "elbow": 2, "wrist": 3, "pinky": 3, "index": 3, "thumb": 3,
              "hip": 4, "pelvis": 4, "knee": 5, "ankle": 6, "toe": 7, "heel": 7}  # fmt: skip
-"""Group of ``detector_model.GROUPS`` by a part of the joint's name; all others are of the head."""
+"""Group of ``detector_errors.GROUPS`` by a part of the joint's name; all others are of the head."""
 _FAR_SIDE = -0.35
-"""Cosine of the angle between the way out of the head and the way to the camera from which on a face is turned away."""
+"""Cosine between the outward direction of a joint of the head and the direction to the camera, below which it is turned
+away."""
 _HAND = 0.35
-"""How far knuckles are beyond the wrist, as a share of the forearm."""
+"""Distance of the knuckles beyond the wrist, as a share of the forearm."""
 
 
 def project_joints(
@@ -42,13 +43,13 @@ def project_joints(
     rng: np.random.Generator,
     rate_hz: float,
 ) -> PointRows:
-    """Joints of true people as the estimator finds them, each still in its own row and under its own name."""
+    """Joints of true people with the estimator's errors, each still in its own row and under its own name."""
     body = truth.dense(int(truth.frame.max()) + 1, people).astype(np.float64)
     weight, source = joint_matrix(truth.skeleton, kind)
     there = np.isfinite(body[..., 0])
     xyz = np.einsum("kj,tpjd->tpkd", weight, np.where(there[..., None], body, 0.0), optimize=True)
     xyz[(~there).astype(float) @ (np.abs(weight.T) > 0) > 0] = np.nan
-    defined = xyz + _definition(model, kind, truth.skeleton, body, rng)
+    defined = xyz + _definition_offsets(model, kind, truth.skeleton, body, rng)
     true = np.moveaxis(rig.project(defined), 0, 1)
     behind = np.stack([occluded(camera, truth.skeleton, body) for camera in rig], 1)[..., source]
     last = np.array([camera.size for camera in rig], float) - 1
@@ -57,19 +58,19 @@ def project_joints(
     box = joint_box(true.reshape(-1, *true.shape[3:]))
     size = body_size(box).reshape(true.shape[:3])
     whose = np.broadcast_to(np.arange(len(people))[:, None], true.shape[:4]).copy()
-    behind |= _screened(model, xyz, true, rig, last, rng)
+    behind |= _behind_screens(model, xyz, true, rig, last, rng)
     memory = float(np.exp(-1 / max(rate_hz * model.lasting_s, 1e-6)))
     away = _turned_away(kind, truth.skeleton, xyz, body, rig)
     nothing = np.zeros(true.shape[:4])
     out = PointRows(
         true, xyz, true.copy(), nothing, whose, size, nothing, behind, np.asarray(inside), away, last, memory
     )
-    _see(model, kind, out, rng)
+    _fill_observations(model, kind, out, rng)
     return out
 
 
 def group_of(kind: Skeleton) -> NDArray[np.int64]:
-    """Group (J,) of ``detector_model.GROUPS`` of each joint."""
+    """Group (J,) of ``detector_errors.GROUPS`` of each joint."""
     return np.array(
         [next((g for part, g in _GROUP_OF.items() if part in joint.split("_")), 0) for joint in kind.joints]
     )
@@ -77,7 +78,7 @@ def group_of(kind: Skeleton) -> NDArray[np.int64]:
 
 @cache
 def joint_matrix(have: Skeleton, kind: Skeleton) -> tuple[Floats, NDArray[np.int64]]:
-    """Matrix (K, J) that makes a skeleton's joints of those of another, hands and faces too, and their chief joints."""
+    """Matrix (K, J) from a skeleton's joints to those of another, hands and faces too, and their main source (K,)."""
     matrix = have.convert(kind)
     for row, joint in enumerate(kind.joints):
         if np.isfinite(matrix[row]).all():
@@ -89,7 +90,7 @@ def joint_matrix(have: Skeleton, kind: Skeleton) -> tuple[Floats, NDArray[np.int
 
 
 def _recipe(joint: str) -> dict[str, float]:
-    """A joint that halpe26 lacks as a sum of those that it has."""
+    """A joint that halpe26 lacks as a weighted sum of those that it has."""
     side, _, part = joint.partition("_")
     if part in ("pinky", "index", "thumb"):
         return {f"{side}_wrist": 1 + _HAND, f"{side}_elbow": -_HAND}
@@ -101,20 +102,22 @@ def _recipe(joint: str) -> dict[str, float]:
     return {"left_ear": 0.5, "right_ear": 0.5}  # a head in one point
 
 
-def _definition(model: DetectorModel, kind: Skeleton, have: Skeleton, body: Floats, rng: np.random.Generator) -> Floats:
-    """Where the estimator means its joints to be, from where they are, (T, P, K, 3) m: by body axes, mirrored."""
+def _definition_offsets(
+    model: DetectorModel, kind: Skeleton, have: Skeleton, body: Floats, rng: np.random.Generator
+) -> Floats:
+    """Offsets (T, P, K, 3) m of the estimator's joint definitions from the true joints: by body axes, mirrored."""
     up = body[..., have.index("neck"), :] - body[..., have.index("pelvis"), :]
     left = body[..., have.index("left_shoulder"), :] - body[..., have.index("right_shoulder"), :]
     up /= np.maximum(np.linalg.norm(up, axis=-1, keepdims=True), 1e-6)
     left = left - (left * up).sum(-1, keepdims=True) * up
     left /= np.maximum(np.linalg.norm(left, axis=-1, keepdims=True), 1e-6)
-    axes = np.nan_to_num(np.stack([np.cross(left, up), left, up], -2))  # (T, P, 3 axes, 3); unknown: nowhere else
-    off = rng.normal(0, model.defined_m, (len(kind), 3)) * np.where(group_of(kind) == 4, 2.0, 1.0)[:, None]
-    mirrored = off[kind.mirror] * (1, -1, 1)
+    axes = np.nan_to_num(np.stack([np.cross(left, up), left, up], -2))  # (T, P, 3 axes, 3); unknown axes give no offset
+    offset = rng.normal(0, model.defined_m, (len(kind), 3)) * np.where(group_of(kind) == 4, 2.0, 1.0)[:, None]
+    mirrored = offset[kind.mirror] * (1, -1, 1)
     second = np.array([joint.startswith("right_") or joint.endswith("_right") for joint in kind.joints])
     middle = kind.mirror == np.arange(len(kind))
-    off = np.where(second[:, None], mirrored, off) * np.where(middle[:, None], (1, 0, 1), 1)
-    own = off * (1 + 0.3 * rng.standard_normal((body.shape[1], 1, 1)))
+    offset = np.where(second[:, None], mirrored, offset) * np.where(middle[:, None], (1, 0, 1), 1)
+    own = offset * (1 + 0.3 * rng.standard_normal((body.shape[1], 1, 1)))
     return np.asarray(np.einsum("pka,tpad->tpkd", own, axes, optimize=True))
 
 
@@ -132,10 +135,10 @@ def _turned_away(kind: Skeleton, have: Skeleton, xyz: Floats, body: Floats, rig:
     return out
 
 
-def _screened(
+def _behind_screens(
     model: DetectorModel, xyz: Floats, true: Floats, rig: Rig, last: Floats, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Whether a joint (T, C, P, K) is behind a thing of the room: upright rectangles in the picture, at some depth."""
+    """Whether a joint (T, C, P, K) is behind an object: an upright rectangle in the picture, at some depth."""
     out = np.zeros(true.shape[:4], bool)
     for view, count in enumerate(rng.poisson(model.screens, len(rig)).tolist()):
         pose = rig.cam_from_world[view]
@@ -148,46 +151,46 @@ def _screened(
     return out
 
 
-def _see(model: DetectorModel, kind: Skeleton, out: PointRows, rng: np.random.Generator) -> None:
-    """Fill in where joints are seen, with what score, and which are missing."""
+def _fill_observations(model: DetectorModel, kind: Skeleton, out: PointRows, rng: np.random.Generator) -> None:
+    """Fill in observed positions, scores and missing joints."""
     shape, group, small = out.score.shape, group_of(kind), -np.log(np.maximum(out.size, 1.0) / 100)
-    wild = model.tail * correlated_normal(rng, shape, out.memory)
-    wild += model.tail_row * correlated_normal(rng, shape[:3], out.memory)[..., None]
-    score = np.array(model.score)[group] - model.score_size * small[..., None] - model.score_error * wild
+    log_scale = model.tail * correlated_normal(rng, shape, out.memory)
+    log_scale += model.tail_row * correlated_normal(rng, shape[:3], out.memory)[..., None]
+    score = np.array(model.score)[group] - model.score_size * small[..., None] - model.score_error * log_scale
     score += model.score_row * correlated_normal(rng, shape[:3], out.memory)[..., None]
     odd = correlated_normal(rng, shape, out.memory)
-    score += model.score_spread * np.where(odd < 0, 1.4, 0.7) * odd  # scores are more often far too low than too high
+    score += model.score_spread * np.where(odd < 0, 1.4, 0.7) * odd  # scores are more often much too low than too high
     score -= model.score_hidden * (out.hidden | out.turned)
     lies = rng.random(shape) < model.score_lies
     score = np.where(lies, rng.choice(np.array(model.score), shape) + rng.standard_normal(shape), score)
     out.score = np.clip(expit(score), 0.03, 1.0)
     out.stated = model.noise_factor * kind.sigma * out.size[..., None] / out.score
-    out.xy = out.true + _error(model, group, wild, out, rng)
-    _lose(model, group, small, out, rng)
+    out.xy = out.true + _joint_errors(model, group, log_scale, out, rng)
+    _drop_missed(model, group, small, out, rng)
 
 
-def _error(
-    model: DetectorModel, group: NDArray[np.int64], wild: Floats, out: PointRows, rng: np.random.Generator
+def _joint_errors(
+    model: DetectorModel, group: NDArray[np.int64], log_scale: Floats, out: PointRows, rng: np.random.Generator
 ) -> Floats:
-    """Errors (T, C, P, K, 2) px: lasting and fresh, the row's and the joint's own, with tails, some of them gross."""
+    """Errors (T, C, P, K, 2) px: correlated in time and white, of row and joint, heavy-tailed, with outliers."""
     shape = out.score.shape
-    scale = np.array(model.noise)[group] * np.where(out.hidden, model.hidden_noise, 1.0) * np.exp(wild)
+    scale = np.array(model.noise)[group] * np.where(out.hidden, model.hidden_noise, 1.0) * np.exp(log_scale)
     whole, own = np.sqrt(model.together), np.sqrt(1 - model.together)
     slow, fast = np.sqrt(model.lasting), np.sqrt(1 - model.lasting)
     unit = own * slow * correlated_normal(rng, (*shape, 2), out.memory) + own * fast * rng.standard_normal((*shape, 2))
     unit += (whole * correlated_normal(rng, (*shape[:3], 2), out.memory))[..., None, :]
     spread = np.hypot(scale * out.stated, model.floor_px)
-    gross = random_events(
+    outlier = random_events(
         correlated_normal(rng, shape, out.memory), np.where(out.hidden, model.hidden_outliers, model.outliers)
     )
-    spread = np.where(gross, np.hypot(spread, model.outlier_size * out.size[..., None]), spread)
+    spread = np.where(outlier, np.hypot(spread, model.outlier_size * out.size[..., None]), spread)
     return np.asarray(spread[..., None] * unit)
 
 
-def _lose(
+def _drop_missed(
     model: DetectorModel, group: NDArray[np.int64], small: Floats, out: PointRows, rng: np.random.Generator
 ) -> None:
-    """Take out joints and people that are not found."""
+    """Remove missed joints and people."""
     shape = out.score.shape
     share = np.array(model.missed)[group] + model.missed_small * small[..., None] + model.missed_hidden * out.hidden
     share = share + model.missed_turned * out.turned

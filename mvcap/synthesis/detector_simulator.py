@@ -1,9 +1,9 @@
-"""A model of 2D estimators: true people in a rig's views -> the rows that an estimator would give, and whose they are.
+"""A model of 2D estimators: from true people in a rig's views to detections, with the true person of each joint.
 
-Nothing is drawn as a picture: the joints are projected, bodies of capsules hide each other, and what is left is made as
-wrong as estimators are. Noise, scores, misses, splits and false people are fitted to real detections by
-``tools/benches/detector_fit.py``; where that says that data cannot tell (exchanged sides, merges, things in the way,
-offsets of definition), the numbers are guesses, and ``randomised`` spreads them.
+No images are rendered: joints are projected, bodies of capsules occlude each other, and the errors of estimators are
+added. Noise, scores, misses, splits and false positives are fitted to real detections by
+``tools/benches/detector_fit.py``; parameters that the data do not determine (left-right swaps, merges, occluding
+objects, definition offsets) are guesses, which ``randomised`` varies.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from mvcap.synthesis.detector_people import (
 )
 
 _LEAST_SIZE = 0.1
-"""Where the stated noise is of the row's own box, it is of this share of the body's size at least."""
+"""Least share of the body's size for the stated noise, where it scales with the row's own box."""
 _BEYOND = 0.02
-"""Joints that are guessed outside the picture are this share of its size beyond its edge at most."""
+"""Largest distance of joints beyond the edge of the picture, as a share of its size."""
 
 
 def simulate_detector(
     model: DetectorModel, truth: Poses3D, rig: Rig, rng: np.random.Generator, rate_hz: float = 25.0
 ) -> tuple[Detections2D, NDArray[np.int32]]:
-    """Rows that the estimator gives of true people (``halpe26``) in all views, and whose each joint is.
+    """Detections of true people (``halpe26``) in all views, and the true person of each joint.
 
-    Frames count from 0 to the truth's last. Returned are the rows in order of frames and views, ``person`` and
-    ``carried`` -1, and (M, J) the person that each joint is of, -1 = nobody's or missing. Left and right may be
-    exchanged; the person is the same then.
+    Frames count from 0 to the truth's last. Returns the rows in order of frames and views, ``person`` and ``carried``
+    -1, and (M, J) the true person of each joint, -1 = no person or missing. A left-right swap does not change the
+    person.
     """
     kind = skeleton(model.skeleton)
     people = np.unique(truth.person)
@@ -56,20 +56,20 @@ def simulate_detector(
     last = points.last[rows.view][:, None]
     margin = _BEYOND * last if model.outside else 0.5
     rows.xy = np.clip(rows.xy, -margin, last + margin)
-    return _stated(model, kind, rows, people, rng)
+    return _build_rows(model, kind, rows, people, rng)
 
 
-def _stated(
+def _build_rows(
     model: DetectorModel, kind: Skeleton, rows: SeenRows, people: NDArray[np.integer], rng: np.random.Generator
 ) -> tuple[Detections2D, NDArray[np.int32]]:
-    """The rows as the estimator writes them: in order, too small ones left out, with boxes and the noise it states."""
+    """The rows as the estimator outputs them: in order, without too small ones, with boxes and stated noise."""
     joints = np.isfinite(rows.xy[..., 0])
     keep = np.flatnonzero(joints.sum(-1) >= np.where(rows.lone, 1, model.least_joints))
     keep = keep[np.lexsort((rng.random(len(keep)), rows.view[keep], rows.frame[keep]))]
     some = rows[keep]
     out = Detections2D.build(kind, 0, 0, some.xy, some.score, model.noise_factor)
     missing = out.score == 0
-    # A box of few joints is smaller than its body; one without any size would be without any noise.
+    # A box of few joints is smaller than its body; without a least size, its noise could be zero.
     size = np.maximum(body_size(joint_box(some.xy)), some.size * (1.0 if model.whole_size else _LEAST_SIZE))
     noise = model.noise_factor * kind.sigma * size[:, None] / np.where(missing, np.nan, out.score)
     out = out.with_columns(frame=some.frame, view=some.view, noise_px=noise)

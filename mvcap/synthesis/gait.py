@@ -1,7 +1,7 @@
-"""Where the feet of somebody on a way are: each stands still while it carries, then swings to its next place.
+"""Foot motion of a person who walks along a path: each foot is still in stance, then swings to its next place.
 
-Cadence and the parts of a step follow the gait of healthy adults (Perry and Burnfield, "Gait Analysis", 2nd ed.: the
-foot is on the floor for 62 % of a stride; the heel is off it from 40 %, and leads when the foot comes down).
+Cadence and phases of a stride follow the gait of healthy adults (Perry and Burnfield, "Gait Analysis", 2nd ed.: the
+foot is on the floor for 62 % of a stride; the heel is off it from 40 %, and touches it first).
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_STANCE, _AHEAD = 0.62, 0.26  # parts of a stride: the foot on the floor, and the way it comes down before the body
-_SETTLED = 0.06  # part of a stride, after a foot came down, at which people stand
-_TURN_M = 0.35  # turning by one radian takes as many steps as going this far
-_TWISTED = 0.7  # rad from the body's heading at which a foot that carries turns along
+_STANCE, _AHEAD = 0.62, 0.26  # shares of a stride: stance, and distance of the foot ahead of the body at contact
+_SETTLED = 0.06  # phase after the contact of a foot at which people stand
+_TURN_M = 0.35  # turning by one radian takes as many steps as walking this far
+_TWISTED = 0.7  # rad, largest yaw of a foot in stance from the body's heading
 _SLOW_M_S = 0.08
-_SIDE, _LATER = np.array([1.0, -1.0]), np.array([0.0, 0.5])  # left, right: to which side, and how much later
+_SIDE, _LATER = np.array([1.0, -1.0]), np.array([0.0, 0.5])  # left, right: side, and phase shift
 # Pitch of the foot over a stride of a fast walker, rad: part of the stride, and angle (positive: heel up).
 _PITCH = np.array([[0, -0.3], [0.1, 0.0], [0.38, 0.0], [0.62, 0.85], [0.76, 0.5], [0.92, -0.2], [1.0, -0.3]])
 
 
 @dataclass(frozen=True, eq=False)
 class Way:
-    """Where somebody is on the floor, and how they are turned, at a grid of times."""
+    """The path of a person: place on the floor and heading at a grid of times."""
 
     time_s: NDArray[np.float64]
     place: NDArray[np.float64]
@@ -38,7 +38,7 @@ class Way:
 
     @property
     def speed(self) -> NDArray[np.float64]:
-        """(G,) m/s that feet have to make: going and turning."""
+        """(G,) m/s speed of the gait, from walking and turning."""
         velocity = self.velocity
         return np.asarray(np.hypot(velocity[:, 0], velocity[:, 1]) + _TURN_M * np.abs(self._rate(self.heading)))
 
@@ -63,18 +63,18 @@ class Steps:
     pitch: NDArray[np.float64]
     """(T, 2) rad, positive where the heel is up."""
     phase: NDArray[np.float64]
-    """(T,) strides gone."""
+    """(T,) number of strides so far."""
     vigour: NDArray[np.float64]
-    """(T,) 0 for who stands, 1 for who walks at 1.3 m/s."""
+    """(T,) 0 when standing, 1 when walking at 1.3 m/s."""
     ahead: NDArray[np.float64]
-    """(T,) m before the body at which feet come down."""
+    """(T,) m ahead of the body at which feet touch the floor."""
 
 
 def steps(way: Way, time_s: NDArray[np.floating], start: float, half_width_m: float, turned_out: float) -> Steps:
-    """Feet at times (T,) of somebody who goes a way; start: part of a stride that is behind them when it begins."""
+    """Feet at times (T,) of a person on a path; start: phase of the stride at its beginning."""
     velocity, speed = way.velocity, way.speed
     stride_hz = (0.5 + 0.32 * speed) * np.minimum(1, (speed / 0.25) ** 2)
-    phase = _settled(way.time_s, start + _integral(way.time_s, stride_hz), speed)
+    phase = _settle_phase(way.time_s, start + _integrate(way.time_s, stride_hz), speed)
     before = velocity * (_AHEAD / np.maximum(stride_hz, 0.5))[:, None]
     ahead, far_m = way.place + before, np.hypot(before[:, 0], before[:, 1])
     at = (np.interp(time_s, way.time_s, values) for values in (phase, np.minimum(speed / 1.3, 1.4), far_m))
@@ -82,7 +82,7 @@ def steps(way: Way, time_s: NDArray[np.floating], start: float, half_width_m: fl
     stride, part = np.divmod(now[:, None] + _LATER, 1.0)
     swing = np.clip((part - _STANCE) / (1 - _STANCE), 0, 1)
     far = _ease(swing)
-    down = np.stack([stride, stride + 1]) - _LATER  # when the feet came down, and when they will again
+    down = np.stack([stride, stride + 1]) - _LATER  # phases of the last and the next contact of the feet
     heading = np.interp(down, phase, way.heading)
     across = half_width_m * _SIDE
     places = np.stack([np.interp(down, phase, ahead[:, 0]) - across * np.sin(heading),
@@ -97,10 +97,10 @@ def steps(way: Way, time_s: NDArray[np.floating], start: float, half_width_m: fl
     return Steps(place, lift, yaw, pitch, now, vigour, reach)
 
 
-def _settled(
+def _settle_phase(
     time_s: NDArray[np.float64], phase: NDArray[np.float64], speed: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Phases (G,) shifted so that whoever stands has both feet on the floor."""
+    """Phases (G,) shifted so that a standing person has both feet on the floor."""
     slow = speed < _SLOW_M_S
     if slow.any():
         wanted = np.round(2 * (phase[slow] - _SETTLED)) / 2 + _SETTLED
@@ -108,7 +108,7 @@ def _settled(
     return np.asarray(np.maximum.accumulate(phase) + 1e-6 * np.arange(len(phase)))
 
 
-def _integral(time_s: NDArray[np.float64], rate: NDArray[np.float64]) -> NDArray[np.float64]:
+def _integrate(time_s: NDArray[np.float64], rate: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([[0.0], np.cumsum(0.5 * (rate[1:] + rate[:-1]) * np.diff(time_s))])
 
 

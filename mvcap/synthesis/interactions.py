@@ -1,4 +1,4 @@
-"""How people stand to each other when they are together, and what two do with each other."""
+"""Arrangements of people in groups, and interactions of two people."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STEP_BACK_M = 0.42
 
 @dataclass(frozen=True)
 class Spot:
-    """Where one of a group is, seen from the middle of the group, and what they are there for."""
+    """Place and heading of a person relative to the middle of their group, and their role."""
 
     place: tuple[float, float]
     heading: float
@@ -30,18 +30,18 @@ class Spot:
 
 
 def circle(rng: np.random.Generator, people: int) -> list[Spot]:
-    """Stand round a middle and look at it."""
-    return _ring(rng, people, max(rng.uniform(0.4, 0.75), 0.13 * people), "stand")
+    """Stand in a circle and look at its middle."""
+    return _spots_on_ring(rng, people, max(rng.uniform(0.4, 0.75), 0.13 * people), "stand")
 
 
 def round_table(rng: np.random.Generator, people: int) -> list[Spot]:
     """Sit round a table."""
-    return _ring(rng, people, max(rng.uniform(0.35, 0.8), 0.1 * people), "sit")
+    return _spots_on_ring(rng, people, max(rng.uniform(0.35, 0.8), 0.1 * people), "sit")
 
 
 def crossing(rng: np.random.Generator, people: int) -> list[Spot]:
-    """Walk towards each other, all through one middle."""
-    return _ring(rng, people, rng.uniform(0.8, 1.8), "cross")
+    """Walk towards each other, all through the same point."""
+    return _spots_on_ring(rng, people, rng.uniform(0.8, 1.8), "cross")
 
 
 def row(rng: np.random.Generator, people: int) -> list[Spot]:
@@ -59,7 +59,7 @@ def company(rng: np.random.Generator, people: int) -> list[Spot]:
 
 
 def bed(rng: np.random.Generator, people: int) -> list[Spot]:
-    """Stand round somebody who lies on a bed or a table, or round a table with nobody on it."""
+    """Stand round a person who lies on a bed or a table, or round an empty table."""
     spots = [Spot((0.0, 0.0), 0.0, "lie", rng.uniform(0.45, 0.9))] if rng.random() < 0.75 else []
     along = rng.permutation(np.array([-0.75, -0.1, 0.55]))
     for number in range(people - len(spots)):
@@ -77,7 +77,7 @@ def embrace(rng: np.random.Generator, people: int) -> list[Spot]:
     ]
 
 
-def _ring(rng: np.random.Generator, people: int, radius: float, role: str) -> list[Spot]:
+def _spots_on_ring(rng: np.random.Generator, people: int, radius: float, role: str) -> list[Spot]:
     angle = 2 * np.pi * (np.arange(people) + rng.uniform(-0.15, 0.15, people)) / people
     far = radius * rng.uniform(0.9, 1.15, people)
     return [Spot((r * np.cos(a), r * np.sin(a)), a + np.pi + 0.2 * rng.normal(), role)
@@ -95,11 +95,11 @@ GROUPS: Mapping[str, tuple[Grouping, int, int, float]] = {
     "crossing": (crossing, 2, 4, 0.17),
     "company": (company, 2, 3, 0.1),
 }
-"""Group -> its spots, least and most people, and how often it is."""
+"""Group -> its spots, least and most people, and probability."""
 
 
 def hug(floor: Floor, one: Plan, other: Plan, rng: np.random.Generator) -> tuple[Act, Act] | None:
-    """Two go to each other, hug and step back; none where others are in the way."""
+    """Two people approach, hug and step back; None where others are in the way."""
     start = max(one.busy, other.busy)
     here = [plan.place[floor.index(plan.busy)] for plan in (one, other)]
     gap = here[1] - here[0]
@@ -113,7 +113,7 @@ def hug(floor: Floor, one: Plan, other: Plan, rng: np.random.Generator) -> tuple
     for plan, place, sign, angle in zip((one, other), here, (-1, 1), (towards, towards + np.pi), strict=True):
         near = middle + sign * (half * along + aside * across)
         back = middle + sign * (_STEP_BACK_M * along + aside * across)
-        acts.append(_embraced(floor, plan, (start, met, let_go), (place, near, back), angle, rng))
+        acts.append(_hug_act(floor, plan, (start, met, let_go), (place, near, back), angle, rng))
     begin = floor.index(start)
     pair = [act.torso[begin - floor.index(plan.busy) :] for act, plan in zip(acts, (one, other), strict=True)]
     if np.linalg.norm(pair[0][:, :, None] - pair[1][:, None], axis=-1).min() < _CLOSEST_M:
@@ -124,11 +124,11 @@ def hug(floor: Floor, one: Plan, other: Plan, rng: np.random.Generator) -> tuple
     return acts[0], acts[1]
 
 
-def _embraced(
+def _hug_act(
     floor: Floor, plan: Plan, times: tuple[float, float, float], places: tuple[NDArray[np.float64], ...], face: float,
     rng: np.random.Generator,
 ) -> Act:  # fmt: skip
-    """One of two who hug: goes from the first place to the second, then to the third."""
+    """Act of one of two people who hug: from the first place to the second, then to the third."""
     start, met, let_go = times
     here, near, back = places
     begin = floor.index(plan.busy)

@@ -1,7 +1,7 @@
-"""Motions: clips of real people as training needs them, and which of them a network may be taught with.
+"""Motion clips of real people, resampled and retargeted for training, with a split into training and held-out clips.
 
-The clips are the asset ``motions`` (real motion capture, MIT licence). Networks learn from those of ``TRAIN`` and are
-measured with those of ``HELD_OUT``: whole clips of kinds that no clip of ``TRAIN`` is of.
+The clips are the asset ``motions`` (real motion capture, MIT licence). Networks are trained with those of ``TRAIN`` and
+evaluated with those of ``HELD_OUT``: clips of motions that ``TRAIN`` does not contain.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ SPLITS: Mapping[str, tuple[str, ...]] = {"train": TRAIN, "held_out": HELD_OUT}
 ASSET = "motions"
 
 _RATE_HZ, _LONG_S = 120.0, 4.0
-_SMOOTH_S = 0.017  # some clips have single frames that are off
-_SAME_POSE = 0.35  # rad that segments differ at most between the ends of a motion that can be walked through again
+_SMOOTH_S = 0.017  # some clips have single wrong frames
+_SAME_POSE = 0.35  # rad, largest difference of segments between the ends of a motion that can be repeated
 
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """A named clip: how the parts of a body are turned over time, at 120 Hz, whoever's body it is."""
+    """A named clip: rotations of body segments over time, at 120 Hz, for any body."""
 
     name: str
     root: NDArray[np.float64]
-    """(T, 3) place of the pelvis in lengths of a leg, z up, from the origin."""
+    """(T, 3) position of the pelvis in leg lengths, z up, from the origin."""
     turn: NDArray[np.float64]
     """(T, 13, 4) quaternion w, x, y, z of each segment in the world, ``bodies.SEGMENTS``."""
     gap: NDArray[np.float64]
-    """(T,) height of the lowest part over the floor in lengths of a leg: 0 but for jumps."""
+    """(T,) height of the lowest part above the floor in leg lengths: 0 except in jumps."""
 
     @property
     def rate_hz(self) -> float:
@@ -49,7 +49,7 @@ class Motion:
 
     @property
     def seconds(self) -> float:
-        """How long it lasts."""
+        """Duration, s."""
         return (len(self.root) - 1) / _RATE_HZ
 
     def of(
@@ -57,8 +57,8 @@ class Motion:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Pelvis (T, 3) m and vectors (T, 27, 3) m of a body in this motion at times (T,); it stands on z = 0.
 
-        The body is as high over the floor as the clip's own was, so feet stand and jumps stay. Times outside the clip
-        are its ends.
+        The body keeps the clip's height above the floor, so feet stand and jumps stay jumps. Times outside the clip are
+        clamped to its ends.
         """
         at = np.clip(time_s * _RATE_HZ, 0, len(self.root) - 1.001)
         low = at.astype(np.int64)
@@ -76,19 +76,19 @@ class Motion:
 
 @dataclass(frozen=True)
 class Library:
-    """The clips that people of a scene may do."""
+    """The clips that people of a scene may perform."""
 
     motions: tuple[Motion, ...]
 
     @property
     def complete(self) -> bool:
-        """Whether it has clips of real people; without any, people do only what is made up by rules."""
+        """Whether it has clips of real people; without any, people have procedural motion only."""
         return bool(self.motions)
 
 
 def motion_of(clip: MotionClip, name: str) -> Motion:
-    """Motion of a clip; one that ends as it begins is gone through again until it is four seconds long."""
-    clip = _again(clip)
+    """Motion of a clip; one that loops is repeated until it is four seconds long."""
+    clip = _repeat(clip)
     time_s = np.arange(int(clip.time_s[-1] * _RATE_HZ) + 1) / _RATE_HZ
     flat = np.concatenate([clip.root, clip.turn.reshape(len(clip.root), -1)], axis=1)
     from scipy.interpolate import CubicSpline
@@ -100,13 +100,13 @@ def motion_of(clip: MotionClip, name: str) -> Motion:
     own = humanoid()
     low = lowest_point(own, assemble(fine[:, :3], carry_forward(own, matrices(turn))))
     gap = np.maximum(low - np.quantile(low, 0.1), 0) / own.leg_m
-    gap = np.where(gap < 0.04, 0, gap - 0.04)  # what stands does not float
+    gap = np.where(gap < 0.04, 0, gap - 0.04)  # a standing body does not float
     root = (fine[:, :3] - fine[0, :3] * np.array([1, 1, 0])) / own.leg_m
     return Motion(name, root, turn, gap)
 
 
-def _again(clip: MotionClip) -> MotionClip:
-    """Repeat a clip that walks on as it began."""
+def _repeat(clip: MotionClip) -> MotionClip:
+    """Repeat a clip that loops while it moves on."""
     way = clip.root[-1] - clip.root[0]
     apart = 2 * np.arccos(np.clip(np.abs((clip.turn[0] * clip.turn[-1]).sum(-1)), 0, 1))
     times = int(np.ceil(_LONG_S / clip.time_s[-1]))
@@ -125,7 +125,7 @@ def _again(clip: MotionClip) -> MotionClip:
 
 @cache
 def library(split: str) -> Library:
-    """Motions of the asset for a split, fetched where the cache lacks them; none where they cannot be had.
+    """Motions of the asset for a split, fetched where the cache lacks them; empty where they are not available.
 
     Raises InputError for another split.
     """

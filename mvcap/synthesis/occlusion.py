@@ -1,4 +1,4 @@
-"""Which joints a camera cannot see because a body is in the way: bodies are capsules of human size."""
+"""Occlusion of joints by bodies, which are modelled as capsules of human size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mvcap.structures.skeleton import Skeleton
 
 _SHOULDERS, _HIPS, _EARS = (("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"), ("left_ear", "right_ear"))
 # Both ends of a capsule, each the middle of the named joints, and its radius in metres: half the thickness of that part
-# of a grown body. Those of the limbs are there twice, left and right.
+# of an adult body. Those of the limbs exist twice, left and right.
 _MIDDLE = (
     (_SHOULDERS, _HIPS, 0.13),
     (_SHOULDERS[:1], _SHOULDERS[1:], 0.07),
@@ -30,16 +30,16 @@ _SIDES = (
 )
 _LIMBS = ("elbow", "wrist", "knee", "ankle")
 _NEAREST_M = 0.1
-"""What is closer to the camera than this hides nothing: it is in the lens."""
+"""Bodies closer to the camera than this are ignored."""
 
 
 def occluded(camera: Camera, skeleton: Skeleton, xyz: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Whether each joint (..., P, J) of people xyz (..., P, J, 3) m is behind a body in the camera's picture.
+    """Whether each joint (..., P, J) of people xyz (..., P, J, 3) m is occluded by a body in the camera's picture.
 
-    A joint is behind another person where its ray comes closer to the axis of one of their capsules than the radius
+    A joint is occluded by another person where its ray passes the axis of one of their capsules closer than the radius
     and the axis is nearer to the camera there; elbows, wrists, knees and ankles also where they are behind the far side
-    of their own trunk. Joints and capsules whose place is not known neither hide nor are hidden. The axes before P are
-    moments: people hide each other in their own only.
+    of their own trunk. Joints and capsules with unknown positions neither occlude nor are occluded. The axes before P
+    are moments: people occlude each other only at the same moment.
     """
     ends, radius, limbs = _capsules(skeleton)
     pose = camera.cam_from_world
@@ -51,9 +51,9 @@ def occluded(camera: Camera, skeleton: Skeleton, xyz: NDArray[np.floating]) -> N
     with np.errstate(invalid="ignore", divide="ignore"):
         flat = people[..., :2] / people[..., 2:]
     out, depth = np.zeros(people.shape[:2], bool), people[..., 2]
-    _cover(out, flat, depth, bodies, _meetings(flat, depth, bodies, shape[-2]))
+    _mark_covered(out, flat, depth, bodies, _candidates(flat, depth, bodies, shape[-2]))
     own, limb = (side.ravel() for side in np.meshgrid(np.arange(len(people)), limbs, indexing="ij"))
-    _cover(out, flat, depth, bodies, (own, own, limb), 1, radius[0])
+    _mark_covered(out, flat, depth, bodies, (own, own, limb), 1, radius[0])
     return out.reshape(shape)
 
 
@@ -66,7 +66,7 @@ class _Capsules:
         self.length = np.maximum((self.way**2).sum(-1), 1e-12)
         self.nearness, far = 1 / axes[:, :, 0, 2], 1 / axes[:, :, 1, 2]
         self.drop = far - self.nearness
-        # On the axis nothing is nearer than its nearer end, so nothing reaches further than its radius does there.
+        # The nearer end of the axis is its nearest point, so the projected radius is largest there.
         reach = (radius * np.maximum(self.nearness, far))[..., None]
         self.low, self.high = np.minimum(self.start, stop) - reach, np.maximum(self.start, stop) + reach
         self.depth = axes[..., 2].min(-1)
@@ -75,8 +75,8 @@ class _Capsules:
 Which = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]
 
 
-def _meetings(flat: Floats, depth: Floats, bodies: _Capsules, people: int) -> Which:
-    """Who (n,) may be hidden by whom, and with which joint: in the rectangle of another body of the same moment."""
+def _candidates(flat: Floats, depth: Floats, bodies: _Capsules, people: int) -> Which:
+    """Candidate occlusions: body, occluding body and joint (n,) each, where the joint is in the other's rectangle."""
     low = np.where(np.isnan(bodies.low), np.inf, bodies.low).min(1)
     high = np.where(np.isnan(bodies.high), -np.inf, bodies.high).max(1)
     nearest = np.where(np.isnan(bodies.depth), np.inf, bodies.depth).min(1)
@@ -94,7 +94,7 @@ def _meetings(flat: Floats, depth: Floats, bodies: _Capsules, people: int) -> Wh
     return one, other, joint
 
 
-def _cover(
+def _mark_covered(
     out: NDArray[np.bool_],
     flat: Floats,
     depth: Floats,

@@ -1,8 +1,8 @@
-"""What people do where they are: postures as ``procedural.CONTROLS``, and how they go from one to the next.
+"""Postures of people in place, as values of ``procedural_motion.CONTROLS``, and transitions between them.
 
-Every act is drawn anew: who does it, on which side, how far and how fast differ. Angles stay within what people's
-joints allow (Norkin and White, "Measurement of Joint Motion", 5th ed.: trunk forward 80 degrees, its side 35, neck 45
-forward and 60 to either side).
+Every act is random in its side, extent and speed. Angles stay within the range of motion of human joints (Norkin and
+White, "Measurement of Joint Motion", 5th ed.: trunk forward 80 degrees, its side 35, neck 45 forward and 60 to either
+side).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mvcap.synthesis.procedural_motion import CONTROLS, control_index, control_p
 
 Posture = NDArray[np.float64]
 Key = tuple[float, float, Posture]
-"""When a posture is begun, s, how long going into it takes, s, and the posture."""
+"""Begin of the transition to a posture, s, its duration, s, and the posture."""
 
 _WRIST = np.stack([control_pair(f"wrist_{axis}") for axis in "xyz"], axis=-1)
 _ANKLE = np.stack([control_pair(f"ankle_{axis}") for axis in "xyz"], axis=-1)
@@ -31,7 +31,7 @@ HANDS: Mapping[str, tuple[float, float, float, float]] = {
     "pocket": (0.1, 0.1, -0.84, 0.6), "shoulder": (0.36, -0.5, -0.02, 0.3), "mouth": (0.36, -0.16, 0.05, 0.4),
     "screen": (0.46, -0.12, -0.3, 0.3),
 }  # fmt: skip
-# How much each control wavers in somebody who holds a posture, standard deviation.
+# Standard deviation of the slow sway of each control while a posture is held.
 _WAVER = dict.fromkeys(CONTROLS, 0.0) | {
     "back": 0.006, "side": 0.012, "pitch": 0.015, "lean": 0.01, "twist": 0.03, "chest_pitch": 0.02,
     "chest_lean": 0.015, "chest_twist": 0.04, "head_pitch": 0.06, "head_turn": 0.16, "head_lean": 0.03,
@@ -40,7 +40,7 @@ WAVER = np.array([_WAVER[name] for name in CONTROLS])
 
 
 def stand(rng: np.random.Generator) -> Posture:
-    """Upright, arms hanging; each stands in their own way."""
+    """Upright, arms hanging, with random details."""
     out = np.zeros(len(CONTROLS))
     out[control_index("height")] = 0.998 - 0.012 * rng.random()
     out[control_index("pitch")] = rng.normal(0.02, 0.03)
@@ -54,7 +54,7 @@ def stand(rng: np.random.Generator) -> Posture:
 
 
 def hold(posture: Posture, side: int, hand: str, rng: np.random.Generator, spread: float = 0.04) -> None:
-    """Put a hand (0 left, 1 right) to one of the places of ``HANDS``, about."""
+    """Put a hand (0 left, 1 right) near one of the places of ``HANDS``."""
     *wrist, elbow = HANDS[hand]
     posture[_WRIST[side]] = np.array(wrist) + spread * rng.normal(size=3)
     posture[control_pair("elbow")[side]] = elbow + 0.2 * rng.normal()
@@ -62,12 +62,12 @@ def hold(posture: Posture, side: int, hand: str, rng: np.random.Generator, sprea
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """The controls of one person over time: keys that follow each other, and what wavers."""
+    """The controls of one person over time: a sequence of keys, plus slow sway."""
 
     keys: tuple[Key, ...]
     """The first one holds from the beginning."""
     waver: NDArray[np.float64]
-    """(K, 2 + V) frequency rad/s, phase, and amplitudes of what is added."""
+    """(K, 2 + V) frequency rad/s, phase, and amplitudes of the added sine waves."""
 
     def at(self, time_s: NDArray[np.floating]) -> NDArray[np.float64]:
         """Controls (T, V) at times (T,)."""
@@ -80,14 +80,14 @@ class Curves:
 
 
 def waver(rng: np.random.Generator, waves: int = 4) -> NDArray[np.float64]:
-    """What wavers in one person, slowly and a little quicker."""
+    """Random sway of one person: sine waves of 0.1 to 1.2 Hz."""
     hz = np.exp(rng.uniform(np.log(0.1), np.log(1.2), waves))
     size = rng.normal(size=(waves, len(CONTROLS))) * WAVER * (0.3 / hz[:, None]) ** 0.4 * rng.uniform(0.4, 1.4)
     return np.column_stack([2 * np.pi * hz, rng.uniform(0, 2 * np.pi, waves), size])
 
 
 def ease(part: NDArray[np.floating]) -> NDArray[np.float64]:
-    """From 0 to 1, at rest at both ends (minimum jerk); what is outside 0..1 is the nearer end."""
+    """From 0 to 1, at rest at both ends (minimum jerk); values outside 0..1 are clamped."""
     part = np.clip(part, 0, 1)
     return np.asarray(part**3 * (10 - 15 * part + 6 * part**2))
 
@@ -101,7 +101,7 @@ def choose(rng: np.random.Generator, names: Sequence[str]) -> str:
 
 
 def gesture(rng: np.random.Generator, rest: Posture) -> list[Posture]:
-    """Holding, showing or saying something, from a posture in which the arms are free."""
+    """Gestures of holding, showing or talking, from a posture with free arms."""
     side, draw = int(rng.integers(2)), rng.random()
     out = rest.copy()
     if draw < 0.25:
@@ -129,7 +129,7 @@ def gesture(rng: np.random.Generator, rest: Posture) -> list[Posture]:
 
 
 def walk_posture(rng: np.random.Generator, rest: Posture) -> Posture:
-    """What the upper body does on the way."""
+    """Posture of the upper body while walking."""
     out = rest.copy()
     if rng.random() < 0.65:
         return out
@@ -149,14 +149,14 @@ def walk_posture(rng: np.random.Generator, rest: Posture) -> Posture:
 def bend(rng: np.random.Generator, rest: Posture) -> list[Posture]:
     """Bending down for something on the floor or a low table, and up again."""
     out, deep = rest.copy(), rng.uniform(0.4, 1.0)
-    _turned(
+    _add_to_controls(
         out,
         pitch=1.15 * deep,
         chest_pitch=0.5 * deep,
         head_pitch=rng.uniform(-0.5, 0.2),
         chest_twist=0.2 * rng.normal(),
     )
-    _turned(out, height=-rng.uniform(0.0, 0.25) * deep, back=0.2 * deep)
+    _add_to_controls(out, height=-rng.uniform(0.0, 0.25) * deep, back=0.2 * deep)
     down = {"wrist_x": rng.uniform(0.1, 0.6), "wrist_z": -rng.uniform(0.7, 0.95)}
     for side in (0, 1):
         if rng.random() < 0.8:
@@ -168,7 +168,7 @@ def bend(rng: np.random.Generator, rest: Posture) -> list[Posture]:
 def squat(rng: np.random.Generator, rest: Posture) -> list[Posture]:
     """Squatting down and up again."""
     out, deep = rest.copy(), rng.uniform(0.6, 1.0)
-    _turned(out, height=-0.52 * deep, back=0.24 * deep, pitch=0.6 * deep, chest_pitch=0.25)
+    _add_to_controls(out, height=-0.52 * deep, back=0.24 * deep, pitch=0.6 * deep, chest_pitch=0.25)
     for side in (0, 1):
         hold(out, side, choose(rng, ("carry", "front", "hang", "talk", "desk")), rng, 0.08)
     return [out, *gesture(rng, out)[:2], rest]
@@ -182,19 +182,19 @@ def kneel(rng: np.random.Generator, rest: Posture) -> list[Posture]:
     out[control_index("height")] = height
     for one in (0, 1):
         if draw > 0.7 and one == side:
-            continue  # this foot stands before the body
+            continue  # this foot stands in front of the body
         out[control_pair("free")[one]] = 1
         out[_ANKLE[one]] = ankle
         out[control_pair("point")[one]] = rng.uniform(0.9, 1.3)
-    _turned(out, back=0.4 if draw > 0.7 else 0.1, pitch=rng.uniform(0.0, 0.3), chest_pitch=rng.uniform(0, 0.3))
+    _add_to_controls(out, back=0.4 if draw > 0.7 else 0.1, pitch=rng.uniform(0.0, 0.3), chest_pitch=rng.uniform(0, 0.3))
     return [out, *gesture(rng, out)[:3], rest]
 
 
 def sit(rng: np.random.Generator, rest: Posture) -> Posture:
-    """Sitting on a chair, feet on the floor before it."""
+    """Sitting on a chair, feet on the floor in front of it."""
     out = rest.copy()
     out[control_index("height")] = rng.uniform(0.5, 0.62)
-    _turned(out, back=rng.uniform(0.38, 0.52), pitch=rng.normal(0.0, 0.12), chest_pitch=rng.uniform(0.0, 0.25))
+    _add_to_controls(out, back=rng.uniform(0.38, 0.52), pitch=rng.normal(0.0, 0.12), chest_pitch=rng.uniform(0.0, 0.25))
     hand = choose(rng, ("desk", "talk", "front", "crossed", "chin"))
     for side in (0, 1):
         hold(out, side, hand if rng.random() < 0.8 else "desk", rng)
@@ -204,17 +204,17 @@ def sit(rng: np.random.Generator, rest: Posture) -> Posture:
 
 
 def sit_down(rng: np.random.Generator, rest: Posture, sat: Posture) -> list[Posture]:
-    """Between standing and sitting: the trunk goes forward while the pelvis goes back."""
+    """Sitting down or getting up: the trunk goes forward while the pelvis goes back."""
     out = 0.5 * (rest + sat)
     if sat[control_index("height")] < 0.8:
-        _turned(out, pitch=rng.uniform(0.4, 0.7), chest_pitch=0.15, head_pitch=-0.2)
+        _add_to_controls(out, pitch=rng.uniform(0.4, 0.7), chest_pitch=0.15, head_pitch=-0.2)
     return [out, sat]
 
 
 def sit_at_table(rng: np.random.Generator, rest: Posture) -> Posture:
     """Standing at a table, doing something on it with both hands, somewhat bent over it."""
     out, deep = rest.copy(), rng.random()
-    _turned(out, pitch=0.45 * deep, chest_pitch=0.35 * deep, head_pitch=0.35, back=0.08 * deep)
+    _add_to_controls(out, pitch=0.45 * deep, chest_pitch=0.35 * deep, head_pitch=0.35, back=0.08 * deep)
     for side in (0, 1):
         hold(out, side, choose(rng, ("desk", "desk", "carry", "talk")), rng, 0.1)
         out[_WRIST[side, 2]] -= 0.2 * deep
@@ -222,7 +222,7 @@ def sit_at_table(rng: np.random.Generator, rest: Posture) -> Posture:
 
 
 def lie(rng: np.random.Generator, rest: Posture, level_m: float) -> Posture:
-    """Lying on the back, the front or a side, ``level_m`` over the floor."""
+    """Lying on the back, the front or a side, ``level_m`` above the floor."""
     out, draw = rest.copy(), rng.random()
     front, aside = draw < 0.2, draw > 0.8
     for name in ("pitch", "chest_pitch", "lean", "chest_lean", "swing"):
@@ -239,14 +239,14 @@ def lie(rng: np.random.Generator, rest: Posture, level_m: float) -> Posture:
         if front:
             out[_WRIST[side]] = (0.1, rng.uniform(0.1, 0.4), 0.3 if rng.random() < 0.5 else -0.9)
         out[_WRIST[side, 0]] = max(out[_WRIST[side, 0]], 0.1)
-    if aside:  # the arm below is drawn up before the chest
+    if aside:  # the lower arm is bent in front of the chest
         below = 0 if draw > 0.9 else 1
         out[_WRIST[below]], out[control_pair("elbow")[below]] = (0.5, -0.12, rng.uniform(-0.3, 0.1)), -0.4
     return out
 
 
 def stir(rng: np.random.Generator, rest: Posture) -> list[Posture]:
-    """Lying, arms and legs moved a little now and then."""
+    """Lying with small movements of arms and legs."""
     shown = []
     for _ in range(int(rng.integers(1, 4))):
         out = rest.copy()
@@ -260,18 +260,20 @@ def stir(rng: np.random.Generator, rest: Posture) -> list[Posture]:
 
 
 def hug_posture(rng: np.random.Generator, rest: Posture) -> Posture:
-    """Both arms round somebody who stands close in front."""
+    """Both arms round a person who stands close in front."""
     out, side = rest.copy(), int(rng.integers(2))
     high = rng.uniform(-0.25, 0.1)
     for one in (0, 1):
         height = high + (0.12 if one == side else -0.2)
         out[_WRIST[one]] = (rng.uniform(0.55, 0.68), -rng.uniform(0.2, 0.4), height)
         out[control_pair("elbow")[one]] = rng.uniform(0.6, 1.0)
-    _turned(out, pitch=rng.uniform(-0.02, 0.06), head_turn=rng.uniform(0.1, 0.6), head_pitch=rng.uniform(0, 0.2))
+    _add_to_controls(
+        out, pitch=rng.uniform(-0.02, 0.06), head_turn=rng.uniform(0.1, 0.6), head_pitch=rng.uniform(0, 0.2)
+    )
     return out
 
 
-def _turned(posture: Posture, **by: float) -> None:
+def _add_to_controls(posture: Posture, **by: float) -> None:
     """Add to controls."""
     for name, value in by.items():
         posture[control_index(name)] += value

@@ -1,7 +1,7 @@
-"""People made up by rules: a body that stands, walks, sits, bends, lies, and reaches, from a few curves over time.
+"""Procedural motion: a body that stands, walks, sits, bends, lies, and reaches, from a few curves over time.
 
-The curves (``CONTROLS``) say where the pelvis is over the feet, how the trunk and the head are turned, and where the
-wrists are to be; knees and elbows follow, and bend the way they do in people.
+The curves (``CONTROLS``) define the position of the pelvis over the feet, the rotations of trunk and head, and the
+goals of the wrists; knees and elbows follow by inverse kinematics, and bend in the anatomical direction.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ CONTROLS = (
     *(f"{side}_{name}" for name in ("wrist_x", "wrist_y", "wrist_z", "elbow", "free", "ankle_x", "ankle_y", "ankle_z",
                                     "point") for side in ("left", "right")),
 )  # fmt: skip
-"""``height``, ``back``, ``side``: the pelvis over the feet, lengths of a leg (height 1: upright). Angles, rad:
-``pitch`` forward, ``lean`` to the right, ``roll`` about the body's long axis, ``twist`` and ``turn`` to the left, of
-the pelvis, of the chest on it, of the head on the chest. ``swing``: how much the arms go with the steps. ``lying``
-0..1, on something ``level`` m high. ``wrist``: from the own shoulder, lengths of an arm, x forward, y outward, z up;
-``elbow``: how far outward it points. ``free`` 0..1: the foot is not on the floor but ``ankle`` from the own hip,
-lengths of a leg; ``point``: the foot stretched, rad."""
+"""``height``, ``back``, ``side``: position of the pelvis over the feet, leg lengths (height 1: upright). Angles, rad:
+``pitch`` forward, ``lean`` to the right, ``roll`` about the body's long axis, ``twist`` and ``turn`` to the left; of
+the pelvis, of the chest relative to it, of the head relative to the chest. ``swing``: amplitude of the arm swing.
+``lying`` 0..1, on a surface ``level`` m high. ``wrist``: position from the own shoulder, arm lengths, x forward, y
+outward, z up; ``elbow``: its outward direction. ``free`` 0..1: the foot is not on the floor but at ``ankle`` from the
+own hip, leg lengths; ``point``: extension of the foot, rad."""
 
 _AT = {name: index for index, name in enumerate(CONTROLS)}
 _OUTWARD = np.array([1.0, -1.0])  # left, right
 _SIDES = ("left", "right")
-_STRAIGHT, _SPARE, _FOLDED = 0.985, 0.0125, 0.33  # of a limb's length that its ends are apart
+_STRAIGHT, _SPARE, _FOLDED = 0.985, 0.0125, 0.33  # distances of a limb's ends, shares of its length
 _LIMB_JOINTS = {
     name: np.array([joint_index(f"{side}_{name}") for side in _SIDES])
     for name in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist", "heel", "big_toe", "small_toe")
@@ -41,12 +41,12 @@ _ARM_SWING = 0.36
 
 
 def control_pair(name: str) -> NDArray[np.int64]:
-    """Places in ``CONTROLS`` of a control's left and right one."""
+    """Indices in ``CONTROLS`` of a control's left and right one."""
     return np.array([_AT[f"{side}_{name}"] for side in _SIDES])
 
 
 def control_index(name: str) -> int:
-    """Place in ``CONTROLS`` of a control."""
+    """Index in ``CONTROLS`` of a control."""
     return _AT[name]
 
 
@@ -62,12 +62,12 @@ def pose_body(
     build: GeneratedBody, place: NDArray[np.floating], heading: NDArray[np.floating], feet: Steps,
     controls: NDArray[np.floating],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
-    """Pelvis (T, 3) m and vectors (T, 27, 3) m (``bodies.assembled``) of a body whose feet go as given.
+    """Pelvis (T, 3) m and vectors (T, 27, 3) m (``bodies.assemble``) of a body with given motion of the feet.
 
-    place (T, 2) m and heading (T,) rad: of the way; controls (T, V) as in ``CONTROLS``.
+    place (T, 2) m and heading (T,) rad: of the path; controls (T, V) as in ``CONTROLS``.
     """
     get = {name: controls[:, _AT[name]] for name in ("height", "back", "side", "roll", "swing", "lying", "level")}
-    turns = _turns(controls, heading, get["roll"], feet)
+    turns = _trunk_rotations(controls, heading, get["roll"], feet)
     pelvis, chest, head = turns
     vectors = np.zeros((len(place), len(JOINTS), 3))
     for joints, turn in ((_PELVIS, pelvis), (_CHEST, chest), (_HEAD, head)):
@@ -78,22 +78,22 @@ def pose_body(
     root[:, :2] = place + np.einsum("tab,tb->ta", upright[:, :2, :2], over)
     ankles, soles = _ankles(build, feet)
     free = controls[:, _FREE]
-    root[:, 2] = build.leg_m * get["height"] + build.ankle_m - _sunk(build, feet)
+    root[:, 2] = build.leg_m * get["height"] + build.ankle_m - _pelvis_drop(build, feet)
     _legs(build, vectors, root, (ankles, soles), pelvis, feet, controls)
     _arms(build, vectors, upright, chest, feet, controls, get)
-    if free.any():  # who kneels or lies rests on what is lowest
+    if free.any():  # a kneeling or lying body rests on its lowest part
         low = lowest_point(build, assemble(root, vectors))
         root[:, 2] += np.maximum(-low, 0) * (free.max(1) > 0)
         root[:, 2] += get["lying"] * (get["level"] - np.maximum(low, 0))
     return root, vectors
 
 
-def _turns(
+def _trunk_rotations(
     controls: NDArray[np.floating], heading: NDArray[np.floating], roll: NDArray[np.floating], feet: Steps
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Turns (T, 3, 3) of pelvis, chest and head; shoulders turn against the hips when walking."""
+    """Rotations (T, 3, 3) of pelvis, chest and head; shoulders turn against the hips when walking."""
     angles = controls[:, _ANGLES].copy()
-    wave = feet.vigour * np.cos(2 * np.pi * feet.phase)  # 1 where the left foot comes down
+    wave = feet.vigour * np.cos(2 * np.pi * feet.phase)  # 1 where the left foot touches the floor
     angles[:, 0, 0] += heading - 0.09 * wave
     angles[:, 1, 0] += 0.16 * wave
     angles[:, 2, 0] -= 0.07 * wave
@@ -110,7 +110,7 @@ def _turns(
 
 
 def _ankles(build: GeneratedBody, feet: Steps) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Ankles (T, 2, 3) m of feet that stand on toes or heels or are flat, and turns (T, 2, 3, 3) of the feet."""
+    """Ankles (T, 2, 3) m of feet that stand on toes or heels or are flat, and rotations (T, 2, 3, 3) of the feet."""
     flat = 0 * feet.yaw
     yawed, turned = (euler(np.stack([feet.yaw, pitch, flat], -1)) for pitch in (flat, feet.pitch))
     toe, heel = (build.offset[_LIMB_JOINTS[name], 0].mean() for name in ("big_toe", "heel"))
@@ -121,8 +121,8 @@ def _ankles(build: GeneratedBody, feet: Steps) -> tuple[NDArray[np.float64], NDA
     return ankle + np.matmul(yawed - turned, pivot[..., None])[..., 0], turned
 
 
-def _sunk(build: GeneratedBody, feet: Steps) -> NDArray[np.float64]:
-    """By how much (T,) m the pelvis of a walker is lower than of who stands: most when a foot comes down ahead."""
+def _pelvis_drop(build: GeneratedBody, feet: Steps) -> NDArray[np.float64]:
+    """Drop (T,) m of the pelvis in walking against standing: largest when a foot touches the floor ahead."""
     ahead = np.minimum(feet.ahead / build.leg_m, 0.7)
     least = build.leg_m * np.maximum(1 - np.sqrt(1 - ahead**2) - 0.02, 0)
     return np.asarray(least * (0.55 + 0.4 * np.cos(4 * np.pi * (feet.phase - 0.03))))
@@ -144,11 +144,11 @@ def _legs(
     goal += free * (hanging - goal)
     forward = np.stack([np.cos(feet.yaw), np.sin(feet.yaw), 0 * feet.yaw], -1)
     pole = forward + free * (pelvis[:, None, :, 0] - forward)
-    thigh, shank = _bent(goal, pole, build.length[_LIMB_JOINTS["knee"]], build.length[_LIMB_JOINTS["ankle"]])
+    thigh, shank = _two_bone_ik(goal, pole, build.length[_LIMB_JOINTS["knee"]], build.length[_LIMB_JOINTS["ankle"]])
     vectors[:, _LIMB_JOINTS["knee"]], vectors[:, _LIMB_JOINTS["ankle"]] = thigh, shank
     on_floor = np.einsum("tsab,sfb->tsfa", soles, build.offset[_FEET])
     if free.any():
-        own = _foot_turns(shank, pelvis[:, :, 1], controls[:, _POINT])
+        own = _foot_rotations(shank, pelvis[:, :, 1], controls[:, _POINT])
         in_air = np.einsum("tsab,sfb->tsfa", own, build.offset[_FEET])
         mixed = on_floor + free[..., None] * (in_air - on_floor)
         length = build.length[_FEET][..., None]
@@ -156,10 +156,10 @@ def _legs(
     vectors[:, _FEET] = on_floor
 
 
-def _foot_turns(
+def _foot_rotations(
     shank: NDArray[np.float64], left: NDArray[np.float64], point: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """Turns (T, 2, 3, 3) of feet at right angles to their shanks, and stretched by an angle."""
+    """Rotations (T, 2, 3, 3) of feet at right angles to their shanks, extended by an angle."""
     z = -shank / np.linalg.norm(shank, axis=-1, keepdims=True)
     y = left[:, None] - (left[:, None] * z).sum(-1, keepdims=True) * z
     y /= np.maximum(np.linalg.norm(y, axis=-1, keepdims=True), 1e-9)
@@ -181,30 +181,30 @@ def _arms(
     goal = controls[:, _WRISTS].copy()
     wave = (get["swing"] * feet.vigour * np.cos(2 * np.pi * feet.phase))[:, None] * _OUTWARD
     goal[..., 0] -= _ARM_SWING * wave - 0.1 * (get["swing"] * feet.vigour)[:, None]
-    goal[..., 0] += 0.35 * np.exp(-(goal**2).sum(-1) / 0.05)  # hands go past the shoulder before it
+    goal[..., 0] += 0.35 * np.exp(-(goal**2).sum(-1) / 0.05)  # hands pass in front of the shoulder
     goal[..., 2] += 0.22 * wave**2 + 0.05 * np.maximum(-wave, 0)
     pole = np.empty_like(goal)
     pole[..., 0], pole[..., 2] = -0.6, -0.5
     pole[..., 1] = controls[:, _ELBOWS]
     goal[..., 1] *= _OUTWARD
     pole[..., 1] *= _OUTWARD
-    heading = chest * 1.0  # arms hang down however the trunk bends; who lies has them along the trunk
+    heading = chest * 1.0  # arms hang down however the trunk bends; in a lying body they are along the trunk
     flat = np.arctan2(chest[:, 1, 0] - chest[:, 0, 1], chest[:, 0, 0] + chest[:, 1, 1])
     level = euler(np.stack([flat, 0 * flat, 0 * flat], -1))
     heading += (1 - get["lying"])[:, None, None] * (level - heading)
     goal, pole = (np.einsum("tab,tsb->tsa", heading, values) for values in (goal * build.arm_m, pole))
-    arm, forearm = _bent(goal, pole, build.length[_LIMB_JOINTS["elbow"]], build.length[_LIMB_JOINTS["wrist"]])
+    arm, forearm = _two_bone_ik(goal, pole, build.length[_LIMB_JOINTS["elbow"]], build.length[_LIMB_JOINTS["wrist"]])
     vectors[:, _LIMB_JOINTS["elbow"]], vectors[:, _LIMB_JOINTS["wrist"]] = arm, forearm
 
 
-def _bent(
+def _two_bone_ik(
     goal: NDArray[np.floating], pole: NDArray[np.floating], upper: NDArray[np.floating], lower: NDArray[np.floating]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Both parts (T, 2, 3) of limbs that reach for ``goal`` as far as they can, their middle joint towards ``pole``."""
+    """Both segments (T, 2, 3) of limbs that reach for ``goal`` as far as possible, the middle joint near ``pole``."""
     far = np.linalg.norm(goal, axis=-1, keepdims=True)
     way = goal / np.maximum(far, 1e-9)
     long = (upper + lower)[:, None]
-    over = np.maximum(far / long - _STRAIGHT, 0)  # it gets straight slowly, so that the middle joint does not jump
+    over = np.maximum(far / long - _STRAIGHT, 0)  # a soft limit, so that the middle joint does not jump
     far = np.clip(far, _FOLDED * long, (_STRAIGHT + _SPARE * np.tanh(over / _SPARE)) * long)
     aside = pole - (pole * way).sum(-1, keepdims=True) * way
     aside /= np.maximum(np.linalg.norm(aside, axis=-1, keepdims=True), 1e-9)
@@ -215,7 +215,7 @@ def _bent(
 
 
 def euler(angle: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Turns (..., 3, 3) by angles (..., 3) rad yaw, pitch, lean: about x by the last, then y, then z by the first."""
+    """Rotations (..., 3, 3) by angles (..., 3) rad yaw, pitch, lean: first about x (lean), then y, then z (yaw)."""
     (cz, cy, cx), (sz, sy, sx) = np.moveaxis(np.cos(angle), -1, 0), np.moveaxis(np.sin(angle), -1, 0)
     rows = [cz * cy, cz * sy * sx - sz * cx, cz * sy * cx + sz * sx,
             sz * cy, sz * sy * sx + cz * cx, sz * sy * cx - cz * sx, -sy, cy * sx, cy * cx]  # fmt: skip

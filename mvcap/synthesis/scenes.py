@@ -1,4 +1,4 @@
-"""People in a room, in motion: who there is, where they start, what they do next, and their joints over time."""
+"""Synthetic scenes: people in a room, their initial places, their acts, and their joints over time."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from mvcap.synthesis.motion_clips import Library, library
 from mvcap.synthesis.procedural_motion import pose_body
 
 ROOM_M = (3.0, 8.0)
-_LEAD_S = 3.0  # at most this long ago people began
-_DOOR_M = 0.8  # who is not in the room is so far from it
+_LEAD_S = 3.0  # longest time that the motion starts before the scene
+_DOOR_M = 0.8  # distance of absent people from the room
 _TRIES = 30
-ACTS = {  # what people do where they stand
+ACTS = {  # acts of people in place
     "train": (postures.bend, postures.squat),
     "held_out": (postures.bend, postures.kneel),
 }
@@ -30,9 +30,10 @@ def random_scene(
 ) -> Poses3D:  # fmt: skip
     """People 1.. who stand, walk, sit, lie, talk, meet, cross, hug, come and go in a room 3 to 8 m wide.
 
-    ``halpe26``, m, z up, floor z = 0, the middle of the room the origin; frames 0.. at ``rate_hz``. Who is not in the
-    room has no row. Pelvis, middle of the trunk and neck of two people are at least 0.3 m apart, of two who hug 0.2 m.
-    The same state of ``rng`` gives the same scene. clips: what people may do as real people did; those of the split.
+    ``halpe26``, m, z up, floor z = 0, the middle of the room the origin; frames 0.. at ``rate_hz``. A person outside
+    the room has no row. Pelvis, middle of the trunk and neck of two people are at least 0.3 m apart, of two who hug 0.2
+    m. The same state of ``rng`` gives the same scene. clips: motions of real people to use; by default those of the
+    split.
     """
     clips = library(split) if clips is None else clips
     time_s = np.arange(max(round(seconds * rate_hz), 1)) / rate_hz
@@ -40,34 +41,34 @@ def random_scene(
     half = rng.uniform(*ROOM_M, 2) / 2
     half = np.clip(half, 0.65 * np.sqrt(people), ROOM_M[1] / 2)
     floor = Floor(-lead, seconds, half)
-    _gather(floor, people, rng)
+    _populate(floor, people, rng)
     while (plan := min(floor.plans, key=lambda plan: plan.busy)).busy < seconds:
-        _go_on(floor, plan, clips, rng, split)
+        _plan_next(floor, plan, clips, rng, split)
     xyz = np.stack([_joints(floor, plan, time_s) for plan in floor.plans], axis=1)
     if rng.random() < 0.5:
         xyz = mirror_vectors(xyz.reshape(-1, len(HALPE), 3)).reshape(xyz.shape)
     there = np.abs(xyz[..., HALPE.index("pelvis"), :2]) < half + 0.3
-    return _table(xyz, np.all(there, axis=-1, out=np.empty(there.shape[:-1], dtype=np.bool_)))
+    return _pose_table(xyz, np.all(there, axis=-1, out=np.empty(there.shape[:-1], dtype=np.bool_)))
 
 
-# Who is there
+# Initial places
 
 
-def _gather(floor: Floor, people: int, rng: np.random.Generator) -> None:
-    """Put everybody somewhere, in groups."""
+def _populate(floor: Floor, people: int, rng: np.random.Generator) -> None:
+    """Place all people, in groups."""
     while (left := people - len(floor.plans)) > 0:
         if floor.plans and rng.random() < 0.07:
-            _come(floor, rng)
+            _add_arriving(floor, rng)
             continue
         may = [group for group in GROUPS.values() if group[1] <= left]
         chance = np.array([group[3] for group in may])
         group, least, most, _ = may[int(np.searchsorted(np.cumsum(chance) / chance.sum(), rng.random()))]
         size = int(rng.integers(least, min(most, left) + 1))
-        _settle(floor, group(rng, size), rng)
+        _place_group(floor, group(rng, size), rng)
 
 
 def _person(floor: Floor, spot: Spot, rng: np.random.Generator) -> Plan:
-    """Somebody as they are at first, not yet at a place of the room."""
+    """A person in their initial posture, not yet at a place of the room."""
     stand = postures.stand(rng)
     rest = {"sit": postures.sit, "table": postures.sit_at_table}.get(spot.role, lambda rng, stand: stand)(rng, stand)
     if spot.role == "lie":
@@ -79,8 +80,8 @@ def _person(floor: Floor, spot: Spot, rng: np.random.Generator) -> Plan:
                 spot.role == "lie")  # fmt: skip
 
 
-def _settle(floor: Floor, spots: list[Spot], rng: np.random.Generator) -> None:
-    """Find room for a group; whoever finds none with it stands alone where there is most."""
+def _place_group(floor: Floor, spots: list[Spot], rng: np.random.Generator) -> None:
+    """Place a group; where there is no room for it, place one person alone where there is most room."""
     members = [_person(floor, spot, rng) for spot in spots]
     local = np.array([spot.place for spot in spots])
     for _ in range(_TRIES):
@@ -92,17 +93,17 @@ def _settle(floor: Floor, spots: list[Spot], rng: np.random.Generator) -> None:
         for member, spot, place in zip(members, spots, places, strict=True):
             _put(floor, member, place, spot.heading + angle)
         torsos = [member.torso[:1] for member in members]
-        if all(floor.clear(torso, 0) for torso in torsos) and _among(torsos) >= APART_M:
+        if all(floor.clear(torso, 0) for torso in torsos) and _least_distance(torsos) >= APART_M:
             break
     else:
-        members = [_alone(floor, rng) for _ in members[:1]]
+        members = [_place_alone(floor, rng) for _ in members[:1]]
         spots = [Spot((0.0, 0.0), 0.0)]
     floor.plans += members
-    _intend(floor, members, spots, rng)
+    _set_goals(floor, members, spots, rng)
 
 
-def _intend(floor: Floor, members: list[Plan], spots: list[Spot], rng: np.random.Generator) -> None:
-    """What a group came for."""
+def _set_goals(floor: Floor, members: list[Plan], spots: list[Spot], rng: np.random.Generator) -> None:
+    """Set the goals of a group's members by their roles."""
     middle = np.mean([member.place[0] for member in members], axis=0)
     ahead = rng.uniform(1.0, 3.0)
     for member, spot in zip(members, spots, strict=True):
@@ -123,15 +124,15 @@ def _put(floor: Floor, plan: Plan, place: NDArray[np.float64], heading: float) -
     plan.torso[:] = floor.still(plan.build, place, heading, plan.rest)
 
 
-def _among(torsos: list[NDArray[np.float64]]) -> float:
+def _least_distance(torsos: list[NDArray[np.float64]]) -> float:
     """Least distance m between torsos (1, 3, 3) of a group."""
     points = np.concatenate(torsos)
     apart = np.linalg.norm(points[:, None, :, None] - points[None, :, None], axis=-1).min((-1, -2))
     return float((apart + np.diag(np.full(len(points), np.inf))).min())
 
 
-def _alone(floor: Floor, rng: np.random.Generator) -> Plan:
-    """Somebody who stands where there is most room."""
+def _place_alone(floor: Floor, rng: np.random.Generator) -> Plan:
+    """A person who stands where there is most room."""
     plan = _person(floor, Spot((0.0, 0.0), 0.0), rng)
     best = (-1.0, np.zeros(2))
     for _ in range(4 * _TRIES):
@@ -141,8 +142,8 @@ def _alone(floor: Floor, rng: np.random.Generator) -> Plan:
     return plan
 
 
-def _come(floor: Floor, rng: np.random.Generator) -> None:
-    """Somebody outside who means to come in."""
+def _add_arriving(floor: Floor, rng: np.random.Generator) -> None:
+    """Add a person outside with a goal inside the room."""
     plan = _person(floor, Spot((0.0, 0.0), 0.0), rng)
     place = _outside(floor, rng)
     _put(floor, plan, place, float(np.arctan2(-place[1], -place[0])))
@@ -158,11 +159,11 @@ def _outside(floor: Floor, rng: np.random.Generator) -> NDArray[np.float64]:
     return place
 
 
-# What they do next
+# Planning of acts
 
 
-def _go_on(floor: Floor, plan: Plan, clips: Library, rng: np.random.Generator, split: str) -> None:
-    """Let somebody do something that can be done where they are."""
+def _plan_next(floor: Floor, plan: Plan, clips: Library, rng: np.random.Generator, split: str) -> None:
+    """Plan a person's next act, one that is possible where they are."""
     others = [other for other in floor.plans if other is not plan]
     if plan.goals:
         goal = plan.goals.pop()
@@ -175,16 +176,16 @@ def _go_on(floor: Floor, plan: Plan, clips: Library, rng: np.random.Generator, s
         floor.take(plan, acts[0])
         return floor.take(near[0], acts[1])
     for _ in range(4):
-        act, margin = _idea(floor, plan, others, clips, rng, split)
+        act, margin = _random_act(floor, plan, others, clips, rng, split)
         if floor.inside(act.place, margin) and floor.clear(act.torso, floor.index(plan.busy), (plan,)):
             return floor.take(plan, act)
     return floor.take(plan, activities.wait(floor, plan, rng))
 
 
-def _idea(
+def _random_act(
     floor: Floor, plan: Plan, others: list[Plan], clips: Library, rng: np.random.Generator, split: str
 ) -> tuple[Act, float]:
-    """Something somebody might do, and how far out of the room it may go, m."""
+    """A random candidate act, and how far it may leave the room, m."""
     draw = rng.random()
     if plan.bound:
         return activities.stay(floor, plan, postures.stir(rng, plan.rest), rng, 1.5), np.inf
@@ -217,7 +218,7 @@ def _free_to_hug(floor: Floor, one: Plan, other: Plan) -> bool:
     return bool(ready and 0.4 < gap < 2.0)
 
 
-# How they look
+# Joints
 
 
 def _joints(floor: Floor, plan: Plan, time_s: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -241,8 +242,8 @@ def _joints(floor: Floor, plan: Plan, time_s: NDArray[np.float64]) -> NDArray[np
     return assemble(root, vectors)
 
 
-def _table(xyz: NDArray[np.float64], there: NDArray[np.bool_]) -> Poses3D:
-    """Rows of joints (T, P, 26, 3), of those (T, P) that are in the room."""
+def _pose_table(xyz: NDArray[np.float64], there: NDArray[np.bool_]) -> Poses3D:
+    """Rows from joints (T, P, 26, 3), for those (T, P) in the room."""
     frame, who = np.nonzero(there)
     rows = xyz[frame, who]
     ones = np.ones(rows.shape[:2])

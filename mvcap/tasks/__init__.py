@@ -1,1 +1,1 @@
-"""What each network learns: samples, loss, metrics. One file a network, with the name that it has in ``nn``."""
+"""Training tasks: samples, loss and metrics of each network. One module per network, named as in ``nn``."""

@@ -1,4 +1,4 @@
-"""What CRG learns: whether a group of rows is a person, and where the middle of them is."""
+"""Training task of CRG: whether a group of rows is a person, and where the centre of that person is."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from mvcap.training.task import NetworkAxes, Sample
 if TYPE_CHECKING:
     import torch
 
-_FRAMES, _MOST = 6, 24  # frames and groups of a take
-_HEAT_M = 0.2  # how far from the middle a place is half right: the published width
+_FRAMES, _MOST_GROUPS = 6, 24  # most frames and groups of a take
+_HEAT_M = 0.2  # standard deviation of the target heat about the centre: the published width
 _NEAR_M = 0.5
-_PEOPLE, _WRONG = 4, 3  # people, and wrong pairs, of a frame that are looked at
-_AGAIN = 0.3  # share of those followed that come up once more
+_PEOPLE, _WRONG = 4, 3  # most people, and wrong pairs, of a frame
+_TRACKED_SHARE = 0.3  # share of tracked people that are used as negatives: already tracked
 
 
 class CentreTask:
-    """Task ``crg``."""
+    """Task ``crg``: which proposed centres are people."""
 
     name = "crg"
     sizes = NetworkAxes(
@@ -43,28 +43,28 @@ class CentreTask:
     defaults: Mapping[str, object] = {"steps": 2000, "takes": 500, "held_out_takes": 40, "rate": 4e-3, "threads": 1}
     tuning: Mapping[str, object] = {"steps": 500, "takes": 150, "rate": 5e-4}
     better: Mapping[str, str] = {"right": "higher"}
-    about = "CRG, the centre graph: whether rows of some views are a person, and where the middle of them is."
+    about = "CRG, the centre graph: whether rows of some views are a person, and where the centre of that person is."
     limitations: Sequence[str] = (
-        "It is asked about new people only; who is followed is kept as long as views see them.",
-        "Off by default: it misses people whom two views alone see, as in rigs of two or three cameras.",
-        "The places of centres are hardly better than the robust centre that they start from.",
+        "It is used for new people only; tracked people are kept as long as views see them.",
+        "Off by default: it misses people seen by two views only, as in rigs of two or three cameras.",
+        "Its centres are hardly more accurate than the robust centre that they start from.",
     )
 
     def samples(self, take: SyntheticTake, seed: int) -> list[Sample]:
-        """Groups of some frames of a take, and of rows that are no person together."""
+        """Groups of rows of some frames of a take: of one person each, and of different people as negatives."""
         rng = np.random.default_rng(seed)
         frames = [one for one in collect_questions(take, seed) if one.grouped]
         found = [sample for at in rng.permutation(len(frames))[:_FRAMES] for sample in _samples(frames[at], rng)]
-        return [found[at] for at in rng.permutation(len(found))[:_MOST]]
+        return [found[at] for at in rng.permutation(len(found))[:_MOST_GROUPS]]
 
     def network(self) -> torch.nn.Module:
-        """Fresh weights."""
+        """Return a network with initial weights."""
         from mvcap.nn.crg import CentreGraph
 
         return CentreGraph(len(VIEW_NAMES), len(PAIR_NAMES), len(SPOT_NAMES))
 
     def batch(self, samples: Sequence[Sample]) -> dict[str, NDArray[Any]]:
-        """Padded to the largest rig."""
+        """Samples as one batch, padded to the largest rig."""
         count, most = len(samples), max(len(one["there"]) for one in samples)
         out: dict[str, NDArray[Any]] = {
             "view": np.zeros((count, len(GRID), most, len(VIEW_NAMES)), np.float32),
@@ -80,42 +80,42 @@ class CentreTask:
         return out
 
     def loss(self, network: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Cross-entropy of every query's heat, and the likelihood of the centre that the queries make together."""
+        """Cross-entropy of every query's heat, and the negative log likelihood of the queries' weighted mean centre."""
         odds, spread = network(*(batch[name] for name in self.sizes.inputs))
         return _loss(odds, spread, batch)
 
     def metrics(self, network: torch.nn.Module, samples: Iterable[Sample]) -> dict[str, float]:
-        """Loss, how often a group's best query is right about whether it is a person, and how far off centres are."""
+        """Loss, accuracy of the best query's decision whether a group is a person, and median error of centres."""
         import torch
 
-        held, loss, right, off, start = list(samples), 0.0, 0, [], []
+        all_samples, loss, right, errors, start = list(samples), 0.0, 0, [], []
         with torch.no_grad():
-            for first in range(0, len(held), self.batch_size):
+            for first in range(0, len(all_samples), self.batch_size):
                 device = next(network.parameters()).device
-                arrays = self.batch(held[first : first + self.batch_size])
+                arrays = self.batch(all_samples[first : first + self.batch_size])
                 batch = {name: torch.from_numpy(value).to(device) for name, value in arrays.items()}
                 odds, spread = network(*(batch[name] for name in self.sizes.inputs))
                 loss += float(_loss(odds, spread, batch)) * len(odds)
-                told = odds.amax(1).cpu().numpy() > 0
-                right += int((told == (arrays["person"] > 0.5)).sum())
-                middle, _ = _middle(odds, spread, batch)
+                predicted = odds.amax(1).cpu().numpy() > 0
+                right += int((predicted == (arrays["person"] > 0.5)).sum())
+                middle, _ = _centre_error(odds, spread, batch)
                 far = (middle**2).sum(-1).sqrt().cpu().numpy()
                 real = arrays["person"] > 0.5
-                off += far[real].tolist()
+                errors += far[real].tolist()
                 start += np.linalg.norm(arrays["off_m"][real, len(GRID) // 2], axis=-1).tolist()
-        count = max(len(held), 1)
+        count = max(len(all_samples), 1)
         return {
             "loss": loss / count,
             "right": right / count,
-            "centre_mm": 1000 * float(np.median(off or [0.0])),
+            "centre_mm": 1000 * float(np.median(errors or [0.0])),
             "start_mm": 1000 * float(np.median(start or [0.0])),
         }
 
 
-def _middle(
+def _centre_error(
     odds: torch.Tensor, spread: torch.Tensor, batch: Mapping[str, torch.Tensor]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """How far (B, 3) m the centre that the queries make together is from the true one, and its log deviation (B,)."""
+    """Error (B, 3) m of the queries' weighted mean centre, and the logarithm (B,) of its standard deviation."""
     weight = odds.softmax(1)
     return (weight[..., None] * batch["off_m"]).sum(1), (weight * spread).sum(1)
 
@@ -126,37 +126,37 @@ def _loss(odds: torch.Tensor, spread: torch.Tensor, batch: Mapping[str, torch.Te
     person = batch["person"]
     heat = person[:, None] * (-0.5 * (batch["off_m"] ** 2).sum(-1) / _HEAT_M**2).exp()
     score = binary_cross_entropy_with_logits(odds, heat)
-    middle, log_sigma = _middle(odds, spread, batch)
+    middle, log_sigma = _centre_error(odds, spread, batch)
     square = ((middle**2).sum(-1) * (-2 * log_sigma).exp()).clamp_max(50.0)
     fit = (person * (0.5 * square + 3 * log_sigma)).sum() / person.sum().clamp_min(1)
     return score + 0.02 * fit
 
 
 def _samples(one: FrameQuestion, rng: np.random.Generator) -> list[Sample]:
-    """Groups as they come up for birth: rows of one person whom nobody follows yet, of one followed, or of several."""
-    known = _followed(one)
+    """Samples of groups as proposed for new tracks: of an untracked person, of a tracked one, or of several people."""
+    known = _tracked_people(one)
     groups = []
     for person in rng.permutation(np.unique(one.row_is[one.row_is >= 0]))[:_PEOPLE]:
         mine = rng.permutation(np.flatnonzero(one.row_is == person))
         mine = mine[: rng.integers(2, len(mine) + 1)] if len(mine) > 1 else mine
         if len(np.unique(one.rays.view[mine])) > 1:
-            groups.append((mine, int(person), person in known and rng.random() < _AGAIN))
-    groups += [(pair, -1, False) for pair in _wrong(one)]
+            groups.append((mine, int(person), person in known and rng.random() < _TRACKED_SHARE))
+    groups += [(pair, -1, False) for pair in _confusable_pairs(one)]
     return [sample for group in groups if (sample := _sample(one, *group)) is not None]
 
 
-def _followed(one: FrameQuestion) -> set[int]:
-    """True people of the followed bodies that have rows."""
+def _tracked_people(one: FrameQuestion) -> set[int]:
+    """True persons of the tracked bodies that have rows."""
     return {int(who) for at, who in enumerate(one.body_is[: len(one.people)]) if (one.group == at).any()}
 
 
-def _wrong(one: FrameQuestion) -> list[NDArray[np.int64]]:
-    """The pairs of rows of different people, or of nobody, that look most like one."""
+def _confusable_pairs(one: FrameQuestion) -> list[NDArray[np.int64]]:
+    """The pairs of rows of different people, or with a false positive, that are most similar to one person."""
     first, second = np.triu_indices(len(one.row_is), 1)
     same = (one.row_is[first] == one.row_is[second]) & (one.row_is[first] >= 0)
-    # What is nobody in both views may be one thing that looks as people do: nothing to learn from.
-    somebody = (one.row_is[first] >= 0) | (one.row_is[second] >= 0)
-    asked = (one.rays.view[first] != one.rays.view[second]) & ~same & somebody
+    # Two false positives may be the same object that looks like a person: no valid label.
+    has_person = (one.row_is[first] >= 0) | (one.row_is[second] >= 0)
+    asked = (one.rays.view[first] != one.rays.view[second]) & ~same & has_person
     first, second = first[asked], second[asked]
     if not len(first):
         return []
@@ -165,10 +165,9 @@ def _wrong(one: FrameQuestion) -> list[NDArray[np.int64]]:
 
 
 def _sample(one: FrameQuestion, rows: NDArray[np.int64], person: int, again: bool) -> Sample | None:
-    """Queries round the body that rows (N,) make, of the true ``person`` or of nobody, -1.
+    """Queries around the body from rows (N,) of the true ``person``, -1 = no person.
 
-    ``again``: the person is followed already, so that the body is nobody new; else whoever is followed as this person
-    is forgotten.
+    ``again``: the person is already tracked, so the body is not a new person; else tracks of this person are removed.
     """
     people = one.people if again else one.people.without(np.flatnonzero(one.body_is[: len(one.people)] == person))
     group = np.full(len(one.row_is), -1, np.int64)
@@ -178,9 +177,9 @@ def _sample(one: FrameQuestion, rows: NDArray[np.int64], person: int, again: boo
     at = np.flatnonzero(one.truth_is == person)
     if asked is None or (person >= 0 and not len(at)):
         return None
-    off, real = np.zeros((len(GRID), 3)), False
+    offset, real = np.zeros((len(GRID), 3)), False
     if person >= 0:
-        off = asked.xyz - one.truth[at[0], skeleton("halpe26").torso].mean(0)
-        real = not again and float(np.linalg.norm(off[len(GRID) // 2])) < _NEAR_M
+        offset = asked.xyz - one.truth[at[0], skeleton("halpe26").torso].mean(0)
+        real = not again and float(np.linalg.norm(offset[len(GRID) // 2])) < _NEAR_M
     arrays = {name: getattr(asked, name).astype(np.float16) for name in ("view", "pair", "spot")}
-    return {**arrays, "there": asked.there, "off_m": off.astype(np.float32), "person": np.array(real, np.float32)}
+    return {**arrays, "there": asked.there, "off_m": offset.astype(np.float32), "person": np.array(real, np.float32)}

@@ -1,7 +1,7 @@
-"""What MMG learns: which rows and bodies of a frame are one person, on frames that leave geometry in doubt.
+"""Training task of MMG: which rows and bodies of a frame are one person, on frames that are ambiguous for geometry.
 
-The frames are those that the associator meets: it runs on generated takes, and where it would ask, its graph is
-written down with the truth. So bodies followed are predicted as well, and groups are as wrong, as they are in use.
+The frames come from runs of the associator on synthetic takes: where it would query the network, its graph is recorded
+with the truth. So predictions of tracked bodies and errors of groups are as in use.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from mvcap.training.task import NetworkAxes, Sample
 if TYPE_CHECKING:
     import torch
 
-_MOST = 8  # graphs of a take
+_MOST_GRAPHS = 8  # most graphs of a take
 _MOST_NODES = 90
 _RARE = 0.0005
 _TOGETHER = EDGE_NAMES.index("together")
 
 
 class MatchingTask:
-    """Task ``mmg``."""
+    """Task ``mmg``: which detections of a frame are one person, across views."""
 
     name = "mmg"
     sizes = NetworkAxes(
@@ -43,36 +43,36 @@ class MatchingTask:
     defaults: Mapping[str, object] = {"steps": 4500, "takes": 1800, "held_out_takes": 60, "rate": 5e-3, "threads": 1}
     tuning: Mapping[str, object] = {"steps": 600, "takes": 150, "rate": 5e-4}
     better: Mapping[str, str] = {"f1": "higher"}
-    about = "MMG, the matching graph: which rows of the views and which people followed are one person."
+    about = "MMG, the matching graph: which rows of the views and which tracked people are one person."
     limitations: Sequence[str] = (
-        "Frames with features outside what it was trained on are left to geometry, which is counted in the report.",
+        "Frames with features outside the range of its training data are left to geometry; the report counts them.",
         "Crowds of more than ten people and more than sixteen cameras were not in the training data.",
-        "On the mean of generated takes it is better than geometry; in some takes of bad calibrations it is worse.",
+        "On average over synthetic takes it is better than geometry; in some takes with bad calibrations it is worse.",
     )
 
     def samples(self, take: SyntheticTake, seed: int) -> list[Sample]:
-        """Graphs of some of the frames that left geometry in doubt, with the person that each node is."""
+        """Graphs of some of the frames that are ambiguous for geometry, with the true person of each node."""
         found = [one for one in collect_questions(take, seed) if 1 < len(one.row_is) + len(one.body_is) <= _MOST_NODES]
-        picked = np.random.default_rng(seed).permutation(len(found))[:_MOST]
+        picked = np.random.default_rng(seed).permutation(len(found))[:_MOST_GRAPHS]
         return [_sample(found[at]) for at in picked]
 
     def limits(self, samples: Iterable[Sample]) -> dict[str, NDArray[np.float64]]:
-        """Least and greatest of each feature, but for one in a thousand."""
-        held = list(samples)
+        """Range of each feature, without the outermost 0.1 %."""
+        all_samples = list(samples)
         out = {}
         for name in ("node", "edge"):
-            values = np.concatenate([one[name] for one in held]).astype(np.float64)
+            values = np.concatenate([one[name] for one in all_samples]).astype(np.float64)
             out[f"{name}_low"], out[f"{name}_high"] = np.quantile(values, (_RARE, 1 - _RARE), axis=0)
         return out
 
     def network(self) -> torch.nn.Module:
-        """Fresh weights."""
+        """Return a network with initial weights."""
         from mvcap.nn.mmg import MatchingGraph
 
         return MatchingGraph(len(NODE_NAMES), len(EDGE_NAMES))
 
     def batch(self, samples: Sequence[Sample]) -> dict[str, NDArray[Any]]:
-        """Padded to the largest frame."""
+        """Samples as one batch, padded to the largest frame."""
         most, count = max(len(one["node"]) for one in samples), len(samples)
         out: dict[str, NDArray[Any]] = {
             "node": np.zeros((count, most, len(NODE_NAMES)), np.float32),
@@ -89,32 +89,32 @@ class MatchingTask:
                 out[name][at, first, second] = out[name][at, second, first] = one[name]
             asked = ~np.eye(nodes, dtype=np.bool_)
             asked[rows:, rows:] = False
-            # Whether two things that are nobody are one thing is left open: they may be, and look as people do.
+            # Pairs of two false positives have no label: they may be the same object that looks like a person.
             asked &= (who[:, None] >= 0) | (who[None] >= 0)
             out["same"][at, :nodes, :nodes] = (who[:, None] == who[None]) & (who >= 0)[:, None]
             out["weight"][at, :nodes, :nodes] = asked / nodes
         return out
 
     def loss(self, network: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Binary cross-entropy of the pairs, each frame by the number of its nodes."""
+        """Binary cross-entropy of the pairs, each frame divided by its number of nodes."""
         return _entropy(network(*(batch[name] for name in self.sizes.inputs)), batch)
 
     def metrics(self, network: torch.nn.Module, samples: Iterable[Sample]) -> dict[str, float]:
-        """Loss, and F1 of pairs that are told to be one person, beside that of geometry's own groups."""
+        """Loss, and F1 of the pairs predicted as one person, together with that of geometry's own groups."""
         import torch
 
-        held, loss, count = list(samples), 0.0, 0
+        all_samples, loss, count = list(samples), 0.0, 0
         hits = np.zeros((2, 3))
         with torch.no_grad():
-            for start in range(0, len(held), self.batch_size):
-                arrays = self.batch(held[start : start + self.batch_size])
+            for start in range(0, len(all_samples), self.batch_size):
+                arrays = self.batch(all_samples[start : start + self.batch_size])
                 device = next(network.parameters()).device
                 batch = {name: torch.from_numpy(value).to(device) for name, value in arrays.items()}
                 odds = network(*(batch[name] for name in self.sizes.inputs))
                 loss, count = loss + float(_entropy(odds, batch)) * len(odds), count + len(odds)
                 asked, same = arrays["weight"] > 0, arrays["same"] > 0
-                for way, told in enumerate((odds.cpu().numpy() > 0, arrays["edge"][..., _TOGETHER] > 0)):
-                    hits[way] += (told & same & asked).sum(), (told & asked).sum(), (same & asked).sum()
+                for way, predicted in enumerate((odds.cpu().numpy() > 0, arrays["edge"][..., _TOGETHER] > 0)):
+                    hits[way] += (predicted & same & asked).sum(), (predicted & asked).sum(), (same & asked).sum()
         f1 = 2 * hits[:, 0] / np.maximum(hits[:, 1] + hits[:, 2], 1)
         return {"loss": loss / max(count, 1), "f1": float(f1[0]), "f1_geometry": float(f1[1])}
 

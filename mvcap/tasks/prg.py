@@ -1,8 +1,8 @@
-"""What the graph of one person's joints is taught: where the joints are that ``bones`` knows badly.
+"""Training task of PRG, the graph of one person's joints: positions of joints that ``bones`` estimates badly.
 
-People are triangulated from the views of generated takes, as they would be if nobody were mistaken for anybody else,
-and solved by ``bones``. On top of what hides them in the take, limbs vanish from all views but one, or from all, for a
-while. Some of the people are two people taken for one, and are to be told as such.
+People are triangulated from the views of synthetic takes with correct association, and solved by ``bones``. In addition
+to occlusions in the take, limbs are removed from all views but one, or from all, for a while. Some cases are mixtures
+of two people, which the network has to recognise.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ if TYPE_CHECKING:
     import torch
 
 
-_READ_AS = ("halpe26", "halpe26", "body25", "coco17", "panoptic19", "humaneva15")
-_LENGTH_DOUBT, _INCONSTANCY = 0.015, 0.01  # of limbs: what a take does not tell of their length, and what they vary
-_MEDIAN_OFF = 1.1774  # median length of a two-dimensional normal vector
-_WORTH_DOUBT = 0.3  # of the logarithm of what is learned about a calibration
+_SKELETONS = ("halpe26", "halpe26", "body25", "coco17", "panoptic19", "humaneva15")
+_LENGTH_SIGMA, _LENGTH_SCATTER = 0.015, 0.01  # relative sigma of a limb's estimated length, and its scatter over time
+_MEDIAN_NORM = 1.1774  # median norm of a two-dimensional standard normal vector
+_LEARNED_SPREAD = 0.3  # standard deviation of the logarithm of the estimated calibration error
 _ARM, _LEG = ("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle", "heel", "toe")
 _GROUPS: Sequence[tuple[tuple[str, ...], float]] = (
     (("wrist",), 1.0), (("elbow", "wrist"), 1.5), (_ARM, 1.0), (("ankle", "heel", "toe"), 1.0),
     (("knee", "ankle", "heel", "toe"), 1.5), (_LEG, 1.0), ((*_LEG, "pelvis"), 1.5),
     ((*_ARM, "nose", "eye", "ear", "head", "neck", "thorax"), 0.7), (("",), 1.0),
 )  # fmt: skip
-_BOTH_SIDES = 0.4  # how often both sides of the body are hidden
-_LASTS_S, _WHOLE_S = (0.15, 4.0), 0.8  # for how long, and the whole body at most
-_NOBODY = 0.3  # how often no view is left
-_GARBLED = 0.08  # how often two people are taken for one
+_BOTH_SIDES = 0.4  # share of removals on both sides of the body
+_LASTS_S, _WHOLE_S = (0.15, 4.0), 0.8  # durations, and the longest for the whole body
+_NO_VIEW = 0.3  # share of removals in all views
+_TWO_PEOPLE = 0.08  # share of mixtures of two people
 _MOST_SQUARE = 1e4
-_ASKED = 500  # samples that tell the range of the features
-_SURE = 0.15  # weight of joints that two views saw, against those that fewer saw
-_METRES, _PERSON = 4.0, 0.2  # weights of the other parts of the loss: L1 over 0.1 body sizes, and who is a person
-_FAR_M = 0.5  # a joint that is further off is as good as lost
-_CLIP = 25.0  # squared distance in standard deviations from which on the loss grows as its logarithm
+_RANGE_SAMPLES = 500  # samples from which the range of the features is computed
+_SURE = 0.15  # weight of joints seen by two views or more, relative to those seen by fewer
+_METRES, _PERSON = 4.0, 0.2  # weights of the other terms of the loss: L1 over 0.1 body sizes, and person or mixture
+_FAR_M = 0.5  # error at which the L1 term is clipped
+_CLIP = 25.0  # squared Mahalanobis distance above which the loss grows as its logarithm
 
 
 Case = tuple[Poses3D, Evidence, Poses3D, bool]
@@ -58,25 +58,25 @@ Case = tuple[Poses3D, Evidence, Poses3D, bool]
 
 
 class PoseTask:
-    """Task ``prg``."""
+    """Task ``prg``: where the joints are that fewer than two views see."""
 
     name = "prg"
     batch_size = 12
     features = (3 + 3 + 1 + 6 + 6 + 2 + len(STEPS_S), 9, 2 * len(BODY.limbs))
-    """Numbers of features of a joint, of a view and of the body's build."""
+    """Numbers of features of a joint, of a view and of the body's proportions."""
     defaults: Mapping[str, Any] = {
         "takes": 500, "steps": 1800, "held_out_takes": 50, "threads": 1,
         "take": {"people": [1, 3], "cameras": [2, 6], "frames": 48, "rate_hz": [10.0, 30.0]},
     }  # fmt: skip
     better: Mapping[str, str] = {"graph_mm_0": "lower", "graph_mm_1": "lower"}
     about = (
-        "Where the joints of one person are that fewer than two views saw, with a covariance, from what bones makes of "
-        "the rest; refiner graph"
+        "Positions, with covariances, of one person's joints seen by fewer than two views, from the solution of bones "
+        "for the rest; refiner graph"
     )
     limitations = (
-        "Motion is that of the clips and of generated people: what nobody does there, such as gymnastics, is put where "
-        "ordinary motion would have it.",
-        "People as estimators see them are simulated; joints are those of halpe26, others stay as bones leaves them.",
+        "Motion is that of the clips and of synthetic people: other motion, such as gymnastics, is pulled towards "
+        "ordinary motion.",
+        "Detections are simulated; joints are those of halpe26, others stay as bones estimates them.",
     )
     sizes = NetworkAxes(
         inputs={
@@ -92,66 +92,68 @@ class PoseTask:
         return [window_of(*case) for case in person_cases(take, seed)]
 
     def limits(self, samples: Sequence[Sample]) -> dict[str, Floats]:
-        """Range of each feature of joints and views, but for the outermost in a thousand, with a tenth to spare."""
+        """Range of each feature of joints and views, without the outermost 0.1 %, with a margin of a tenth."""
         out = {}
         for name, mask in (("node", "there"), ("view", "sees")):
-            held = np.concatenate([np.asarray(one[name])[np.asarray(one[mask]) > 0] for one in samples[:_ASKED]])
-            low, high = np.quantile(held.astype(np.float64), (0.0005, 0.9995), axis=0)
+            values = np.concatenate(
+                [np.asarray(one[name])[np.asarray(one[mask]) > 0] for one in samples[:_RANGE_SAMPLES]]
+            )
+            low, high = np.quantile(values.astype(np.float64), (0.0005, 0.9995), axis=0)
             out[f"{name}_low"], out[f"{name}_high"] = low - 0.1 * (high - low) - 1e-3, high + 0.1 * (high - low) + 1e-3
         return out
 
     def network(self) -> torch.nn.Module:
-        """Return a network with fresh weights."""
+        """Return a network with initial weights."""
         from mvcap.nn import prg
 
         return prg.PoseGraph(len(BODY), self.features, len(STEPS_S))
 
     def batch(self, samples: Sequence[Sample]) -> dict[str, NDArray[np.generic]]:
-        """Windows together, views and frames padded with nothing."""
+        """Windows as one batch, views and frames zero-padded."""
         frames = max(len(one["node"]) for one in samples)
         views = max(one["sees"].shape[2] for one in samples)
-        return {name: np.stack([_padded(name, one[name], frames, views) for one in samples]) for name in samples[0]}
+        return {name: np.stack([_pad(name, one[name], frames, views) for one in samples]) for name in samples[0]}
 
     def loss(self, network: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Negative log-likelihood, clipped, with the distance and whether this is a person."""
+        """Clipped negative log likelihood, plus the distance and the classification as one person."""
         import torch
         from torch.nn.functional import binary_cross_entropy_with_logits
 
         offset, factor, person = network(*(batch[name] for name in self.sizes.inputs))
-        off = batch["offset"] - offset
-        z = torch.linalg.solve_triangular(factor, off[..., None], upper=False)[..., 0]
+        error = batch["offset"] - offset
+        z = torch.linalg.solve_triangular(factor, error[..., None], upper=False)[..., 0]
         square = (z**2).sum(-1)
         far = _CLIP * (1 + (square.clamp(min=_CLIP) / _CLIP).log())
         likely = 0.5 * torch.where(square > _CLIP, far, square) + factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        metres = (batch["unit"] @ off[..., None])[..., 0].norm(dim=-1).clamp(max=_FAR_M)
+        metres = (batch["unit"] @ error[..., None])[..., 0].norm(dim=-1).clamp(max=_FAR_M)
         weight = batch["known"] * torch.where(batch["views"] < 2, 1.0, _SURE) * batch["genuine"][:, None, None]
         both = ((likely + _METRES * 10 * metres) * weight).sum() / weight.sum().clamp(min=1)
         whole: torch.Tensor = both + _PERSON * binary_cross_entropy_with_logits(person, batch["genuine"])
         return whole
 
     def metrics(self, network: torch.nn.Module, samples: Iterable[Sample]) -> dict[str, float]:
-        """Mean distances in mm by the number of views, before and after, and how honest covariances are."""
+        """Mean errors in mm by the number of views, before and after, and the calibration of covariances."""
         import torch
 
-        held, losses = _Tally(), []
-        for some in _by_size(list(samples), self.batch_size):
+        tally, losses = _Tally(), []
+        for some in _batches_by_size(list(samples), self.batch_size):
             batch = {name: torch.from_numpy(value) for name, value in self.batch(some).items()}
             with torch.no_grad():
                 losses.append((len(some), float(self.loss(network, batch))))
                 offset, factor, person = network(*(batch[name] for name in self.sizes.inputs))
-            held.add(batch, offset.numpy(), factor.numpy(), person.numpy())
+            tally.add(batch, offset.numpy(), factor.numpy(), person.numpy())
         count = sum(number for number, _ in losses)
-        return {"loss": sum(number * loss for number, loss in losses) / max(count, 1), **held.figures()}
+        return {"loss": sum(number * loss for number, loss in losses) / max(count, 1), **tally.figures()}
 
 
 def person_cases(take: SyntheticTake, seed: int) -> list[Case]:
-    """Every person of a take, with limbs that vanish for a while."""
+    """Every person of a take, with limbs removed for a while."""
     rng = np.random.default_rng(seed)
     kind = take.rows.skeleton
-    if kind.joints == take.truth.skeleton.joints:  # an estimator of all joints: as well one of fewer
-        kind = skeleton(_READ_AS[rng.integers(len(_READ_AS))])
-    truth = _truth_as(take.truth, kind)
-    rows = _read_as(take.rows, kind).with_columns(person=take.person)
+    if kind.joints == take.truth.skeleton.joints:  # an estimator with all joints can stand for one with fewer
+        kind = skeleton(_SKELETONS[rng.integers(len(_SKELETONS))])
+    truth = _truth_in_skeleton(take.truth, kind)
+    rows = _to_skeleton(take.rows, kind).with_columns(person=take.person)
     calibration_px = _calibration_px(take, rows, rng)
     rows = with_calibration_error(rows, calibration_px)
     out: list[Case] = []
@@ -159,29 +161,29 @@ def person_cases(take: SyntheticTake, seed: int) -> list[Case]:
         mine, xyz = rows[rows.person == person], truth[truth.person == person]
         if not len(xyz):
             continue
-        genuine = rng.random() >= _GARBLED
+        genuine = rng.random() >= _TWO_PEOPLE
         if not genuine:
-            mine = _garbled(rows, person, rng)
-        mine = _dropped(mine, len(take.rig), take.rate_hz, rng)
-        out += _cases(mine, xyz, take, calibration_px, genuine, rng)
+            mine = _mix_people(rows, person, rng)
+        mine = _drop_limbs(mine, len(take.rig), take.rate_hz, rng)
+        out += _case_of_person(mine, xyz, take, calibration_px, genuine, rng)
     return out
 
 
 class _Tally:
-    """Distances and shares inside the covariance, by the number of views."""
+    """Statistics of errors and of coverage by the covariance, by the number of views."""
 
     def __init__(self) -> None:
         self.rows: list[Floats] = []
         self.persons: list[Floats] = []
 
     def add(self, batch: Mapping[str, torch.Tensor], offset: Floats, factor: Floats, person: Floats) -> None:
-        """Count a batch."""
+        """Add a batch."""
         arrays = {name: value.numpy() for name, value in batch.items()}
         genuine = arrays["genuine"] > 0
         known = (arrays["known"] > 0) & genuine[:, None, None]
-        off = arrays["offset"] - offset
-        square = (np.linalg.solve(factor, off[..., None])[..., 0] ** 2).sum(-1)
-        after = np.linalg.norm((arrays["unit"] @ off[..., None])[..., 0], axis=-1)
+        error = arrays["offset"] - offset
+        square = (np.linalg.solve(factor, error[..., None])[..., 0] ** 2).sum(-1)
+        after = np.linalg.norm((arrays["unit"] @ error[..., None])[..., 0], axis=-1)
         parts = [
             arrays["views"],
             1000 * arrays["start_m"],
@@ -194,7 +196,7 @@ class _Tally:
         self.persons.append(np.stack([genuine, person > 0], -1))
 
     def figures(self) -> dict[str, float]:
-        """Figures of everything counted."""
+        """Metrics over all batches."""
         out: dict[str, float] = {}
         rows = np.concatenate(self.rows) if self.rows else np.zeros((0, 6))
         for name, which in (("0", rows[:, 0] == 0), ("1", rows[:, 0] == 1), ("2", rows[:, 0] >= 2)):
@@ -212,8 +214,8 @@ class _Tally:
         return {name: float(value) for name, value in out.items()}
 
 
-def _padded(name: str, value: NDArray[np.generic], frames: int, views: int) -> NDArray[np.generic]:
-    """An array of a window with nothing in the frames, and views, that it lacks."""
+def _pad(name: str, value: NDArray[np.generic], frames: int, views: int) -> NDArray[np.generic]:
+    """An array of a window, zero-padded to so many frames and views."""
     if name in ("build", "genuine"):
         return value
     room = [(0, frames - len(value)), *[(0, 0)] * (value.ndim - 1)]
@@ -222,12 +224,12 @@ def _padded(name: str, value: NDArray[np.generic], frames: int, views: int) -> N
     return np.pad(value, room)
 
 
-def _by_size(samples: list[Sample], size: int) -> list[list[Sample]]:
+def _batches_by_size(samples: list[Sample], size: int) -> list[list[Sample]]:
     order = sorted(samples, key=lambda one: one["sees"].shape[2])
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
-def _truth_as(truth: Poses3D, kind: Skeleton) -> Poses3D:
+def _truth_in_skeleton(truth: Poses3D, kind: Skeleton) -> Poses3D:
     xyz = truth.skeleton.apply(kind, truth.xyz)
     there = np.isfinite(xyz).all(-1)
     shape = there.shape
@@ -238,7 +240,7 @@ def _truth_as(truth: Poses3D, kind: Skeleton) -> Poses3D:
     )  # fmt: skip
 
 
-def _read_as(rows: Detections2D, kind: Skeleton) -> Detections2D:
+def _to_skeleton(rows: Detections2D, kind: Skeleton) -> Detections2D:
     """Rows in another skeleton."""
     columns = np.concatenate([rows.xy, rows.noise_px[..., None], rows.score[..., None]], axis=-1)
     values = np.asarray(rows.skeleton.apply(kind, columns), np.float64)
@@ -250,8 +252,8 @@ def _read_as(rows: Detections2D, kind: Skeleton) -> Detections2D:
     )  # fmt: skip
 
 
-def _garbled(rows: Detections2D, person: int, rng: np.random.Generator) -> Detections2D:
-    """Rows that are half of somebody else: in some views, or in some joints."""
+def _mix_people(rows: Detections2D, person: int, rng: np.random.Generator) -> Detections2D:
+    """Rows mixed with those of another person: in some views, or in some joints."""
     others = np.unique(rows.person[(rows.person >= 0) & (rows.person != person)])
     if not len(others):
         return rows[rows.person == person]
@@ -261,15 +263,15 @@ def _garbled(rows: Detections2D, person: int, rng: np.random.Generator) -> Detec
         return rows[rows.person == np.where(theirs[rows.view], other, person)]
     upper = np.array([any(part in (*_ARM, "nose", "eye", "ear", "head", "neck") for part in joint.split("_"))
                       for joint in rows.skeleton.joints])  # fmt: skip
-    parts = [_without(rows[rows.person == who], drop) for who, drop in ((person, upper), (other, ~upper))]
+    parts = [_drop_joints(rows[rows.person == who], drop) for who, drop in ((person, upper), (other, ~upper))]
     both = Detections2D.concatenate(parts, rows.skeleton).with_columns(
         person=np.concatenate([parts[0].person, np.full(len(parts[1]), person)])
     )
     return both[np.argsort(both.frame, kind="stable")]
 
 
-def _without(rows: Detections2D, drop: Bools) -> Detections2D:
-    """Rows whose joints are not there where ``drop``, (J,) or (M, J); rows without any joint are left out."""
+def _drop_joints(rows: Detections2D, drop: Bools) -> Detections2D:
+    """Rows without the joints in ``drop``, (J,) or (M, J); rows without any joint are left out."""
     gone = np.broadcast_to(drop, rows.score.shape)
     rows = rows.with_columns(
         xy=np.where(gone[..., None], np.nan, rows.xy),
@@ -279,8 +281,8 @@ def _without(rows: Detections2D, drop: Bools) -> Detections2D:
     return rows[np.asarray((rows.score > 0).any(-1))]
 
 
-def _dropped(rows: Detections2D, views: int, rate_hz: float, rng: np.random.Generator) -> Detections2D:
-    """Rows of one person of whom limbs vanish from all views but one, or from all."""
+def _drop_limbs(rows: Detections2D, views: int, rate_hz: float, rng: np.random.Generator) -> Detections2D:
+    """Rows of one person with limbs removed for a while from all views but one, or from all."""
     if not len(rows):
         return rows
     first, last = int(rows.frame.min()), int(rows.frame.max())
@@ -294,12 +296,12 @@ def _dropped(rows: Detections2D, views: int, rate_hz: float, rng: np.random.Gene
         longest = _WHOLE_S if group == ("",) and not side else _LASTS_S[1]
         lasts = np.minimum(np.exp(rng.uniform(*np.log(_LASTS_S))), longest) * rate_hz
         start = rng.uniform(first - lasts / 2, last - lasts / 2)
-        left = -1 if rng.random() < _NOBODY and group != ("",) else int(rng.integers(views))
+        left = -1 if rng.random() < _NO_VIEW and group != ("",) else int(rng.integers(views))
         drop |= ((rows.frame >= start) & (rows.frame <= start + lasts) & (rows.view != left))[:, None] & joints
-    return _without(rows, drop)
+    return _drop_joints(rows, drop)
 
 
-def _cases(
+def _case_of_person(
     rows: Detections2D,
     truth: Poses3D,
     take: SyntheticTake,
@@ -307,29 +309,29 @@ def _cases(
     genuine: bool,
     rng: np.random.Generator,
 ) -> list[Case]:
-    """One person's rows as a case, or nothing where no joint is seen by two views."""
+    """One person's rows as a case; empty where no joint is seen by two views."""
     poses = triangulate_rows(rows, take.rig, TriangulateConfig())
     if not np.isfinite(poses.xyz).any() or not has_torso(poses.skeleton):
         return []
-    length, sigma = _limbs(truth, take.rate_hz, rng)
+    length, sigma = _limb_prior(truth, take.rate_hz, rng)
     evidence = Evidence(take.rig, rows, take.rate_hz, length, sigma, calibration_px)
     return [(poses, evidence, truth, genuine)]
 
 
 def _calibration_px(take: SyntheticTake, rows: Detections2D, rng: np.random.Generator) -> Floats:
-    """What a take would tell of the errors (C,) px of the views' calibration, beyond the noise."""
+    """Simulated estimate of the calibration errors (C,) px of the views, beyond the noise."""
     xyz = take.truth.xyz.astype(np.float64)
-    off = np.linalg.norm(take.seen_by.project(xyz) - take.rig.project(xyz), axis=-1)
-    off = np.where(np.isfinite(off), off, np.nan).reshape(len(take.rig), -1)
-    known = np.isfinite(off).any(-1)
-    worth = np.zeros(len(off))
-    learned = np.exp(_WORTH_DOUBT * rng.standard_normal(int(known.sum())))
-    worth[known] = np.nanmedian(off[known], axis=-1) / _MEDIAN_OFF * learned
-    return excess_error_px(worth, rows)
+    displacement = np.linalg.norm(take.seen_by.project(xyz) - take.rig.project(xyz), axis=-1)
+    displacement = np.where(np.isfinite(displacement), displacement, np.nan).reshape(len(take.rig), -1)
+    known = np.isfinite(displacement).any(-1)
+    error_px = np.zeros(len(displacement))
+    learned = np.exp(_LEARNED_SPREAD * rng.standard_normal(int(known.sum())))
+    error_px[known] = np.nanmedian(displacement[known], axis=-1) / _MEDIAN_NORM * learned
+    return excess_error_px(error_px, rows)
 
 
 def window_of(poses: Poses3D, evidence: Evidence, truth: Poses3D, genuine: bool = True) -> Sample:
-    """All frames of one person, ``poses`` being triangulated and ``truth`` theirs in the same skeleton."""
+    """Sample of all frames of one person, from triangulated ``poses`` and the ``truth`` in the same skeleton."""
     solution = solve_window(poses, evidence, GraphRefinerConfig())
     posture = window_features(solution, evidence)
     observations = solution.problem.observations
@@ -337,10 +339,10 @@ def window_of(poses: Poses3D, evidence: Evidence, truth: Poses3D, genuine: bool 
     inside = (truth.frame >= observations.first) & (truth.frame < observations.first + len(xyz))
     xyz[truth.frame[inside] - observations.first] = truth.xyz[inside]
     have = np.maximum(posture.joint, 0)
-    off = xyz[posture.frame][:, have] - posture.x
-    known = np.isfinite(off).all(-1) & (posture.joint >= 0)
-    off = np.einsum("tab,tjb->tja", posture.body_from_world, np.where(known[..., None], off, 0))
-    target = np.linalg.solve(posture.unit, off[..., None])[..., 0]
+    offset = xyz[posture.frame][:, have] - posture.x
+    known = np.isfinite(offset).all(-1) & (posture.joint >= 0)
+    offset = np.einsum("tab,tjb->tja", posture.body_from_world, np.where(known[..., None], offset, 0))
+    target = np.linalg.solve(posture.unit, offset[..., None])[..., 0]
     kept = np.zeros(xyz.shape[:2], np.bool_)
     table = rows_from(poses, solution)
     kept[table.frame - observations.first] = table.score > 0
@@ -363,9 +365,9 @@ def window_of(poses: Poses3D, evidence: Evidence, truth: Poses3D, genuine: bool 
     }
 
 
-def _limbs(truth: Poses3D, rate_hz: float, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Lengths (B',) m of a person's limbs and their constancy (B',), as a long take would tell them."""
+def _limb_prior(truth: Poses3D, rate_hz: float, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Lengths (B',) m of a person's limbs and their relative scatter (B',), as estimated from a long take."""
     length = limb_lengths(truth.skeleton, truth.xyz).mean(0)
-    length *= 1 + _LENGTH_DOUBT * rng.standard_normal(len(length))
-    vary = _INCONSTANCY * np.abs(rng.standard_normal(len(length)))
-    return length, np.hypot(_LENGTH_DOUBT / np.sqrt(1 + rate_hz), vary)
+    length *= 1 + _LENGTH_SIGMA * rng.standard_normal(len(length))
+    vary = _LENGTH_SCATTER * np.abs(rng.standard_normal(len(length)))
+    return length, np.hypot(_LENGTH_SIGMA / np.sqrt(1 + rate_hz), vary)

@@ -72,7 +72,7 @@ class Encounters:
         """End all encounters that are still open when the take ends, and return them."""
         return self._close(list(self._now))
 
-    def in_meeting(self, idents: Ints, frame: int) -> NDArray[np.bool_]:
+    def in_encounter(self, idents: Ints, frame: int) -> NDArray[np.bool_]:
         """Which tracklets (M,) are in a close encounter in this frame."""
         busy = {ident for pair, one in self._now.items() if one.last == frame for ident in pair}
         return np.array([ident in busy for ident in idents.tolist()], np.bool_)

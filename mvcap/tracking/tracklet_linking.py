@@ -29,7 +29,7 @@ class TrackletLinker:
         self.encounters.see(idents, tracker.frame_input)
         seen = np.flatnonzero((idents >= 0) & (rows.score > 0).any(-1))
         state = tracker.where(idents[seen])
-        isolated = ~self.encounters.in_meeting(idents[seen], frame)
+        isolated = ~self.encounters.in_encounter(idents[seen], frame)
         self.tracklets.add(rows[seen], idents[seen], tracker.mean[state], tracker.cov[state], isolated)
         return idents
 

@@ -71,7 +71,7 @@ class TrackletMerger:
         self.chain_of: Ints = np.full(len(held), -1, np.int64)
         for ident, chain in self.chains.items():
             self.chain_of[chain] = ident
-        self.untold = len(tracklets.pieces) - len(kept)
+        self.unlisted = len(tracklets.pieces) - len(kept)
         """Number of tracklets that were left out: too short, or too many."""
         self._area = visited_area(held["end_mean"][self.chain_of >= 0, :3])
 

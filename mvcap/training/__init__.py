@@ -1,1 +1,1 @@
-"""The training loop, samples, the ONNX export and the contract of a task; knows no single network."""
+"""The training loop, samples, the ONNX export and the contract of a task, independent of any single network."""

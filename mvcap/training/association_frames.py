@@ -1,4 +1,4 @@
-"""Frames that the associator meets on a generated take, with the truth: what MMG and CRG learn from."""
+"""Queries to the affinity model in the associator's run on a synthetic take, with truth: training data of MMG, CRG."""
 
 from __future__ import annotations
 
@@ -17,58 +17,58 @@ from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import Skeleton
 from mvcap.structures.synthetic_take import SyntheticTake
 
-_STRIDES, _STRIDE_SHARES = (1, 2, 6, 0), (0.6, 0.1, 0.1, 0.2)  # 0: every frame for itself
-_FEWER = 0.4  # share of the takes that are seen by a few of their cameras only
-_NEAR_M = 0.4  # a body further than this from everybody is nobody
+_STRIDES, _STRIDE_SHARES = (1, 2, 6, 0), (0.6, 0.1, 0.1, 0.2)  # 0: every frame independently
+_FEW_VIEWS = 0.4  # share of the takes with only a few of their cameras
+_NEAR_M = 0.4  # a body farther than this from all people is a false positive
 
 
 @dataclass(frozen=True)
 class FrameQuestion:
-    """What an affinity model is asked about one frame, and the truth."""
+    """The inputs of an affinity model in one frame, and the truth."""
 
     seen: FrameRows
     rays: BodyRays
     bodies: BodyEstimates
     evidence: Floats
-    """(M, G, J) nats of rows' joints for bodies"""
+    """(M, G, J) evidence of rows' joints for bodies, nats"""
     people: TrackedBodies
     """The first of the bodies."""
     group: Ints
-    """(M,) body that geometry would have each row be of, -1 = none"""
+    """(M,) body that geometry assigns to each row, -1 = none"""
     skeleton: Skeleton
     grouped: bool
     """Whether the bodies are made of this frame's rows; else they are predicted."""
     row_is: Ints
-    """(M,) true person of each row, -1 = nobody"""
+    """(M,) true person of each row, -1 = no person"""
     body_is: Ints
-    """(G,) true person of each body, -1 = nobody"""
+    """(G,) true person of each body, -1 = no person"""
     truth: Floats
-    """(P, J, 3) m of the people there, ``halpe26``"""
+    """(P, J, 3) m joints of the people present, ``halpe26``"""
     truth_is: Ints
-    """(P,) who they are"""
+    """(P,) their person numbers"""
 
 
 def collect_questions(take: SyntheticTake, seed: int) -> list[FrameQuestion]:
-    """Run the geometric associator on a take; return every question that an affinity model would be asked, in order.
+    """Run the geometric associator on a take; return all queries to an affinity model, in order.
 
-    Some takes are watched at every few frames only, or at moments that have nothing to do with each other; some by a
-    few of their cameras.
+    Some takes are used at every few frames only, or with every frame independent of the others; some with a few of
+    their cameras.
     """
-    rng, notes = np.random.default_rng(seed), _Notes(take)
+    rng, record = np.random.default_rng(seed), _Record(take)
     stride = int(rng.choice(_STRIDES, p=_STRIDE_SHARES))
     rows = take.rows.with_columns(carried=np.arange(len(take.rows)))
-    rows, rig = _fewer(rows[rows.frame % max(stride, 1) == 0], take.rig, rng)
+    rows, rig = _drop_views(rows[rows.frame % max(stride, 1) == 0], take.rig, rng)
     if stride:
-        _Watching(notes).associate(rows, rig, take.rate_hz, {})
-        return notes.found
+        _RecordingGeometry(record).associate(rows, rig, take.rate_hz, {})
+        return record.found
     for frame in np.unique(rows.frame):
-        _Watching(notes).associate(rows[rows.frame == frame], rig, take.rate_hz, {})
-    return notes.found
+        _RecordingGeometry(record).associate(rows[rows.frame == frame], rig, take.rate_hz, {})
+    return record.found
 
 
-def _fewer(rows: Detections2D, rig: Rig, rng: np.random.Generator) -> tuple[Detections2D, Rig]:
-    """The rows and cameras, or those of a few views, two more often than three."""
-    if len(rig) <= 2 or rng.random() >= _FEWER:
+def _drop_views(rows: Detections2D, rig: Rig, rng: np.random.Generator) -> tuple[Detections2D, Rig]:
+    """All rows and cameras, or those of a few views, two more often than three."""
+    if len(rig) <= 2 or rng.random() >= _FEW_VIEWS:
         return rows, rig
     count = min(len(rig) - 1, 2 + int(rng.geometric(0.45)) - 1)
     views = np.sort(rng.permutation(len(rig))[:count])
@@ -78,32 +78,32 @@ def _fewer(rows: Detections2D, rig: Rig, rng: np.random.Generator) -> tuple[Dete
     return rows.with_columns(view=place[rows.view]), rig.select([rig.names[view] for view in views])
 
 
-class _Watching(Geometry):
-    """Geometry with somebody who watches."""
+class _RecordingGeometry(Geometry):
+    """The geometric associator with an affinity model that records its inputs."""
 
-    def __init__(self, notes: _Notes) -> None:
+    def __init__(self, record: _Record) -> None:
         super().__init__(GeometryConfig())
-        self.notes = notes
+        self.record = record
 
     def _affinity_model(self, rows: Detections2D, rig: Rig) -> AffinityModel | None:
-        return _Watcher(self.notes, rows, rig)
+        return _Recorder(self.record, rows, rig)
 
 
-class _Notes:
-    """A take's truth, and what was seen so far."""
+class _Record:
+    """A take's truth, and the queries recorded so far."""
 
     def __init__(self, take: SyntheticTake) -> None:
         self.person, self.truth = take.person, take.truth[np.argsort(take.truth.frame, kind="stable")]
         self.start = np.searchsorted(self.truth.frame, np.arange(int(self.truth.frame.max(initial=0)) + 2))
         self.found: list[FrameQuestion] = []
 
-    def there(self, frame: int) -> tuple[Floats, Ints]:
-        """People (P, J, 3) of a frame and who they are."""
+    def people_at(self, frame: int) -> tuple[Floats, Ints]:
+        """Joints (P, J, 3) and numbers (P,) of the people of a frame."""
         mine = slice(self.start[frame], self.start[frame + 1]) if frame + 1 < len(self.start) else slice(0, 0)
         return self.truth.xyz[mine].astype(np.float64), self.truth.person[mine].astype(np.int64)
 
-    def who(self, bodies: BodyEstimates, skeleton: Skeleton, xyz: Floats, who: Ints) -> Ints:
-        """True person (G,) that each body is; -1 = nobody."""
+    def persons_of(self, bodies: BodyEstimates, skeleton: Skeleton, xyz: Floats, who: Ints) -> Ints:
+        """True person (G,) of each body; -1 = no person."""
         out = np.full(len(bodies.xyz), -1, np.int64)
         if not len(who) or not len(out):
             return out
@@ -120,11 +120,11 @@ class _Notes:
         return out
 
 
-class _Watcher:
-    """Affinity model without an answer, which writes down what it is asked."""
+class _Recorder:
+    """Affinity model that records its inputs and gives no output."""
 
-    def __init__(self, notes: _Notes, rows: Detections2D, rig: Rig) -> None:
-        self.notes, self.rows, self.seen, self.asked = notes, rows, FrameRows(rows, rig), 0
+    def __init__(self, record: _Record, rows: Detections2D, rig: Rig) -> None:
+        self.record, self.rows, self.seen, self.calls = record, rows, FrameRows(rows, rig), 0
 
     def affinities(
         self,
@@ -135,14 +135,14 @@ class _Watcher:
         group: Ints,
         skeleton: Skeleton,
     ) -> Affinities | None:
-        """Write it down."""
-        xyz, who = self.notes.there(int(self.rows.frame[0]))
-        body_is = self.notes.who(bodies, skeleton, xyz, who)
-        self.asked += 1
-        self.notes.found.append(
+        """Record the inputs."""
+        xyz, who = self.record.people_at(int(self.rows.frame[0]))
+        body_is = self.record.persons_of(bodies, skeleton, xyz, who)
+        self.calls += 1
+        self.record.found.append(
             FrameQuestion(
-                self.seen, rays, bodies, evidence, people, group, skeleton, self.asked == 2,
-                self.notes.person[self.rows.carried], body_is, xyz, who,
+                self.seen, rays, bodies, evidence, people, group, skeleton, self.calls == 2,
+                self.record.person[self.rows.carried], body_is, xyz, who,
             )
         )  # fmt: skip
         return None
@@ -157,5 +157,5 @@ class _Watcher:
         people: TrackedBodies,
         skeleton: Skeleton,
     ) -> float | None:
-        """Have no answer."""
+        """Give no output."""
         return None

@@ -1,8 +1,8 @@
-"""The one loop that teaches every network: AdamW, warm-up and cosine, clipped gradients, averaged weights.
+"""The training loop of all networks: AdamW, warm-up and cosine schedule, clipped gradients, averaged weights.
 
-What a step does follows from the seed and the step's number alone, so a run that was interrupted goes on from its
-checkpoint to the very weights that it would have had. The averaged weights are the result (B. T. Polyak and A. B.
-Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992; here an exponential average).
+A step depends only on the seed and the step's number, so a resumed run ends with the same weights as an uninterrupted
+one. The averaged weights are the result (B. T. Polyak and A. B. Juditsky, "Acceleration of Stochastic Approximation by
+Averaging", 1992; here an exponential average).
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
     from mvcap.training.task import Sample, Task
 
-Told = Callable[[Mapping[str, Any]], None]
+OnMetrics = Callable[[Mapping[str, Any]], None]
 """Called with a line of ``metrics.jsonl`` whenever one is written."""
 
-_SORTED = 16  # batches within which samples of like size are put together: less padding, still mixed
-_MEASURING = 0.1  # share of the time that measuring may take
+_SORTED = 16  # batches within which samples are sorted by size: less padding, still shuffled
+_MEASURE_SHARE = 0.1  # largest share of the time spent on evaluation
 _BESIDE_THE_RESULT = ("workers", "threads", "measure_s", "measured", "checkpoint_s")
 
 
@@ -45,31 +45,31 @@ class TrainConfig:
     """Settings of training; a task may have defaults of its own."""
 
     steps: int = 4000
-    """Batches to learn from."""
+    """Number of training steps, one batch each."""
     takes: int = 400
-    """Generated takes to learn from."""
+    """Synthetic takes to train on."""
     held_out_takes: int = 40
-    """Generated takes to measure on, of motions that no other take shows; the same for every seed."""
+    """Synthetic takes to evaluate on, with motions that no training take has; the same for every seed."""
     take: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the takes that differ from ``TakeConfig``'s."""
     rate: float = 2e-3
-    """Learning rate at its highest."""
+    """Highest learning rate."""
     warm_up: float = 0.05
     """Share of the steps in which the rate rises; then it falls as a cosine, to a hundredth."""
     weight_decay: float = 0.01
-    """Of matrices; vectors are free."""
+    """Weight decay of matrices; vectors have none."""
     clip: float = 1.0
-    """Length to which a longer gradient is cut."""
+    """Norm to which larger gradients are clipped."""
     average: float = 0.998
-    """What the average keeps of itself at each step, at most."""
+    """Largest decay of the exponential average of the weights."""
     workers: int = 0
-    """Processes that make samples; 0 = as many as there are processors, 8 at most."""
+    """Processes that generate samples; 0 = as many as there are processors, 8 at most."""
     threads: int = 2
     """Threads of torch."""
     measured: int = 512
-    """Held-out samples that are measured while it learns; all are at the end."""
+    """Held-out samples that are evaluated during training; all are evaluated at the end."""
     measure_s: float = 10.0
-    """Seconds between measurements; more where they would take a tenth of the time."""
+    """Least seconds between evaluations; longer where they would take more than a tenth of the time."""
     checkpoint_s: float = 20.0
     """Seconds between checkpoints."""
 
@@ -81,12 +81,12 @@ class TrainConfig:
             raise ConfigError("config: warm_up and average are shares below 1, weight_decay and workers not below 0")
 
     def of_the_result(self) -> dict[str, Any]:
-        """Settings that change what is learned."""
+        """Settings that change the trained weights."""
         return {key: value for key, value in plain(self).items() if key not in _BESIDE_THE_RESULT}
 
 
 def rate_at(step: int, config: TrainConfig) -> float:
-    """Learning rate of a step, 0 the first."""
+    """Learning rate of a step, counted from 0."""
     rising = max(1, round(config.warm_up * config.steps))
     if step < rising:
         return config.rate * (step + 1) / rising
@@ -95,7 +95,7 @@ def rate_at(step: int, config: TrainConfig) -> float:
 
 
 def batch_order(sizes: NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
-    """Batches (indices) of an epoch: every sample once but for a rest, samples of like size together."""
+    """Batches (indices) of an epoch: every sample at most once, the remainder dropped, similar sizes grouped."""
     rng = np.random.default_rng([seed, epoch])
     shuffled = rng.permutation(len(sizes))
     size = min(batch_size, len(sizes))
@@ -109,14 +109,14 @@ def batch_order(sizes: NDArray[np.int64], batch_size: int, seed: int, epoch: int
 
 
 def tensors(batch: Mapping[str, NDArray[np.generic]], device: str) -> dict[str, torch.Tensor]:
-    """The batch on the device."""
+    """The batch as tensors on the device."""
     import torch
 
     return {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in batch.items()}
 
 
 def measure(task: Task, network: torch.nn.Module, samples: Sequence[Sample]) -> dict[str, float]:
-    """The task's figures of a network on samples, on the processor, without a trace in the network's state."""
+    """The task's metrics of a network on samples, computed on the CPU without changing the network's state."""
     import torch
 
     shown = copy.deepcopy(network).cpu().eval()
@@ -126,7 +126,7 @@ def measure(task: Task, network: torch.nn.Module, samples: Sequence[Sample]) -> 
 
 @contextmanager
 def seeded(seed: int, threads: int) -> Iterator[None]:
-    """Torch with this seed and so many threads; as it was, afterwards."""
+    """Run torch with this seed and number of threads; restore both afterwards."""
     import torch
 
     before = torch.get_num_threads()
@@ -140,7 +140,7 @@ def seeded(seed: int, threads: int) -> Iterator[None]:
 
 
 class Learner:
-    """A network while it learns: its weights, their average, the optimiser, and the step that it is at."""
+    """A network in training: its weights, their average, the optimiser, and the current step."""
 
     def __init__(self, task: Task, network: torch.nn.Module, config: TrainConfig, seed: int, device: str) -> None:
         import torch
@@ -148,17 +148,17 @@ class Learner:
         self.task, self.config, self.seed, self.device = task, config, seed, device
         self.network = network.to(device)
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
-        wide = [one for one in self.network.parameters() if one.requires_grad and one.ndim > 1]
+        matrices = [one for one in self.network.parameters() if one.requires_grad and one.ndim > 1]
         rest = [one for one in self.network.parameters() if one.requires_grad and one.ndim <= 1]
-        groups = [{"params": wide, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+        groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
         self.optimiser = torch.optim.AdamW([group for group in groups if group["params"]], lr=config.rate)
         self.step = 0
         self.seconds = 0.0
 
     def learn(
-        self, samples: Samples, held_out: Samples, folder: Path, plan: str, progress: Progress, told: Told
+        self, samples: Samples, held_out: Samples, folder: Path, plan: str, progress: Progress, on_metrics: OnMetrics
     ) -> None:
-        """Go on to the last step; lines of ``metrics.jsonl`` and checkpoints are written on the way."""
+        """Train up to the last step; write lines of ``metrics.jsonl`` and checkpoints meanwhile."""
         shown = held_out[:: max(1, len(held_out) // self.config.measured)]
         begun = saved = measured = time.monotonic()
         before, wait, losses = self.seconds, 0.0, list[float]()
@@ -170,9 +170,9 @@ class Learner:
             self.seconds = before + now - begun
             last = self.step == self.config.steps
             if last or now - measured > wait:
-                self._measured(shown, losses, folder, told)
+                self._measure_and_log(shown, losses, folder, on_metrics)
                 losses, measured = [], time.monotonic()
-                wait = max(self.config.measure_s, (measured - now) / _MEASURING)
+                wait = max(self.config.measure_s, (measured - now) / _MEASURE_SHARE)
             if last or now - saved > self.config.checkpoint_s:
                 self.save(folder / "checkpoint.pt", plan)
                 saved = time.monotonic()
@@ -202,10 +202,10 @@ class Learner:
         return value
 
     def _batches(self, samples: Samples) -> Iterator[dict[str, torch.Tensor]]:
-        """Batches of the steps that are left, the next one made while one is learned from."""
+        """Batches of the remaining steps; the next one is prepared while one is in use."""
         with ThreadPoolExecutor(1) as ahead:
             waiting = None
-            for chosen in self._chosen(samples.sizes):
+            for chosen in self._batch_indices(samples.sizes):
                 made = ahead.submit(self._batch, samples, chosen)
                 if waiting is not None:
                     yield tensors(waiting.result(), self.device)
@@ -216,7 +216,7 @@ class Learner:
     def _batch(self, samples: Samples, chosen: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
         return self.task.batch([samples[int(at)] for at in chosen])
 
-    def _chosen(self, sizes: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    def _batch_indices(self, sizes: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         epoch_of = -1
         for step in range(self.step, self.config.steps):
             epoch, at = divmod(step, max(1, len(sizes) // self.task.batch_size))
@@ -224,7 +224,9 @@ class Learner:
                 batches, epoch_of = batch_order(sizes, self.task.batch_size, self.seed, epoch), epoch
             yield batches[at]
 
-    def _measured(self, shown: Sequence[Sample], losses: list[float], folder: Path, told: Told) -> None:
+    def _measure_and_log(
+        self, shown: Sequence[Sample], losses: list[float], folder: Path, on_metrics: OnMetrics
+    ) -> None:
         line = {
             "step": self.step,
             "seconds": round(self.seconds, 1),
@@ -233,10 +235,10 @@ class Learner:
         }
         with (folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        told(line)
+        on_metrics(line)
 
     def save(self, path: Path, plan: str) -> None:
-        """Write a checkpoint, whole or not at all."""
+        """Write a checkpoint atomically."""
         import torch
 
         state = {
@@ -251,7 +253,7 @@ class Learner:
             torch.save(state, temporary)
 
     def resume(self, path: Path, plan: str) -> None:
-        """Go on from a checkpoint; InputError where it is damaged, StaleError where it is of another plan."""
+        """Resume from a checkpoint; InputError where it is damaged, StaleError where it belongs to another plan."""
         import pickle
 
         import torch
@@ -259,18 +261,22 @@ class Learner:
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
             if state["plan"] != plan:
-                raise StaleError(f"{path} is of a training with other settings; train into another folder, or --redo")
+                raise StaleError(
+                    f"{path} is of a training with other settings; train into another folder, or give --redo"
+                )
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
             self.optimiser.load_state_dict(state["optimiser"])
             self.step, self.seconds = int(state["step"]), float(state["seconds"])
         except (RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as fault:
             reason = " ".join(str(fault).split())[:160]
-            raise InputError(f"{path}: cannot be gone on from ({reason}); remove it, or train anew (--redo)") from fault
+            raise InputError(
+                f"{path}: cannot be resumed from ({reason}); remove it, or train again (--redo)"
+            ) from fault
 
 
 def metric_lines(folder: Path) -> list[dict[str, Any]]:
-    """Lines of ``metrics.jsonl``; one that an interruption cut is left out."""
+    """Lines of ``metrics.jsonl``; a line truncated by an interruption is left out."""
     path = folder / "metrics.jsonl"
     out = []
     for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
@@ -282,6 +288,6 @@ def metric_lines(folder: Path) -> list[dict[str, Any]]:
 
 
 def forget_after(folder: Path, step: int) -> None:
-    """Drop the lines of ``metrics.jsonl`` that come after a step: they will be written again."""
+    """Drop the lines of ``metrics.jsonl`` after a step: they will be written again."""
     kept = [json.dumps(line) for line in metric_lines(folder) if line["step"] <= step]
     write_text(folder / "metrics.jsonl", "".join(f"{line}\n" for line in kept))

@@ -1,4 +1,4 @@
-"""From torch to ONNX and back: a network is written, proven to give the same numbers, and read to be taught further."""
+"""Export of a network from torch to ONNX, a parity check of the two, and import of the weights for fine-tuning."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TOLERANCE = 1e-4
 
 
 def export_onnx(task: Task, network: torch.nn.Module, samples: Sequence[Sample], path: Path) -> None:
-    """Write a network as ONNX; the axes that the task names have any length. ``samples``: an example of its inputs.
+    """Write a network as ONNX, with dynamic axes where the task names them. ``samples``: an example of its inputs.
 
     Initialisers keep the names of the weights, so that ``weights_of`` finds them again.
     """
@@ -37,7 +37,7 @@ def export_onnx(task: Task, network: torch.nn.Module, samples: Sequence[Sample],
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.|mvcap\.training_export")
         warnings.filterwarnings("ignore", message="You are using the legacy TorchScript", category=DeprecationWarning)
         torch.onnx.export(
-            _plain(network),
+            _evaluation_copy(network),
             example,
             str(temporary),
             dynamo=False,
@@ -52,9 +52,9 @@ def export_onnx(task: Task, network: torch.nn.Module, samples: Sequence[Sample],
 def check_parity(
     task: Task, network: torch.nn.Module, samples: Sequence[Sample], path: Path, batches: int = 8
 ) -> float:
-    """Largest difference between the file's and torch's outputs, in units of 1 + size of the value.
+    """Largest difference between the file's and torch's outputs, relative to 1 + the size of the value.
 
-    The batches are of several sizes, so that axes of any length are proven too. InputError above 1e-4.
+    The batches have several sizes, so that dynamic axes are checked too. InputError above 1e-4.
     """
     import onnxruntime as ort
     import torch
@@ -62,13 +62,13 @@ def check_parity(
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     session = ort.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-    plain = _plain(network)
+    evaluated = _evaluation_copy(network)
     worst = 0.0
     for batch in _some(samples, _at_once(task), batches):
         arrays = _inputs(task, batch)
         with torch.inference_mode():
-            told = plain(*map(torch.from_numpy, arrays))
-        expected = [one.numpy() for one in (told if isinstance(told, tuple | list) else [told])]
+            outputs = evaluated(*map(torch.from_numpy, arrays))
+        expected = [one.numpy() for one in (outputs if isinstance(outputs, tuple | list) else [outputs])]
         fed = dict(zip(task.sizes.inputs, arrays, strict=True))
         found = session.run(None, {one.name: fed[one.name] for one in session.get_inputs()})
         worst = max([worst, *(_difference(a, b) for a, b in zip(found, expected, strict=True))])
@@ -80,28 +80,28 @@ def check_parity(
 
 
 def weights_of(path: Path, network: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Weights in an ONNX file that ``export`` wrote, as the network's state; InputError where they do not fit it."""
+    """Weights of an ONNX file written by ``export_onnx``, as the network's state; InputError where they do not fit."""
     import onnx
     import torch
 
     graph = onnx.load(str(path)).graph
-    held: dict[str, NDArray[Any]] = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
+    tensors: dict[str, NDArray[Any]] = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
     for node in graph.node:  # weights that were equal are stored once
-        if node.op_type == "Identity" and node.input[0] in held:
-            held[node.output[0]] = held[node.input[0]]
+        if node.op_type == "Identity" and node.input[0] in tensors:
+            tensors[node.output[0]] = tensors[node.input[0]]
     wanted = network.state_dict()
-    unfit = [name for name, value in wanted.items() if name not in held or held[name].shape != tuple(value.shape)]
+    unfit = [name for name, value in wanted.items() if name not in tensors or tensors[name].shape != tuple(value.shape)]
     if unfit:
-        raise InputError(f"{path}: is another network ({', '.join(unfit[:3])} is not there or has another shape)")
-    return {name: torch.from_numpy(np.array(held[name])).to(value.dtype) for name, value in wanted.items()}
+        raise InputError(f"{path}: is another network ({', '.join(unfit[:3])} is missing or has another shape)")
+    return {name: torch.from_numpy(np.array(tensors[name])).to(value.dtype) for name, value in wanted.items()}
 
 
-def _plain(network: torch.nn.Module) -> torch.nn.Module:
+def _evaluation_copy(network: torch.nn.Module) -> torch.nn.Module:
     return copy.deepcopy(network).cpu().eval()
 
 
 def _at_once(task: Task) -> int:
-    """Samples that the network takes at once: one, where an input's first axis has a fixed length."""
+    """Batch size of the network's inputs: one, where an input's first axis has a fixed length."""
     return task.batch_size if all(0 in axes for axes in task.sizes.inputs.values()) else 1
 
 
@@ -111,7 +111,7 @@ def _inputs(task: Task, samples: Sequence[Sample]) -> tuple[NDArray[np.generic],
 
 
 def _some(samples: Sequence[Sample], most: int, batches: int) -> list[Sequence[Sample]]:
-    """Batches over all of the samples, of one sample, of two ... and of ``most``."""
+    """Batches spread over the samples, of one sample, of two ... and of ``most``."""
     out = []
     for index in range(batches):
         start = index * len(samples) // batches

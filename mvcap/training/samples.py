@@ -1,7 +1,7 @@
-"""What a task learns from: samples of generated takes, made by several processes and kept in a few files.
+"""Training samples: computed from synthetic takes by several processes, and stored in a few files.
 
-A file (shard) is written whole or not at all, so that a run that was interrupted goes on with the next one. Samples are
-read where they lie: a task may have more of them than memory holds.
+A file (shard) is written atomically, so an interrupted run continues with the next one. Files are memory-mapped: a task
+may have more samples than fit into memory.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from mvcap.training.task import Sample, Task
 
 _SHARDS = 64
-"""Files of a split at most: each is open while samples are read."""
+"""Most files of a split: each is open while samples are read."""
 _HELD_OUT_SEED = 20_000_003
-"""Held-out takes are the same for every seed, so that seeds can be compared."""
+"""Held-out takes are the same for every seed, so that results of seeds can be compared."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,13 +51,13 @@ class Source:
     take: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Settings of the takes that differ from the defaults."""
     rig: Rig | None = None
-    """Film with this rig; None = another one for each take."""
+    """Rig of all takes; None = a random one for each take."""
 
     def plain(self) -> dict[str, Any]:
-        """Return what the samples depend on, as JSON holds it."""
+        """Return everything that the samples depend on, as values of JSON."""
         rig = None if self.rig is None else rig_fingerprint(self.rig)
-        held = {"task": self.task, "takes": self.takes, "seed": self.seed, "take": dict(self.take), "rig": rig}
-        plain: dict[str, Any] = json.loads(json.dumps(held, default=list))
+        recorded = {"task": self.task, "takes": self.takes, "seed": self.seed, "take": dict(self.take), "rig": rig}
+        plain: dict[str, Any] = json.loads(json.dumps(recorded, default=list))
         return plain
 
     def samples_of(self, index: int, task: Task) -> list[Sample]:
@@ -74,19 +74,19 @@ class Source:
 
 
 def load_task(target: str) -> Task:
-    """Make a task by its name in the table or by ``"package.module:Class"``; PluginError where there is none."""
+    """Load a task by its name in the table or by ``"package.module:Class"``; PluginError where there is none."""
     task: Task = plugins.find_plugin("task", target)()
     return task
 
 
 class Samples(Sequence["Sample"]):
-    """Samples of some files, read when they are asked for."""
+    """Samples of some files, read on access."""
 
     def __init__(self, files: Sequence[Path]) -> None:
         self._shards = [_Shard(file) for file in files]
         self._start = np.cumsum([0, *(len(shard) for shard in self._shards)])
         self.sizes = np.concatenate([shard.sizes for shard in self._shards] or [np.zeros(0, np.int64)])
-        """Numbers that each sample holds (N,)."""
+        """Number of values of each sample (N,)."""
 
     def __len__(self) -> int:
         return int(self._start[-1])
@@ -101,12 +101,12 @@ class Samples(Sequence["Sample"]):
 
 
 class _Shard:
-    """Samples of one file: of each name all values in one row, and every sample's shape."""
+    """Samples of one file: for each name all values in one flat array, and every sample's shape."""
 
     def __init__(self, path: Path) -> None:
-        arrays = _mapped(path)
+        arrays = _map_arrays(path)
         self.counts = arrays.pop("counts")
-        """Samples of each take."""
+        """Number of samples of each take."""
         names = sorted({name.rpartition(".")[0] for name in arrays})
         self._values = {name: arrays[f"{name}.values"] for name in names}
         self._shapes = {name: np.array(arrays[f"{name}.shapes"]) for name in names}
@@ -122,12 +122,12 @@ class _Shard:
         for name, shapes in self._shapes.items():
             shape, start = tuple(shapes[index].tolist()), int(self._starts[name][index])
             flat = self._values[name][start : start + int(np.prod(shape))]
-            out[name] = np.array(flat).reshape(shape)  # a copy: aligned, and free to be changed
+            out[name] = np.array(flat).reshape(shape)  # a copy: aligned and writable
         return out
 
 
-def _mapped(path: Path) -> dict[str, NDArray[Any]]:
-    """Arrays of an uncompressed npz, not read before they are used."""
+def _map_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Arrays of an uncompressed npz, memory-mapped."""
     out: dict[str, NDArray[Any]] = {}
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -155,71 +155,71 @@ def _write(path: Path, takes: Sequence[Sequence[Sample]]) -> None:
 def prepare(
     sources: Sequence[Source], folder: Path, workers: int, progress: Progress, redo: bool = False
 ) -> list[Samples]:
-    """Samples of each source; what is in the folder already, by the same settings and the same program, is kept.
+    """Samples of each source; existing ones in the folder, from the same settings and the same program, are kept.
 
     Raises StaleError where other samples are in the folder; with ``redo`` they are dropped instead.
     """
     about = {source.split: source.plain() for source in sources}
     record = folder / "about.json"
-    if (what := _other(record, about, sources, folder)) and not redo:
-        raise StaleError(f"{folder} holds samples {what}; train into another folder, or anew (--redo)")
+    if (what := _stale_reason(record, about, sources, folder)) and not redo:
+        raise StaleError(f"{folder} holds samples {what}; train into another folder, or train again (--redo)")
     if what:
         for file in [record, *folder.glob("*.npz")]:
             file.unlink(missing_ok=True)
-    for half in folder.glob(".*.npz"):  # what a process that was killed left behind
+    for half in folder.glob(".*.npz"):  # left behind by a killed process
         half.unlink(missing_ok=True)
     write_text(record, json.dumps(about, indent=1) + "\n")
-    jobs = [(source, folder, shard) for source in sources for shard in range(_shards(source))]
-    missing = [job for job in jobs if not _whole(_file(*job))]
+    jobs = [(source, folder, shard) for source in sources for shard in range(_shard_count(source))]
+    missing = [job for job in jobs if not _is_complete(_file(*job))]
     total = sum(source.takes for source in sources)
-    done = total - sum(len(_takes(source, shard)) for source, _, shard in missing)
-    for made in _done(missing, workers):
+    done = total - sum(len(_takes_of_shard(source, shard)) for source, _, shard in missing)
+    for made in _make_shards(missing, workers):
         done += made
         progress("samples", done, total)
-    return [_found(source, folder) for source in sources]
+    return [_open_samples(source, folder) for source in sources]
 
 
-def _found(source: Source, folder: Path) -> Samples:
-    found = Samples([_file(source, folder, shard) for shard in range(_shards(source))])
+def _open_samples(source: Source, folder: Path) -> Samples:
+    found = Samples([_file(source, folder, shard) for shard in range(_shard_count(source))])
     if not len(found):
-        raise InputError(f"{folder}: {source.takes} {source.split} takes gave no sample; ask for more takes")
+        raise InputError(f"{folder}: {source.takes} {source.split} takes gave no sample; use more takes")
     return found
 
 
-def _shards(source: Source) -> int:
+def _shard_count(source: Source) -> int:
     return min(_SHARDS, source.takes)
 
 
-def _takes(source: Source, shard: int) -> range:
-    return range(shard, source.takes, _shards(source))
+def _takes_of_shard(source: Source, shard: int) -> range:
+    return range(shard, source.takes, _shard_count(source))
 
 
 def _file(source: Source, folder: Path, shard: int) -> Path:
     return folder / f"{source.split}-{shard:02d}.npz"
 
 
-def _whole(file: Path) -> bool:
+def _is_complete(file: Path) -> bool:
     try:
-        _mapped(file)
+        _map_arrays(file)
     except (OSError, ValueError, struct.error, zipfile.BadZipFile):
         return False
     return True
 
 
-def _done(jobs: Sequence[tuple[Source, Path, int]], workers: int) -> Iterator[int]:
-    """Make the shards and tell how many takes each was of."""
+def _make_shards(jobs: Sequence[tuple[Source, Path, int]], workers: int) -> Iterator[int]:
+    """Make the shards; yield the number of takes of each."""
     if min(workers, len(jobs)) <= 1:
         yield from map(_make, jobs)
         return
     import multiprocessing
 
-    # Forked processes would inherit locks that threads of torch may hold.
+    # Forked processes would inherit locks held by threads of torch.
     pool = ProcessPoolExecutor(min(workers, len(jobs)), multiprocessing.get_context("spawn"))
     try:
         yield from pool.map(_make, jobs)
     except BrokenProcessPool as fault:
         raise InputError(
-            "a process that makes samples was killed, for want of memory perhaps; go on with fewer (workers=1)"
+            "a process that generates samples was killed, perhaps for lack of memory; use fewer (workers=1)"
         ) from fault
     finally:
         pool.shutdown(cancel_futures=True)
@@ -231,33 +231,37 @@ def _make(job: tuple[Source, Path, int]) -> int:
     source, folder, shard = job
     task = load_task(source.task)
     with threadpool_limits(1):
-        _write(_file(source, folder, shard), [source.samples_of(index, task) for index in _takes(source, shard)])
-    return len(_takes(source, shard))
+        _write(
+            _file(source, folder, shard), [source.samples_of(index, task) for index in _takes_of_shard(source, shard)]
+        )
+    return len(_takes_of_shard(source, shard))
 
 
-def _other(record: Path, about: Mapping[str, Any], sources: Sequence[Source], folder: Path) -> str:
-    """What differs between the samples in the folder and the ones asked for; empty where nothing does.
+def _stale_reason(record: Path, about: Mapping[str, Any], sources: Sequence[Source], folder: Path) -> str:
+    """How the samples in the folder differ from the requested ones; empty where they do not.
 
-    The first take of each split is made again: that shows whether the program still makes the same samples.
+    The first take of each split is generated again to check that the program still makes the same samples.
     """
     try:
-        held = json.loads(record.read_text(encoding="utf-8"))
+        recorded = json.loads(record.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return ""
     except (OSError, ValueError):
-        return "of which nothing is known (about.json is damaged)"
-    if held != about:
-        changed = {key for split in about for key, value in about[split].items() if _old(held, split, key) != value}
+        return "of unknown settings (about.json is damaged)"
+    if recorded != about:
+        changed = {
+            key for split in about for key, value in about[split].items() if _recorded(recorded, split, key) != value
+        }
         return f"made with another {', '.join(sorted(changed)) or 'split'}"
     for source in sources:
         file = _file(source, folder, 0)
-        if _whole(file) and not _same(_Shard(file), source.samples_of(0, load_task(source.task))):
-            return "that the program makes otherwise by now"
+        if _is_complete(file) and not _same(_Shard(file), source.samples_of(0, load_task(source.task))):
+            return "that this version of the program makes differently"
     return ""
 
 
-def _old(held: Any, split: str, key: str) -> Any:
-    part = held.get(split) if isinstance(held, dict) else None
+def _recorded(recorded: Any, split: str, key: str) -> Any:
+    part = recorded.get(split) if isinstance(recorded, dict) else None
     return part.get(key) if isinstance(part, dict) else None
 
 
@@ -268,7 +272,7 @@ def _same(shard: _Shard, made: Sequence[Sample]) -> bool:
 
 
 def _equal(a: Sample, b: Sample) -> bool:
-    """Whether two samples are the same, but for what other processors make of the last digits."""
+    """Whether two samples are the same, apart from rounding on other processors."""
     return a.keys() == b.keys() and all(
         a[name].shape == np.shape(b[name]) and np.allclose(a[name], b[name], 1e-3, 1e-4, equal_nan=True) for name in a
     )

@@ -1,4 +1,4 @@
-"""The contract of what a network is taught, so that one loop (``mvcap.train``) teaches all of them."""
+"""The contract of a training task, so that one loop (``mvcap.train``) trains all networks."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ Sample = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class NetworkAxes:
-    """Names of a network's inputs and outputs and of their axes that have no fixed length, as ONNX wants them."""
+    """Names of a network's inputs and outputs and of their dynamic axes, as ONNX needs them."""
 
     inputs: Mapping[str, Mapping[int, str]]
-    """Input -> its axes of any length -> what they count."""
+    """Input -> its dynamic axes -> what they count."""
     outputs: Mapping[str, Mapping[int, str]]
 
 
 class Task(Protocol):
-    """What one network learns from takes."""
+    """A training task: samples, network, loss and metrics."""
 
     name: str
     sizes: NetworkAxes
     batch_size: int
 
     def samples(self, take: SyntheticTake, seed: int) -> list[Sample]:
-        """Features and targets of a take. The seed is for what is drawn here (dropped views, disturbed starts)."""
+        """Features and targets of a take. The seed is for random choices here (dropped views, disturbed starts)."""
         ...
 
     def network(self) -> torch.nn.Module:
-        """Return fresh weights; ``forward`` takes the arrays of ``sizes.inputs``, batched, in order."""
+        """Return an untrained network; ``forward`` takes the arrays of ``sizes.inputs``, batched, in order."""
         ...
 
     def batch(self, samples: Sequence[Sample]) -> dict[str, NDArray[Any]]:
-        """Samples as one batch (B, ...), padded where their sizes differ, masks telling what is there."""
+        """Samples as one batch (B, ...), padded where their sizes differ, with masks of valid entries."""
         ...
 
     def loss(self, network: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """What is to become small, a number."""
+        """The scalar loss."""
         ...
 
     def metrics(self, network: torch.nn.Module, samples: Iterable[Sample]) -> dict[str, float]:
-        """Figures on held-out samples; ``loss`` is among them and decides which of two networks is better."""
+        """Metrics on held-out samples; ``loss`` is among them and decides which of two networks is better."""
         ...

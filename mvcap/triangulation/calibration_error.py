@@ -29,18 +29,18 @@ def calibration_error_px(found: RowSource[Detections2D], rig: Rig) -> NDArray[np
     return np.asarray(np.sqrt((square + np.mean(square)) / 2))
 
 
-def excess_error_px(worth: NDArray[np.float64], seen: Detections2D) -> NDArray[np.float64]:
+def excess_error_px(error_px: NDArray[np.float64], seen: Detections2D) -> NDArray[np.float64]:
     """Calibration error (C,) px of each view, constant over all frames, beyond what may be detection noise.
 
-    ``worth`` (C,) px is estimated from residuals beyond the stated pixel noise, and the size of that noise is
+    ``error_px`` (C,) px is estimated from residuals beyond the stated pixel noise, and the size of that noise is
     uncertain: an error up to the stated noise may be noise as well, which averages out over frames.
     """
-    out = np.zeros(len(worth))
-    for view in np.flatnonzero(worth):
+    out = np.zeros(len(error_px))
+    for view in np.flatnonzero(error_px):
         noise = seen.noise_px[seen.view == view]
         noise = noise[np.isfinite(noise)]
         uncertain = _NOISE_SHARE * float(np.median(noise)) if len(noise) else 0.0
-        out[view] = np.sqrt(max(worth[view] ** 2 - uncertain**2, 0))
+        out[view] = np.sqrt(max(error_px[view] ** 2 - uncertain**2, 0))
     return out
 
 

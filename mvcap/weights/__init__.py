@@ -1,1 +1,1 @@
-"""The weights that ship, each with its card, and the code that finds and runs them."""
+"""The weights shipped with the package, each with its card, and the code that finds and runs them."""

@@ -1,8 +1,8 @@
-"""Learned networks: where their weights are, what is known of them, and how they run.
+"""Trained networks: where their weights are, their cards, and how they run.
 
-A network is two files that stand together: ``<name>.onnx`` and ``<name>.card.yaml``, which says what it was trained on,
-by which command, how good it is and what its file's sha256 is. Those of the package serve any rig; ``mvcap train
---rig`` may have put better ones for one rig into the cache. onnxruntime runs them; torch is needed to train only.
+A network is two files in one folder: ``<name>.onnx`` and ``<name>.card.yaml``, which lists its training data and
+command, its metrics and the sha256 of its file. Those of the package work for any rig; ``mvcap train --rig`` may have
+put better ones for one rig into the cache. onnxruntime runs them; torch is needed only for training.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from mvcap.assets import cache_dir
 from mvcap.errors import AssetError, ConfigError
 
 SHIPPED = Path(__file__).parent
-"""Folder of the weights that come with the package."""
+"""Folder of the weights shipped with the package."""
 
 _KEYS = ("name", "command", "seed", "version", "data", "metrics", "limitations", "sha256")
 _POSE_STEP, _PIXEL_STEP, _LENS_STEP = 1e-3, 1e-2, 1e-3
-"""Rigs that differ by less are the same: m and entries of a rotation; px; coefficients of the distortion."""
+"""Rounding steps of a rig's fingerprint: m and entries of a rotation; px; coefficients of the distortion."""
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A network that runs on one thread; what it takes and gives is in ``inputs`` and ``outputs``."""
+    """A network that runs on one thread; its inputs and outputs are named by ``inputs`` and ``outputs``."""
 
     path: Path
     card: Mapping[str, Any]
 
     @property
     def identity(self) -> str:
-        """What tells these weights from any others, short: name and the first letters of the file's sha256."""
+        """A short unique name of these weights: name and the first twelve letters of the file's sha256."""
         return f"{self.card['name']}-{str(self.card['sha256'])[:12]}"
 
     @cached_property
     def limits(self) -> Mapping[str, NDArray[np.float64]]:
-        """Figures of the data that it was trained on, such as the range of each feature; empty where none were kept."""
+        """Statistics of its training data, such as the range of each feature; empty where the card has none."""
         return {name: np.asarray(values, np.float64) for name, values in (self.card.get("limits") or {}).items()}
 
     @property
@@ -62,7 +62,7 @@ class Network:
         return _session(self.path, str(self.card["sha256"]))
 
     def __call__(self, *arrays: ArrayLike) -> tuple[NDArray[Any], ...]:
-        """Outputs for the inputs, each turned into the number type that the network takes."""
+        """Outputs for the inputs, each converted to the type that the network takes."""
         wanted = self._session.get_inputs()
         if len(arrays) != len(wanted):
             raise ValueError(f"network {self.card['name']} takes {', '.join(self.inputs)}, not {len(arrays)} arrays")
@@ -81,7 +81,7 @@ _TYPES: Mapping[str, type[np.generic]] = {
 
 @lru_cache(maxsize=8)
 def _session(path: Path, sha256: str) -> Any:
-    """Session of the file, shared by all who run it; ``sha256`` makes a file that was replaced another one."""
+    """Session of the file, cached; with ``sha256`` in the key, a replaced file gets a new session."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -96,7 +96,7 @@ def _session(path: Path, sha256: str) -> Any:
 
 
 def _faults() -> tuple[type[Exception], ...]:
-    """What onnxruntime raises: classes of its own, which share no parent but Exception."""
+    """Exceptions that onnxruntime raises: classes of its own, whose only common base is Exception."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     own = [value for value in vars(state).values() if isinstance(value, type) and issubclass(value, Exception)]
@@ -114,15 +114,15 @@ def load_network(name: str, rig: Rig | None = None) -> Network:
 
 
 def read(path: Path) -> Network:
-    """Return the network of an ONNX file whose card stands beside it; the same errors as ``load``.
+    """Return the network of an ONNX file with its card in the same folder; the same errors as ``load_network``.
 
-    Files that did not change are read and checked once.
+    Unchanged files are read and checked once.
     """
     return _read(path, _state(path), _state(card_path(path)))
 
 
 def _state(path: Path) -> tuple[int, ...]:
-    """What changes when a file does; empty where it cannot be looked at."""
+    """Metadata that change when the file does; empty where it cannot be read."""
     try:
         found = path.stat()
     except OSError:
@@ -149,15 +149,15 @@ def card_path(path: Path) -> Path:
 
 
 def rig_folder(rig: Rig) -> Path:
-    """Folder in the cache of what was fine-tuned for the rig."""
+    """Folder in the cache for networks fine-tuned for the rig."""
     return cache_dir() / "networks" / rig_fingerprint(rig)
 
 
 def rig_fingerprint(rig: Rig) -> str:
-    """Sixteen letters that stand for the cameras' places and lenses, whatever their names and their order.
+    """Fingerprint of sixteen letters of the cameras' poses and lenses, independent of their names and order.
 
-    Values are rounded to what no network can see, so that a file of fewer digits is the same rig. A rig in another
-    world is another rig.
+    Values are rounded below what affects a network, so a file with fewer digits is the same rig. A rig in another world
+    is another rig.
     """
     cameras = sorted(_digest(camera) for camera in rig)
     return hashlib.sha256("".join(cameras).encode()).hexdigest()[:16]
@@ -177,22 +177,22 @@ def _card(path: Path) -> dict[str, Any]:
 
     place = card_path(path)
     try:
-        held = yaml.safe_load(place.read_text(encoding="utf-8"))
+        card = yaml.safe_load(place.read_text(encoding="utf-8"))
     except FileNotFoundError as fault:
-        what = "its card is not there" if path.exists() else "there is no such network"
+        what = "its card is missing" if path.exists() else "there is no such network"
         raise AssetError(f"{place if path.exists() else path}: {what}; {_remedy(path)}") from fault
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
         reason = " ".join(str(fault).split())
         raise ConfigError(f"{place}: cannot be read as a card ({reason}); {_remedy(path)}") from fault
-    lacking = [key for key in _KEYS if not isinstance(held, dict) or key not in held]
-    if lacking:
-        raise ConfigError(f"{place}: not a whole card, it lacks {', '.join(lacking)}; {_remedy(path)}")
-    return dict(held)
+    missing = [key for key in _KEYS if not isinstance(card, dict) or key not in card]
+    if missing:
+        raise ConfigError(f"{place}: an incomplete card, it lacks {', '.join(missing)}; {_remedy(path)}")
+    return dict(card)
 
 
 def _remedy(path: Path) -> str:
     if path.parent == SHIPPED:
-        return f"install mvcap anew, or make it with `mvcap train {path.stem}`"
+        return f"reinstall mvcap, or make it with `mvcap train {path.stem}`"
     if path.parent.parent == cache_dir() / "networks":
         return f"remove the folder {path.parent} or fine-tune again with `mvcap train {path.stem} --rig`"
     return f"make it with `mvcap train {path.stem}`"

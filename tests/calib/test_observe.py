@@ -4,45 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from board_footage import Look, pictures
-from generated_boards import Take, made_lens
+from board_footage import Look
+from filmed_boards import SIZE, SPECS, film, take_of, truth
 from synthetic_take import recordings
 
-from calib import CalibrationError, Camera, Rig
+from calib import CalibrationError
 from calib.boards import board_from
-from calib.detectors import chessboard
 from calib.geometry import pose, rotation_from_vector
-from calib.observe import Finder, Sighting, looks_like, observations
-
-SIZE = (800, 450)
-SPECS = {
-    "charuco": "charuco:7x5:120mm:90mm:DICT_5X5_100",
-    "aprilgrid": "aprilgrid:4x3:120mm:36mm:DICT_APRILTAG_36h11",
-    "chessboard": "chessboard:7x4:100mm",
-    "tags": "tags:DICT_4X4_50:300mm:4",
-}
-
-
-def take_of(spec, tilts=((0.3, -0.4, 0.2),), away_m=2.2, shift_m=(0.0, 0.0), **more):
-    """One camera and a board in front of it, a frame for every rotation vector; +z into the board is away from it."""
-    board = board_from(spec)
-    lens = made_lens("cam", np.random.default_rng(5), SIZE)
-    middle = board.target.points.mean(0)
-    turns = rotation_from_vector(np.array(tilts, np.float64))
-    poses = pose(turns, np.array([*shift_m, away_m]) - turns @ middle)
-
-    def path(time_s):
-        return poses[np.clip(np.rint(np.asarray(time_s) * 10).astype(int), 0, len(poses) - 1)]
-
-    return Take(Rig((Camera(lens, np.eye(4)),)), path, board, frames=len(poses), **more)
-
-
-def film(take, look=None):
-    return list(pictures(take, 0, look or Look()))
-
-
-def truth(take, frame=0):
-    return Camera(take.rig[0].lens, take.path(np.array([0.1 * frame]))[0]).project(take.points())
+from calib.observe import Finder, Sighting, observations
 
 
 @pytest.mark.parametrize("kind", SPECS)
@@ -117,32 +86,6 @@ def test_blur_makes_the_expected_error_larger():
     assert np.median(soft.sigma) > 2 * np.median(sharp.sigma)
 
 
-def test_the_order_of_a_chessboard_does_not_depend_on_how_it_is_held():
-    take = take_of(SPECS["chessboard"], [(0.3, -0.2, turn) for turn in (0.2, 1.7, 2.9, -2.0)])
-    for frame, picture in enumerate(film(take)):
-        sighting = Finder(take.board).find(picture)
-        assert np.abs(sighting.xy - truth(take, frame)).max() < 0.15
-    square = take_of("chessboard:5x5:100mm", [(0.3, -0.2, 0.3)])
-    sighting = Finder(square.board).find(film(square)[0])
-    assert np.abs(sighting.xy - truth(square)).max() < 0.15
-
-
-def test_a_false_chessboard_is_refused_with_the_reason(monkeypatch):
-    take = take_of(SPECS["chessboard"])
-    picture, right = film(take)[0], truth(take)
-    finder = Finder(take.board)
-    for wrong, told in (
-        (np.roll(right, 3, axis=0), "no grid"),
-        (right * 0.2 + [40.0, 300.0], "corners are"),
-    ):
-        monkeypatch.setattr(chessboard, "searched", lambda *_, wrong=wrong: iter([wrong]))
-        sighting = finder.find(picture)
-        assert sighting.reason.startswith("false chessboard") and told in sighting.reason
-        assert not sighting.seen.any()
-    monkeypatch.setattr(chessboard, "searched", lambda *_: iter([np.roll(right, 3, axis=0), right + 0.4]))
-    assert finder.find(picture).seen.all(), "one wrong guess does not hide the right one"
-
-
 @pytest.mark.parametrize("kind", SPECS)
 def test_pictures_without_the_board_say_so(kind):
     rng = np.random.default_rng(0)
@@ -161,18 +104,6 @@ def test_boards_of_a_set_are_found_beside_each_other():
     assert np.abs(sighting.xy - truth(take)).max() < 0.2
 
 
-def test_what_is_filmed_is_named_where_it_is_not_what_was_said():
-    take = take_of(SPECS["charuco"])
-    film_of_it = film(take)
-    told = looks_like(film_of_it, board_from("charuco:5x7:120mm:90mm"))
-    assert "charuco:7x5:120mm:90mm:DICT_5X5_100 (columns and rows exchanged)" in told
-    assert looks_like(film_of_it, take.board) is None
-    assert "charuco:7x5" in looks_like(film_of_it, board_from("chessboard:6x4:120mm"))
-    assert looks_like([], take.board) is None
-    squares = take_of(SPECS["chessboard"])
-    assert "chessboard:7x4:100mm" in looks_like(film(squares), board_from("chessboard:7x5:100mm"))
-
-
 def test_sightings_become_one_table():
     board = board_from("tags:DICT_4X4_50:300mm:4")
     seen = Sighting(np.arange(8.0).reshape(4, 2), np.full(4, 0.1))
@@ -188,7 +119,7 @@ def test_sightings_become_one_table():
     assert [(one.view, one.moment, one.reason) for one in table.refused] == [
         ("b", "1.0 s", "no tag"), ("a", "0.0 s", "no tag"),
     ]  # fmt: skip
-    with pytest.raises(CalibrationError, match="not there: c"):
+    with pytest.raises(CalibrationError, match="unknown views: c"):
         observations(board, ("a",), [(8, 6)], [("c", "x", 0.0, seen)])
     none = observations(board, ("a",), [(8, 6)], [("a", "x", 0.0, replace(seen, **vars(nothing)))])
     assert none.xy.shape == (1, 0, 4, 2) and len(none.refused) == 1

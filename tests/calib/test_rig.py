@@ -1,112 +1,24 @@
-"""Lenses and cameras that cannot be half-made, and rigs that keep names and order."""
+"""Rigs keep names and order, project as their cameras do, and stay the same in another world."""
 
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
-from ring_rigs import DISTORTION, look_at, make_rig
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ring_rigs import DISTORTION, make_mixed_rig
 
-from calib import CalibrationError, Camera, Lens, Rig
-
-K = np.array([[900.0, 0, 640], [0, 900, 360], [0, 0, 1]])
-
-
-def changed(row, column, value):
-    out = K.copy()
-    out[row, column] = value
-    return out
-
-
-@pytest.mark.parametrize(
-    ("size", "matrix", "distortion", "model"),
-    [
-        ((0, 720), K, [], "pinhole"),
-        ((1280.5, 720), K, [], "pinhole"),
-        ((1280,), K, [], "pinhole"),
-        ((1280, 720), changed(0, 0, np.nan), [], "pinhole"),
-        ((1280, 720), changed(0, 0, 0), [], "pinhole"),
-        ((1280, 720), changed(1, 1, -900), [], "pinhole"),
-        ((1280, 720), changed(1, 0, 5), [], "pinhole"),
-        ((1280, 720), changed(2, 2, 2), [], "pinhole"),
-        ((1280, 720), K[:2], [], "pinhole"),
-        ((1280, 720), K, [0.1, 0.2], "pinhole"),
-        ((1280, 720), K, [0.1] * 14, "rational"),
-        ((1280, 720), K, [0.1] * 5, "fisheye"),
-        ((1280, 720), K, [np.inf, 0, 0, 0], "pinhole"),
-        ((1280, 720), K, [], "omnidirectional"),
-    ],
-)
-def test_a_bad_lens_is_refused_by_name(size, matrix, distortion, model):
-    with pytest.raises(CalibrationError, match="'east'") as refused:
-        Lens("east", size, matrix, distortion, model)
-    assert "\n" not in str(refused.value)
-
-
-@pytest.mark.parametrize("name", ["", "  ", None])
-def test_a_lens_has_a_name(name):
-    with pytest.raises(CalibrationError, match="name"):
-        Lens(name, (2, 2), K, [])
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda pose: pose * 2,
-        lambda pose: pose * [[-1], [1], [1], [1]],
-        lambda pose: pose + np.eye(4) * [1e-3, 0, 0, 0],
-        lambda pose: pose * np.nan,
-        lambda pose: pose[:3],
-    ],
-)
-def test_a_pose_that_is_none_is_refused_by_name(spoil):
-    with pytest.raises(CalibrationError, match="'east'") as refused:
-        Camera(Lens("east", (1280, 720), K, []), spoil(look_at((3, 1, 2))))
-    assert "\n" not in str(refused.value)
-
-
-def test_rounded_digits_become_a_rotation():
-    camera = Camera(Lens("east", (1280, 720), K, []), np.round(look_at((3, 1, 2)), 5))
-    R = camera.cam_from_world[:3, :3]
-    np.testing.assert_allclose(R @ R.T, np.eye(3), atol=1e-14)
-    np.testing.assert_allclose(camera.position, (3, 1, 2), atol=1e-4)
+from calib.errors import CalibrationError
+from calib.geometry import invert, pose, rotation_from_vector, transform
+from calib.rig import Rig
 
 
 def test_nothing_can_be_changed(rig):
     for array in (rig[0].lens.K, rig[0].lens.distortion, rig[0].cam_from_world, rig[0].position, rig.K, rig.P):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
-
-
-def test_the_given_arrays_stay_their_owner_s():
-    mine = K.copy()
-    lens = Lens("east", (1280, 720), mine, [])
-    mine[0, 0] = 1
-    assert lens.K[0, 0] == 900
-
-
-@pytest.mark.parametrize("model", DISTORTION)
-@pytest.mark.parametrize("lead", [(), (7,), (2, 3), (0,)])
-def test_lens_and_camera_go_there_and_back(model, lead):
-    camera = make_rig(1, model)[0]
-    X = np.random.default_rng(0).uniform((-0.8, -0.8, 0.2), (0.8, 0.8, 1.8), (*lead, 3))
-    xy = camera.project(X)
-    assert xy.shape == (*lead, 2)
-    np.testing.assert_allclose(camera.lens.distort(camera.lens.undistort(xy)), xy, atol=1e-7)
-    origin, direction = camera.rays(xy)
-    np.testing.assert_allclose(origin, camera.position)
-    np.testing.assert_allclose(np.linalg.norm(direction, axis=-1), 1)
-    np.testing.assert_allclose(np.cross(direction, X - origin), 0, atol=1e-8)
-
-
-def test_scaling_moves_pixel_centres(points):
-    camera = make_rig(1)[0]
-    xy = camera.project(points)
-    half = Camera(camera.lens.scaled(0.5), camera.cam_from_world)
-    assert half.size == (640, 360)
-    np.testing.assert_allclose(half.project(points), (xy + 0.5) * 0.5 - 0.5, atol=1e-9)
-    assert camera.lens.cropped((1280, 704)).size == (1280, 704)
-    np.testing.assert_array_equal(camera.lens.cropped((1280, 704)).K, camera.lens.K)
 
 
 def test_a_rig_is_its_cameras(mixed_rig, points):
@@ -151,3 +63,87 @@ def test_another_unit_looks_the_same(rig, points):
 def test_importing_is_cheap():
     heavy = "import sys, calib; print([m for m in ('cv2', 'scipy', 'yaml', 'mvcap') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+numbers = st.lists(st.floats(-2, 2), min_size=6, max_size=6)
+
+
+@given(numbers, numbers)
+@settings(max_examples=12)
+def test_another_world_frame_changes_no_picture_and_frames_compose(first, second):
+    rig = make_mixed_rig()
+    points = np.random.default_rng(3).uniform((-0.8, -0.8, 0.2), (0.8, 0.8, 1.8), (9, 3))
+    a, b = (pose(rotation_from_vector(one[:3]), one[3:]) for one in (first, second))
+    there = rig.moved(a)
+    np.testing.assert_allclose(there.project(transform(a, points)), rig.project(points), atol=1e-7)
+    np.testing.assert_allclose(there.moved(b).cam_from_world, rig.moved(b @ a).cam_from_world, atol=1e-12)
+    np.testing.assert_allclose(there.moved(invert(a)).positions, rig.positions, atol=1e-12)
+
+
+def test_a_scaled_world_and_back_is_the_same(rig):
+    again = rig.scaled_world(1000).scaled_world(0.001)
+    np.testing.assert_allclose(again.cam_from_world, rig.cam_from_world, rtol=1e-12)
+    for wrong in (-1.0, np.nan, np.inf):
+        with pytest.raises(CalibrationError, match=f"{wrong}"):
+            rig.scaled_world(wrong)
+
+
+def test_reprojection_errors_are_distances_in_pixels(mixed_rig, points):
+    xy = mixed_rig.project(points)
+    np.testing.assert_allclose(mixed_rig.reprojection_error(points, xy + np.array([3, -4])), 5.0, atol=1e-9)
+    xy[2, 7] = np.nan
+    missing = np.isnan(mixed_rig.reprojection_error(points, xy))
+    assert missing[2, 7] and missing.sum() == 1
+
+
+def test_pixels_per_ray_is_the_derivative_of_the_lens(mixed_rig, points):
+    flat = mixed_rig.undistort(mixed_rig.project(points))
+    slope, step = mixed_rig.pixels_per_ray(flat), 1e-6
+    assert slope.shape == (*flat.shape, 2)
+    for view, camera in enumerate(mixed_rig):
+        for axis, way in enumerate(step * np.eye(2)):
+            numeric = (camera.lens.distort(flat[view] + way) - camera.lens.distort(flat[view] - way)) / (2 * step)
+            np.testing.assert_allclose(slope[view, ..., axis], numeric, rtol=1e-5, atol=1e-3)
+
+
+def test_focal_lengths_are_means_of_both_axes(rig):
+    np.testing.assert_allclose(rig.focal**2, [camera.lens.K[0, 0] * camera.lens.K[1, 1] for camera in rig])
+
+
+def opencv_arrays(count=3):
+    rng = np.random.default_rng(4)
+    K = np.array([[[900.0 + index, 0, 640], [0, 905, 355], [0, 0, 1]] for index in range(count)])
+    return K, rng.normal(0, 0.2, (count, 3)), np.array([0.1, -0.2, 4.0]) + rng.normal(0, 0.1, (count, 3))
+
+
+@pytest.mark.parametrize("coefficients", [0, 4, 5, 8, 12, 14])
+def test_rigs_of_opencv_s_arrays_project_as_opencv_does(coefficients):
+    K, rvec, tvec = opencv_arrays()
+    bent = [*DISTORTION["rational"], 1e-3, -5e-4, 8e-4, 3e-4, 0.0, 0.0][:coefficients]
+    rig = Rig.from_opencv(K, [bent] * 3 if coefficients else None, rvec, tvec, (1280, 720), ["a", "b", "c"])
+    points = np.random.default_rng(0).uniform(-0.5, 0.5, (6, 3))
+    assert rig.names == ("a", "b", "c")
+    for view in range(3):
+        theirs = cv2.projectPoints(points, rvec[view], tvec[view], K[view], np.array(bent) if bent else None)[0]
+        np.testing.assert_allclose(rig[view].project(points), theirs[:, 0], atol=1e-8)
+    turned = Rig.from_opencv(K, None, rig.cam_from_world[:, :3, :3], tvec, [(1280, 720)] * 3)
+    np.testing.assert_allclose(turned.cam_from_world, rig.cam_from_world, atol=1e-12)
+    assert turned.names == ("cam1", "cam2", "cam3")
+
+
+def test_fisheyes_of_opencv_s_arrays_project_as_opencv_does():
+    K, rvec, tvec = opencv_arrays(1)
+    rig = Rig.from_opencv(K, [DISTORTION["fisheye"]], rvec, tvec, (1280, 720), fisheye=True)
+    points = np.random.default_rng(0).uniform(-2, 2, (6, 1, 3))
+    theirs = cv2.fisheye.projectPoints(points, rvec, tvec[:, None], K[0], np.array(DISTORTION["fisheye"]))[0]
+    np.testing.assert_allclose(rig[0].project(points[:, 0]), theirs[:, 0], atol=1e-8)
+
+
+def test_opencv_s_arrays_that_do_not_fit_are_named():
+    K, rvec, tvec = opencv_arrays()
+    with pytest.raises(CalibrationError, match=r"3 cameras.*tvec of 2"):
+        Rig.from_opencv(K, None, rvec, tvec[:2], (1280, 720))
+    with pytest.raises(CalibrationError, match=r"dist of 2.*names of 1"):
+        Rig.from_opencv(K, [[]] * 2, rvec, tvec, (1280, 720), ["a"])
+    with pytest.raises(CalibrationError, match=r"'cam2'.*tilt"):
+        Rig.from_opencv(K, [[0.0] * 14, [*[0.0] * 13, 0.1], []], rvec, tvec, (1280, 720))

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from ring_rigs import make_rig
 
-from calib import RigMismatchError, fit_to_images, match_views
+from calib.errors import RigMismatchError
+from calib.views import fit_to_images, match_views
 
 
 def test_cameras_come_in_the_order_of_the_views():
@@ -79,3 +82,34 @@ def test_any_other_size_is_refused(rig, images, way_out):
         with pytest.raises(RigMismatchError, match=way_out) as refused:
             fit_to_images(rig, dict.fromkeys(rig.names, images), scale=scale)
         assert "'cam_1'" in str(refused.value) and "1280x720" in str(refused.value)
+
+
+@given(st.permutations([f"cam_{number}" for number in range(1, 7)]), st.integers(1, 6))
+@settings(max_examples=20)
+def test_every_order_of_views_and_every_part_of_them_is_met(order, count):
+    rig = make_rig(6, distortion=[])
+    found = match_views(rig, order[:count], allow_extra=True)
+    assert list(found.names) == order[:count]
+    assert all(found[name] is rig[name] for name in order[:count])
+
+
+def test_a_name_that_is_given_goes_before_one_that_is_the_same():
+    rig = make_rig(3)
+    swapped = match_views(rig, ["cam_1", "cam_2", "cam_3"], names={"cam_1": "cam_2", "cam_2": "cam_1"})
+    assert swapped.names == ("cam_2", "cam_1", "cam_3")
+    with pytest.raises(RigMismatchError, match="cam_1"):
+        match_views(rig, ["cam_1", "cam_2"], names={"cam_1": "north"}, allow_extra=True)
+
+
+def test_of_many_names_some_are_listed_and_the_rest_counted():
+    with pytest.raises(RigMismatchError) as refused:
+        match_views(make_rig(25, distortion=[]), ["north"])
+    assert "cam_20 and 5 more" in str(refused.value) and "cam_21" not in str(refused.value)
+
+
+def test_crops_below_sixteen_pixels_are_crops_and_sixteen_is_none(rig):
+    fitted, notes = fit_to_images(rig, {"cam_1": (1280 - 15, 720 + 15)})
+    assert fitted["cam_1"].size == (1265, 735) and len(notes) == 1
+    assert fitted["cam_2"] is rig["cam_2"]  # no image is given for it
+    with pytest.raises(RigMismatchError, match=r"'cam_1'.*1280x720.*1280x736"):
+        fit_to_images(rig, {"cam_1": (1280, 736)})

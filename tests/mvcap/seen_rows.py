@@ -11,7 +11,7 @@ from mvcap.estimators.oracle import Oracle, OracleConfig
 from mvcap.metrics.association import row_pairs
 from mvcap.structures.contracts import View
 from mvcap.structures.detections import Detections2D
-from mvcap.structures.true_poses import write_true_poses
+from mvcap.structures.pose_file import save_poses
 
 
 def seen(take, **errors):
@@ -19,7 +19,7 @@ def seen(take, **errors):
     truth, rig, rate_hz = take
     frames = int(truth.frame.max()) + 1
     with tempfile.TemporaryDirectory() as folder:
-        write_true_poses(Path(folder) / "truth.npz", truth)
+        save_poses(Path(folder) / "truth.npz", truth)
         save_rig(rig, Path(folder) / "rig.yaml")
         oracle = Oracle(OracleConfig(f"{folder}/truth.npz", f"{folder}/rig.yaml", **errors))
         parts = [

@@ -50,12 +50,11 @@ from mvcap import stages  # noqa: E402
 from mvcap.benchmarks import mvor, shelf  # noqa: E402
 from mvcap.evaluate import _VERBS  # noqa: E402
 from mvcap.evaluation.benchmark_clip import Options, truth_table  # noqa: E402
-from mvcap.init import init_without_footage  # noqa: E402
 from mvcap.metrics.association import actors, project_poses  # noqa: E402
 from mvcap.structures.detection_table import write_detections_npz  # noqa: E402
 from mvcap.structures.detections import Detections2D, body_size, joint_box  # noqa: E402
 from mvcap.structures.poses import Poses3D  # noqa: E402
-from mvcap.structures.session import Session  # noqa: E402
+from mvcap.structures.session import Session  # noqa: E402  # noqa: E402
 from mvcap.structures.skeleton import skeleton  # noqa: E402
 from mvcap.synthesis.detector_errors import OPENPOSE, OPENPOSE_WEAK, TOPDOWN, DetectorModel  # noqa: E402
 from mvcap.synthesis.detector_joints import project_joints as points_of  # noqa: E402
@@ -76,7 +75,7 @@ _LABEL_NOISE = 0.18
 
 def reconstructed(rows_of: dict[str, Any], rig: Rig, frames: int, rate_hz: float, folder: Path) -> tuple[Any, Any]:
     """Rows and refined poses of a session with these settings."""
-    session = init_without_footage(rig, folder, frames, rate_hz)
+    session = Session.create(rig, folder, frames=frames, rate_hz=rate_hz)
     session.override(rows_of)
     for verb in _VERBS.values():
         verb(session)

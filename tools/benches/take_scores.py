@@ -104,7 +104,7 @@ def _forgetting(associator: Any, rows: Detections2D, take: SyntheticTake) -> tup
 
 def _count(out: TakeScores, found: Detections2D, who: NDArray[np.int64], take: SyntheticTake) -> None:
     counted = row_pairs(found, who)
-    out.true, out.told, out.right = out.true + counted.true, out.told + counted.told, out.right + counted.right
+    out.true, out.told, out.right = out.true + counted.true, out.told + counted.predicted, out.right + counted.right
     last: dict[int, int] = {}
     out.frames += int(take.truth.frame.max(initial=-1)) + 1
     for frame in np.unique(found.frame):

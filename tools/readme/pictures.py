@@ -1,10 +1,10 @@
-"""The README's pictures: the demo's result, a crossing, a repaired exchange of left and right, a merged fragment; a
-board as it is printed and found, and the report on a calibration.
+"""Draw the pictures of the READMEs: the demo's result, a crossing, a corrected left-right swap, a merged fragment, a
+board as printed and as found, and the report of a calibration.
 
   .venv/bin/python tools/readme/pictures.py [NAME ...] [--out FOLDER] [--work FOLDER]
 
-The result and the exchange are of the demo's footage, which takes minutes the first time; the others are of generated
-people and boards. The report is a picture of its page, which takes chromium.
+The result and the swap show the demo's footage, which takes minutes the first time; the others show generated people
+and boards. The report is a screenshot of its page, which needs chromium.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def result(work: Path, out: Path) -> Path:
-    """The demo's views at one moment with what was detected and what was made of it."""
+    """Draw the demo's views at one frame, with detections and reconstructed skeletons."""
     from PIL import Image
 
     from mvcap.drawing.overlay import draw_view
@@ -77,7 +77,7 @@ def result(work: Path, out: Path) -> Path:
 
 
 def crossing(work: Path, out: Path) -> Path:
-    """Five people who cross among eight cameras: their ways from above, and the view and moment that hide most."""
+    """Draw five people who cross among eight cameras: paths from above, and the view and frame of most occlusion."""
     session = generated(work / "crossing", "HIDING")
     poses, found = whole(session, "refine"), whole(session, "associate")
     persons = np.unique(poses.person)
@@ -101,7 +101,7 @@ def crossing(work: Path, out: Path) -> Path:
 
 
 def from_above(axes: Axes, place: Floats, moment: int, persons: NDArray[np.integer], session: Session) -> None:
-    """Ways (T, P, 2) m of the take, strong just before the moment, with the cameras' directions."""
+    """Draw paths (T, P, 2) m of a take, thick just before the frame ``moment``, with the directions of the cameras."""
     since = max(0, moment - round(TRAIL_S * session.rate_hz))
     for column, person in enumerate(persons):
         axes.plot(*place[:, column].T, color=tint(person), lw=1.2, alpha=0.45)
@@ -118,8 +118,8 @@ def from_above(axes: Axes, place: Floats, moment: int, persons: NDArray[np.integ
     axes.grid(color="#e2e2e2", lw=0.6)
 
 
-def exchange(work: Path, out: Path) -> Path:
-    """One view of the demo with left and right exchanged, before and after, and another view of the same moment."""
+def swap(work: Path, out: Path) -> Path:
+    """Draw one view of the demo with a left-right swap, before and after, and another view of the same frame."""
     from mvcap import plugins
     from mvcap.association.left_right_swaps import correct_swaps
 
@@ -133,7 +133,7 @@ def exchange(work: Path, out: Path) -> Path:
     others = after[mine & (after.view != DEMO_VIEW)]
     truth = of_views(others, session)
     figure = blank(12, 5.55)
-    shown = ((DEMO_OTHER, after, "another view"), (DEMO_VIEW, before, "as detected"), (DEMO_VIEW, after, "put right"))
+    shown = ((DEMO_OTHER, after, "another view"), (DEMO_VIEW, before, "as detected"), (DEMO_VIEW, after, "corrected"))
     for axes, (view, table, words) in zip(figure.subplots(1, 3), shown, strict=True):
         camera = session.rig.cameras[view]
         row = np.flatnonzero(mine & (table.view == view))[0]
@@ -146,11 +146,11 @@ def exchange(work: Path, out: Path) -> Path:
                 )
         framed(axes, table.xy[row], 90, camera.lens.size, 0.75)
         axes.set_title(f"{camera.name}: {words}")
-    return saved(figure, out / "exchange.jpg")
+    return saved(figure, out / "swap.jpg")
 
 
 def fragment(work: Path, out: Path) -> Path:
-    """One view in which a person comes as two rows: the rows as they are detected, and the people they are."""
+    """Draw one view in which a person is detected as two fragments, and the same view after association."""
     session = generated(work / "fragment", "NOISE", splits=0.25)
     rows, found = whole(session, "estimate"), whole(session, "associate")
     frame, view, person = most_even(found)
@@ -181,7 +181,7 @@ def fragment(work: Path, out: Path) -> Path:
 
 
 def board(work: Path, out: Path) -> Path:
-    """The sheet that `mvcap board` prints, and a board that is found in a generated picture."""
+    """Draw the sheet that `mvcap board` writes, and a board found in a generated picture."""
     import generated_boards as boards
     from PIL import Image
 
@@ -206,7 +206,7 @@ def board(work: Path, out: Path) -> Path:
 
 
 def calibration(work: Path, out: Path) -> Path:
-    """The top of the report on six generated cameras: verdict, figures, and the error by place."""
+    """Draw the top of the report on six generated cameras: verdict, figures, and the error by place."""
     import shutil
 
     import generated_boards as boards
@@ -234,7 +234,7 @@ def calibration(work: Path, out: Path) -> Path:
 
 
 def generated(folder: Path, errors: str, **more: float) -> Session:
-    """A session of five generated people who cross among eight cameras, reconstructed."""
+    """Return a reconstructed session of five generated people who cross among eight cameras."""
     import generated_people as people
 
     import mvcap
@@ -250,7 +250,7 @@ def generated(folder: Path, errors: str, **more: float) -> Session:
 
 
 def demo(folder: Path, stages: Sequence[str]) -> Session:
-    """The demo's session, with these stages made."""
+    """Return the demo's session with the results of these stages."""
     import mvcap
     from mvcap import assets
     from mvcap.structures.session import Session
@@ -268,7 +268,7 @@ def demo(folder: Path, stages: Sequence[str]) -> Session:
 
 
 def whole(session: Session, stage: str) -> Any:
-    """All rows of a stage."""
+    """Return all rows of a stage."""
     from mvcap import stages
     from mvcap.structures.skeleton import skeleton
 
@@ -277,13 +277,13 @@ def whole(session: Session, stage: str) -> Any:
 
 
 def person_at(rows: Detections2D, view: int) -> int:
-    """The person whom most joints of this view belong to."""
+    """Return the person with the most joints in this view."""
     mine = np.flatnonzero(rows.view == view)
     return int(rows.person[mine[(rows.score[mine] > 0).sum(1).argmax()]])
 
 
 def of_views(rows: Detections2D, session: Session) -> Floats:
-    """Joints (J, 3) of one person in one frame, by these rows alone."""
+    """Return joints (J, 3) m of one person in one frame, triangulated from these rows alone."""
     from mvcap.triangulation.robust_triangulation import TriangulateConfig, triangulate_rows
 
     made: Poses3D = triangulate_rows(rows, session.rig, TriangulateConfig())
@@ -291,7 +291,7 @@ def of_views(rows: Detections2D, session: Session) -> Floats:
 
 
 def most_hidden(rows: Detections2D) -> tuple[int, int]:
-    """Frame and view of the fewest joints, of those in which everybody is seen."""
+    """Return the frame and view with the fewest joints, among those that show all people."""
     views = int(rows.view.max()) + 1
     place = rows.frame.astype(np.int64) * views + rows.view
     people, joints = np.bincount(place), np.bincount(place, (rows.score > 0).sum(1))
@@ -299,13 +299,13 @@ def most_hidden(rows: Detections2D) -> tuple[int, int]:
 
 
 def held_by(xy: Floats, others: Floats) -> bool:
-    """Whether most joints (J, 2) of a row are among those of others (M, J, 2)."""
+    """Return whether most joints (J, 2) px of a row are among those of other rows (M, J, 2)."""
     there = np.isfinite(xy[:, 0])
     return bool((xy[there] == others[:, there]).all(-1).any(0).mean() > 0.5)
 
 
 def most_even(rows: Detections2D) -> tuple[int, int, int]:
-    """Frame, view and person of the fragment that is nearest to half a person."""
+    """Return frame, view and person of the fragment that is nearest to half a person."""
     there = (rows.score > 0).sum(1)
     best, at = 0, (0, 0, 0)
     order = np.lexsort((rows.person, rows.view, rows.frame))
@@ -320,7 +320,7 @@ def most_even(rows: Detections2D) -> tuple[int, int, int]:
 
 
 def blank(width: float, height: float) -> Figure:
-    """An empty figure in inches, 100 px each."""
+    """Return an empty figure; width and height in inches of 100 px."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -329,14 +329,14 @@ def blank(width: float, height: float) -> Figure:
 
 
 def tint(person: int) -> str:
-    """A person's colour, the same as in the reports."""
+    """Return a person's colour, the same as in the reports."""
     from mvcap.drawing.colours import hexadecimal
 
     return hexadecimal(int(person))
 
 
 def side(kind: Skeleton, joint: int) -> str:
-    """Colour of a joint's side."""
+    """Return the colour of a joint's side."""
     return {"left": LEFT, "right": RIGHT}.get(kind.joints[joint].split("_")[0], MIDDLE)
 
 
@@ -351,7 +351,7 @@ def bones(axes: Axes, xy: Floats, kind: Skeleton, hue: str) -> None:
 
 
 def sided(axes: Axes, xy: Floats, kind: Skeleton) -> None:
-    """Draw the limbs of one skeleton (J, 2) px in the colours of their sides."""
+    """Draw the limbs of one skeleton (J, 2) px in the colour of their side."""
     body = set(kind.body.tolist())
     for a, b in kind.bones.tolist():
         if a in body and b in body:
@@ -367,7 +367,7 @@ def numbered(axes: Axes, at: Floats, person: int) -> None:
 
 
 def framed(axes: Axes, xy: Floats, margin: float, size: tuple[int, int], shape: float = 0.0) -> None:
-    """Show the part of a picture of a size that points (N, 2) px lie in; at least ``shape`` as wide as high."""
+    """Crop the axes to points (N, 2) px within a picture of this size; at least ``shape`` times as wide as high."""
     low, high = np.nanmin(xy, axis=0) - margin, np.nanmax(xy, axis=0) + margin
     grow = max(0.0, shape * (high[1] - low[1]) - (high[0] - low[0])) / 2
     low[0], high[0] = low[0] - grow, high[0] + grow
@@ -376,14 +376,14 @@ def framed(axes: Axes, xy: Floats, margin: float, size: tuple[int, int], shape: 
 
 
 def saved(figure: Figure, path: Path) -> Path:
-    """Write a picture, at 100 px an inch."""
+    """Write a picture at 100 px per inch."""
     lossy = path.suffix == ".jpg"
     figure.savefig(path, dpi=100, pil_kwargs={"quality": 88} if lossy else {"optimize": True})
     return path
 
 
 def fewer_colours(path: Path, count: int) -> Path:
-    """Write a picture again with so many colours."""
+    """Write a picture again with at most ``count`` colours."""
     from PIL import Image
 
     Image.open(path).convert("RGB").quantize(count).save(path, optimize=True)
@@ -393,7 +393,7 @@ def fewer_colours(path: Path, count: int) -> Path:
 DRAWN: dict[str, Callable[[Path, Path], Path]] = {
     "result": result,
     "crossing": crossing,
-    "exchange": exchange,
+    "swap": swap,
     "fragment": fragment,
     "board": board,
     "calibration": calibration,

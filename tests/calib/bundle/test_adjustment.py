@@ -20,6 +20,7 @@ from seen_boards import (
 )
 
 from calib import bundle, geometry
+from calib.bundle.adjustment import common_time, lateness
 from calib.bundle.equations import LENS, Layout, Rows, State, apply_step, lens_numbers, residuals
 from calib.bundle.equations import small_motion as motion
 from calib.quality.uncertainty import rig_of
@@ -355,3 +356,51 @@ def test_the_same_problem_has_the_same_solution():
     assert np.array_equal(first.cam_from_world, second.cam_from_world)
     assert np.array_equal(first.residual, second.residual, equal_nan=True)
     assert first.cost == second.cost
+
+
+# --- time ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_common_time_is_the_mean_of_the_cameras_that_have_an_image():
+    time_s = np.array([[0.0, 1.0, np.nan, np.nan], [0.2, np.nan, 2.2, np.nan], [0.1, 1.4, 2.0, np.nan]])
+    np.testing.assert_allclose(common_time(time_s), [0.1, 1.2, 2.1, np.nan])
+
+
+def late_images(delay_s, noise_px=0.05):
+    """A problem at the truth in which each image (C, T) of a moving board is late by its own delay."""
+    rig, rate_hz = arc_rig(*delay_s.shape[:1], 6), 10.0
+    time_s = np.arange(delay_s.shape[1]) / rate_hz
+
+    def poses(at):
+        place = np.array([0, 0, 1.1]) + 0.5 * np.sin(1.1 * at[:, None] + [1.0, 2.0, 3.0])
+        facing = np.array([[0.0, 0, -1], [1, 0, 0], [0, -1, 0]])
+        return geometry.pose(np.broadcast_to(facing, (len(at), 3, 3)), place)
+
+    world = np.stack([in_place(SMALL, poses(time_s + delay)) for delay in delay_s])
+    seen = sightings(rig, SMALL, world, noise_px, time_s=time_s)
+    return problem_of(seen, rig, poses(time_s), free=None)
+
+
+def test_the_delay_of_every_image_is_read_from_its_own_observations():
+    true = np.random.default_rng(0).normal(0, 0.006, (3, 30))
+    delay, sigma = lateness(replace(late_images(true), jitter_s=0.006))
+    assert np.isnan(delay[:, [0, -1]]).all()  # the motion is known between two neighbours only
+    inner = slice(1, -1)
+    assert np.isfinite(delay[:, inner]).all()
+    np.testing.assert_allclose(delay[:, inner], true[:, inner], atol=5e-4)
+    scaled = (delay - true)[:, inner] / sigma[:, inner]
+    assert 0.7 < np.sqrt((scaled**2).mean()) < 1.5
+    assert np.isnan(lateness(late_images(true))[0]).all()  # without a jitter nothing is late
+
+
+def test_delays_of_images_do_not_bend_a_rig_that_allows_for_them():
+    true = np.random.default_rng(0).normal(0, 0.006, (3, 30))
+    problem = late_images(true)
+    plain, aware = (bundle.adjust(replace(problem, jitter_s=jitter)) for jitter in (0.0, 0.006))
+    error = [
+        np.linalg.norm(rig_of(solution).positions - rig_of(problem).positions, axis=-1).max()
+        for solution in (plain, aware)
+    ]
+    assert error[1] < 0.5 * error[0]
+    inner = aware.residual[:, 1:-1]
+    assert np.sqrt(np.nanmean(inner**2)) < 0.2 < np.sqrt(np.nanmean(plain.residual[:, 1:-1] ** 2))

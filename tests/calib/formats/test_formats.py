@@ -255,7 +255,7 @@ def test_a_unit_nobody_says_is_asked_for(tmp_path, rig, points, name):
     one_line(refused, 'unit="mm"', "--rig-unit mm")
     for unit in ("mm", 0.001, "0.001"):
         np.testing.assert_allclose(load_rig(path, unit=unit).positions, rig.positions, atol=1e-9)
-    with pytest.raises(RigFileError, match="no unit"):
+    with pytest.raises(RigFileError, match="not a unit"):
         load_rig(path, unit="feet")
 
 
@@ -269,7 +269,7 @@ SPOILT = [
     ({"matrix": [[float("nan"), 0, 640], [0, 900, 360], [0, 0, 1]]}, "NaN"),
     ({"matrix": [[900.0, 0], [0, 900]]}, "3x3"),
     ({"matrix": [["a", 0, 0], [0, 900, 0], [0, 0, 1]]}, "3x3"),
-    ({"rotation": [[1.0, 0, 0], [0, 1, 0], [0, 0, -1]]}, "mirrors"),
+    ({"rotation": [[1.0, 0, 0], [0, 1, 0], [0, 0, -1]]}, "is a reflection"),
     ({"rotation": [[1.0, 0.2, 0], [0, 1, 0], [0, 0, 1]]}, "orthonormal"),
     ({"rotation": [1.0, 2.0]}, "rotation"),
     ({"rotation": None}, "extrinsics"),

@@ -134,7 +134,7 @@ def test_colmap_of_either_kind(tmp_path, suffix, points):
         np.testing.assert_allclose(load_rig(path, unit="m").project(points), rig.project(points), atol=1e-6)
     with pytest.raises(RigFileError) as refused:
         load_rig(tmp_path)
-    one_line(refused, "no unit", "any scale")
+    one_line(refused, "no unit", "an arbitrary scale")
     np.testing.assert_allclose(load_rig(tmp_path, unit=0.25).positions, rig.positions / 4, atol=1e-9)
     (tmp_path / f"images{suffix}").unlink()
     with pytest.raises(RigFileError):

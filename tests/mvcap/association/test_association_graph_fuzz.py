@@ -256,7 +256,7 @@ def test_nothing_breaks_the_verb(kind, tmp_path):
     """The same through a session; the verb also exchanges left and right, so places may change their joint."""
     rng = np.random.default_rng(SEEDS)
     write_file(tmp_path / "fuzzed.npz", kind(sound(rng), rng))
-    session = mvcap.init_without_footage(RIG, tmp_path / "session", FRAMES, RATE_HZ)
+    session = mvcap.Session.create(RIG, tmp_path / "session", frames=FRAMES, rate_hz=RATE_HZ)
     session.override({"estimator": "table", "estimators": {"table": {"file": str(tmp_path / "fuzzed.npz")}}})
     given = whole(mvcap.estimate(session))
     with warnings.catch_warnings():

@@ -301,7 +301,7 @@ def test_one_view_leaves_open_how_far_away():
     rays, group, xyz = sight(truth, rig, np.arange(4))
     bodies = estimate_bodies(rays, group, unknown_bodies(1, xyz.shape[1]))
     torso = truth.skeleton.body_part.torso
-    people = TrackedBodies.nobody(xyz.shape[1], np.zeros(4))
+    people = TrackedBodies.empty(xyz.shape[1], np.zeros(4))
     given, people = people.updated(np.array([4]), bodies, torso, 1.0)
     assert given.tolist() == [0, -1] and len(people) == 1
     one = rays[:1]
@@ -352,7 +352,7 @@ def test_shelf(tmp_path):
 
     clip = shelf.read(data / "shelf_dev", Options())[0]
     frames = 60
-    session = mvcap.init_without_footage(clip.rig, tmp_path / "session", frames, clip.rate_hz)
+    session = mvcap.Session.create(clip.rig, tmp_path / "session", frames=frames, rate_hz=clip.rate_hz)
     settings = clip.estimator(tmp_path)
     settings["estimators"]["openpose_parts"]["first_frame"] = 0
     session.override(settings)

@@ -32,7 +32,7 @@ def f1(associator):
         rows = take.rows.with_columns(carried=np.arange(len(take.rows)))
         found, _ = associator.associate(rows, take.rig, take.rate_hz, {})
         counted = row_pairs(found, take.person[found.carried])
-        whole += counted.true, counted.told, counted.right
+        whole += counted.true, counted.predicted, counted.right
     return 2 * whole[2] / (whole[0] + whole[1])
 
 
@@ -89,7 +89,7 @@ def test_frames_left_to_geometry_are_told_in_the_report(tmp_path):
         if (session.folder / "report.json").exists()
         else str(mvcap.report(session))
     )
-    assert "frames to geometry" in text
+    assert "frames, which differ from its training data" in text
 
 
 def test_other_weights_make_the_result_stale(tmp_path, monkeypatch):

@@ -169,7 +169,7 @@ def test_no_rig_is_written_over(filmed, solved, made, tmp_path):
     shutil.copytree(made[1] / "sightings", out / "sightings")
     mvcap.calibrate(filmed, board=BOARD, out=out)
     before = (out / "rig.yaml").stat().st_mtime_ns
-    with pytest.raises(mvcap.MvcapError, match=r"rig.yaml is there already.*--out.*--force"):
+    with pytest.raises(mvcap.MvcapError, match=r"rig.yaml exists already.*--out.*--force"):
         mvcap.calibrate(filmed, board=BOARD, out=out)
     assert (out / "rig.yaml").stat().st_mtime_ns == before
     mvcap.calibrate(filmed, board=BOARD, out=out, force=True)
@@ -311,7 +311,7 @@ def test_scene_points_that_cannot_be_used(filmed, tmp_path, refused):
     points, pixels = scene(tmp_path)
     common = ("--scene-points", points, "--scene-pixels", pixels)
     for old, new, words in (
-        ("name,x_mm,y_mm,z_mm", "name,x,y,z", "does not say its unit"),
+        ("name,x_mm,y_mm,z_mm", "name,x,y,z", "has no unit"),
         ("x_mm,y_mm,z_mm", "x_m,y_m,z_m", "millimetres?"),
         ("300,400,200", "300,four,200", "line 5 is not a name and numbers"),
         ("\nb,", "\na,", "names 'a' again"),
@@ -360,7 +360,7 @@ def test_no_board_at_all(stills, refused):
         replace(true, path=lambda t: np.tile(np.diag([1.0, 1, 1, 1]) + 99 * np.eye(4, k=3), (np.size(t), 1, 1)))
     )
     refused(place, "--board", BOARD.spec, words=(BOARD.spec, "is in none of the 8 pictures"))
-    refused(place, words=("say which board was filmed", "--board chessboard:9x6:30mm"))
+    refused(place, words=("give the board that was filmed", "--board chessboard:9x6:30mm"))
 
 
 def test_boards_that_no_one_has(filmed, refused):
@@ -410,7 +410,7 @@ def test_pictures_of_two_rigs(stills, refused):
     place = stills(true, frames=range(9))
     stills(replace(true, rig=other), frames=range(9, 16))
     refused(
-        place, "--board", BOARD.spec, words=("do not use", "fit one rig", "from 009 to 01", "pictures of another rig")
+        place, "--board", BOARD.spec, words=("do not use", "fit one rig", "from 009 to 01", "images of another rig")
     )
 
 
@@ -426,7 +426,7 @@ def test_lengths_that_an_earlier_rig_contradicts(made):
         judged = check_consistency(calibration, seen, calibration.rig.scaled_world(1 / times))
         assert [one.severity for one in judged.findings[len(calibration.findings) :]] == severities
     assert judged.verdict == "usable with limits"
-    assert "stand 2 times as far apart" in judged.reason and "0.5 times what was said" in judged.next_action
+    assert "stand 2 times as far apart" in judged.reason and "0.5 times the given ones" in judged.next_action
     other = take(3).rig.select(["cam03", "cam02"])
     names = zip(other, seen.views, strict=True)
     renamed = Rig(tuple(replace(one, lens=replace(one.lens, name=name)) for one, name in names))

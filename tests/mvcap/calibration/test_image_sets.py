@@ -86,7 +86,7 @@ def test_a_folder_for_each_camera_is_matched_by_names_or_by_order(tmp_path):
     found = find_moments(tmp_path / "order")
     assert (found.shown == [[0, 0], [1, 1], [2, 2]]).all() and "by their order" in found.notes[0]
     (tmp_path / "order" / "left" / "102.png").unlink()
-    refused(("left 2, right 3", "name images of one moment alike"), tmp_path / "order")
+    refused(("left 2, right 3", "give images of one moment the same name"), tmp_path / "order")
 
 
 def test_photos_for_lenses_and_pictures_of_the_scene_are_kept_apart(tmp_path):

@@ -42,7 +42,7 @@ def test_show_says_it_in_words_json_and_a_picture(call, tmp_path):
     status, text, error = call("show", "a.yaml", "--picture", "a.png")
     assert status == 0 and not error
     lines = text.splitlines()
-    assert lines[0] == "a.yaml: 3 cameras, format rig, metres, as the format says"
+    assert lines[0] == "a.yaml: 3 cameras, format rig, metres, by the format"
     assert [line.split()[:2] for line in lines[2:5]] == [[f"cam{number}", "640x480"] for number in (1, 2, 3)]
     assert "distances m" in lines and lines[-1] == "picture: a.png"
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
@@ -85,7 +85,7 @@ def test_convert_writes_every_format_and_says_what_is_lost(call, tmp_path):
 def test_nothing_is_written_over_without_force(call, tmp_path):
     save_rig(ring_rig(2), "b.yaml")
     before = (tmp_path / "b.yaml").read_bytes()
-    refused(call("convert", "a.yaml", "b.yaml"), "b.yaml is there already", "--force")
+    refused(call("convert", "a.yaml", "b.yaml"), "b.yaml exists already", "--force")
     assert (tmp_path / "b.yaml").read_bytes() == before
     with pytest.raises(InputError):
         convert.convert("a.yaml", "b.yaml")
@@ -94,9 +94,9 @@ def test_nothing_is_written_over_without_force(call, tmp_path):
 
 def test_units_and_sizes_are_asked_for(call):
     save_rig(ring_rig(3).scaled_world(1000), "mm.toml")
-    refused(call("show", "mm.toml"), "does not say its unit", "--unit mm")
-    assert "lengths taken as mm, as said" in call("show", "mm.toml", "--unit", "mm")[1]
-    refused(call("show", "mm.toml", "--unit", "feet"), "no unit")
+    refused(call("show", "mm.toml"), "does not declare its unit", "--unit mm")
+    assert "lengths in mm, as given" in call("show", "mm.toml", "--unit", "mm")[1]
+    refused(call("show", "mm.toml", "--unit", "feet"), "not a unit")
     assert call("convert", "mm.toml", "m.yaml", "--unit", "0.001")[0] == 0
     np.testing.assert_allclose(load_rig("m.yaml").positions, ring_rig(3).positions, atol=1e-9)
     P = [one.lens.K @ one.cam_from_world[:3] for one in ring_rig(3)]
@@ -110,7 +110,7 @@ def test_compare_names_the_camera_that_differs(call):
     rig = load_rig("a.yaml")
     assert call("convert", "a.yaml", "b.toml")[0] == 0
     status, text, error = call("compare", "a.yaml", "b.toml")
-    assert status == 0 and not error and "RMS 0.00 mm" in text and "laid over A rigidly" in text
+    assert status == 0 and not error and "RMS 0.00 mm" in text and "B aligned to A rigidly" in text
     other = Rig((rig[0], rig[1], Camera(rig[2].lens.scaled(1), rig[2].cam_from_world))).scaled_world(1.02)
     save_rig(other, "c.yaml")
     held = json.loads(call("compare", "a.yaml", "c.yaml", "--json")[1])
@@ -133,7 +133,7 @@ def filmed(monkeypatch, tmp_path):
         seen = board_observations(take)
         views = [SimpleNamespace(name=camera.name, size=camera.size) for camera in take.rig]
         material = SimpleNamespace(names=take.rig.names, views=views)
-        monkeypatch.setattr(check, "find", lambda source, every_s, most: material)
+        monkeypatch.setattr(check, "find_moments", lambda source, every_s, most: material)
         monkeypatch.setattr(check, "_board", lambda material, board, folder, progress: seen)
         save_rig(take.rig, tmp_path / "four.yaml")
         return take.rig
@@ -161,9 +161,7 @@ def test_check_names_who_moved_and_repairs_it(call, filmed):
     assert np.degrees(np.arccos((np.trace(turned) - 1) / 2)) == pytest.approx(1, abs=0.05)
     found = compare.compare("four.yaml", "new.yaml").cameras
     assert max(found, key=lambda one: one.rotation_deg).name == rig.names[2]
-    refused(
-        call("check", "four.yaml", "take", *BOARDED, "--repair", "new.yaml"), "new.yaml is there already", "--force"
-    )
+    refused(call("check", "four.yaml", "take", *BOARDED, "--repair", "new.yaml"), "new.yaml exists already", "--force")
     status, text, _ = call("check", "four.yaml", "take", *BOARDED, "--repair", "new.yaml", "--force")
     assert status == 0 and text.count("repaired from moment") == 1 and "rig: new.yaml" in text
     refused(call("check", "four.yaml", "take"), "--board", "session")
@@ -185,7 +183,7 @@ def test_align_by_measured_points(call, tmp_path):
     status, text, error = call(*line)
     assert status == 0 and not error and text.endswith("rig: floor.yaml\n") and "5 points fit to 0.0 mm" in text
     np.testing.assert_allclose(load_rig("floor.yaml").positions, true.positions, atol=1e-5)
-    refused(call(*line), "floor.yaml is there already", "--force")
+    refused(call(*line), "floor.yaml exists already", "--force")
     held = json.loads(call(*line, "--force", "--json")[1])
     assert held["scale"] == pytest.approx(2) and held["rms_m"] < 1e-5 and held["file"] == "floor.yaml"
     refused(call("align", "off.yaml", "x.yaml"), "--points", "--people", "--board")

@@ -5,47 +5,20 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
-import synthetic_take as synthetic
 from synthetic_take import command, make_session, ring_rig, run, save_rig, write_clip, write_openpose
 
 import mvcap
 from mvcap import assets, stages
 from mvcap.cli import main
-from mvcap.structures.contracts import Estimate
 from mvcap.structures.detections import Detections2D
 
 VERBS = ("board", "calibrate", "init", "reconstruct", *stages.STAGES, "export", "report", "evaluate", "train", "assets",
          "rig", "doctor")  # fmt: skip
 SMALL = (64, 48)
 FRAMES = 12
-
-
-@dataclass(frozen=True)
-class BlindConfig:
-    rows: int = 2
-
-
-class Blind:
-    """An estimator that says that people are there, and of none of them where."""
-
-    Config = BlindConfig
-    skeleton = synthetic.COCO
-    needs_images = False
-
-    def __init__(self, config):
-        self.config = config
-
-    def prepare(self, views):
-        return "blind"
-
-    def estimate(self, image, frame, view, state):
-        xy = np.full((self.config.rows, len(self.skeleton), 2), np.nan)
-        return Estimate(Detections2D.build(self.skeleton, frame, view.index, xy, np.ones(xy.shape[:2]), 1.0), state)
 
 
 @pytest.fixture
@@ -209,7 +182,7 @@ def test_settings_there_are_not(refused, take):
     refused(*line, "--config", "broken.yaml", words="is not YAML")
     refused(*line, "--config", "none.yaml", words="none.yaml cannot be read")
     refused(*line, "--set", "trak.join_s=1", words="did you mean 'track'")
-    refused(*line, "--set", "track.join_s=soon", words="'track.join_s' is a float, not 'soon'")
+    refused(*line, "--set", "track.join_s=soon", words="'track.join_s' must be of type float, not 'soon'")
     refused(*line, "--set", "track.join_s", words="expected key=value")
     refused(*line, "--set", "estimator=blazpose", words="did you mean 'blazepose'")
     refused(*line, "--set", "estimator=no.such:Thing", words="cannot be loaded")
@@ -343,7 +316,7 @@ def test_no_people_is_a_warning(call, tmp_path):
 
 def test_people_whose_joints_are_all_nan_are_nobody(call, tmp_path):
     session = make_session(tmp_path, FRAMES)
-    session.override({"estimator": "test_cli:Blind"})
+    session.override({"estimator": "blind_estimator:Blind"})
     nobody(call("reconstruct", session.folder), session.folder)
     assert sum(len(rows) for rows in stages.detections(session, "estimate").chunks()) == FRAMES * 5 * 2
     assert call("export", session.folder, "--format", "all")[0] == 0

@@ -106,7 +106,7 @@ def test_first_frame(tmp_path):
     assert [len(rows(made, frame)) for frame in (0, 1)] == [1, 0]
     for settings, frames in (({}, 2), ({}, 4), ({"first_frame": 2}, 2)):
         with pytest.raises(
-            InputError, match=rf"cam1.txt: 3 frames where view cam1 of the session has {frames}; .*first"
+            InputError, match=rf"cam1.txt: 3 frames, but view cam1 of the session has {frames}; .*first"
         ):
             estimator(tmp_path, text, **settings).prepare((view(frames),))
 
@@ -120,22 +120,22 @@ def broken(text, line, new):
 @pytest.mark.parametrize(
     ("line", "new", "says"),
     [
-        (1, "0 2", r"line 1: skeleton 0 where 4 .*BODY_25"),
+        (1, "0 2", r"line 1: skeleton 0, but only 4 .*BODY_25"),
         (1, "4", r"cam1.txt: does not begin with"),
         (1, "4 1.5", r"line 1: .* whole numbers"),
         (1, "4 -1", r"line 1: .* whole numbers"),
-        (1, "4 3", r"cam1.txt: ends before the number of candidates of joint 0 of frame 2 is complete; .*cut short"),
-        (1, "4 1", r"line \d+: more lines after the last of 1 frames"),
-        (2, "3", r"line 3: 2 numbers where joint 0 of frame 0 has 3"),
-        (2, "-2", r"line 2: -2 is no number of candidates"),
-        (2, "2.5", r"line 2: 2.5 is no number of candidates"),
-        (3, "0.1 x", r"line 3: something in it is not a finite number"),
-        (4, "0.1 nan", r"line 4: something in it is not a finite number"),
-        (4, "0.1 inf", r"line 4: something in it is not a finite number"),
-        (4, "0.1", r"line 4: 1 numbers where joint 0 of frame 0 has 2"),
-        (4, None, r"line 5: 1 numbers where joint 0 of frame 0 has 2"),
-        (3, "300.5 500.2", r"line 3: joint 0 of frame 0 is outside the picture; .*shares"),
-        (102, "0.5 0.5 0.5", r"line 102: 3 numbers where limb 0 of frame 0 has 2"),
+        (1, "4 3", r"cam1.txt: truncated, ends before the number of candidates of joint 0 of frame 2 is complete"),
+        (1, "4 1", r"line \d+: more lines after the last of the 1 frames"),
+        (2, "3", r"line 3: 2 numbers, but joint 0 of frame 0 has 3"),
+        (2, "-2", r"line 2: -2 is not a number of candidates"),
+        (2, "2.5", r"line 2: 2.5 is not a number of candidates"),
+        (3, "0.1 x", r"line 3: a value is not a finite number"),
+        (4, "0.1 nan", r"line 4: a value is not a finite number"),
+        (4, "0.1 inf", r"line 4: a value is not a finite number"),
+        (4, "0.1", r"line 4: 1 numbers, but joint 0 of frame 0 has 2"),
+        (4, None, r"line 5: 1 numbers, but joint 0 of frame 0 has 2"),
+        (3, "300.5 500.2", r"line 3: joint 0 of frame 0 is outside the image; .*shares"),
+        (102, "0.5 0.5 0.5", r"line 102: 3 numbers, but limb 0 of frame 0 has 2"),
     ],
 )
 def test_broken_files_are_refused(tmp_path, line, new, says):

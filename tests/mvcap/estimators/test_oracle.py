@@ -13,9 +13,9 @@ from mvcap.errors import ConfigError, InputError
 from mvcap.estimators.oracle import Oracle, OracleConfig
 from mvcap.structures.contracts import View
 from mvcap.structures.detections import Detections2D
+from mvcap.structures.pose_file import load_poses, save_poses
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import SKELETONS
-from mvcap.structures.true_poses import read_true_poses, write_true_poses
 from mvcap.synthesis.occlusion import occluded
 
 COCO17 = SKELETONS["coco17"]
@@ -50,7 +50,7 @@ def truth(frames: int = 40, people: int = 3) -> Poses3D:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("oracle")
-    write_true_poses(folder / "poses.npz", truth())
+    save_poses(folder / "poses.npz", truth())
     save_rig(rig(), folder / "rig.yaml")
     return {"poses": str(folder / "poses.npz"), "rig": str(folder / "rig.yaml")}
 
@@ -78,8 +78,8 @@ def errors(files: dict[str, str], **settings: Any) -> np.ndarray[Any, Any]:
 
 
 def test_poses_round_trip(tmp_path: Path) -> None:
-    write_true_poses(tmp_path / "poses.npz", truth())
-    again = read_true_poses(tmp_path / "poses.npz")
+    save_poses(tmp_path / "poses.npz", truth())
+    again = load_poses(tmp_path / "poses.npz")
     assert again.skeleton == COCO17
     assert all(getattr(again, name).tobytes() == getattr(truth(), name).tobytes() for name in again.columns())
 
@@ -231,7 +231,7 @@ def test_who_is_mostly_hidden_is_not_seen(tmp_path: Path) -> None:
     flat, one = np.zeros((3, 17)), np.ones((3, 17))
     who = np.array([1, 2, 3])
     poses = Poses3D(COCO17, who * 0, who, who, xyz, one, flat, flat, np.zeros((3, 17, 6)), one)  # type: ignore[arg-type]
-    write_true_poses(tmp_path / "poses.npz", poses)
+    save_poses(tmp_path / "poses.npz", poses)
     save_rig(rig(), tmp_path / "rig.yaml")
     at = {"poses": str(tmp_path / "poses.npz"), "rig": str(tmp_path / "rig.yaml")}
     assert sorted(rows(at, 0, VIEWS[1]).carried) == [1, 2, 3]
@@ -249,7 +249,7 @@ def test_what_is_wrong_is_told(files: dict[str, str], tmp_path: Path) -> None:
             Oracle(OracleConfig(str(tmp_path / name), files["rig"]))
     np.savez(tmp_path / "other.npz", a=1)
     with pytest.raises(InputError, match="skeleton"):
-        read_true_poses(tmp_path / "other.npz")
+        load_poses(tmp_path / "other.npz")
     for wrong in ({"outliers": 2}, {"swaps": -0.1}, {"limb_swaps": 2}, {"splits": 2}, {"merges": 2}, {"phantoms": -1}):
         with pytest.raises(ConfigError):
             OracleConfig(**wrong)  # type: ignore[arg-type]

@@ -286,9 +286,9 @@ def test_mmpose_predictions(tmp_path: Path, wrapped: bool, first: int) -> None:
     ("document", "message"),
     [
         ([{"frame_id": n, "instances": []} for n in (0, 2, 3)], "frame 1 is missing"),
-        ([{"frame_id": n, "instances": []} for n in (0, 1, 1)], "frame 1 is not expected, or listed twice"),
+        ([{"frame_id": n, "instances": []} for n in (0, 1, 1)], "frame 1 is unexpected, or listed twice"),
         ([{"frame_id": n, "instances": []} for n in range(5)], "5 frames where view left of the session has 3"),
-        ([{**RESULT, "image_id": 3}], "reaches frame 3"),
+        ([{**RESULT, "image_id": 3}], "has frame 3"),
         ([{**RESULT, "image_id": "first.jpg"}], "first.jpg"),
         ([{**RESULT, "image_id": 0, "keypoints": triplets(26)}], "set the skeleton to halpe26"),
         ([{**RESULT, "image_id": 0, "keypoints": ["a"] * 51}], "not a list of numbers"),
@@ -319,7 +319,7 @@ def test_files_truncated_unmatched_or_of_nobody(tmp_path: Path, kind: type[Any])
     with pytest.raises(InputError, match=r"view right .*left, right.*files there: left"):
         estimator.prepare(views("left", "right"))
     path.write_text(path.read_text()[:-9])
-    with pytest.raises(InputError, match=r"left\.json: not JSON, or cut short"):
+    with pytest.raises(InputError, match=r"left\.json: not JSON, or truncated"):
         estimator.prepare(views("left"))
 
 
@@ -339,7 +339,7 @@ def test_alphapose_halpe26_by_count_and_wrong_frames(tmp_path: Path) -> None:
     dump(tmp_path / "left.json", [{"image_id": "7.jpg", "keypoints": triplets(26), "score": 3.0}])
     with pytest.raises(InputError, match="set the skeleton to halpe26"):
         AlphaPose(AlphaPoseConfig(str(tmp_path))).prepare(views("left"))
-    with pytest.raises(InputError, match=r"reaches frame 7.* 3 frames"):
+    with pytest.raises(InputError, match=r"has frame 7.* 3 frames"):
         AlphaPose(AlphaPoseConfig(str(tmp_path), "halpe26")).prepare(views("left"))
     estimator = AlphaPose(AlphaPoseConfig(str(tmp_path), "halpe26", first_frame=6))
     estimator.prepare(views("left"))
@@ -417,7 +417,7 @@ def test_table_refuses_other_views_frames_and_broken_files(tmp_path: Path, endin
     estimator = write(path, made_chunks())
     with pytest.raises(InputError, match=r"no view top .*left, top; in the file: .*right"):
         estimator.prepare(views("left", "top", frames=60))
-    with pytest.raises(InputError, match=r"reaches frame \d+ .* 3 frames"):
+    with pytest.raises(InputError, match=r"has frame \d+ .* 3 frames"):
         estimator.prepare(views("left"))
     whole = path.read_bytes()
     for part in (b"", whole[:100], whole[: len(whole) // 2]):
@@ -435,7 +435,7 @@ def test_table_failed_writing_leaves_nothing(tmp_path: Path) -> None:
     for ending in ("npz", "parquet"):
         with pytest.raises(ValueError, match="order of frames"):
             write(tmp_path / f"x.{ending}", chunks[::-1])
-        with pytest.raises(ValueError, match="name each"):
+        with pytest.raises(ValueError, match="needs a name"):
             write(tmp_path / f"x.{ending}", chunks, ("left",))
     assert not list(tmp_path.iterdir())
 

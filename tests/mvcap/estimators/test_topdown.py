@@ -286,7 +286,7 @@ def test_shipped_cards_are_read(path: Path) -> None:
     card = read_card(path)
     assert card.detector.licence == card.pose.licence == "Apache-2.0" and card.pose.size == (192, 256)
     assert not Path(card.detector.file).is_absolute() and not Path(card.pose.file).is_absolute()
-    with pytest.raises(AssetError, match=r"fetch it from the OpenMMLab model zoo"):
+    with pytest.raises(AssetError, match=r"download it from the OpenMMLab model zoo"):
         model_file(card.pose, ROOT / "nowhere")
 
 
@@ -341,10 +341,10 @@ def test_unfit_networks_are_told_before_the_work_starts(tmp_path: Path) -> None:
             read_card(write_card(tmp_path, "simcc")).detector, all_in_one(tmp_path / "other.onnx"), 1, "cpu"
         )(picture([LEFT]))
     (tmp_path / "pose.onnx").write_bytes(b"nothing")
-    with pytest.raises(AssetError, match="fetch it anew"):
+    with pytest.raises(AssetError, match="download it again"):
         prepare()
     (tmp_path / "pose.onnx").unlink()
-    with pytest.raises(AssetError, match="not there"):
+    with pytest.raises(AssetError, match="network file is missing"):
         prepare()
     with pytest.raises(ConfigError):
         TopDownConfig(every=0)

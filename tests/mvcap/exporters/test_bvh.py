@@ -180,7 +180,7 @@ def test_lengths_follow_from_frames_all_over_the_take(monkeypatch):
     for step in (1, 7, 300):
         size = bvh._Size()
         for start in range(0, 300, step):
-            size.see(tree, xyz[start : start + step])
+            size.add(tree, xyz[start : start + step])
         assert 20 <= len(size._kept) < 40
         sizes.append(size.lengths(tree))
         np.testing.assert_array_equal(size.root, xyz[0, 0])

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from walking_take import rig
 
 from mvcap.evaluation.benchmark_clip import truth_table
-from mvcap.evaluation.head_rules import read_as_mvor, read_as_shelf, read_as_shelf14
 from mvcap.metrics.association import actors, project_poses, row_pairs
 from mvcap.metrics.covariance import QUANTILES, ellipsoid_shares, squared_mahalanobis
 from mvcap.metrics.identity import identity
@@ -121,55 +120,6 @@ def test_a_missing_joint_makes_its_parts_wrong_and_unknown_truth_does_not_count(
     assert counted.counted[0].tolist() == [0, 0, 6, 6, 6, 6, 6, 6, 6, 6] and counted.average == 100
 
 
-# Heads
-
-
-def coco_body():
-    coco = skeleton("coco17")
-    places = {"nose": [0.11, 0, 1.6], "left_eye": [0.08, 0.03, 1.64], "right_eye": [0.08, -0.03, 1.64],
-              "left_ear": [0, 0.08, 1.6], "right_ear": [0, -0.08, 1.6]}  # fmt: skip
-    xyz = [places[j] if j in places else BODY[SHELF.index(j)] for j in coco.joints]
-    return coco, np.array(xyz, float)
-
-
-def test_head_rules_by_their_formulas():
-    coco, body = coco_body()
-    poses = people((0, 1, 0.0), kind=coco, body=body)
-    head = read_as_shelf(poses, "4da").xyz[0]
-    np.testing.assert_allclose(head[12], [0, 0, 1.5], atol=1e-6)
-    np.testing.assert_allclose(head[13], [0.125, 0, 1.645], atol=1e-6)
-    np.testing.assert_allclose(head[14], [0, 0, 0.9], atol=1e-6)
-    campus = read_as_shelf(poses, "voxelpose-campus").xyz[0, 12:14]
-    np.testing.assert_allclose(campus, [[0, 0, 1.5], [0, 0, 1.7]], atol=1e-6)
-    voxel = read_as_shelf(poses, "voxelpose").xyz[0, 12:14]
-    top = 0.75 * np.array([0.11 * 0.75, 0, 1.4 + 0.2 * 1.5]) + 0.25 * campus[1]
-    np.testing.assert_allclose(voxel, [0.75 * np.array([0.055, 0, 1.5]) + 0.25 * campus[0], top], atol=1e-6)
-    np.testing.assert_allclose(read_as_mvor(poses).xyz[0, 0], [0, 0, 1.6], atol=1e-6)
-
-
-@pytest.mark.parametrize("lost", [("left_ear",), ("right_ear",), ("left_ear", "right_ear"), ("nose",)])
-def test_a_head_is_completed_from_what_is_left(lost):
-    coco, body = coco_body()
-    whole = people((0, 1, 0.0), kind=coco, body=body)
-    less = without(whole, *(coco.index(joint) for joint in lost))
-    for rule in ("4da", "voxelpose", "voxelpose-campus"):
-        np.testing.assert_allclose(read_as_shelf(less, rule).xyz, read_as_shelf(whole, rule).xyz, atol=1e-5)
-
-
-def test_without_a_face_or_shoulders_there_is_no_head():
-    coco, body = coco_body()
-    whole = people((0, 1, 0.0), kind=coco, body=body)
-    faceless = read_as_shelf(without(whole, 0, 1, 2, 3, 4), "voxelpose")
-    assert (faceless.score[0] == 0).nonzero()[0].tolist() == [12, 13]
-    assert (read_as_shelf(without(whole, coco.index("left_shoulder")), "4da").score[0, 12:14] == 0).all()
-
-
-def test_ends_that_a_skeleton_has_stay():
-    table = people((0, 1, 0.3))
-    np.testing.assert_array_equal(read_as_shelf(table, "4da").xyz, table.xyz)
-    assert read_as_shelf14(table, "voxelpose").skeleton.name == "shelf14"
-
-
 # Distances
 
 
@@ -257,11 +207,11 @@ def test_pairs_by_hand():
     rows = seen([(0, 0, 7), (0, 1, 7), (0, 2, 8), (0, 2, 7), (1, 0, 7), (1, 1, -1)])
     counted = row_pairs(rows, np.array([1, 1, 1, 2, 1, 1]))
     # Frame 0: actor 1 in views 0, 1, 2 makes 3 true pairs; 7 in views 0, 1, 2 makes 3 told, one of them right.
-    assert (counted.true, counted.told, counted.right) == (4, 3, 1)
+    assert (counted.true, counted.predicted, counted.right) == (4, 3, 1)
     assert counted.precision == pytest.approx(1 / 3) and counted.recall == pytest.approx(1 / 4)
     assert counted.f1 == pytest.approx(2 / 7)
     fragments = row_pairs(seen([(0, 0, 1), (0, 0, 1), (0, 1, 1)]), np.array([4, 4, 4]))
-    assert (fragments.true, fragments.told, fragments.right) == (2, 2, 2)
+    assert (fragments.true, fragments.predicted, fragments.right) == (2, 2, 2)
     nothing = row_pairs(seen([(0, 0, 1), (0, 1, 1)]), np.array([-1, -1]))
     assert np.isnan(nothing.f1) and np.isnan(nothing.precision)
 
@@ -278,14 +228,14 @@ def seen(rows):
 def test_pairs_equal_a_double_loop(rows):
     table = seen([row[:3] for row in rows] or [(0, 0, 0)])
     actor = np.array([row[3] for row in rows] or [-1])
-    true = told = right = 0
+    true = predicted = right = 0
     for a in range(len(table)):
         for b in range(a):
             if table.frame[a] == table.frame[b] and table.view[a] != table.view[b] and min(actor[a], actor[b]) >= 0:
                 same, joined = actor[a] == actor[b], table.person[a] == table.person[b] >= 0
-                true, told, right = true + same, told + joined, right + (same and joined)
+                true, predicted, right = true + same, predicted + joined, right + (same and joined)
     counted = row_pairs(table, actor)
-    assert (counted.true, counted.told, counted.right) == (true, told, right)
+    assert (counted.true, counted.predicted, counted.right) == (true, predicted, right)
 
 
 def test_rows_are_labelled_with_the_nearest_actor_within_a_share_of_its_height():

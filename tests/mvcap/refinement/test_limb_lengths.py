@@ -1,6 +1,6 @@
 """Limbs of a person over the take: one length for each, and how constant it stays."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from synthetic_take import COCO, RATE_HZ, body
 from mvcap.refinement.limb_lengths import person_limbs
 from mvcap.structures.anthropometry import limb_lengths, limb_prior, mirror_limbs, typical_limbs
 from mvcap.structures.poses import Poses3D, Provenance, packed_covariance
+from mvcap.structures.skeleton import Skeleton
 
 CIRCLE = (0.0, 0.0, 1.2, 0.3, 0.8)
 
@@ -18,7 +19,7 @@ class Chunks:
     """Stands for an artefact of poses."""
 
     poses: Poses3D
-    skeleton_name: str = "coco17"
+    skeleton: Skeleton = field(default_factory=lambda: COCO)
 
     def chunks(self):
         for start in range(0, len(self.poses), 100):

@@ -42,7 +42,7 @@ def hidden():
 
 
 def refined(monkeypatch, network, poses, evidence, **settings):
-    monkeypatch.setattr(networks, "load", lambda name, rig: network)
+    monkeypatch.setattr(networks, "load_network", lambda name, rig: network)
     return GraphRefiner(GraphRefinerConfig(**settings)).refine(poses, evidence)
 
 
@@ -85,7 +85,7 @@ def test_bones_stays_where_there_is_no_network(monkeypatch, hidden):
     def missing(name, rig):
         raise AssetError("prg.onnx: there is no such network")
 
-    monkeypatch.setattr(networks, "load", missing)
+    monkeypatch.setattr(networks, "load_network", missing)
     with pytest.warns(UserWarning, match="no such network"):
         after = GraphRefiner(GraphRefinerConfig()).refine(poses, evidence)
     assert all(np.array_equal(before.arrays()[name], after.arrays()[name], equal_nan=True) for name in before.arrays())
@@ -101,7 +101,7 @@ def test_bones_stays_where_there_is_no_network(monkeypatch, hidden):
 def test_bones_stays_where_the_network_doubts_or_was_not_taught(monkeypatch, hidden, network):
     poses, evidence = hidden
     before = Bones(USUAL).refine(poses, evidence)
-    with pytest.warns(UserWarning, match="stay as bones"):
+    with pytest.warns(UserWarning, match="stay as the refiner bones returns them"):
         after = refined(monkeypatch, network, poses, evidence)
     assert np.array_equal(before.xyz, after.xyz, equal_nan=True)
 

@@ -197,8 +197,8 @@ def test_the_end_is_predicted_and_the_body_tells_the_rest():
     assert last[COCO.index("left_wrist")] == Provenance.PREDICTED
     assert last[COCO.index("right_ankle")] in (Provenance.PRIOR, Provenance.MISSING)
     assert last[COCO.index("left_knee")] == Provenance.MEASURED
-    told = better.provenance[:, COCO.index("right_ankle")] == Provenance.PRIOR
-    assert told.any() and np.isfinite(better.xyz[told, COCO.index("right_ankle")]).all()
+    target = better.provenance[:, COCO.index("right_ankle")] == Provenance.PRIOR
+    assert target.any() and np.isfinite(better.xyz[target, COCO.index("right_ankle")]).all()
 
 
 def test_a_gap_too_long_stays_a_gap():
@@ -226,8 +226,8 @@ def test_limbs_that_vary_are_let_vary():
     longer = 1 + 0.2 * np.sin(np.arange(150) / 12)[:, None]
     xyz[:, wrist] = xyz[:, elbow] + longer * (xyz[:, wrist] - xyz[:, elbow])
     poses, evidence = case(xyz)
-    told = Evidence(evidence.rig, evidence.rows, RATE_HZ, evidence.limb_length_m, np.full(len(COCO.limbs), 0.14))
-    stiff, free = (np.nanmean(off_mm(refined(poses, one), xyz)[:, [elbow, wrist]]) for one in (evidence, told))
+    target = Evidence(evidence.rig, evidence.rows, RATE_HZ, evidence.limb_length_m, np.full(len(COCO.limbs), 0.14))
+    stiff, free = (np.nanmean(off_mm(refined(poses, one), xyz)[:, [elbow, wrist]]) for one in (evidence, target))
     assert free < 0.7 * stiff
 
 
@@ -238,9 +238,9 @@ def test_errors_of_a_calibration_do_not_average_out():
     )
     spread = []
     for calibration_px in (0.0, 1e-6, 10.0):
-        told = Evidence(*(evidence.rig, evidence.rows, RATE_HZ, evidence.limb_length_m), np.zeros(()),
+        target = Evidence(*(evidence.rig, evidence.rows, RATE_HZ, evidence.limb_length_m), np.zeros(()),
                         np.full(5, calibration_px))  # fmt: skip
-        better = refined(poses, told)
+        better = refined(poses, target)
         spread.append(np.sqrt(better.cov[..., [0, 3, 5]].astype(float).mean(-1)))
     assert np.allclose(spread[0], spread[1], equal_nan=True)
     added = np.sqrt(spread[2] ** 2 - spread[0] ** 2)

@@ -76,18 +76,18 @@ def test_a_summary_from_disk_gives_the_same_page(material):
 
 def test_what_each_calibration_is_off_by_stands_with_its_view(material):
     summary, pictures = material
-    assert "Calibration off by" not in page_of(material)  # where an associator does not tell
+    assert "Calibration error" not in page_of(material)  # where an associator does not tell
     html = page_of(({**summary, "association": {"calibration_px": {"cam02": 12.34}, "left_out": 0}}, pictures))
     cells = [re.findall(r"<td>([^<]*)</td>", row) for row in html.split("<tr>") if row.startswith("<td>cam")]
     assert {row[0]: row[-1] for row in cells} == {name: "12.3 px" if name == "cam02" else "–" for name in RIG.names}
-    assert "Calibration off by: how far" in html
+    assert "Calibration error: residual of the view" in html
 
 
 def test_a_take_with_nobody_still_has_a_page():
     quality = PoseQuality(COCO, FRAMES)
     quality.add(Poses3D.empty(COCO))
     html = render(summarise(quality, RATE_HZ, ["cam01"]), {}, {})
-    assert "Do not trust this take" in html and "Nobody was found" in html and "Not measured" in html
+    assert "Do not trust this take" in html and "No people were reconstructed" in html and "Not measured" in html
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../elsewhere.mp4", "C:/video.mp4", "https://example.org/a.mp4"])

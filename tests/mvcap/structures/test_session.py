@@ -138,15 +138,15 @@ def test_images_without_a_rate_are_noted(take):
 
 
 def test_only_detections_made_elsewhere(tmp_path):
-    session = mvcap.init_without_footage(small_rig(), tmp_path / "s", 7, 60.0)
+    session = mvcap.Session.create(small_rig(), tmp_path / "s", frames=7, rate_hz=60.0)
     assert session.frames == 7 and not session.has_footage() and Session.open(tmp_path / "s") == session
-    with pytest.raises(InputError, match="no pictures"):
+    with pytest.raises(InputError, match="no images"):
         session.footage(0)
     for frames, rate_hz in ((0, 25.0), (5, 0.0), (5, -1.0), (5, float("nan"))):
         with pytest.raises(InputError, match="at least one frame and a rate above 0"):
-            mvcap.init_without_footage(small_rig(), tmp_path / "t", frames, rate_hz)
+            mvcap.Session.create(small_rig(), tmp_path / "t", frames=frames, rate_hz=rate_hz)
     with pytest.raises(InputError, match="one camera only"):
-        mvcap.init_without_footage(Rig(small_rig().cameras[:1]), tmp_path / "t", 5, 25.0)
+        mvcap.Session.create(Rig(small_rig().cameras[:1]), tmp_path / "t", frames=5, rate_hz=25.0)
     assert not (tmp_path / "t").exists()
 
 
@@ -207,7 +207,7 @@ def test_no_frames(take, suffix, words):
 
 def test_a_folder_without_footage(take):
     (take / "empty").mkdir()
-    refused(take, InputError, "empty: holds no videos and no image folders", sources="empty")
+    refused(take, InputError, "empty: contains no videos and no image folders", sources="empty")
     refused(take, InputError, "no footage given", sources=[])
 
 
@@ -307,10 +307,10 @@ def test_another_session_is_there(take):
     kept = make(take)
     before = {path: path.read_bytes() for path in kept.folder.iterdir()}
     clip(take / "videos" / "cam01.mp4", seed=99)
-    with pytest.raises(SessionError, match="other footage or another rig; give another folder"):
+    with pytest.raises(SessionError, match="other footage or another rig; choose another folder"):
         make(take)
     with pytest.raises(SessionError, match="other footage or another rig"):
-        mvcap.init_without_footage(take / "rig.yaml", take / "session", 12, 25.0)
+        mvcap.Session.create(take / "rig.yaml", take / "session", frames=12, rate_hz=25.0)
     assert {path: path.read_bytes() for path in kept.folder.iterdir()} == before
 
 
@@ -335,7 +335,7 @@ def test_changed_footage_is_refused(take):
     assert "\n" not in str(caught.value)
     assert len(list(session.images(0))) == 12
     (take / "videos" / "cam03.mp4").unlink()
-    with pytest.raises(InputError, match="'cam03' is gone"):
+    with pytest.raises(InputError, match="'cam03' is missing"):
         list(session.images(2))
 
 
@@ -363,7 +363,7 @@ def test_a_damaged_session_says_which_file(take, name, data):
 
     def use():
         session = Session.open(folder)
-        return session.frame_of, session.rig, session.settings("track", mvcap.track.__globals__["TrackConfig"])
+        return session.frame_of, session.rig, session.settings("track", mvcap.track.TrackConfig)
 
     with pytest.raises((MvcapError, CalibrationError)) as caught:
         use()
@@ -413,7 +413,7 @@ def files_of_at_most(size):
 @pytest.mark.parametrize("size", [100, 4000], ids=["the rig", "the timeline"])
 def test_a_disk_that_fills_leaves_nothing(tmp_path, size):
     def make():
-        return mvcap.init_without_footage(small_rig(), tmp_path / "session", 1000, 25.0)
+        return mvcap.Session.create(small_rig(), tmp_path / "session", frames=1000, rate_hz=25.0)
 
     with files_of_at_most(size), pytest.raises(SessionError, match="cannot be written") as caught:
         make()

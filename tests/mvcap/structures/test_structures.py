@@ -106,7 +106,7 @@ def test_a_missing_source_makes_only_its_own_joints_missing():
 
 
 def test_an_unknown_skeleton_names_those_there_are():
-    with pytest.raises(InputError, match=r"'coco16'; there are: .*coco17"):
+    with pytest.raises(InputError, match=r"'coco16'; available: .*coco17"):
         skeleton("coco16")
     with pytest.raises(ValueError):
         COCO.index("tail")
@@ -359,7 +359,7 @@ def test_removal_is_whole_and_may_be_asked_for_twice(tmp_path):
     artefact.remove()
     artefact.remove()
     assert not artefact.folder.exists() and artefact.manifest is None and not artefact.complete
-    with pytest.raises(SessionError, match="holds no track yet; run `mvcap track`"):
+    with pytest.raises(SessionError, match="has no track yet; run `mvcap track`"):
         artefact.ranges()
 
 

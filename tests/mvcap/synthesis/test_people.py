@@ -319,7 +319,7 @@ def test_arms_reach_what_they_are_told():
 def test_hugs():
     rng = np.random.default_rng(3)
     floor = activities.Floor(0, 6, np.array([3.0, 3.0]))
-    scenes._settle(floor, interactions.embrace(rng, 2), rng)
+    scenes._place_group(floor, interactions.embrace(rng, 2), rng)
     assert min(plan.busy for plan in floor.plans) > 2, "they hug"
     xyz = np.stack([scenes._joints(floor, plan, np.arange(0, 5, 0.1)) for plan in floor.plans], axis=1)
     apart = np.linalg.norm(xyz[:, 0, AT["pelvis"], :2] - xyz[:, 1, AT["pelvis"], :2], axis=-1)

@@ -1,4 +1,4 @@
-"""Rigs, the model of 2D estimators, takes: the same for the same seed, and as wrong as asked for."""
+"""Rigs and the model of 2D estimators: the same for the same seed, and as wrong as asked for."""
 
 from dataclasses import fields, replace
 from pathlib import Path
@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from generated_people import crossing
 
-from mvcap.datasets.people import TakeConfig, make_take
 from mvcap.structures.skeleton import skeleton
 from mvcap.synthesis import detector_errors
 from mvcap.synthesis.detector_errors import GROUPS, OPENPOSE, OPENPOSE_WEAK, TOPDOWN, DetectorModel
@@ -360,39 +359,3 @@ def test_it_takes_no_time():
         given(OPENPOSE, seed)
         seconds.append(process_time() - begun)
     assert min(seconds) < 0.06
-
-
-# --- takes -----------------------------------------------------------------------------------------------------------
-
-
-def test_takes_are_the_same_for_the_same_seed():
-    one, two, other = make_take(5, TakeConfig()), make_take(5, TakeConfig()), make_take(6, TakeConfig())
-    assert np.array_equal(one.rows.xy, two.rows.xy, equal_nan=True) and np.array_equal(one.whose, two.whose)
-    assert np.array_equal(one.rig.P, two.rig.P) and one.rate_hz == two.rate_hz != other.rate_hz
-
-
-def test_takes_are_whole_and_within_what_was_asked():
-    config = TakeConfig(people=(2, 5), cameras=(3, 6), frames=12)
-    takes = [make_take(seed, config) for seed in range(12)]
-    seen_people = 0.0
-    for take in takes:
-        assert 3 <= len(take.rig) <= 6 and 10 <= take.rate_hz <= 60 and take.truth.frame.max() < 12
-        assert take.whose.shape == take.rows.score.shape and take.rows.frame.max() < 12
-        assert take.whose.max() <= take.truth.person.max() and take.truth.person.max() <= 5
-        assert take.rig.names == take.seen_by.names and not np.allclose(take.rig.P, take.seen_by.P)
-        there = in_picture(take.rig, take.truth.xyz[:, HALPE.index("pelvis")].astype(float))
-        seen_people += there.mean() / len(takes)
-    assert seen_people > 0.6
-
-
-def test_takes_of_a_given_rig_and_estimator():
-    rig = RIG.moved(np.array([[1.0, 0, 0, 5], [0, 1, 0, 5], [0, 0, 1, 0], [0, 0, 0, 1]]))
-    take = make_take(0, TakeConfig(rig=rig, detector=CLEAR, people=(3, 3)))
-    assert take.rig is rig and not np.allclose(take.seen_by.P, rig.P)
-    assert np.linalg.norm(np.median(take.truth.xyz[..., :2], (0, 1)) - (5, 5)) < 2
-    assert np.nanmax(off(take.rows, take.whose, take.truth, take.seen_by)) < 1e-2
-
-
-def test_splits_of_takes_differ():
-    one, two = ([make_take(seed, TakeConfig(split=split)) for seed in range(6)] for split in ("train", "held_out"))
-    assert not all(np.array_equal(a.truth.xyz, b.truth.xyz) for a, b in zip(one, two, strict=True))

@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -13,109 +12,19 @@ import small_tasks
 import torch
 from synthetic_take import ring_rig, save_rig
 from torch import nn
+from toy_tasks import Net, Toy
 
 from mvcap import assets, plugins
 from mvcap.cli import main
 from mvcap.drawing import learning_curves
 from mvcap.errors import AssetError, ConfigError, InputError, PluginError, StaleError
-from mvcap.nn.edge_conv import EdgeConv
 from mvcap.progress import silent
 from mvcap.train import keep_or_reject, train
 from mvcap.training import loop, onnx_export, samples
-from mvcap.training.task import NetworkAxes
 from mvcap.weights import networks
 
 QUICK = {"steps": 60, "takes": 6, "held_out_takes": 3, "workers": 1, "threads": 1, "checkpoint_s": 0, "measure_s": 0.05}
-TOY = "test_train:Toy"
-
-
-class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.enter, self.conv, self.leave = nn.Linear(2, 8), EdgeConv(8, 1), nn.Linear(8, 1)
-        self.register_buffer("unit", torch.ones(1))
-
-    def forward(self, node, edge, there):
-        x = torch.relu(self.enter(node * self.unit))
-        x = self.conv(x, x[..., None, :, :], edge, there[..., :, None] & there[..., None, :])
-        return self.leave(x)[..., 0]
-
-
-class Toy:
-    """How far each point's farthest neighbour is."""
-
-    name = "toy"
-    sizes = NetworkAxes(
-        inputs={"node": {0: "b", 1: "n"}, "edge": {0: "b", 1: "n", 2: "n"}, "there": {0: "b", 1: "n"}},
-        outputs={"far": {0: "b", 1: "n"}},
-    )
-    batch_size = 8
-    defaults = MappingProxyType({"rate": 1e-2})
-    better = MappingProxyType({"error": "lower"})
-    limitations = ("a toy",)
-    unit = 1.0
-
-    def samples(self, take, seed):
-        rng = np.random.default_rng(seed)
-        out = []
-        for count in rng.integers(2, 6, 20):
-            node = rng.uniform(-1, 1, (count, 2)).astype(np.float32)
-            edge = np.linalg.norm(node[:, None] - node, axis=-1)[..., None].astype(np.float32)
-            out.append({"node": node, "edge": edge, "far": self.unit * edge.max((1, 2))})
-        return out
-
-    def network(self):
-        return Net()
-
-    def batch(self, samples):
-        size, count = max(len(one["node"]) for one in samples), len(samples)
-        out = {
-            "node": np.zeros((count, size, 2), np.float32), "edge": np.zeros((count, size, size, 1), np.float32),
-            "there": np.zeros((count, size), bool), "far": np.zeros((count, size), np.float32),
-        }  # fmt: skip
-        for at, one in enumerate(samples):
-            n = len(one["node"])
-            out["node"][at, :n], out["edge"][at, :n, :n] = one["node"], one["edge"]
-            out["there"][at, :n], out["far"][at, :n] = True, one["far"]
-        return out
-
-    def loss(self, network, batch):
-        off = network(batch["node"], batch["edge"], batch["there"]) - batch["far"]
-        noise = 1 + 0.1 * torch.rand(())  # what is drawn in a step has to be drawn again after an interruption
-        return noise * (off[batch["there"]] ** 2).mean()
-
-    def metrics(self, network, samples):
-        batch = loop.tensors(self.batch(list(samples)), "cpu")
-        off = (network(batch["node"], batch["edge"], batch["there"]) - batch["far"])[batch["there"]]
-        return {"loss": (off**2).mean(), "error": off.abs().mean()}
-
-    def limits(self, samples):
-        return {"edge": [0, max(one["edge"].max() for one in samples)]}
-
-
-class Longer(Toy):
-    unit = 2.0
-
-
-class Unlike(Toy):
-    """A forward that ONNX cannot follow."""
-
-    def network(self):
-        class Frozen(Net):
-            def forward(self, node, edge, there):
-                return super().forward(node, edge, there) + float(node[0, 0, 0]) * torch.rand(()).item()
-
-        return Frozen()
-
-
-class Diverging(Toy):
-    def loss(self, network, batch):
-        return super().loss(network, batch) * torch.inf
-
-
-class Silent(Toy):
-    def samples(self, take, seed):
-        return []
+TOY = "toy_tasks:Toy"
 
 
 @dataclass(frozen=True)
@@ -127,7 +36,7 @@ class NoTake:
 def places(tmp_path, monkeypatch):
     """No take is made, nothing is in the package and in the cache."""
     monkeypatch.setattr(samples.Source, "_take", lambda source, seed: NoTake(seed))
-    monkeypatch.setattr(learning_curves, "learning_curves", lambda lines, title: b"")  # drawn in a test of its own
+    monkeypatch.setattr(learning_curves, "learning_curves", lambda lines, title: b"")
     monkeypatch.setattr(assets, "path", lambda name: tmp_path)
     monkeypatch.setattr(networks, "SHIPPED", tmp_path / "weights")
     monkeypatch.setenv("MVCAP_CACHE", str(tmp_path / "cache"))
@@ -200,14 +109,6 @@ def test_another_seed_is_another_network(places):
     assert held[0] == held[1]
 
 
-@pytest.mark.parametrize("count", [1, 3])
-def test_curves_are_drawn(monkeypatch, count):
-    monkeypatch.undo()
-    held = {"loss": 0.4, "f1": 0.8, "mm": 20.0, "sure": 0.9}
-    drawn = learning_curves.learning_curves([{"step": n, "loss": 1 - n, "held_out": held} for n in range(count)], "toy")
-    assert drawn.startswith(b"\x89PNG") and len(drawn) > 10_000
-
-
 def test_batches_take_every_sample_once():
     sizes = np.arange(100) % 7
     batches = loop.batch_order(sizes, 8, 3, 0)
@@ -263,13 +164,13 @@ def test_other_settings_are_refused_and_redone(places):
             quick(places / "out", overrides=change)
     assert quick(places / "out", overrides={"steps": 3, "takes": 7}, resume=False).metrics
     with pytest.raises(StaleError, match="another task"):
-        quick(places / "out", "test_train:Longer", overrides={"steps": 3, "takes": 7})
+        quick(places / "out", "toy_tasks:Longer", overrides={"steps": 3, "takes": 7})
 
 
 def test_samples_that_are_made_otherwise_by_now_are_noticed(places, monkeypatch):
     quick(places / "out", overrides={"steps": 3})
     monkeypatch.setattr(Toy, "unit", 2.0)
-    with pytest.raises(StaleError, match="makes otherwise by now"):
+    with pytest.raises(StaleError, match="of the program makes differently"):
         quick(places / "out", overrides={"steps": 3})
 
 
@@ -281,7 +182,7 @@ def cut(path):
 def test_a_damaged_checkpoint(places, spoil):
     quick(places / "out", overrides={"steps": 3})
     spoil(places / "out" / "checkpoint.pt")
-    with pytest.raises(InputError, match=r"checkpoint\.pt: cannot be gone on from.*remove it, or train anew") as found:
+    with pytest.raises(InputError, match=r"checkpoint\.pt: cannot be resumed from.*remove it, or train again") as found:
         quick(places / "out", overrides={"steps": 3})
     assert "\n" not in str(found.value)
     assert quick(places / "out", overrides={"steps": 3}, resume=False).metrics
@@ -302,13 +203,13 @@ def test_what_is_asked_wrongly(places):
     with pytest.raises(PluginError, match="no task 'mgm'; did you mean 'mmg'"):
         quick(places / "out", "mgm")
     with pytest.raises(PluginError, match="cannot be loaded"):
-        quick(places / "out", "test_train:None_")
+        quick(places / "out", "toy_tasks:None_")
     with pytest.raises(ConfigError, match="the seed"):
         quick(places / "out", seed=-1)
     with pytest.raises(InputError, match="gave no sample"):
-        quick(places / "out", "test_train:Silent")
+        quick(places / "out", "toy_tasks:Silent")
     with pytest.raises(InputError, match="step 0: the loss is inf"):
-        quick(places / "diverging", "test_train:Diverging")
+        quick(places / "diverging", "toy_tasks:Diverging")
     assert not torch.cuda.is_available() or pytest.skip("CUDA is here")
     with pytest.raises(InputError, match="no CUDA device"):
         quick(places / "other", device="cuda")
@@ -317,7 +218,7 @@ def test_what_is_asked_wrongly(places):
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 def test_a_network_that_does_not_export_is_refused(places):
     with pytest.raises(InputError, match="ONNX and torch differ"):
-        quick(places / "out", "test_train:Unlike", overrides={"steps": 3})
+        quick(places / "out", "toy_tasks:Unlike", overrides={"steps": 3})
 
 
 def test_weights_come_back_from_onnx(places):
@@ -389,9 +290,9 @@ def test_the_command_line(places, capsys, monkeypatch):
     words[4:4] = ["--seed", "5"]
     words += [text for key in ("held_out_takes", "workers", "threads") for text in ("--set", f"{key}={QUICK[key]}")]
     main.main(words)
-    told = capsys.readouterr()
-    assert re.search(r"^error +0\.\d{4}$", told.out, re.MULTILINE) and "network: out/toy.onnx" in told.out
-    assert re.search(r"^step +20 .* held out: loss", told.err, re.MULTILINE)
+    on_metrics = capsys.readouterr()
+    assert re.search(r"^error +0\.\d{4}$", on_metrics.out, re.MULTILINE) and "network: out/toy.onnx" in on_metrics.out
+    assert re.search(r"^step +20 .* held out: loss", on_metrics.err, re.MULTILINE)
     assert networks.read(places / "out" / "toy.onnx").card["command"] == "mvcap " + " ".join(words)
     main.main([*words, "--json"])
     assert json.loads(capsys.readouterr().out)["metrics"]["error"] > 0
@@ -416,7 +317,7 @@ def test_without_torch_there_is_one_line(places, capsys, monkeypatch):
 def test_help_loads_no_torch():
     code = "import sys, mvcap.cli.main\ntry: mvcap.cli.main.main(['train', '--help'])\nexcept SystemExit: pass\n"
     result = subprocess.run([sys.executable, "-c", f"{code}assert 'torch' not in sys.modules"], capture_output=True)
-    assert result.returncode == 0 and b"the same command goes on" in result.stdout, result.stderr
+    assert result.returncode == 0 and b"the same command resumes" in b" ".join(result.stdout.split()), result.stderr
 
 
 @pytest.mark.parametrize("name", plugins.TABLE["task"])

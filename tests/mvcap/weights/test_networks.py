@@ -117,10 +117,10 @@ def not_a_network(path):
     [
         (damaged, AssetError, "damaged: its sha256 is"),
         (lambda path: path.unlink(), AssetError, "cannot be read"),
-        (lambda path: networks.card_path(path).unlink(), AssetError, "its card is not there"),
+        (lambda path: networks.card_path(path).unlink(), AssetError, "its card is missing"),
         (lambda path: networks.card_path(path).write_text("a: [1"), ConfigError, "cannot be read as a card"),
         (lambda path: networks.card_path(path).write_bytes(b"\xff\xfe\x00"), ConfigError, "cannot be read as a card"),
-        (lambda path: networks.card_path(path).write_text("- 1"), ConfigError, "not a whole card"),
+        (lambda path: networks.card_path(path).write_text("- 1"), ConfigError, "an incomplete card"),
         (without("sha256"), ConfigError, "it lacks sha256"),
         (not_a_network, AssetError, "not a network that onnxruntime can load"),
     ],
