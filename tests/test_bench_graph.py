@@ -30,7 +30,7 @@ def take():
 
 
 class Told:
-    """Associator that is told who is who, less or more."""
+    """Associator that knows the true association, more or less."""
 
     def __init__(self, take, shift=0):
         self.person, self.shift = take.person, shift

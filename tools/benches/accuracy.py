@@ -1,4 +1,4 @@
-"""Who is who and where, on benchmarks with truth: ours, baselines on the same detections, and what others state."""
+"""Association and poses on benchmarks with truth: ours, baselines on the same detections, and what others state."""
 
 from __future__ import annotations
 

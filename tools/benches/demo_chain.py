@@ -47,7 +47,7 @@ def stages(options: Options) -> Section:
 
 
 def reprojection(session: Any) -> list[str]:
-    """Pixels off on the demo take, over every view that association gave, so that nobody gains by leaving views out."""
+    """Reprojection error on the demo take, px, over all associated views: leaving views out is no advantage."""
     import numpy as np
 
     rows, raw = all_rows(session, "associate"), all_rows(session, "triangulate")

@@ -222,7 +222,7 @@ def _operating_room(rig: Rig, labels: Detections2D) -> Scene:
     noise = _LABEL_NOISE * kind.sigma * size[:, None] * np.where(behind, 2.0, 1.0)
     xy = true.skeleton.apply(kind, true.xy) + noise[..., None] * rng.standard_normal((*behind.shape, 2))
     there = np.isfinite(xy).all(-1)
-    # Nobody labels who is hidden nearly whole, and few joints that are.
+    # People who are mostly hidden are not labelled, and few hidden joints are.
     there &= ~behind | (rng.random(behind.shape) < 0.6)
     xy[~there] = np.nan
     keep = there.sum(-1) >= 3
@@ -250,7 +250,7 @@ def main() -> None:
     data = Path(os.environ.get("MVCAP_DATA", ROOT.parent / "shared" / "data"))
     parser.add_argument("--data", type=Path, metavar="FOLDER", default=data, help="benchmark data; else MVCAP_DATA")
     asked = parser.parse_args()
-    warnings.filterwarnings("ignore", "Mean of empty slice")  # joints that nobody has
+    warnings.filterwarnings("ignore", "Mean of empty slice")  # joints without any value
     with tempfile.TemporaryDirectory(prefix="mvcap-fit-") as work:
         made = {name: cases[name](asked.data, Path(work)) for name in asked.cases or ([] if asked.session else cases)}
         if asked.session:

@@ -86,7 +86,7 @@ def _shares(
 
 
 def _false(of: Scene, at: NDArray[np.int64]) -> dict[str, Any]:
-    """Rows of nobody."""
+    """Rows that are false positives."""
     false = (at < 0) & ~of.unknown
     score = of.rows.score[false]
     return {"false": float(false.sum() / of.pictures), "false score": score[score > 0],

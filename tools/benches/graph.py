@@ -31,7 +31,7 @@ CALIBRATIONS = {"0.15 degrees, 5 mm": (0.15, 0.005), "0.5 degrees, 20 mm": (0.5,
 """How much more than as generated each camera of a calibration is turned and moved: standard deviations."""
 ESTIMATORS = {"OpenPose": OPENPOSE, "OpenPose, small people": OPENPOSE_WEAK, "top-down": TOPDOWN}
 SETS = 3
-"""Disjoint sets that takes are divided into: F1's deviation between them says what its last digits are worth."""
+"""Disjoint sets that takes are divided into: F1's deviation between them is its uncertainty."""
 LADDER: Mapping[str, tuple[type[Geometry], bool]] = {
     "geometry, every frame for itself": (Geometry, True),
     "+ MMG, every frame for itself": (GraphAssociator, True),
@@ -43,7 +43,7 @@ BOTH: Mapping[str, tuple[type[Geometry], bool]] = {"geometry": (Geometry, False)
 MEASURED = (
     "shipped weights as they are. Generated takes: motion, rigs and estimators that no training saw, 24 frames each; "
     "F1, precision, recall of pairs of rows of two views; ±: standard deviation between three sets of takes; found: "
-    "of the people seen by two views; false: people of two rows or more who are nobody, or somebody a second time; "
+    "of the people seen by two views; false: groups of two rows or more that are false positives or duplicates; "
     "ms: CPU of one thread; asked, declined: percent of the frames that the networks were asked about, and that they "
     "left to geometry"
 )
@@ -67,7 +67,7 @@ def graph(options: Options) -> Section:
     assets.path("motions")  # without them the takes would be others
     warm = Crowd(1).takes(people=(3, 3), cameras=(3, 3), frames=4)
     for plugin in (Geometry, GraphAssociator):
-        measured(plugin, warm)  # what is imported and loaded once is nobody's time
+        measured(plugin, warm)  # imports and loading are not timed
     ladder(section, Crowd(3 if options.quick else 30))
     crossings(section, options)
     cameras(section, options)

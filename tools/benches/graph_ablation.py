@@ -34,12 +34,12 @@ PROGRAM = ("benches.graph_variants", "benches.graph_networks", "mvcap.tasks.mmg"
 ONE_ROOM, MANY = "one room", "many rooms"
 HERE, ELSEWHERE = "that room", "other rooms"
 MEASURED = (
-    "MMG's network taught anew by so many takes and steps, from the same frames in every variant, in one room (a ring "
-    "of 5 cameras, always the same) or in many (rigs of 2 to 16 cameras, another one for each take). Scored on motion "
-    "held out, in that one room and in rooms and with cameras that nobody was taught in. F1 edges: pairs of rows of "
-    "two views that are told to be one person, of frames that left geometry in doubt; F1 assoc.: the whole associator "
-    "with that network as affinity model, which is believed whatever it says. Mean and standard deviation over seeds "
-    "of takes and weights. The gap: F1 in other rooms when taught in many, less that when taught in one"
+    "MMG's network trained anew with so many takes and steps, from the same frames in every variant, in one room (a "
+    "ring of 5 cameras, always the same) or in many (rigs of 2 to 16 cameras, another one for each take). Scored on "
+    "motion held out, in that one room and in rooms and with cameras that were not in training. F1 edges: pairs of "
+    "rows of two views that are assigned to one person, in frames that are ambiguous for geometry; F1 assoc.: the whole "
+    "associator with that network as affinity model, accepted whatever it gives. Mean and standard deviation over "
+    "seeds of takes and weights. The gap: F1 in other rooms when trained in many, less that when trained in one"
 )
 
 

@@ -20,8 +20,8 @@ from mvcap.tasks.prg import person_cases
 REFINERS = {"bones": lambda: Bones(BonesConfig()), "graph": lambda: GraphRefiner(GraphRefinerConfig())}
 SEEN = {"no view": 0, "one view": 1, "two views or more": 2}
 MEASURED = (
-    "refined poses of people of held-out takes, told who is who; limbs vanish from all views but one, or from all, for "
-    "0.15 to 4 s, on top of what hides them in the take. Views: those that have the joint at this frame; mm: mean "
+    "refined poses of people of held-out takes with true identities; limbs vanish from all views but one, or from all, "
+    "for 0.15 to 4 s, on top of what hides them in the take. Views: those that have the joint at this frame; mm: mean "
     "distance of joints that both refiners keep; kept: share of them that each keeps; CPU ms a person and frame"
 )
 

@@ -9,7 +9,7 @@ import numpy as np
 from benches.section import Row
 
 SAME_BODY_M = 0.5
-"""An estimate further from the truth than this, on average over the joints, is nobody's."""
+"""An estimate further from the truth than this, on average over the joints, is a false positive."""
 WITHIN = {"68 %": 3.5059, "95 %": 7.8147}
 """Squared Mahalanobis distances that hold so much of a normal distribution in three dimensions."""
 
@@ -51,7 +51,7 @@ def against_truth(xyz: Any, frame: Any, person: Any, true: Any, joints: Any = No
 
     ``joints`` (K,): those that count; all when left out. ``cov`` (M, J, 6): share of joints in their own ellipsoids.
     ``covered``: share of the true people that have a counterpart; ``false a frame``: people found who have none; rows
-    without any joint are nobody.
+    without any joint are false positives.
     """
     from scipy.optimize import linear_sum_assignment
 

@@ -51,7 +51,7 @@ SHELF: tuple[Row, ...] = (
      "precision": 0.9928, "recall": 0.9304, "F1": 0.961, "s a frame": 0.009},
     {"who": "mvpose SVT, no re-ID, + DLT, stated", "PCP 4da": 86.31, "PCP voxelpose": 86.02, "recall@500": 98.0,
      "precision": 0.9645, "recall": 0.9354, "F1": 0.950, "s a frame": 0.005},
-    {"who": "told who is who + plain DLT, stated", "PCP voxelpose": 96.5},
+    {"who": "true association + plain DLT, stated", "PCP voxelpose": 96.5},
     {"who": "graph-based, other detections, published", "PCP voxelpose": 97.7},
     {"who": "VoxelPose, other detections, published", "PCP voxelpose": 97.0},
     {"who": "PlaneSweepPose, other detections, published", "PCP voxelpose": 97.9},

@@ -125,7 +125,7 @@ def spent(cost: dict[str, float], take: Any) -> Row:
 
 
 def accuracy(session: Any, told: Any, take: Any) -> Row:
-    """Millimetres, identities and covariance of our stages; millimetres of plain DLT that is told who is who."""
+    """Millimetres, identities and covariance of our stages; millimetres of plain DLT with the true association."""
     true = take[0]
     rows = all_rows(told, "estimate")
     keys, xy = by_person(rows, rows.carried, len(session.rig))
@@ -135,7 +135,7 @@ def accuracy(session: Any, told: Any, take: Any) -> Row:
     last = against_truth(fine.xyz, fine.frame, fine.person, true, cov=fine.cov)
     said = all_rows(session, "associate")
     return {
-        "DLT told mm": against_truth(dlt, *keys.T, true)["MPJPE mm"],
+        "DLT, true association, mm": against_truth(dlt, *keys.T, true)["MPJPE mm"],
         "raw mm": first["MPJPE mm"],
         "refined mm": last["MPJPE mm"],
         "F1": pair_f1(said.frame, said.view, said.person, whose(said, rows)),

@@ -68,8 +68,8 @@ def scores(associator: Any, takes: Sequence[SyntheticTake], forget: bool = False
 
     A person is seen at a frame where two views have a row of theirs, found where rows of two views have one number and
     most of them are theirs; every other number with rows of two views is a false person. A switch is a change of the
-    number that a true person has from one frame to the next at which they are found. ``forget``: nobody is followed,
-    every frame is for itself (what the calibration is worth is learned all the same); numbers mean nothing then.
+    number that a true person has from one frame to the next at which they are found. ``forget``: no tracking,
+    every frame is associated alone (the calibration error is still estimated); numbers mean nothing then.
     """
     out = TakeScores()
     for take in takes:

@@ -10,9 +10,9 @@ import mvcap
 
 @dataclass(frozen=True)
 class MovingMeanConfig:
-    """Settings of the refiner."""
+    """Settings of the refiner: how many frames are averaged, an odd number."""
 
-    frames: int = 3  # that are averaged, an odd number
+    frames: int = 3
 
 
 class MovingMean:
@@ -35,6 +35,5 @@ if __name__ == "__main__":
     rig = mvcap.Rig.from_opencv(*two_walkers.cameras(), size=two_walkers.SIZE)
     found = mvcap.Detections2D.from_dense(*two_walkers.detections(two_walkers.truth()), "coco17")
     truth = mvcap.Poses3D.from_dense(two_walkers.truth(), "coco17")
-    overrides = {"refiner": "5_new_refiner:MovingMean", "refiners": {"5_new_refiner:MovingMean": {"frames": 5}}}
-    poses = mvcap.reconstruct_rows(found, rig, rate_hz=two_walkers.RATE_HZ, overrides=overrides)
+    poses = mvcap.reconstruct_rows(found, rig, rate_hz=25, overrides={"refiner": "5_new_refiner:MovingMean"})
     print("MPJPE mm:", *(f"{mvcap.score(p, truth)['mpjpe_mm']:.1f}" for p in (poses.raw, poses)))

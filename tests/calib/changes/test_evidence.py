@@ -72,6 +72,17 @@ def test_an_outlier_has_no_weight_and_a_moved_camera_keeps_all_of_its():
     assert (moved.weight[1][seen.seen[1]] > 0).mean() > 0.97
 
 
+@pytest.mark.parametrize("moments", [16, 40])
+def test_a_camera_that_moves_during_a_take_keeps_its_observations_of_before_and_after(moments):
+    rng = np.random.default_rng(2)
+    rig, at = arc(3), 5 * moments // 8
+    made, places = board_places(rng, moments)
+    seen = filmed([rig, bumped(rig, 1, 1.0)], [0, at], made, places, NOISE_PX, rng)
+    kept = sightings([rig], [0], seen).weight[1] > 0
+    assert kept[:at][seen.seen[1, :at]].mean() > 0.9
+    assert kept[at:][seen.seen[1, at:]].mean() > 0.9
+
+
 def test_boards_are_bodies_with_poses_and_free_points_are_not():
     board, people = weighted("board"), weighted("people")
     assert len(board.bodies) == 1 and len(board.free) == 0 and board.bodies[0].tolist() == list(range(20))

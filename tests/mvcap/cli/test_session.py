@@ -140,7 +140,7 @@ def test_footage_that_cannot_be_used(refused, take):
     refused("init", "videos/cam1.mp4", *rig, words="one view only")
     refused("init", "videos", "videos/cam1.mp4", *rig, words="two views are named 'cam1'")
     refused("init", "videos", "--rig", "none.yaml", words="none.yaml: there is no such file")
-    refused("init", "videos", "--rig", "videos/cam1.mp4", words="no calibration that is known")
+    refused("init", "videos", "--rig", "videos/cam1.mp4", words="not a known calibration format")
     data = (videos / "cam2.mp4").read_bytes()
     for broken, words in ((b"", "is empty"), (b"a letter\n" * 99, "is not a video"), (data[:-500], "is cut short")):
         (videos / "cam2.mp4").write_bytes(broken)

@@ -56,10 +56,10 @@ def test_an_encounter_goes_on_through_a_short_parting_and_not_through_a_long_one
 
     still = (line((0, 0), (0, 0)), MIDDLE)
     short, long = (
-        encounters_of(walkers(130, still, (parting(2.0, stop), TALL), noise_m=0.004))[0] for stop in (2.6, 4.0)
+        encounters_of(walkers(110, still, (parting(2.0, stop), TALL), noise_m=0.004))[0] for stop in (2.6, 3.3)
     )
     assert [pair[2:] for pair in short] == [(0, 1)] and [pair[2:] for pair in long] == [(0, 1)] * 2
-    assert long[0][0] < 2 * RATE_HZ and long[1][0] == pytest.approx((4 - 0.1) * RATE_HZ, abs=5)
+    assert long[0][0] < 2 * RATE_HZ and long[1][0] == pytest.approx((3.3 - 0.1) * RATE_HZ, abs=5)
 
 
 def test_three_who_come_together_have_an_encounter_of_each_pair():
@@ -75,6 +75,14 @@ def test_one_place_is_where_two_torsos_cannot_both_be(apart, one_place):
     _, encounters, _ = encounters_of(walkers(40, still, (line((apart, 0), (0, 0)), MIDDLE)))
     assert encounters.near[0][1] == 40
     assert (encounters.shared[0][1] > 35) == one_place and (encounters.shared[0][1] == 0) != one_place
+
+
+@pytest.mark.parametrize(("noise_m", "near"), [(0.005, False), (0.1, True)])
+def test_what_is_near_is_a_matter_of_how_well_places_are_known(noise_m, near):
+    rows = walkers(1, (line((0, 0), (0, 0)), MIDDLE), (line((NEAR_M + 0.1, 0), (0, 0)), MIDDLE), noise_m=0.0)
+    encounters = Encounters(RATE_HZ)
+    encounters.see(np.array([0, 1]), FrameInput.of(table(rows.frame, rows.person, rows.xyz, noise_m=noise_m)))
+    assert encounters.near[0][1] == near and not encounters.shared[0]
 
 
 def test_a_place_known_badly_is_near_to_nothing_far():

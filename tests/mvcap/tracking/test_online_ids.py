@@ -103,6 +103,16 @@ def test_who_is_seen_in_less_than_half_the_frames_is_not_believed():
     assert not Live(seldom).person.any() and (Live(often).person == 1).all()
 
 
+def test_rows_older_than_the_delay_stay_without_a_number_when_somebody_is_believed_late():
+    rows = walkers(50, (line((0, 0), STILL), MIDDLE))
+    rows = rows[(rows.frame >= 20) | (rows.frame % 3 == 0)]
+    live = Live(rows, delay_s=1.0, min_seconds=1.0)
+    decided = next(int(rows.frame[len(now) - 1]) for now in live.said if now.any())
+    assert decided > 20
+    np.testing.assert_array_equal(live.person > 0, rows.frame >= decided - int(RATE_HZ))
+    assert set(live.ident.tolist()) == {0}
+
+
 def test_a_double_of_somebody_known_gets_no_number():
     rows = walkers(50, (line((-1, 0), (0.3, 0)), MIDDLE))
     double = rows[rows.frame > 15]

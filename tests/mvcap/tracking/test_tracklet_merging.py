@@ -200,6 +200,12 @@ def test_two_who_stand_close_for_a_while_are_two():
     assert "merged" not in tracked(rows).kinds
 
 
+def test_two_who_pass_through_one_place_are_two():
+    rows = walkers(60, (line((-1.2, 0), (0.5, 0)), MIDDLE), (line((1.2, 0.05), (-0.5, 0)), MIDDLE))
+    found = tracked(rows, follows=True)
+    assert found.linker.encounters.shared[0][1] >= 3 and "merged" not in found.kinds and one_each(found, rows)
+
+
 def ghost(kind, rng):
     """Rows of what is no person, or of somebody seen for a moment."""
     if kind == "short":

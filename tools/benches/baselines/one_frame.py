@@ -18,7 +18,8 @@ Groups = list[list[int]]
 def frame_by_frame(rows: Detections2D, rig: Rig, min_score: float, match: Callable[..., Groups]) -> Detections2D:
     """Rows with ``person`` as ``match(xy (M, J, 2), view (M,), rig)`` groups the rows of each frame.
 
-    The pixels are without distortion, NaN where a joint's score is below ``min_score``. Rows that are alone are nobody.
+    The pixels are without distortion, NaN where a joint's score is below ``min_score``. Rows that stay
+    alone are false positives.
     """
     person = np.full(len(rows), -1, np.int32)
     bare = without_distortion(rows, rig)

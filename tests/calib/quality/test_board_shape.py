@@ -1,0 +1,89 @@
+"""Boards that are not as described: bent and stretched prints are told with their size, true ones are not."""
+
+import re
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+from seen_boards import BOARD, arc_rig, in_place, problem_of, scattered, sightings
+
+from calib import bundle
+from calib.quality.board_shape import shape_findings
+from calib.targets import Target, free_points, scene_points, wand
+
+RIG = arc_rig(3, 6)
+POSES = scattered(18, 4, turned=0.35)
+TARGET = BOARD.target
+MIDDLE = TARGET.points.mean(0)
+AWAY = TARGET.points[:, 0] - MIDDLE[0]
+
+
+def bent(out_m):
+    """The board's points with its middle standing out."""
+    bow = out_m * (1 - (AWAY / np.abs(AWAY).max()) ** 2)
+    return TARGET.points + np.stack([0 * bow, 0 * bow, bow], -1)
+
+
+@cache
+def findings_of(true=None, moments=18, **options):
+    points = {None: TARGET.points, "bent": bent(0.006), "slightly": bent(0.0002), "badly": bent(0.03),
+              "wide": TARGET.points * [1.015, 1, 1], "narrow": TARGET.points * [0.985, 1, 1]}[true]  # fmt: skip
+    seen = sightings(RIG, TARGET, in_place(replace(TARGET, points=points), POSES[:moments]), 0.1)
+    solution = bundle.adjust(problem_of(seen, RIG, POSES[:moments], free=None, **options), tolerance=1e-6)
+    return shape_findings(solution)
+
+
+def test_a_board_that_is_as_described_is_not_found_fault_with():
+    assert findings_of() == []
+
+
+def test_a_bend_that_displaces_nothing_is_not_mentioned():
+    assert findings_of("slightly") == []
+
+
+def test_a_bent_board_is_told_with_about_its_bend():
+    (finding,) = findings_of("bent")
+    assert finding.about == "the board" and finding.severity in ("limit", "refuse") and finding.todo
+    millimetres = float(re.search(r"up to ([\d.]+) mm", finding.what)[1])
+    assert millimetres == pytest.approx(4.0, abs=2.0)  # of 6 mm a part is a shift of the whole board
+    assert "for its height" not in finding.what
+
+
+def test_a_worse_bend_is_refused():
+    (finding,) = findings_of("badly")
+    assert finding.severity == "refuse"
+
+
+@pytest.mark.parametrize(("true", "word"), [("wide", "wider"), ("narrow", "narrower")])
+def test_a_stretched_print_is_told_with_its_share(true, word):
+    (finding,) = findings_of(true)
+    share = re.search(r"([\d.]+) % (wider|narrower)", finding.what)
+    assert share[2] == word and float(share[1]) == pytest.approx(1.5, abs=0.2)
+
+
+def test_too_few_moments_tell_nothing_about_a_shape():
+    assert findings_of("bent", moments=14) == []
+
+
+def test_a_shape_that_is_estimated_already_is_not_asked_about():
+    assert findings_of("bent", shape_sigma_m=0.01) == []
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        Target("small", TARGET.points[:9]),
+        wand(np.linspace(0, 1, 35)),
+        free_points(35),
+        replace(scene_points(TARGET.points), name="scene"),
+    ],
+    ids=["few points", "wand", "free points", "measured points"],
+)
+def test_targets_without_a_flat_shape_of_many_points_are_not_asked_about(target):
+    seen = sightings(RIG, TARGET, in_place(replace(TARGET, points=bent(0.006)), POSES), 0.1)
+    solution = bundle.adjust(problem_of(seen, RIG, POSES, free=None), iterations=2)
+    count = len(target)
+    other = replace(seen, target=target, xy=seen.xy[..., :count, :], sigma=seen.sigma[..., :count])
+    problem = replace(solution.problem, observations=other, used=solution.problem.used[..., :count])
+    assert shape_findings(replace(solution, problem=problem)) == []
