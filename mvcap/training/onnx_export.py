@@ -34,7 +34,7 @@ def export_onnx(task: Task, network: torch.nn.Module, samples: Sequence[Sample],
     example = tuple(torch.from_numpy(array) for array in _inputs(task, samples[: _at_once(task)]))
     axes = {name: dict(axes) for name, axes in {**sizes.inputs, **sizes.outputs}.items()}
     with written_whole(path) as temporary, warnings.catch_warnings(), torch.no_grad():
-        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.|mvcap\.training_export")
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.|mvcap\.training\.onnx_export")
         warnings.filterwarnings("ignore", message="You are using the legacy TorchScript", category=DeprecationWarning)
         torch.onnx.export(
             _evaluation_copy(network),

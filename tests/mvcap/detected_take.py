@@ -17,7 +17,7 @@ CLEAR = replace(
     leg_swaps=0.0, arm_swaps=0.0, merges=0.0, splits=0.0, lone_joints=0.0, duplicates=0.0, furniture=0.0, phantoms=0.0,
     screens=0.0,
 )  # fmt: skip
-"""An estimator that errs in nothing: it finds every joint of every person where it is."""
+"""An estimator without errors: it finds every joint of every person in its place."""
 
 
 def detected_take(people=3, cameras=4, frames=6, rate_hz=20.0, model=OPENPOSE, calibration="good", seed=0):

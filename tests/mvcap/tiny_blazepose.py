@@ -1,7 +1,7 @@
 """Two tiny LiteRT networks with the inputs and outputs of BlazePose's, which find people made of four coloured discs.
 
 A person is a blue disc at the hips, a white one above that gives size and turn, a red one for all joints of the left
-and a green one for all of the right. The networks are written by hand: what they find can be reckoned.
+and a green one for all of the right. The networks are written by hand: their output is known.
 """
 
 from pathlib import Path
@@ -95,7 +95,7 @@ def write_detector(path):
     for stride, repeats in ((8, 2), (16, 2), (32, 6)):
         side = 224 // stride
         small = graph.pool(picture, side, 3, stride)
-        # Channels are -1..1: blue alone is 1, all else below 0; the coarser grids find nobody.
+        # Channels are -1..1: blue alone is 1, all else below 0; the coarser grids find no person.
         gain = 20.0 if stride == 8 else 0.0
         odds = graph.mix(small, side, [(-gain, -gain, gain)] * repeats, [-gain - 10] * repeats)
         logits.append(graph.reshape(odds, (1, side * side * repeats, 1)))
@@ -120,8 +120,8 @@ def _colour_of(point):
 def write_landmarker(path, shift_x=0.0, sharp=True, by_side=False):
     """A network of the middles of the discs in a crop, ``shift_x`` px of it to the right.
 
-    ``sharp``: the heatmaps are sure of them; else the regressed points stand alone. ``by_side``: left is whatever is in
-    the right half of the crop, as of somebody who faces the camera, not what is red.
+    ``sharp``: the heatmaps have peaks there; else the regressed points are used. ``by_side``: left is what lies in the
+    right half of the crop, as of a person who faces the camera, not what is red.
     """
     rules = {"left": (1, -1, -1, 0), "right": (-1, 1, -1, 0), "hips": (-1, -1, 1, 0), "top": (1, 1, 1, -2)}
     if by_side:
@@ -149,9 +149,9 @@ def write_landmarker(path, shift_x=0.0, sharp=True, by_side=False):
         odds, 64, np.eye(39) if sharp else np.zeros((39, 39)), np.zeros(39) if sharp else np.full(39, -9.0)
     )
     mean = graph.add("MEAN", [crop, graph.whole([1, 2])], (1, 3))
-    told = graph.add("FULLY_CONNECTED", [mean, graph.floats([[400.0] * 3]), graph.floats([-4.0])], (1, 1),
+    logit = graph.add("FULLY_CONNECTED", [mean, graph.floats([[400.0] * 3]), graph.floats([-4.0])], (1, 1),
                      "FullyConnectedOptions")  # fmt: skip
-    presence = graph.add("LOGISTIC", [told], (1, 1))
+    presence = graph.add("LOGISTIC", [logit], (1, 1))
     mask = graph.mix(crop, 256, [[_GAIN] * 3], [-6.0])
     return graph.write(path, [crop], [graph.reshape(points, (1, 195)), presence, mask, heat])
 

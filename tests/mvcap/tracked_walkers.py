@@ -17,7 +17,7 @@ _DIAGONAL = np.array([1, 0, 0, 1, 0, 1])
 
 
 def figure(time_s, place, scale=1.0, phase=0.0):
-    """Joints (17, 3) m of a walking person of a stature, as a share of the usual one, at a place (x, y) m."""
+    """Joints (17, 3) m of a walking person of a stature, as a share of the typical one, at a place (x, y) m."""
     middle = np.array([*place, 0.0])
     return (body(time_s, (*place, 0.0, phase, 1e-9)) - middle) * scale + middle
 

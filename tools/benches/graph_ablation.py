@@ -37,9 +37,9 @@ MEASURED = (
     "MMG's network trained anew with so many takes and steps, from the same frames in every variant, in one room (a "
     "ring of 5 cameras, always the same) or in many (rigs of 2 to 16 cameras, another one for each take). Scored on "
     "motion held out, in that one room and in rooms and with cameras that were not in training. F1 edges: pairs of "
-    "rows of two views that are assigned to one person, in frames that are ambiguous for geometry; F1 assoc.: the whole "
-    "associator with that network as affinity model, accepted whatever it gives. Mean and standard deviation over "
-    "seeds of takes and weights. The gap: F1 in other rooms when trained in many, less that when trained in one"
+    "rows of two views that are assigned to one person, in frames that are ambiguous for geometry; F1 assoc.: the "
+    "whole associator with that network as affinity model, accepted whatever it gives. Mean and standard deviation "
+    "over seeds of takes and weights. The gap: F1 in other rooms when trained in many, less that when trained in one"
 )
 
 

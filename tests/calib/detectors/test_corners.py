@@ -7,7 +7,7 @@ from scipy.special import erf
 from calib.detectors.corners import Corners, Surroundings, fit
 
 STEP_PX = 40  # from one corner to the next
-SHAPE = (6, 8)
+SHAPE = (5, 6)
 
 
 def surroundings(count, *, tag=False, reach=14.0):

@@ -33,7 +33,7 @@ def document(tmp_path):
     st.lists(st.floats(-1, 1), min_size=4, max_size=4),
     st.text(min_size=1, max_size=8).filter(str.strip),
 )
-@settings(max_examples=25)
+@settings(max_examples=12, derandomize=True)
 def test_any_camera_comes_back_with_every_digit_and_its_name(tmp_path_factory, numbers, focal, distortion, name):
     path = tmp_path_factory.mktemp("own") / "rig.yaml"
     K = [[focal, 0.25, 640.1], [0, focal / 3, 355.7], [0, 0, 1]]

@@ -53,10 +53,10 @@ def test_noise_makes_the_expected_error_larger_and_it_is_about_what_happens():
 @pytest.mark.parametrize("factor", [0.5, 3.0])
 def test_a_wand_of_another_length_makes_the_rig_larger_by_as_much(factor):
     longer = replace(seen(), target=wand(factor * np.array([0.0, 0.3, 0.5])))
+    plain = relations(seen())
     for pair, relation in relations(longer).items():
-        plain = relations(seen())[pair]
-        np.testing.assert_allclose(relation.a_from_b[:3, 3], factor * plain.a_from_b[:3, 3], rtol=1e-6)
-        np.testing.assert_allclose(relation.a_from_b[:3, :3], plain.a_from_b[:3, :3], atol=1e-9)
+        np.testing.assert_allclose(relation.a_from_b[:3, 3], factor * plain[pair].a_from_b[:3, 3], rtol=1e-6)
+        np.testing.assert_allclose(relation.a_from_b[:3, :3], plain[pair].a_from_b[:3, :3], atol=1e-9)
 
 
 def test_two_points_of_a_wand_are_enough_for_its_length():

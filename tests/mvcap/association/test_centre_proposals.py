@@ -1,4 +1,4 @@
-"""Places that might be somebody's middle: where they are, and what every view says of them."""
+"""Candidate positions of a person's centre: the grid, and the evidence of every view."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from mvcap.association.tracked_bodies import TrackedBodies, unknown_bodies
 CAMERAS, MIDDLE = 5, len(GRID) // 2
 
 
-def nobody(cameras=CAMERAS):
+def no_people(cameras=CAMERAS):
     return TrackedBodies.empty(len(KIND), np.zeros(cameras))
 
 
@@ -29,7 +29,7 @@ def proposals(xyz, one=0, people=None, group=None, rig=None, **how):
     sizes = np.array([camera.lens.size for camera in rig], float)
     features = RowFeatures.of(rows, np.asarray(rig.focal), sizes)
     bodies, evidence = evidence_for_groups(rays, group, unknown_bodies(len(xyz), len(KIND)))
-    people = nobody(len(rig)) if people is None else people
+    people = no_people(len(rig)) if people is None else people
     return centre_proposals(rays, features, rig, bodies, evidence, group, one, people, KIND)
 
 
@@ -49,7 +49,7 @@ def standing_at(place):
 
 def tracked(xyz):
     return replace(
-        nobody(), ident=np.arange(len(xyz)), xyz=xyz, cov=np.tile(np.eye(3) * 1e-4, (*xyz.shape[:2], 1, 1)),
+        no_people(), ident=np.arange(len(xyz)), xyz=xyz, cov=np.tile(np.eye(3) * 1e-4, (*xyz.shape[:2], 1, 1)),
         velocity=np.zeros((len(xyz), 3)), seen_s=np.zeros(len(xyz)),
     )  # fmt: skip
 
@@ -104,7 +104,7 @@ def test_places_are_a_grid_round_the_centre_as_wide_as_it_is_unsure():
     assert (np.diff([spot(one, "spread")[0] for one in found]) > 0).all()
 
 
-def test_what_is_said_of_a_body_as_a_whole():
+def test_features_of_the_body_as_a_whole():
     found = proposals(standing_at((0, 0)))
     assert found.view.shape == (27, CAMERAS, len(VIEW_NAMES)) and found.pair.shape == (
         CAMERAS,
@@ -115,14 +115,14 @@ def test_what_is_said_of_a_body_as_a_whole():
     assert (
         (spot(found, "scale") == 0).all() and (spot(found, "measured") == 1).all() and (spot(found, "known") == 1).all()
     )
-    assert (spot(found, "nearest") == 2).all(), "nobody else is near"
+    assert (spot(found, "nearest") == 2).all(), "no other person is near"
     middle = standing_at((0, 0)).mean(1, keepdims=True)
     giant = proposals(middle + 2.5 * (standing_at((0, 0)) - middle))
     dwarf = proposals(middle + 0.3 * (standing_at((0, 0)) - middle))
     assert spot(giant, "scale")[0] > 0.3 and spot(dwarf, "scale")[0] < -0.3
 
 
-def test_who_is_tracked_nearby_is_told_but_for_the_body_itself():
+def test_the_nearest_tracked_person_counts_but_not_the_body_itself():
     people = tracked(np.concatenate([standing_at((0, 0)), standing_at((0.8, 0))]))
     found = proposals(standing_at((0, 0)), one=0, people=people)
     assert spot(found, "nearest")[0] == pytest.approx(0.8, abs=0.05)
@@ -130,10 +130,10 @@ def test_who_is_tracked_nearby_is_told_but_for_the_body_itself():
     assert spot(alone, "nearest")[0] == 2
 
 
-# --- what the views say ----------------------------------------------------------------------------------------------
+# --- evidence of the views --------------------------------------------------------------------------------------------
 
 
-def test_a_view_with_a_row_says_how_far_the_place_is_from_it():
+def test_a_view_with_a_row_gives_the_distance_of_the_position_from_it():
     found = proposals(standing_at((0, 0)), views=[0, 1, 3], noise_px=0.5, stated_px=0.5)
     assert (view(found, "has_row") == [1, 1, 0, 1, 0]).all()
     assert (view(found, "evidence")[:, [0, 1, 3]] > 0.4).all() and (view(found, "evidence")[:, [2, 4]] == 0).all()
@@ -147,14 +147,14 @@ def test_a_view_with_a_row_says_how_far_the_place_is_from_it():
     assert (view(found, "size")[:, [0, 1, 3]] == 0).all()
 
 
-def test_a_body_of_another_size_than_its_distance_says():
+def test_a_body_too_large_for_its_distance_is_outside_the_human_range():
     xyz = standing_at((0, 0))
     middle = xyz.mean(1, keepdims=True)
     giant = proposals(middle + 3.5 * (xyz - middle))
     assert (view(giant, "size")[MIDDLE] > 0.1).all()
 
 
-def test_every_view_sees_the_middle_of_the_room_and_none_what_is_far_outside():
+def test_every_view_sees_the_middle_of_the_room_but_not_positions_far_outside():
     rig = ring_rig(CAMERAS)
     assert proposals(standing_at((0, 0))).there.all()
     far = proposals(standing_at((9.0, 0.0)), rig=rig, views=[1, 2, 3, 4])
@@ -189,7 +189,7 @@ def test_distance_and_border_are_closed_forms():
     np.testing.assert_allclose(view(found, "border"), np.clip(edge, -1, 2), atol=1e-4)
 
 
-def test_pairs_of_views_say_their_angle_and_whether_they_agree():
+def test_pairs_of_views_have_their_angle_and_agreement():
     rig = ring_rig(CAMERAS)
     found = proposals(standing_at((0, 0)), rig=rig, views=[0, 1, 3])
     look = found.xyz[MIDDLE] - rig.positions

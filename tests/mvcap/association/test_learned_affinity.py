@@ -1,7 +1,7 @@
-"""Affinities of the matching network: what the shipped one says of plain frames, and when its answer is declined.
+"""Affinities of the matching network: the shipped network on simple frames, and when its output is declined.
 
-Where the answer itself is the input (a network that is undecided, or denies what geometry is sure of), a network of
-stated odds stands in for it.
+Where the output itself is the input of a test (undecided, or against certain geometry), a network of given odds
+replaces it.
 """
 
 import warnings
@@ -57,7 +57,7 @@ class Frame:
         return self.model.affinities(self.rays, self.bodies, self.evidence, self.people, self.true, KIND)
 
     def odds(self, same, other):
-        """Odds (N, N) that say of every pair of rows and bodies what the truth is."""
+        """Odds (N, N) of every pair of rows and bodies, from the truth."""
         who = np.append(self.true, np.arange(len(self.bodies.xyz)))
         return np.where(who[:, None] == who, same, other)
 
@@ -79,7 +79,7 @@ def test_the_shipped_network_knows_plain_frames(shipped):
     assert np.isneginf(found.rows[within]).all(), "two people of a view are not one"
 
 
-def test_a_row_without_a_joint_is_nobodys(shipped):
+def test_a_row_without_a_joint_is_unassigned(shipped):
     frame = Frame(2, blind=[3])
     found = frame.ask(shipped[0])
     assert (found.bodies[3] < -10).all()
@@ -97,14 +97,14 @@ def test_with_the_network_a_frame_is_associated_as_geometry_does_where_that_is_e
     assert len(pairs) == 3 == len(set(learned.tolist()))
 
 
-def test_the_centre_network_believes_a_person_more_than_rows_of_two(shipped):
+def test_the_centre_network_scores_a_person_above_rows_of_two(shipped):
     frame = Frame(2)
     model = LearnedAffinity(frame.rows, RIG, LearnedAffinityConfig(centres=True), shipped)
     person = model.birth_score(frame.rays, frame.bodies, frame.evidence, frame.true, 0, frame.people, KIND)
     mixed = np.where(np.arange(len(frame.true)) % 4 < 2, frame.true, 1 - frame.true)  # rows of both in each group
     bodies, evidence = evidence_for_groups(frame.rays, mixed, unknown_bodies(2, len(KIND)))
-    ghost = model.birth_score(frame.rays, bodies, evidence, mixed, 0, frame.people, KIND)
-    assert person > max(ghost, 0)
+    mixture = model.birth_score(frame.rays, bodies, evidence, mixed, 0, frame.people, KIND)
+    assert person > max(mixture, 0)
     alone = LearnedAffinity(frame.rows, RIG, LearnedAffinityConfig(), (shipped[0], None))
     assert alone.birth_score(frame.rays, bodies, evidence, mixed, 0, frame.people, KIND) is None
     nothing = unknown_bodies(2, len(KIND))
@@ -149,7 +149,7 @@ def test_a_frame_unlike_the_training_data_is_declined():
 
 
 def test_two_rows_of_a_view_that_share_no_joint_may_be_one_person():
-    """A body in two parts: what the network says of the parts of a view stays as it is."""
+    """A body in two parts: the odds of its parts in a view stay unchanged."""
     frame = Frame(1)
     upper = np.arange(len(KIND)) < len(KIND) // 2
     parts = [

@@ -47,8 +47,8 @@ def test_options_choose_views_and_noise(written, tmp_path):
     assert clip.rig.names == ("2", "0")
     oracle = clip.estimator(tmp_path)["estimators"]["oracle"]
     assert oracle["noise_px"] == 0 and len(load_poses(tmp_path / "truth.npz")) == 9
-    [usual] = campus.read(written[0], Options())
-    assert usual.estimator(tmp_path)["estimators"]["oracle"]["noise_px"] == 1
+    [default] = campus.read(written[0], Options())
+    assert default.estimator(tmp_path)["estimators"]["oracle"]["noise_px"] == 1
     for asked in (Options(detections="labels"), Options(clips=("campus",))):
         with pytest.raises(InputError, match="campus"):
             campus.read(written[0], asked)

@@ -1,4 +1,4 @@
-"""HumanEva: the longest piece of each action, seen by the ring of cameras that is stated for it."""
+"""HumanEva: the longest sequence of each action, projected into the defined ring of four cameras."""
 
 import numpy as np
 import pytest
@@ -12,34 +12,34 @@ from mvcap.evaluation.benchmark_clip import Options
 DATA = recordings() and recordings() / "motion" / "humaneva"
 
 
-def piece(frames, seed=0):
+def sequence(frames, seed=0):
     return np.random.default_rng(seed).uniform(-1, 1, (frames, 15, 3)).astype(np.float32)
 
 
-PIECES = {
-    "Train/S1": {"Walking 1 chunk0": piece(4), "Walking 1 chunk1": piece(7, 1), "Box 1 chunk0": piece(2, 2)},
-    "Validate/S1": {"Walking 1 chunk0": piece(6, 3)},
-    "Validate/S3": {"Jog 1 chunk2": piece(3, 4)},
+SEQUENCES = {
+    "Train/S1": {"Walking 1 chunk0": sequence(4), "Walking 1 chunk1": sequence(7, 1), "Box 1 chunk0": sequence(2, 2)},
+    "Validate/S1": {"Walking 1 chunk0": sequence(6, 3)},
+    "Validate/S3": {"Jog 1 chunk2": sequence(3, 4)},
 }
 
 
-def test_a_clip_is_the_longest_piece_of_subject_and_action(tmp_path):
-    write_humaneva(tmp_path, PIECES)
+def test_a_clip_is_the_longest_sequence_of_subject_and_action(tmp_path):
+    write_humaneva(tmp_path, SEQUENCES)
     clips = humaneva.read(tmp_path, Options())
     assert [(clip.name, clip.frames) for clip in clips] == [("S1-Box", 2), ("S1-Walking", 7), ("S3-Jog", 3)]
     walking, jog = clips[1], clips[2]
-    np.testing.assert_array_equal(walking.truth.xyz, piece(7, 1))
+    np.testing.assert_array_equal(walking.truth.xyz, sequence(7, 1))
     assert walking.truth.frame.tolist() == list(range(7)) and set(walking.truth.person.tolist()) == {1}
     assert set(jog.truth.person.tolist()) == {3} and jog.scored.all() and jog.rate_hz == 60
 
 
 def test_options_choose_clips_views_and_noise(tmp_path):
-    write_humaneva(tmp_path, PIECES)
+    write_humaneva(tmp_path, SEQUENCES)
     [clip] = humaneva.read(tmp_path, Options(noise_px=3.0, views=("view4", "view1"), clips=("S3-Jog",)))
     assert clip.name == "S3-Jog" and clip.rig.names == ("view4", "view1")
     assert clip.estimator(tmp_path)["estimators"]["oracle"]["noise_px"] == 3
-    usual = humaneva.read(tmp_path, Options())[0]
-    assert usual.estimator(tmp_path)["estimators"]["oracle"]["noise_px"] == 2 and len(usual.rig) == 4
+    default = humaneva.read(tmp_path, Options())[0]
+    assert default.estimator(tmp_path)["estimators"]["oracle"]["noise_px"] == 2 and len(default.rig) == 4
     with pytest.raises(InputError, match=r"S3-Walking.*S1-Box, S1-Walking, S3-Jog"):
         humaneva.read(tmp_path, Options(clips=("S3-Walking",)))
     with pytest.raises(InputError, match="--detections"):
@@ -54,13 +54,13 @@ def test_the_ring_is_as_stated():
     np.testing.assert_allclose(rig["view1"].position[:2], np.full(2, 5 / np.sqrt(2)))
     np.testing.assert_allclose(rig.project(np.array([[0, 0, 1.0]]))[:, 0], np.full((4, 2), (639.5, 359.5)), atol=1e-9)
     above, below = rig.project(np.array([[0, 0, 1.5], [0, 0, 0.5]])).swapaxes(0, 1)
-    assert (above[:, 1] < below[:, 1]).all()  # nobody stands on the head
+    assert (above[:, 1] < below[:, 1]).all()  # image y points down
     np.testing.assert_allclose(np.linalg.norm(rig.positions - np.roll(rig.positions, 1, 0), axis=1), 5 * np.sqrt(2))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.999])
 def test_a_file_that_is_cut_short_is_named(tmp_path, share):
-    write_humaneva(tmp_path, PIECES)
+    write_humaneva(tmp_path, SEQUENCES)
     path = tmp_path / "data_3d_humaneva15.npz"
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])

@@ -24,7 +24,7 @@ def written(tmp_path_factory):
 
 
 def estimated(clip, folder, frame):
-    """Rows of one frame that the estimator which the clip names finds, all views together."""
+    """Rows of one frame from the clip's estimator, by view."""
     settings = clip.estimator(folder)
     assert settings["estimator"] == "table"
     table = DetectionTable(DetectionTableConfig(**settings["estimators"]["table"]))
@@ -56,7 +56,7 @@ def test_labels_lie_where_the_poses_are_seen(written):
         there = score > 0
         np.testing.assert_allclose(xy[there], wanted[there], atol=1e-3)
         np.testing.assert_array_equal(score, [1, 1, 1, 1, 1, 1, 1, 0, 0.5, 0.5])
-    assert np.nanmin(labels.noise_px[:, 8:]) > np.nanmin(labels.noise_px[:, :7])  # a hidden joint is less sure
+    assert np.nanmin(labels.noise_px[:, 8:]) > np.nanmin(labels.noise_px[:, :7])  # a hidden joint is noisier
 
 
 def test_the_estimator_finds_the_labels_without_their_persons(written, tmp_path):

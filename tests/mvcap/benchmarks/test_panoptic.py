@@ -1,4 +1,4 @@
-"""CMU Panoptic: people and cameras come back in metres with z up, whatever frame a clip begins with."""
+"""CMU Panoptic: people and cameras are read in metres with z up, whatever the first frame of a clip."""
 
 import json
 import shutil
@@ -38,7 +38,7 @@ def test_a_joint_without_a_score_is_unknown(tmp_path):
     assert (np.isnan(clip.truth.xyz).any(-1) == unknown).all() and (clip.truth.score == ~unknown).all()
 
 
-def test_frames_of_nobody_count_and_do_not_shift_the_others(tmp_path):
+def test_frames_without_people_count_and_do_not_shift_the_others(tmp_path):
     write_panoptic(tmp_path, frames=5, people=1)
     poses = tmp_path / "hdPose3d_stage1_coco19"
     (poses / "body3DScene_00000102.json").write_text('{"bodies": []}')

@@ -71,7 +71,7 @@ def observer(cache, monkeypatch):
 def test_corners_are_observed_where_they_are(observer, folder):
     seen = observer.board(find_moments(folder), BOARD)
     assert seen.views == ("cam1", "cam2") and seen.sizes == (SIZE, SIZE)
-    assert seen.moments == ("0", "1"), "a moment at which nobody sees the board is none"
+    assert seen.moments == ("0", "1"), "a moment without any observation of the board is left out"
     assert seen.seen.sum(2).tolist() == [[20, 20], [20, 20]]
     for view, corners in enumerate(CORNERS.values()):
         for moment, place in enumerate(corners):
@@ -90,7 +90,7 @@ def test_pictures_are_searched_once_and_kept(observer, folder, cache, monkeypatc
     assert again.seen.sum() == 80 and sorted(cache.rglob("*.npz")) == kept
 
 
-def test_a_view_that_has_no_picture_of_a_moment_sees_nothing_then(observer, folder):
+def test_a_view_without_a_picture_of_a_moment_has_no_observation_then(observer, folder):
     found = find_moments(folder)
     shown = found.shown.copy()
     shown[1, 0] = -1

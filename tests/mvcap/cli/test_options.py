@@ -89,7 +89,7 @@ def test_benchmark_options_split_their_lists():
         (("b.json", "c.json"), ("a.json",), (), ["a.json", "b.json", "c.json"]),
     ],
 )
-def test_a_benchmark_is_told_from_files(words, others, benchmark, files):
+def test_a_benchmark_is_distinguished_from_files(words, others, benchmark, files):
     assert options.benchmark_and_files(words, others) == (benchmark, files)
 
 

@@ -1,4 +1,4 @@
-"""All settings in one tree: defaults hold, what there is not is refused, and the file of defaults tells the truth."""
+"""All settings in one tree: defaults are valid, unknown names are refused, and the file of defaults matches the code."""
 
 import json
 import re
@@ -49,7 +49,7 @@ def test_all_defaults_hold_and_round_trip():
         ({"estimator": "json:dumps"}, "not a class with a Config"),
     ],
 )
-def test_what_there_is_not_is_refused(changes, words):
+def test_unknown_keys_names_and_values_are_refused(changes, words):
     with pytest.raises(MvcapError, match=re.escape(words)) as caught:
         settings.check_overrides(changes)
     assert isinstance(caught.value, ConfigError | PluginError) and "\n" not in str(caught.value)
@@ -99,7 +99,7 @@ def test_every_plugin_with_settings_stands_in_the_tree(kind):
 
 
 @pytest.mark.parametrize("kind", plugins.DEFAULT)
-def test_a_plugin_of_elsewhere_is_checked_by_its_own_settings(kind):
+def test_a_plugin_given_by_its_class_is_checked_by_its_own_settings(kind):
     elsewhere = plugins.TABLE[kind][plugins.DEFAULT[kind]]  # "package.module:Name" of one that we know
     settings.check_overrides({kind: elsewhere, f"{kind}s": {elsewhere: {}}})
     with pytest.raises(ConfigError, match="no_such_key"):

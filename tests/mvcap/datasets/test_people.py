@@ -1,4 +1,4 @@
-"""Generated takes: whole, within what was asked, the same for the same seed, and rows that are whose they say."""
+"""Generated takes: complete, within the requested ranges, the same for the same seed, and rows with the right person."""
 
 from dataclasses import replace
 
@@ -39,7 +39,7 @@ def seen_at(take):
 
 
 def off(take):
-    """Distance (M, J) px of each joint from where its person has it; NaN where it is nobody's."""
+    """Distance (M, J) px of each joint from where its person has it; NaN where it is no person's."""
     row, joint = np.indices(take.whose.shape)
     own = seen_at(take)[np.maximum(take.whose, 1) - 1, row, joint]
     return np.linalg.norm(take.rows.xy - np.where((take.whose > 0)[..., None], own, np.nan), axis=-1)
@@ -75,13 +75,13 @@ def test_takes_are_whole_and_within_what_was_asked(seed, people, cameras, frames
 
 
 def test_people_and_cameras_are_as_many_as_asked():
-    takes = [make_take(seed, TakeConfig(people=(2, 3), cameras=(3, 5), frames=4)) for seed in range(20)]
+    takes = [make_take(seed, TakeConfig(people=(2, 3), cameras=(3, 5), frames=2)) for seed in range(14)]
     assert {len(np.unique(take.truth.person)) for take in takes} == {2, 3}
     assert {len(take.rig) for take in takes} == {3, 4, 5}
 
 
 def test_most_people_are_where_the_cameras_look():
-    takes = [make_take(seed, TakeConfig(people=(2, 5), cameras=(3, 6), frames=6)) for seed in range(10)]
+    takes = [make_take(seed, TakeConfig(people=(2, 5), cameras=(3, 6), frames=4)) for seed in range(8)]
     shares = [in_picture(take.rig, take.truth.xyz[:, HALPE.index("pelvis")].astype(float)).mean() for take in takes]
     assert np.mean(shares) > 0.6
 
@@ -110,8 +110,8 @@ def test_people_stand_now_here_and_now_there():
     assert np.ptp(angle) > 3  # and look in any direction
 
 
-def test_an_estimator_without_errors_sees_everybody_where_they_are():
-    """As the true cameras see them, not as the calibration has it."""
+def test_an_estimator_without_errors_sees_all_people_where_they_are():
+    """The projection uses the true cameras, not the calibration."""
     take = make_take(0, TakeConfig(rig=RIG, detector=CLEAR, people=(3, 3)))
     assert np.nanmax(off(take)) < 1e-2 and np.isfinite(off(take)[take.rows.score > 0]).all()
     assert np.nanmax(off(replace(take, seen_by=RIG))) > 0.1
@@ -123,16 +123,16 @@ def test_joints_lie_nearer_to_their_own_person_than_to_others():
         take = make_take(seed, replace(SMALL, people=(3, 3)))
         apart = np.linalg.norm(take.rows.xy - seen_at(take), axis=-1)
         apart = np.where(np.isfinite(apart), apart, np.inf)
-        somebody = (take.whose > 0) & np.isfinite(apart).any(0)
-        right += (apart.argmin(0) + 1 == take.whose)[somebody].tolist()
+        assigned = (take.whose > 0) & np.isfinite(apart).any(0)
+        right += (apart.argmin(0) + 1 == take.whose)[assigned].tolist()
     assert np.mean(right) > 0.9
 
 
 def test_views_lose_frames_now_and_then():
-    """Rows of an estimator that misses nobody are all there but in frames that their view lost."""
+    """Rows of an estimator without missed detections are complete except in frames that their view lost."""
     config = TakeConfig(rig=RIG, detector=CLEAR, people=(2, 2), frames=12, rate_hz=(20.0, 20.0))
     gaps = []
-    for seed in range(12):
+    for seed in range(8):
         take = make_take(seed, config)
         seen = np.zeros((len(RIG), 12), int)
         np.add.at(seen, (take.rows.view, take.rows.frame), 1)
@@ -142,5 +142,5 @@ def test_views_lose_frames_now_and_then():
 
 
 def test_splits_of_takes_differ():
-    one, two = ([make_take(seed, replace(SMALL, split=split)) for seed in range(6)] for split in ("train", "held_out"))
+    one, two = ([make_take(seed, replace(SMALL, split=split)) for seed in range(4)] for split in ("train", "held_out"))
     assert not all(np.array_equal(a.truth.xyz, b.truth.xyz) for a, b in zip(one, two, strict=True))

@@ -1,4 +1,4 @@
-"""The two BlazePose networks as functions of a picture, run with tiny networks whose answers can be reckoned."""
+"""The two BlazePose networks as functions of a picture, run with tiny networks whose output is known."""
 
 import numpy as np
 import pytest
@@ -118,7 +118,7 @@ def test_a_rough_crop_is_better_the_second_time(files):
     assert off[0] > 10 > off[1] and off[2] < 1
 
 
-def test_the_mirrored_pass_takes_an_error_to_one_side_away_and_tells_of_it(tmp_path):
+def test_the_mirrored_pass_cancels_an_error_to_one_side_and_measures_it(tmp_path):
     """Regressed points 6 px of the crop too far right: the mean of both passes is right, and they differ by 12 px."""
     file = write_landmarker(tmp_path / "shifted.tflite", shift_x=6.0, sharp=False)
     image, size = blank(), 80
@@ -139,8 +139,8 @@ def test_heat_sharpens_what_the_regression_has_nearly(tmp_path):
     assert np.abs(found.xy[LEFT] - places["left"]).max() < 1.0
 
 
-def test_sides_are_exchanged_where_the_mirrored_pass_takes_them_so(tmp_path):
-    """A network that goes by sides of the picture calls the mirrored left right: no joint falls between the sides."""
+def test_a_left_right_swap_of_the_mirrored_pass_is_corrected(tmp_path):
+    """A network that goes by sides of the picture swaps left and right in the mirrored one."""
     file = write_landmarker(tmp_path / "sides.tflite", by_side=True)
     image = blank()
     places = person(image, (300, 260), 80)
@@ -150,7 +150,7 @@ def test_sides_are_exchanged_where_the_mirrored_pass_takes_them_so(tmp_path):
     assert found.doubt_px.max() < 1.0
 
 
-def test_a_crop_of_nobody_is_not_believed(files):
+def test_a_crop_without_a_person_has_a_low_presence(files):
     image = blank()
     person(image, (100, 120), 60)
     found = landmarks(files[1], image, (500, 300, 500, 240))
@@ -187,6 +187,6 @@ def test_masks_label_each_person(files):
     assert not run.paint_masks([]).any()
 
 
-def test_the_runtime_greets_nobody(files, capfd):
+def test_the_runtime_prints_nothing(files, capfd):
     BlazePoseDetector(files[0], 0.5), Landmarker(files[1], mirror=True)
     assert capfd.readouterr() == ("", "")

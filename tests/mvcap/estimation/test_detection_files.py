@@ -182,7 +182,7 @@ def test_a_table_without_rows(tmp_path, ending):
     assert all(len(held.rows(0, name).get("frame", [])) == 0 for name in held.view_names)
 
 
-def test_kinds_are_told_by_their_content(tmp_path):
+def test_layouts_are_recognised_by_content(tmp_path):
     for ending, kind in (("npz", NpzTable), ("parquet", ParquetTable)):
         path = write(tmp_path / f"a.{ending}", rows(2))
         assert isinstance(open_table(path.rename(tmp_path / "detections.bin")), kind)

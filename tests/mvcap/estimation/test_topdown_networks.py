@@ -73,7 +73,7 @@ def test_a_parabola_of_bins_is_read_exactly(place, top_x, top_y, width):
     y = top_y - ((np.arange(512) / 2 - place[1]) / width) ** 2
     xy, score = decode_simcc(x[None, None], y[None, None], SIZE)
     np.testing.assert_allclose(xy[0, 0], place, atol=1e-6)
-    assert min(top_x, top_y) - 0.07 < score[0, 0] <= min(top_x, top_y)  # of the less sure axis, at a bin
+    assert min(top_x, top_y) - 0.07 < score[0, 0] <= min(top_x, top_y)  # of the axis with the lower peak, at a bin
 
 
 @given(places, st.floats(4, 20), st.floats(0.1, 1))
@@ -153,7 +153,7 @@ def test_the_colours_and_the_scale_of_the_card_are_used(tmp_path):
     np.testing.assert_allclose(scaled * 255, (95, 20, 2.5), atol=1.5)
 
 
-def test_nobody_has_no_joints(tmp_path):
+def test_no_boxes_have_no_joints(tmp_path):
     xy, score = brightness(tmp_path)(np.zeros((64, 48, 3), np.uint8), np.zeros((0, 4)))
     assert xy.shape == (0, 10, 2) and score.shape == (0, 10)
 
@@ -161,7 +161,7 @@ def test_nobody_has_no_joints(tmp_path):
 # Detection
 
 
-def test_boxes_are_those_of_people_the_surest_first(tmp_path):
+def test_boxes_are_those_of_people_by_score(tmp_path):
     dets = [(8, 8, 16, 24, 0.5), (32, 8, 48, 40, 0.9), (0, 0, 64, 64, 0.8), (8, 8, 9, 9, 0.2)]
     find = detector(tmp_path, dets, [0, 0, 7, 0])
     boxes = find(np.zeros((640, 640, 3), np.uint8))
@@ -178,7 +178,7 @@ def test_boxes_stay_inside_the_picture(tmp_path, shape):
     np.testing.assert_allclose(box, [-0.5, -0.5, shape[1] - 0.5, shape[0] - 0.5])
 
 
-def test_nobody_has_no_box(tmp_path):
+def test_no_person_has_no_box(tmp_path):
     assert detector(tmp_path, [(0, 0, 9, 9, 0.1)], [0])(np.zeros((64, 64, 3), np.uint8)).shape == (0, 4)
     assert detector(tmp_path, [], [])(np.zeros((64, 64, 3), np.uint8)).shape == (0, 4)
 

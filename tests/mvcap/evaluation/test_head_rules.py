@@ -49,14 +49,14 @@ def test_heads_by_their_formulas():
 
 
 @given(angle=st.floats(-np.pi, np.pi), x=st.floats(-5, 5), y=st.floats(-5, 5), rule=st.sampled_from(RULES))
-def test_rules_know_neither_the_place_nor_the_heading(angle, x, y, rule):
+def test_rules_do_not_depend_on_place_and_heading(angle, x, y, rule):
     R = rotation_from_vector(np.array([0, 0, angle]))
     there = read_as_shelf(person(STANDING @ R.T + (x, y, 0)), rule).xyz[0]
     here = read_as_shelf(person(), rule).xyz[0].astype(float)
     np.testing.assert_allclose(there, here @ R.T + (x, y, 0), atol=1e-5)
 
 
-def test_a_body_that_lies_faces_up():
+def test_the_head_of_a_lying_body_points_up():
     lying = STANDING @ rotation_from_vector(np.array([0, -np.pi / 2, 0])).T + (0, 0, 0.2)
     bottom, top = read_as_shelf(person(lying), "4da").xyz[0, 12:14]
     np.testing.assert_allclose(top - bottom, [0, 0, 0.125 + 0.145], atol=1e-6)
@@ -97,7 +97,7 @@ def test_without_a_face_or_shoulders_there_is_no_head(rule):
 
 @pytest.mark.parametrize("kind", SKELETONS.values(), ids=SKELETONS)
 @pytest.mark.parametrize("rule", RULES)
-def test_nobody_and_a_body_without_joints_have_no_head(kind, rule):
+def test_no_people_and_a_body_without_joints_have_no_head(kind, rule):
     for rows in (0, 2):
         nothing = truth_table(kind, [0] * rows, [1] * rows, np.full((rows, len(kind), 3), np.nan))
         for read, name in (

@@ -39,8 +39,8 @@ def test_every_joint_of_every_row_is_a_line_and_numbers_are_exact(tmp_path):
         ("x_m", table.xyz[..., 0]), ("y_m", table.xyz[..., 1]), ("z_m", table.xyz[..., 2]), ("score", table.score),
         ("error_px", table.error_px),
     ):  # fmt: skip
-        told = np.array([float(row[column] or "nan") for row in rows], np.float32)
-        np.testing.assert_array_equal(told, values.ravel())
+        read_back = np.array([float(row[column] or "nan") for row in rows], np.float32)
+        np.testing.assert_array_equal(read_back, values.ravel())
     assert [int(row["frame"]) for row in rows] == np.repeat(table.frame, 17).tolist()
     assert [int(row["person"]) for row in rows] == np.repeat(table.person, 17).tolist()
     assert [row["joint"] for row in rows] == list(COCO.joints) * len(table)
@@ -61,13 +61,18 @@ def test_a_missing_joint_is_an_empty_cell_and_no_view(tmp_path):
 
 @settings(max_examples=25)
 @given(rate=st.floats(0.01, 1000), frames=st.integers(1, 4), axes=st.sampled_from(("z-up", "y-up")))
-def test_the_first_line_tells_what_the_numbers_are(tmp_path_factory, rate, frames, axes):
+def test_the_first_line_describes_the_numbers(tmp_path_factory, rate, frames, axes):
     table = poses(frames)
     [path] = write(stream(table, frames, rate, axes=axes), tmp_path_factory.mktemp("csv") / "a")
     remark, rows = read(path)
-    told = dict(part.split("=") for part in remark.partition(": ")[2].split())
-    assert remark.startswith("# ") and told["unit"] == "m" and told["axes"] == axes and told["skeleton"] == "coco17"
-    assert float(told["rate_hz"]) == rate and int(told["frames"]) == frames
+    read_back = dict(part.split("=") for part in remark.partition(": ")[2].split())
+    assert (
+        remark.startswith("# ")
+        and read_back["unit"] == "m"
+        and read_back["axes"] == axes
+        and read_back["skeleton"] == "coco17"
+    )
+    assert float(read_back["rate_hz"]) == rate and int(read_back["frames"]) == frames
     np.testing.assert_allclose(
         [float(row["time_s"]) for row in rows], np.repeat(table.frame, 17) / rate, rtol=1e-12, atol=1e-15
     )
@@ -83,7 +88,7 @@ def test_up_is_y_where_it_is_asked_for(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["coco17", "halpe26", "mvor10"])
-def test_nobody_is_a_table_without_lines(tmp_path, kind):
+def test_no_people_are_a_table_without_lines(tmp_path, kind):
     [path] = write(stream(Poses3D.empty(skeleton(kind)), 7), tmp_path / "a")
     remark, rows = read(path)
     assert rows == [] and f"skeleton={kind}" in remark and path.read_text().count("\n") == 2
@@ -96,7 +101,7 @@ def test_a_name_with_a_comma_stays_out_of_the_table(tmp_path):
     assert "three" not in remark and len(rows) == 17 * len(table)
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path):
+def test_a_path_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SessionError, match="cannot be written") as caught:
         write(stream(poses(1), 1), tmp_path / "file" / "a")

@@ -36,9 +36,9 @@ def test_numbers_come_back_to_a_thousandth_of_a_millimetre(tmp_path):
         assert frame["time_s"] == pytest.approx(frame["frame"] / RATE_HZ, abs=1e-6)
         for person in frame["people"]:
             mine = table[(table.frame == frame["frame"]) & (table.person == person["id"])]
-            told = np.array([person["joints"][joint] for joint in COCO.joints], float)
-            np.testing.assert_allclose(told[:, :3], mine.xyz[0], atol=6e-7)
-            np.testing.assert_allclose(told[:, 3], mine.score[0], atol=6e-7)
+            found = np.array([person["joints"][joint] for joint in COCO.joints], float)
+            np.testing.assert_allclose(found[:, :3], mine.xyz[0], atol=6e-7)
+            np.testing.assert_allclose(found[:, 3], mine.score[0], atol=6e-7)
             rows += len(mine)
     assert rows == len(table)
 
@@ -55,7 +55,7 @@ def test_every_frame_is_there_and_stands_on_a_line_of_its_own(tmp_path):
     assert read(path)["frames"] == frames
 
 
-def test_the_head_tells_what_the_numbers_are(tmp_path):
+def test_the_head_describes_the_numbers(tmp_path):
     [path] = write(stream(poses(1), 1, rate_hz=29.97, name='one "two"\nthree', axes="y-up"), tmp_path / "a")
     held = read(path)
     assert (held["format"], held["unit"], held["axes"], held["rate_hz"]) == ("mvcap-poses-1", "m", "y-up", 29.97)
@@ -81,7 +81,7 @@ def test_a_missing_joint_is_null_and_its_score_nought(tmp_path):
         assert all(None not in values for joint, values in person["joints"].items() if joint != COCO.joints[3])
 
 
-def test_who_has_no_joint_is_not_there(tmp_path):
+def test_a_person_without_joints_is_left_out(tmp_path):
     table = poses(1, missing=0.0)
     blank = table.with_columns(
         xyz=np.where((table.person == 1)[:, None, None], np.nan, table.xyz),
@@ -92,12 +92,12 @@ def test_who_has_no_joint_is_not_there(tmp_path):
 
 
 @pytest.mark.parametrize("frames", [0, 3])
-def test_a_take_of_nobody(tmp_path, frames):
+def test_a_take_without_people(tmp_path, frames):
     [path] = write(stream(Poses3D.empty(COCO), frames), tmp_path / "a")
     assert [frame["people"] for frame in read(path)["frames"]] == [[]] * frames
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path):
+def test_a_path_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SessionError, match="cannot be written") as caught:
         write(stream(poses(1), 1), tmp_path / "file" / "a")

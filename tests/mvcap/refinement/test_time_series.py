@@ -21,7 +21,7 @@ def walk(frames, seed=0, missing=0.0):
 
 
 @given(seeds, st.lists(st.integers(0, 60), min_size=1, max_size=20, unique=True))
-@settings(max_examples=30)
+@settings(derandomize=True, max_examples=30)
 def test_there_and_back_is_the_same(seed, frames):
     rows = walk(frames, seed, 0.3)
     series = to_series(rows)
@@ -54,6 +54,7 @@ def test_no_rows_are_an_empty_series():
 
 
 @given(st.lists(st.booleans(), max_size=20))
+@settings(derandomize=True)
 def test_runs_are_all_and_only_the_true_ones(known):
     runs = runs_of(np.array(known, bool))
     covered = [at for start, stop in runs for at in range(start, stop)]

@@ -67,7 +67,7 @@ def test_the_summary_is_json_and_holds_all(file):
     assert json.dumps(bent, allow_nan=False) and bent["cameras"][0]["bent_px"] is None
 
 
-def test_a_unit_that_a_file_does_not_tell_is_taken_as_given(tmp_path):
+def test_a_unit_that_a_file_does_not_declare_is_the_given_one(tmp_path):
     save_rig(RIG.scaled_world(1000), tmp_path / "mm.toml")
     with pytest.raises(RigFileError):
         show(tmp_path / "mm.toml")
@@ -95,14 +95,14 @@ def test_a_rig_goes_through_a_format_and_back(file, format):
     np.testing.assert_allclose(load_rig(back).positions, RIG.positions, atol=1e-4)
 
 
-def test_the_name_tells_the_format_unless_it_is_given():
+def test_the_format_follows_from_the_name_unless_it_is_given():
     assert [written_as(name) for name in ("a.toml", "a.json", "a.qca.txt", "a.yaml", "camchain.yaml", "a")] == [
         "toml", "opencv", "qualisys", "rig", "kalibr", "rig"
     ]  # fmt: skip
     assert written_as("a.toml", "kalibr") == "kalibr" and set(WRITTEN) < set(FORMATS)
 
 
-def test_what_is_lost_is_told(file):
+def test_what_is_lost_is_listed(file):
     lost = convert(file, file.parent / "camchain.yaml")
     assert lost and all(isinstance(one, str) and "\n" not in one for one in lost)
 
@@ -136,7 +136,7 @@ def test_formats_that_are_only_read_or_unknown_are_refused(file):
         max_leaves=8,
     )
 )
-@settings(max_examples=40)
+@settings(derandomize=True, max_examples=40)
 def test_json_values_are_all_that_json_has(value):
     found = json_values(value)
     assert json.loads(json.dumps(found, allow_nan=False)) == found

@@ -84,7 +84,7 @@ def test_evidence_is_for_the_same_person_and_against_others_and_bounded():
     assert same.mean() > 1.5 and other.mean() < -0.3
 
 
-def test_a_wrong_pose_says_little_for_anybody():
+def test_a_wrong_pose_gives_little_evidence_for_any_match():
     _, tracks, moving, b_from_a = take()
     rows = shared_rows(tracks[0], tracks[2])
     wrong = pose(rotation_from_vector(np.array([0, 0.1, 0.1])) @ b_from_a[:3, :3], b_from_a[:3, 3])
@@ -93,7 +93,7 @@ def test_a_wrong_pose_says_little_for_anybody():
     np.testing.assert_allclose(pair_evidence(moving, behind, *rows), np.log(0.15))
 
 
-def test_the_scale_of_the_baseline_says_nothing():
+def test_the_scale_of_the_baseline_does_not_matter():
     _, tracks, moving, b_from_a = take()
     rows = shared_rows(tracks[0], tracks[2])
     longer = pose(b_from_a[:3, :3], 3 * b_from_a[:3, 3])
@@ -135,7 +135,7 @@ def test_the_surest_pairs_win_and_a_person_is_one_of_a_view_at_a_time():
 
 
 @given(seeds)
-@settings(max_examples=40)
+@settings(derandomize=True, max_examples=40)
 def test_no_match_and_no_person_is_two_of_a_view_at_a_time(seed):
     rng = np.random.default_rng(seed)
     tracks = []

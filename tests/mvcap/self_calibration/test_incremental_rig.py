@@ -77,8 +77,8 @@ def test_rows_of_persons_are_found_by_view_frame_and_person():
                     frame,
                     who + 1,
                 )
-    nobody = people.row_at(np.where(PERSON == 1, -1, PERSON), frames)
-    assert nobody.shape == (CAMERAS, 3, 1)
+    few = people.row_at(np.where(PERSON == 1, -1, PERSON), frames)
+    assert few.shape == (CAMERAS, 3, 1)
     assert (people.row_at(np.array([0, 1, -1, -1, -1, -1]), frames)[1:] == -1).all()
 
 
@@ -133,7 +133,7 @@ def test_disturbed_views_are_adjusted_and_of_usual_size():
     assert np.nanmedian(body_scale(HALPE, joints_3d(points, HALPE))) == pytest.approx(1, abs=0.02)
 
 
-def test_a_view_that_shares_nobody_is_left_out():
+def test_a_view_that_shares_no_person_is_left_out():
     people, rig, _ = take()
     rng = np.random.default_rng(1)
     xy = people.rows.xy.copy()

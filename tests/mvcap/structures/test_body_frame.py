@@ -47,20 +47,20 @@ def test_frames_are_rotations_about_the_vertical(seed, count):
 
 
 @pytest.mark.parametrize("lean", [-0.8, 0.0, 0.8, np.pi / 2 - 0.1])
-def test_who_leans_or_lies_on_the_back_or_the_belly_keeps_the_heading(lean):
+def test_leaning_or_lying_on_the_back_or_the_belly_keeps_the_heading(lean):
     """Turned about the body's own left, so that the shoulders stay level."""
     turn, _ = frames([TORSO @ rotation_from_vector(np.array([0, lean, 0])).T])
     np.testing.assert_allclose(turn[0], np.eye(3), atol=1e-9)
 
 
 @pytest.mark.parametrize("side", [1, -1])
-def test_who_lies_on_the_side_looks_where_the_chest_looks(side):
-    lying = TORSO @ rotation_from_vector(np.array([side * np.pi / 2, 0, 0])).T
+def test_lying_on_the_side_the_heading_is_that_of_the_chest(side):
+    lying = TORSO @ rotation_from_vector(np.array([side * np.pi / 2, 0, 0])).T + (3.0, side * 5.0, 0.2)
     assert abs(lying[0, 1] - lying[1, 1]) < 1e-9  # the shoulders are one above the other
     np.testing.assert_allclose(frames([lying])[0][0], np.eye(3), atol=1e-9)
 
 
-def test_the_surer_of_hips_and_shoulders_decide():
+def test_the_more_precise_of_hips_and_shoulders_decide():
     twisted = TORSO.copy()
     twisted[:2] = TORSO[:2] @ about_z(1.0).T  # the chest is turned against the hips
     angles = []
@@ -69,7 +69,7 @@ def test_the_surer_of_hips_and_shoulders_decide():
         angles.append(np.arctan2(turn[0, 0, 1], turn[0, 0, 0]))
     assert angles[0] == pytest.approx(0, abs=0.01) and angles[2] == pytest.approx(1, abs=0.01)
     assert angles[0] < angles[1] < angles[2]
-    assert angles[3] == pytest.approx(angles[0], abs=0.01)  # a pair is no surer than its worse one
+    assert angles[3] == pytest.approx(angles[0], abs=0.01)  # the worse corner of a pair counts
 
 
 def test_the_heading_is_averaged_over_a_moment_and_the_place_is_not():

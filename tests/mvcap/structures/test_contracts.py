@@ -1,4 +1,4 @@
-"""The contracts of what can be exchanged: everything in the table of names keeps that of its kind."""
+"""The contracts of what can be exchanged: every plug-in of the table has the interface of its kind."""
 
 import inspect
 
@@ -28,17 +28,17 @@ def test_a_plugin_takes_what_its_contract_gives(kind, name):
 
 
 @pytest.mark.parametrize("name", plugins.TABLE["estimator"])
-def test_an_estimator_says_whether_it_needs_pictures_and_those_of_files_do_not(name):
+def test_estimators_declare_whether_they_need_pictures(name):
     needs = plugins.plugin_class("estimator", name).needs_images
     assert isinstance(needs, bool) and needs == (name not in FILES | {"oracle"})
 
 
 @pytest.mark.parametrize("name", plugins.TABLE["associator"])
-def test_an_associator_says_whether_its_numbers_last(name):
+def test_associators_declare_whether_ids_last(name):
     assert isinstance(plugins.load_plugin("associator", {"associator": name})[0].follows, bool)
 
 
-def test_estimators_of_files_tell_how_many_frames_there_are():
+def test_estimators_of_files_count_their_frames():
     found = {
         name
         for name in plugins.TABLE["estimator"]
@@ -47,7 +47,7 @@ def test_estimators_of_files_tell_how_many_frames_there_are():
     assert found == FILES
 
 
-def test_what_learned_weights_decide_has_an_identity():
+def test_plugins_with_learned_weights_have_an_identity():
     loaded = {kind: [plugins.load_plugin(kind, {kind: name})[0] for name in plugins.TABLE[kind]]
               for kind in ("associator", "refiner")}  # fmt: skip
     learned = [type(one).__name__ for kind in loaded.values() for one in kind if isinstance(one, Learned)]
@@ -58,12 +58,12 @@ def test_what_learned_weights_decide_has_an_identity():
                           if isinstance(one, Learned)}  # fmt: skip
 
 
-def test_a_view_may_have_more_frames_than_anybody_counts():
+def test_a_view_may_have_an_unknown_number_of_frames():
     view = View(0, "left", (64, 48), 25.0, UNKNOWN_FRAMES)
     assert view.frames == np.iinfo(np.int32).max and hash(view) == hash(View(0, "left", (64, 48), 25.0, UNKNOWN_FRAMES))
 
 
-def test_evidence_that_says_no_more_expects_no_error():
+def test_default_evidence_expects_no_error():
     evidence = Evidence(ring_rig(3), Detections2D.empty(COCO), 25.0, np.full(9, np.nan))
     assert (np.broadcast_to(evidence.limb_sigma, 9) == 0).all()
     assert (np.broadcast_to(evidence.calibration_px, 3) == 0).all()

@@ -41,8 +41,8 @@ def test_a_row_is_a_joint_of_a_person_at_a_frame_in_the_order_of_the_poses():
     ]
     assert held["time_s"] == [frame / 25 for frame in held["frame"]]
     for at, key in enumerate(("x_m", "y_m", "z_m")):
-        told = np.array([np.nan if value is None else value for value in held[key]], np.float32)
-        np.testing.assert_array_equal(told, TABLE.xyz[..., at].ravel())
+        found = np.array([np.nan if value is None else value for value in held[key]], np.float32)
+        np.testing.assert_array_equal(found, TABLE.xyz[..., at].ravel())
 
 
 def test_what_is_unknown_is_empty_and_not_a_number():
@@ -76,7 +76,7 @@ def test_large_chunks_are_handed_on_in_batches():
     assert sum(sizes) == 17 * len(many) and len(sizes) > 1 and max(sizes) <= 17 * 4096
 
 
-def test_nobody_has_a_table_without_rows():
+def test_no_people_are_a_table_without_rows():
     assert whole(stream(Poses3D.empty(COCO))).num_rows == 0
     assert list(long_table.batches(PoseStream(COCO, lambda: iter([]), 3, 25.0, (), "walk"))) == []
 

@@ -54,7 +54,7 @@ def test_what_belongs_to_the_take_comes_back_too(tmp_path):
 
 
 @pytest.mark.parametrize("kind", SKELETONS.values(), ids=SKELETONS)
-def test_nobody_of_any_skeleton_comes_back(tmp_path, kind):
+def test_empty_tables_of_any_skeleton_come_back(tmp_path, kind):
     read = load_poses(save_poses(tmp_path / "poses.npz", Poses3D.empty(kind)))
     assert len(read) == 0 and read.skeleton == kind and read.take.frames == 0
 
@@ -113,7 +113,7 @@ def test_what_is_no_archive(tmp_path):
         refused(path)
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path):
+def test_a_path_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SessionError, match="cannot be written"):
         save_poses(tmp_path / "file" / "poses.npz", TABLE)

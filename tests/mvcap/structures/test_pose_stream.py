@@ -75,7 +75,7 @@ def test_turning_axes_turns_places_and_covariances(seed):
     np.testing.assert_allclose(sigma_m(turned), sigma_m(TABLE), rtol=1e-4)  # the mean of the axes stays
 
 
-def test_y_up_is_a_quarter_turn_that_mirrors_nobody():
+def test_y_up_is_a_quarter_turn_without_a_mirror():
     plain, turned = (
         Poses3D.concatenate(list(take(TABLE, FRAMES, axes=axes).turned()), COCO) for axes in ("z-up", "y-up")
     )
@@ -122,7 +122,7 @@ def test_a_take_that_cannot_be_is_refused(wrong):
         PoseStream(COCO, lambda: iter([]), held["frames"], held["rate_hz"], (), "walk", held["axes"])
 
 
-def test_nobody_fills_blocks_with_nothing():
+def test_blocks_without_people_are_empty():
     [block] = stream([]).person_blocks(1)
     assert block.xyz.shape == (FRAMES, 1, 17, 3) and np.isnan(block.xyz).all() and not block.score.any()
     assert list(stream([], frames=0).person_blocks(1)) == []

@@ -38,6 +38,11 @@ def test_chunks_hold_every_row_once_in_order(frames, step, shuffled):
     same(Poses3D.concatenate(chunks, COCO), TABLE)
 
 
+def test_rows_that_come_backwards_are_put_in_order():
+    one = TABLE.of(person=2)
+    same(RowsInMemory(one[::-1], 10, 4).between(0, 10), one)
+
+
 @given(st.integers(-2, 12), st.integers(-2, 12))
 def test_any_range_of_frames_can_be_asked_for(start, stop):
     wanted = TABLE[(TABLE.frame >= start) & (TABLE.frame < stop)]

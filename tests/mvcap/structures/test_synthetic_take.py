@@ -21,7 +21,7 @@ def take_of(whose):
 
 
 @given(arrays(np.int32, st.tuples(st.integers(0, 6), st.just(17)), elements=st.sampled_from([-1, -1, 1, 2, 3, 7])))
-def test_a_row_is_who_most_of_its_joints_are_of(whose):
+def test_a_row_is_the_person_of_most_of_its_joints(whose):
     found = take_of(whose).person
     assert found.shape == (len(whose),)
     for one, joints in zip(found, whose, strict=True):
@@ -36,17 +36,17 @@ def test_a_row_is_who_most_of_its_joints_are_of(whose):
     ("joints", "person"),
     [([-1] * 17, -1), ([4] + [-1] * 16, 4), ([2] * 8 + [5] * 9, 5), ([5] * 9 + [2] * 8, 5), ([3] * 17, 3)],
 )
-def test_rows_of_one_of_two_and_of_nobody(joints, person):
+def test_rows_of_one_person_of_two_and_of_none(joints, person):
     assert take_of([joints]).person.tolist() == [person]
     assert take_of([joints, [-1] * 17]).person.tolist() == [person, -1]
 
 
-def test_no_rows_are_nobody():
+def test_no_rows_have_no_persons():
     found = take_of([]).person
     assert found.shape == (0,) and found.dtype == np.int64
 
 
-def test_an_estimator_without_errors_finds_everybody_in_every_view_as_they_are():
+def test_rows_of_an_estimator_without_errors_lie_on_their_person():
     take = detected_take(people=3, cameras=3, frames=2, model=CLEAR)
     for view in range(3):
         for frame in range(2):

@@ -1,4 +1,4 @@
-"""The task of the centre graph: groups that are a person or none, where the middle is, a loss and figures of both."""
+"""The task of the centre graph: labels and centres of groups, the loss and the metrics."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def samples(take):
 
 
 def made(views, person, seed=0, near=0.1):
-    """A sample with random features, of a person whose middle is about ``near`` m from the places, or of nobody."""
+    """A sample with random features, of a person whose middle is about ``near`` m from the places, or of no person."""
     rng = np.random.default_rng(seed)
     return {
         "view": rng.normal(size=(len(GRID), views, len(VIEW_NAMES))).astype(np.float16),
@@ -40,7 +40,7 @@ MIXED = [made(3, 1), made(5, 0, seed=1), made(2, 1, seed=2), made(4, 1, seed=3, 
 
 
 class Spot(torch.nn.Module):
-    """A network that says what the first two facts of the places are, times a number."""
+    """A network that returns the first two features of the places, times a number."""
 
     def __init__(self, odds=1.0, spread=0.5):
         super().__init__()
@@ -50,14 +50,14 @@ class Spot(torch.nn.Module):
         return self.odds * spot[..., 0], self.spread * spot[..., 1]
 
 
-def said(sample, odds=1.0, spread=0.5):
+def output(sample, odds=1.0, spread=0.5):
     spot = sample["spot"].astype(np.float32)
     return odds * spot[:, 0], spread * spot[:, 1]
 
 
 def middle_of(sample):
-    """Where the queries together put the middle, from the true one, and its log deviation."""
-    odds, spread = said(sample)
+    """Error (3,) m of the centre of all queries, and its log deviation."""
+    odds, spread = output(sample)
     weight = np.exp(odds) / np.exp(odds).sum()
     return weight @ sample["off_m"], weight @ spread
 
@@ -92,9 +92,9 @@ def test_places_stand_on_the_grid_and_the_middle_of_a_person_is_near(samples):
 
 
 def test_rows_of_two_people_are_none(samples):
-    nobody = [one for one in samples if not one["off_m"].any()]
-    assert len(nobody) > 10 and all(one["person"] == 0 for one in nobody)
-    for one in nobody:
+    wrong = [one for one in samples if not one["off_m"].any()]
+    assert len(wrong) > 10 and all(one["person"] == 0 for one in nobody)
+    for one in wrong:
         assert (one["view"][MIDDLE, :, VIEW_NAMES.index("has_row")] == 1).sum() == 2
 
 
@@ -120,7 +120,7 @@ def test_a_batch_is_padded_to_the_largest_rig():
 def test_the_loss_is_that_of_the_heat_and_of_the_middle():
     entropy, fit = [], []
     for one in MIXED:
-        odds, _ = said(one)
+        odds, _ = output(one)
         heat = one["person"] * np.exp(-0.5 * (one["off_m"] ** 2).sum(-1) / 0.2**2)
         share = 1 / (1 + np.exp(-odds))
         entropy.append(-(heat * np.log(share) + (1 - heat) * np.log(1 - share)).mean())
@@ -131,14 +131,14 @@ def test_the_loss_is_that_of_the_heat_and_of_the_middle():
     assert TASK.loss(Spot(), batch).item() == pytest.approx(np.mean(entropy) + 0.02 * np.mean(fit), rel=1e-4)
 
 
-def test_the_loss_of_nobody_is_finite():
+def test_the_loss_without_people_is_finite():
     batch = {name: torch.from_numpy(value) for name, value in TASK.batch([made(3, 0)]).items()}
     assert np.isfinite(TASK.loss(Spot(), batch).item())
 
 
 def test_figures_count_groups_and_measure_middles():
     found = TASK.metrics(Spot(), MIXED)
-    right = [(said(one)[0].max() > 0) == one["person"] for one in MIXED]
+    right = [(output(one)[0].max() > 0) == one["person"] for one in MIXED]
     far = [np.linalg.norm(middle_of(one)[0]) for one in MIXED if one["person"]]
     start = [np.linalg.norm(one["off_m"][MIDDLE]) for one in MIXED if one["person"]]
     assert found["right"] == pytest.approx(np.mean(right))
@@ -152,7 +152,7 @@ def test_figures_of_nothing_and_of_more_than_a_batch():
     assert TASK.metrics(Spot(), []) == {"loss": 0, "right": 0, "centre_mm": 0, "start_mm": 0}
     many = [made(2 + seed % 3, seed % 2, seed) for seed in range(TASK.batch_size + 5)]
     found = TASK.metrics(Spot(), many)
-    assert found["right"] == np.mean([(said(one)[0].max() > 0) == one["person"] for one in many])
+    assert found["right"] == np.mean([(output(one)[0].max() > 0) == one["person"] for one in many])
 
 
 def test_a_few_steps_learn_a_batch(samples):

@@ -1,4 +1,4 @@
-"""The task of the matching graph: samples that tell who is one person, a loss and figures that count their pairs."""
+"""The task of the matching graph: samples with the true person of each node, the loss and metrics of pairs."""
 
 import itertools
 
@@ -37,7 +37,7 @@ SMALL, LARGE = made([1, 1, -1, 2, 1], 4), made([1, -1, 2, 2, -1, 3, 1, 2, -1], 6
 
 
 class Prior(torch.nn.Module):
-    """A network that says what geometry says, times a number."""
+    """A network that returns the prior of geometry, times a number."""
 
     def __init__(self, factor=1.0):
         super().__init__()
@@ -48,7 +48,7 @@ class Prior(torch.nn.Module):
 
 
 def asked_pairs(sample):
-    """Ordered pairs that count, and whether they are one person: at least one of both is a row and is somebody."""
+    """Ordered pairs that count, and whether they are one person: at least one is a row and at least one a person."""
     who, rows = sample["who"], int(sample["rows"])
     for i, j in itertools.permutations(range(len(who)), 2):
         if (i < rows or j < rows) and (who[i] >= 0 or who[j] >= 0):
@@ -81,7 +81,7 @@ def test_samples_are_the_same_for_the_same_seed(samples):
         assert all(np.array_equal(one[name], two[name]) for name in one)
 
 
-def test_features_tell_who_is_one_person():
+def test_the_prior_of_exact_rows_is_right():
     """On exact rows of one frame, geometry's evidence alone is right about nearly every pair of rows."""
     take = detected_take(people=3, cameras=3, frames=2, model=CLEAR)
     right = []
@@ -128,16 +128,16 @@ def test_the_loss_is_the_entropy_of_the_pairs_by_the_size_of_their_frames():
 
 def test_figures_count_pairs():
     found = TASK.metrics(Prior(), [SMALL, LARGE])
-    told = true = both = told_by_geometry = both_by_geometry = 0
+    found_pairs = true = both = found_by_geometry = both_by_geometry = 0
     for one in (SMALL, LARGE):
         prior, together = prior_of(one), TASK.batch([one])["edge"][0, ..., TOGETHER]
         for i, j, same in asked_pairs(one):
             true += same
-            told, both = told + (prior[i, j] > 0), both + (same and prior[i, j] > 0)
-            told_by_geometry += together[i, j] > 0
+            found_pairs, both = found_pairs + (prior[i, j] > 0), both + (same and prior[i, j] > 0)
+            found_by_geometry += together[i, j] > 0
             both_by_geometry += same and together[i, j] > 0
-    assert found["f1"] == pytest.approx(2 * both / (told + true))
-    assert found["f1_geometry"] == pytest.approx(2 * both_by_geometry / (told_by_geometry + true))
+    assert found["f1"] == pytest.approx(2 * both / (found_pairs + true))
+    assert found["f1_geometry"] == pytest.approx(2 * both_by_geometry / (found_by_geometry + true))
     losses = [
         TASK.loss(Prior(), {name: torch.from_numpy(value) for name, value in TASK.batch([one]).items()}).item()
         for one in (SMALL, LARGE)

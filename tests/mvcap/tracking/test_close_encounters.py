@@ -86,7 +86,7 @@ def test_what_is_near_is_a_matter_of_how_well_places_are_known(noise_m, near):
 
 
 def test_a_place_known_badly_is_near_to_nothing_far():
-    """Bodies a metre apart whose places are known to a metre: that says nothing, so it is no encounter of 64 people."""
+    """Bodies a metre apart whose places are known to a metre: too uncertain for an encounter."""
     rows = walkers(10, (line((0, 0), (0, 0)), MIDDLE), (line((1.2, 0), (0, 0)), MIDDLE))
     vague = table(rows.frame, rows.person, rows.xyz, noise_m=1.0)
     encounters = Encounters(RATE_HZ)
@@ -94,7 +94,7 @@ def test_a_place_known_badly_is_near_to_nothing_far():
     assert not encounters.near[0]
 
 
-def test_rows_of_nobody_and_without_joints_meet_nobody():
+def test_unassigned_rows_and_rows_without_joints_have_no_encounters():
     rows = walkers(1, (line((0, 0), (0, 0)), MIDDLE), (line((0.1, 0), (0, 0)), MIDDLE))
     encounters = Encounters(RATE_HZ)
     encounters.see(np.array([0, -1]), FrameInput.of(rows))

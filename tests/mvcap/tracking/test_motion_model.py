@@ -17,14 +17,15 @@ def by_matrix_exponential(dt, speed, acceleration):
     tau = 2 * speed / acceleration
     A, drive = np.array([[0, 1], [0, -1 / tau]]), np.diag([0, 2 * speed**2 / tau])
     node, weight = np.polynomial.legendre.leggauss(40)
-    steps = [expm(A * at) for at in dt * (node + 1) / 2]
-    noise = sum(dt / 2 * w * step @ drive @ step.T for w, step in zip(weight, steps, strict=True))
+    value, vector = np.linalg.eig(A)
+    steps = vector * np.exp(value * (dt * (node + 1) / 2)[:, None])[:, None] @ np.linalg.inv(vector)
+    noise = np.einsum("n,nab,bc,ndc->ad", dt / 2 * weight, steps, drive, steps)
     return expm(A * dt), noise
 
 
 @pytest.mark.parametrize("dt", [0.001, 0.04, 0.5, 3.0])
 @pytest.mark.parametrize(("speed", "acceleration"), [(1.5, 3.0), (0.4, 6.0), (3.0, 1.0)])
-def test_the_process_is_the_one_that_it_claims_to_be(dt, speed, acceleration):
+def test_the_process_is_an_integrated_ornstein_uhlenbeck_process(dt, speed, acceleration):
     ours, theirs = transition(dt, speed, acceleration), by_matrix_exponential(dt, speed, acceleration)
     np.testing.assert_allclose(ours[0], theirs[0], atol=1e-12)
     np.testing.assert_allclose(ours[1], theirs[1], rtol=1e-5, atol=1e-12)
@@ -37,7 +38,7 @@ def test_no_time_changes_nothing():
 
 
 @given(times, times)
-@settings(max_examples=50)
+@settings(derandomize=True, max_examples=50)
 def test_two_steps_are_one_step(first, second):
     (one, noise_one), (two, noise_two) = (transition(dt, SPEED, ACCELERATION) for dt in (first, second))
     whole, noise = transition(first + second, SPEED, ACCELERATION)
@@ -46,7 +47,7 @@ def test_two_steps_are_one_step(first, second):
 
 
 @given(times)
-@settings(max_examples=50)
+@settings(derandomize=True, max_examples=50)
 def test_noise_is_a_covariance_and_the_speed_stays_as_it_is(dt):
     steps, noise = transition(dt, SPEED, ACCELERATION)
     assert (np.linalg.eigvalsh(noise) > -1e-12).all() and noise[0, 1] == noise[1, 0]
@@ -55,7 +56,7 @@ def test_noise_is_a_covariance_and_the_speed_stays_as_it_is(dt):
 
 
 @given(st.floats(0.01, 10))
-@settings(max_examples=30)
+@settings(derandomize=True, max_examples=30)
 def test_time_may_run_backwards(dt):
     """The way gone has the same covariance with the velocity before as with the velocity after."""
     steps, noise = transition(dt, SPEED, ACCELERATION)

@@ -1,4 +1,4 @@
-"""Ids as a live view gives them: within the delay, for good, and to nobody who is not believed."""
+"""Online ids: given within the delay, never revised, and only to confirmed tracklets."""
 
 from functools import partial
 
@@ -20,15 +20,15 @@ walkers = partial(walkers_at, rate_hz=RATE_HZ)
 
 
 class Live:
-    """A take as it comes in: what was said of every row after every frame."""
+    """A take frame by frame: the ids of all rows so far after every frame."""
 
     def __init__(self, rows, follows=False, **settings):
         self.rows = rows
         self.ids = OnlineIds(TrackletLinker(COCO, TrackConfig(live=True, **settings), RATE_HZ, follows))
-        idents, self.said = np.zeros(0, np.int64), []
+        idents, self.ids_after = np.zeros(0, np.int64), []
         for one in frames_of(rows):
             idents = np.concatenate([idents, self.ids.link(one)])
-            self.said.append(self.ids.names(idents, rows.frame[: len(idents)].astype(np.int64)))
+            self.ids_after.append(self.ids.names(idents, rows.frame[: len(idents)].astype(np.int64)))
         self.ids.end()
         self.person = self.ids.names(idents, rows.frame.astype(np.int64))
         self.ident = idents
@@ -38,7 +38,7 @@ class Live:
 
 
 def comers_and_goers():
-    """One who stays, one who leaves and comes back, one who comes late, and flickers of nobody."""
+    """One who stays, one who leaves and comes back, one who comes late, and flickering false positives."""
     rows = walkers(
         120,
         (line((-2, 0), (0.2, 0)), MIDDLE),
@@ -52,12 +52,12 @@ def comers_and_goers():
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.25, 0.8])
-def test_what_was_said_is_never_taken_back_and_nothing_is_said_too_late(delay_s):
+def test_ids_never_change_and_no_row_older_than_the_delay_gets_one(delay_s):
     rows = comers_and_goers()
     live = Live(rows, delay_s=delay_s)
     delay = int(delay_s * RATE_HZ)
     before = np.zeros(0, np.int32)
-    for frame, now in enumerate(live.said):
+    for frame, now in enumerate(live.ids_after):
         old = now[: len(before)]
         named = before > 0
         np.testing.assert_array_equal(old[named], before[named])
@@ -68,7 +68,7 @@ def test_what_was_said_is_never_taken_back_and_nothing_is_said_too_late(delay_s)
     np.testing.assert_array_equal(live.person[named], before[named])
     assert [len(live.persons_of(who)) for who in (1, 2, 3)] == [1, 1, 1]
     assert len(set.union(*(live.persons_of(who) for who in (1, 2, 3)))) == 3
-    assert bool(live.persons_of(9)) == (delay_s == 0), "without a delay everybody is believed at once"
+    assert bool(live.persons_of(9)) == (delay_s == 0), "without a delay every tracklet is confirmed at once"
 
 
 def test_every_row_of_somebody_gets_the_number_where_the_delay_is_long_enough():
@@ -79,7 +79,7 @@ def test_every_row_of_somebody_gets_the_number_where_the_delay_is_long_enough():
     assert live.ids.changes[0]["person"] == 2 and live.ids.changes[0]["frame"] in range(86, 90)
 
 
-def test_nothing_of_later_frames_is_in_what_is_said():
+def test_ids_do_not_depend_on_frames_beyond_the_delay():
     rows = comers_and_goers()
     whole, end = Live(rows, delay_s=0.4), 95
     early = rows[rows.frame < end]
@@ -92,22 +92,22 @@ def test_nothing_of_later_frames_is_in_what_is_said():
 def test_a_newcomer_has_no_number_before_the_delay_is_over(delay_s):
     rows = walkers(30, (line((0, 0), STILL), MIDDLE))
     live = Live(rows, delay_s=delay_s)
-    first = next(frame for frame, now in enumerate(live.said) if now.any())
-    assert first == int(delay_s * RATE_HZ) and (live.said[first] == 1).all()
+    first = next(frame for frame, now in enumerate(live.ids_after) if now.any())
+    assert first == int(delay_s * RATE_HZ) and (live.ids_after[first] == 1).all()
 
 
-def test_who_is_seen_in_less_than_half_the_frames_is_not_believed():
+def test_a_tracklet_seen_in_less_than_half_the_frames_is_not_confirmed():
     rows = walkers(40, (line((0, 0), STILL), MIDDLE))
     seldom = rows[rows.frame % 4 == 0]
     often = rows[rows.frame % 4 > 0]
     assert not Live(seldom).person.any() and (Live(often).person == 1).all()
 
 
-def test_rows_older_than_the_delay_stay_without_a_number_when_somebody_is_believed_late():
+def test_rows_older_than_the_delay_stay_without_a_number_when_a_person_is_confirmed_late():
     rows = walkers(50, (line((0, 0), STILL), MIDDLE))
     rows = rows[(rows.frame >= 20) | (rows.frame % 3 == 0)]
     live = Live(rows, delay_s=1.0, min_seconds=1.0)
-    decided = next(int(rows.frame[len(now) - 1]) for now in live.said if now.any())
+    decided = next(int(rows.frame[len(now) - 1]) for now in live.ids_after if now.any())
     assert decided > 20
     np.testing.assert_array_equal(live.person > 0, rows.frame >= decided - int(RATE_HZ))
     assert set(live.ident.tolist()) == {0}
@@ -154,10 +154,10 @@ def test_a_number_that_comes_back_is_the_same_where_the_associator_follows():
     assert Live(other, follows=True).persons_of(2) == {2}
 
 
-def test_nobody_and_one_frame():
+def test_no_person_and_one_frame():
     bare = table(np.arange(3), np.ones(3), np.full((3, len(COCO), 3), np.nan))
     assert not Live(bare).person.any()
     moment = walkers(1, (line((0, 0), STILL), MIDDLE))
     assert Live(moment).person.tolist() == [0]  # seen for less than min_seconds
     one = Live(moment, min_seconds=0)
-    assert one.person.tolist() == [1] and one.said[0].tolist() == [0]
+    assert one.person.tolist() == [1] and one.ids_after[0].tolist() == [0]

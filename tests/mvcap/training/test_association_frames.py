@@ -1,4 +1,4 @@
-"""Frames that the associator meets on a take: whose rows and bodies are is told by the truth, whatever is left out."""
+"""Frames of the associator on a take: rows and bodies have their true person, whatever views and frames are left out."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ SEEDS = range(12)
 
 @pytest.fixture(scope="module")
 def clear():
-    """Three people whom four exact cameras see without an error, and what is asked about them with each seed."""
+    """Three people seen by four exact cameras without errors, and the questions for each seed."""
     take = detected_take(model=CLEAR)
     return take, [collect_questions(take, seed) for seed in SEEDS]
 
@@ -54,7 +54,7 @@ def test_rows_are_those_of_the_frame_and_of_the_cameras_that_are_left(request, k
 
 
 @BOTH
-def test_the_truth_is_who_is_there_at_that_frame(request, kind):
+def test_the_truth_is_that_of_the_frame(request, kind):
     take, asked = request.getfixturevalue(kind)
     for questions in asked:
         for one in questions:
@@ -63,7 +63,7 @@ def test_the_truth_is_who_is_there_at_that_frame(request, kind):
 
 
 @BOTH
-def test_a_body_is_the_person_it_is_nearest_to_if_it_is_near_anybody(request, kind):
+def test_a_body_is_the_nearest_person_within_the_gate(request, kind):
     _, asked = request.getfixturevalue(kind)
     count = 0
     for questions in asked:
@@ -104,7 +104,7 @@ def test_every_frame_is_asked_about_twice_before_and_after_its_rows_are_grouped(
             assert before.seen is after.seen and np.array_equal(before.row_is, after.row_is)
 
 
-def test_takes_are_watched_in_several_ways(clear, rough):
+def test_views_and_frames_are_subsampled_in_several_ways(clear, rough):
     take, asked = rough
     cameras = {len(questions[0].seen.rig) for questions in asked}
     assert max(cameras) == len(take.rig) and min(cameras) < len(take.rig)
@@ -113,7 +113,7 @@ def test_takes_are_watched_in_several_ways(clear, rough):
     assert moments and tracked  # frames each for itself, and people over time
     for questions in tracked:
         assert len(questions[0].people) == 0 and len(questions[2].people) > 1
-    # Where nothing is in doubt, frames after the first are settled without a question.
+    # Frames after the first are unambiguous and cause no question.
     assert {len(questions) for questions in clear[1]} == {2, 12}
 
 
@@ -127,7 +127,7 @@ def test_the_same_seed_asks_the_same(rough):
             np.testing.assert_array_equal(one.bodies.xyz, two.bodies.xyz)
 
 
-def test_nobody_and_who_is_seen_by_one_view_only_leave_nothing_to_ask_about_people():
+def test_empty_takes_and_single_views_give_no_groups_of_people():
     take = detected_take(people=2, cameras=3, frames=2, model=CLEAR)
     none = np.zeros(len(take.rows), bool)
     assert collect_questions(replace(take, rows=take.rows[none], whose=take.whose[none]), 0) == []

@@ -43,7 +43,7 @@ def test_what_was_learned_is_an_angle_times_the_focal_length(tmp_path):
     np.testing.assert_allclose(RIG.focal, 1050)
 
 
-def test_an_associator_that_does_not_tell_says_nothing(tmp_path):
+def test_an_associator_without_a_learned_error_gives_none(tmp_path):
     np.testing.assert_array_equal(learned_error_px(artefact(tmp_path, None), 0, RIG), 0)
     np.testing.assert_array_equal(calibration_error_px(artefact(tmp_path / "b", None, None), RIG), 0)
 
