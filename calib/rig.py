@@ -67,13 +67,18 @@ class Rig:
         size (w, h) px of all cameras, or (C, 2). names: `cam1`, `cam2` ... when left out. Raises CalibrationError,
         which names the camera, for what no camera can be.
         """
-        matrices = np.asarray(K, np.float64).reshape(-1, 3, 3)
+        matrices = np.asarray(K, np.float64)
+        matrices = matrices[None] if matrices.shape == (3, 3) else matrices
         count = len(matrices)
+        if matrices.shape != (count, 3, 3) or not count:
+            raise CalibrationError(f"K must be (C, 3, 3) px for C cameras, not {np.shape(K)}")
+        if np.shape(size) not in ((2,), (count, 2)):
+            raise CalibrationError(f"size must be (w, h) px or ({count}, 2), not {np.shape(size)}")
         parts: dict[str, Any] = {
             "dist": [np.zeros(0)] * count if dist is None else [np.asarray(one, np.float64).ravel() for one in dist],
-            "rvec": np.asarray(rvec, np.float64).reshape((count, -1)) if np.size(rvec) % count == 0 else [],
-            "tvec": np.asarray(tvec, np.float64).reshape(-1, 3) if np.size(tvec) % 3 == 0 else [],
-            "size": np.broadcast_to(np.asarray(size), (count, 2)).tolist() if np.size(size) in (2, 2 * count) else [],
+            "rvec": _vectors("rvec", rvec, count, matrices_too=True),
+            "tvec": _vectors("tvec", tvec, count),
+            "size": np.broadcast_to(np.asarray(size), (count, 2)).tolist(),
             "names": [f"cam{index + 1}" for index in range(count)] if names is None else list(names),
         }
         if wrong := [f"{name} of {len(part)}" for name, part in parts.items() if len(part) != count]:
@@ -83,7 +88,7 @@ class Rig:
             coefficients, model = _opencv_lens(name, lens, fisheye)
             rotation = turn.reshape(3, 3) if turn.size == 9 else geometry.rotation_from_vector(turn)
             posed = geometry.pose(rotation, place)
-            cameras.append(Camera(Lens(name, (int(width), int(height)), matrix, coefficients, model), posed))
+            cameras.append(Camera(Lens(name, (width, height), matrix, coefficients, model), posed))
         return cls(tuple(cameras), "OpenCV arrays")
 
     @cached_property
@@ -238,6 +243,18 @@ class Rig:
         poses = np.array(self.cam_from_world)
         poses[:, :3, 3] *= factor
         return replace(self, cameras=tuple(Camera(camera.lens, pose) for camera, pose in zip(self, poses, strict=True)))
+
+
+def _vectors(what: str, values: ArrayLike, count: int, matrices_too: bool = False) -> Floats:
+    """Vectors (C, 3), also given as (C, 3, 1) or (C, 1, 3), or where allowed matrices (C, 3, 3)."""
+    given = np.asarray(values, np.float64)
+    if count == 1 and given.shape in ((3,), (3, 1), (3, 3)):
+        given = given.reshape(1, *((3, 3) if given.size == 9 else (3,)))
+    if matrices_too and given.shape == (count, 3, 3):
+        return given
+    if given.shape not in ((count, 3), (count, 3, 1), (count, 1, 3)):
+        raise CalibrationError(f"{what} must be (C, 3) for C = {count} cameras, not {given.shape}")
+    return given.reshape(count, 3)
 
 
 def _opencv_lens(name: str, coefficients: ArrayLike, fisheye: bool) -> tuple[Floats, Model]:

@@ -10,11 +10,11 @@ import numpy as np
 from calib import Rig
 from mvcap import plugins, stages
 from mvcap.association.left_right_swaps import correct_swaps
-from mvcap.errors import InputError
 from mvcap.progress import Progress, silent
 from mvcap.structures.artefact import Artefact
 from mvcap.structures.contracts import Associator, State
 from mvcap.structures.detections import Detections2D
+from mvcap.structures.row_checks import check_detections, check_rate, check_rig
 from mvcap.structures.row_source import RowsInMemory, RowSource
 from mvcap.structures.session import Session
 
@@ -62,8 +62,8 @@ def associate_rows(
     with the associator's state: give the same one for the frames that follow, as a live loop does.
     Raises PluginError or ConfigError for a name or setting that does not exist, InputError for views outside the rig.
     """
-    if len(found) and int(found.view.max()) >= len(rig):
-        raise InputError(f"detections of view {int(found.view.max())}, but the rig has {len(rig)} cameras")
+    check_detections(found, len(check_rig(rig)))
+    rate_hz = check_rate(rate_hz)
     plugin = plugins.instance("associator", associator, settings)
     rows = found[np.argsort(found.frame, kind="stable")]
     rows, state = _associate(plugin, rows, rig, rate_hz, dict(memory or {}))

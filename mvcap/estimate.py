@@ -21,6 +21,7 @@ from mvcap.progress import Progress, silent
 from mvcap.structures.artefact import Artefact, Origin
 from mvcap.structures.contracts import UNKNOWN_FRAMES, Estimator, FileEstimator, State, View
 from mvcap.structures.detections import Detections2D
+from mvcap.structures.row_checks import check_images, check_rate, check_rig
 from mvcap.structures.session import Session
 
 _VERSION = 1
@@ -149,6 +150,7 @@ def detect(
     first moment. memory: a dict that holds the estimator's state between calls; pass the same one for later moments.
     Raises InputError for images of another shape, AssetError if a model cannot be fetched.
     """
+    rate_hz = check_rate(rate_hz)
     plugin: Estimator = plugins.instance("estimator", estimator, settings)
     state: State = dict(memory or {})
     views: tuple[View, ...] = ()
@@ -156,9 +158,17 @@ def detect(
     moments: Iterable[Any] = [images] if _is_moment(images) else images
     for number, moment in enumerate(moments, frame):
         pictures = [None if picture is None else np.asarray(picture) for picture in moment]
-        if wrong := [one for one in pictures if one is not None and (one.ndim, one.shape[-1:], one.dtype) != _RGB]:
+        if wrong := [
+            one
+            for one in pictures
+            if one is not None and ((one.ndim, one.shape[-1:], one.dtype) != _RGB or not one.size)
+        ]:
             raise InputError(f"images must be (H, W, 3) uint8 RGB, not {wrong[0].shape} {wrong[0].dtype}")
-        if not views:
+        if views:
+            check_images(pictures, len(views))
+        else:
+            if names is not None:
+                check_images(pictures, len(names))
             called = names or [f"cam{index + 1}" for index in range(len(pictures))]
             sizes = [(0, 0) if one is None else (one.shape[1], one.shape[0]) for one in pictures]
             every = zip(called, sizes, strict=True)
@@ -195,7 +205,7 @@ def load_detections(
         raise InputError(f"estimator {estimator!r} reads no files of detections; use detect for images")
     plugin = plugins.instance("estimator", estimator, {place: str(path), **settings})
     count = frames
-    views = tuple(View(i, one.name, one.size, rate_hz, UNKNOWN_FRAMES) for i, one in enumerate(rig))
+    views = tuple(View(i, one.name, one.size, rate_hz, UNKNOWN_FRAMES) for i, one in enumerate(check_rig(rig)))
     if count is None and isinstance(plugin, FileEstimator):
         count = plugin.frame_count(views)
     if count is None:

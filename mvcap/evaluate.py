@@ -30,6 +30,7 @@ from mvcap.refine import refine
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.pose_file import load_poses
 from mvcap.structures.poses import Poses3D
+from mvcap.structures.row_checks import check_poses, check_rate, check_rig, take_length
 from mvcap.structures.session import Session
 from mvcap.structures.table import Table
 from mvcap.track import track
@@ -221,11 +222,13 @@ def score(
     rig: adds ``reprojection_px``, the median distance in the views between estimated and true joints of matched people.
     rate_hz: frames per second, for scores over time, default that of the poses. frames: length of the take.
     """
+    count = take_length(frames, check_poses(poses), check_poses(truth))
+    rate = poses.rate_hz if rate_hz is None else check_rate(rate_hz)
     found = poses if poses.skeleton.joints == truth.skeleton.joints else poses.to_skeleton(truth.skeleton)
     found = found[np.flatnonzero((found.score > 0).any(-1))]
-    last = max(int(table.frame.max(initial=-1)) for table in (found, truth)) + 1
-    scores = pose_scores(truth, found, frames or last, rate_hz or poses.rate_hz)
+    scores = pose_scores(truth, found, count, rate)
     if rig is not None:
+        check_rig(rig)
         pairs = match(truth, found)
         error = rig.reprojection_error(found.xyz[pairs.found], rig.project(truth.xyz[pairs.truth]))
         known = error[np.isfinite(error)]

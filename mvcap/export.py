@@ -11,12 +11,13 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from mvcap import plugins, stages
-from mvcap.errors import InputError
+from mvcap.errors import InputError, PluginError
 from mvcap.structures.artefact import Artefact
 from mvcap.structures.npz import NpzStream, written_whole
 from mvcap.structures.pose_file import save_poses
 from mvcap.structures.pose_stream import Axes, PoseStream
 from mvcap.structures.poses import Poses3D, TakeInfo
+from mvcap.structures.row_checks import check_poses, check_rate, take_length
 from mvcap.structures.session import Session
 from mvcap.structures.skeleton import skeleton
 from mvcap.structures.table import Table
@@ -134,25 +135,32 @@ def write_poses(
     rate_hz: float | None = None,
     axes: Literal["z-up", "y-up"] = "z-up",
     frames: int | None = None,
+    exporter: str | None = None,
 ) -> list[Path]:
     """Write poses to a file in the format of its suffix; return the files, one per person for TRC and BVH.
 
     path: ``take.npz`` (all columns, read by ``load_poses``), or a file with the name of an exporter of
     ``plugins.TABLE`` as suffix, such as ``take.c3d``. rate_hz: frames per second, default that of the poses. frames:
-    length of the take. axes: world axes of the file; npz is always z-up.
-    Raises InputError without a rate, PluginError for an unknown suffix, SessionError if a file cannot be written.
+    length of the take. axes: world axes of the file; npz is always z-up. exporter: its name or
+    ``"package.module:function"``, whatever the suffix.
+    Raises InputError without a rate or for two rows of a person in a frame, PluginError for an unknown suffix,
+    SessionError if a file cannot be written.
     """
     target = Path(path)
-    rate = rate_hz or poses.rate_hz
-    if not rate or rate <= 0:
+    check_poses(poses)
+    if rate_hz is None and poses.rate_hz is None:
         raise InputError(f"{target}: a file of poses needs their frame rate; give rate_hz")
-    count = max(frames or 0, poses.take.frames if poses.take else 0, int(poses.frame.max(initial=-1)) + 1)
-    if target.suffix == ".npz":
+    rate = check_rate(poses.rate_hz if rate_hz is None else rate_hz)
+    count = max(take_length(frames, poses), poses.take.frames if poses.take else 0)
+    if exporter is None and target.suffix == ".npz":
         take = replace(poses.take, rate_hz=rate, frames=count) if poses.take else TakeInfo(rate, count)
         return [save_poses(target, replace(poses, take=take))]
-    write = plugins.find_plugin("exporter", target.suffix.removeprefix("."))
+    name = exporter or target.suffix.removeprefix(".").lower()
+    write = plugins.find_plugin("exporter", name)
     rows = poses[np.lexsort((poses.person, poses.frame))]
     persons = tuple(poses.persons.tolist())
     stream = PoseStream(poses.skeleton, lambda: iter((rows,)), count, rate, persons, target.stem, axes)
-    files: list[Path] = write(stream, target)
+    files: Any = write(stream, target)
+    if not isinstance(files, list):
+        raise PluginError(f"exporter {name!r} returned {type(files).__name__} instead of the list of its files")
     return files

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,17 @@ from mvcap.config import Overrides, build
 from mvcap.errors import InputError
 from mvcap.estimate import estimate
 from mvcap.export import export
-from mvcap.plugins import load_plugin
+from mvcap.plugins import DEFAULT, load_plugin, plugin_class
 from mvcap.progress import Progress, silent
 from mvcap.refine import RefineConfig, refine, refine_rows
 from mvcap.report import report
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D, TakeInfo
+from mvcap.structures.row_checks import check_detections, check_rate, check_rig, take_length
 from mvcap.structures.row_source import RowsInMemory
 from mvcap.structures.session import Session
 from mvcap.track import track, track_rows
+from mvcap.tracking.tracklets import TrackConfig
 from mvcap.triangulate import triangulate, triangulate_source
 from mvcap.triangulation.calibration_error import calibration_error_px
 from mvcap.triangulation.robust_triangulation import TriangulateConfig
@@ -69,10 +71,8 @@ def reconstruct_rows(
     defaults, nested as in ``configs/default.yaml``.
     Raises ConfigError or PluginError for a setting that does not exist, InputError for views outside the rig.
     """
-    changes = dict(overrides or {})
-    count = int(found.frame.max(initial=-1)) + 1 if frames is None else frames
-    if len(found) and int(found.view.max()) >= len(rig):
-        raise InputError(f"detections of view {int(found.view.max())}, but the rig has {len(rig)} cameras")
+    changes = _checked(overrides)
+    count, rate_hz = take_length(frames, check_detections(found, len(check_rig(rig)))), check_rate(rate_hz)
     associator, _ = load_plugin("associator", changes)
     refiner, _ = load_plugin("refiner", changes)
     config = build(TriangulateConfig, changes.get("triangulate", {}), "triangulate")
@@ -88,3 +88,26 @@ def reconstruct_rows(
         gate_sigma=config.gate_sigma,
     )  # fmt: skip
     return replace(refined, take=TakeInfo(rate_hz, count, raw))
+
+
+def _checked(overrides: Overrides | None) -> dict[str, Any]:
+    """Overrides of the stages on arrays; ConfigError names a key that does not exist, also in a plug-in's section."""
+    build(_ArraySettings, overrides or {})
+    changes = dict(overrides or {})
+    for kind in ("associator", "refiner"):
+        for name, values in (changes.get(f"{kind}s") or {}).items():
+            build(plugin_class(kind, name).Config, values, f"{kind}s.{name}")
+    return changes
+
+
+@dataclass(frozen=True)
+class _ArraySettings:
+    """Settings that ``reconstruct_rows`` takes: those of the stages after ``estimate``."""
+
+    associator: str = DEFAULT["associator"]
+    refiner: str = DEFAULT["refiner"]
+    triangulate: TriangulateConfig = TriangulateConfig()
+    track: TrackConfig = TrackConfig()
+    refine: RefineConfig = RefineConfig()
+    associators: dict[str, Any] = field(default_factory=dict)
+    refiners: dict[str, Any] = field(default_factory=dict)

@@ -12,13 +12,22 @@ from calib import Rig
 from calib.arrays import Floats
 from mvcap import plugins, stages
 from mvcap.config import plain
-from mvcap.errors import ConfigError
+from mvcap.errors import ConfigError, PluginError
 from mvcap.progress import Progress, silent
 from mvcap.refinement.limb_lengths import person_limbs
 from mvcap.structures.artefact import Artefact
 from mvcap.structures.contracts import Evidence, Refiner, State
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
+from mvcap.structures.row_checks import (
+    check_detections,
+    check_errors_px,
+    check_gate,
+    check_poses,
+    check_rate,
+    check_rig,
+    take_length,
+)
 from mvcap.structures.row_source import RowsInMemory, RowSource
 from mvcap.structures.session import Session
 from mvcap.triangulation.calibration_error import calibration_error_px, excess_error_px, with_calibration_error
@@ -91,12 +100,12 @@ def refine_rows(
     how far windows overlap. gate_sigma: residual, in standard deviations, up to which a view counts in ``error_px``.
     Raises PluginError or ConfigError for a name or setting that does not exist.
     """
-    last = max(int(poses.frame.max(initial=-1)), int(found.frame.max(initial=-1))) + 1
-    count = last if frames is None else frames
+    check_detections(found, len(check_rig(rig)))
+    count, rate_hz = take_length(frames, check_poses(poses), found), check_rate(rate_hz)
     before, seen = RowsInMemory(poses, count, _CHUNK_FRAMES), RowsInMemory(found, count, _CHUNK_FRAMES)
-    error_px = np.zeros(len(rig)) if calibration_px is None else np.asarray(calibration_px, np.float64)
+    error_px = np.zeros(len(rig)) if calibration_px is None else check_errors_px(calibration_px, len(rig))
     plugin = plugins.instance("refiner", refiner, settings)
-    work = _Windows(before, seen, rig, rate_hz, plugin, gate_sigma, error_px)
+    work = _Windows(before, seen, rig, rate_hz, plugin, check_gate(gate_sigma), error_px)
     reach = round((window or RefineConfig()).overlap_s * rate_hz)
     parts = [work.refined(start, stop, reach) for start, stop in before.ranges()]
     return Poses3D.concatenate(parts, poses.skeleton)
@@ -131,7 +140,11 @@ class _Windows:
             poses, views = window[window.person == person], seen[row[window.person[pose] == person]]
             limbs = self._limbs[int(person)]
             evidence = Evidence(self._rig, views, self._rate_hz, limbs.length_m, limbs.sigma, calibration_px)
-            parts.append(self._refiner.refine(poses, evidence))
+            made: Any = self._refiner.refine(poses, evidence)
+            if not isinstance(made, Poses3D):
+                name = type(self._refiner).__name__
+                raise PluginError(f"refiner {name} returned {type(made).__name__} instead of Poses3D")
+            parts.append(made)
         rows = _rows_between(parts, window, start, stop)
         return _with_errors(rows, seen, self._rig, self._gate_sigma)
 

@@ -24,6 +24,7 @@ from mvcap.progress import Progress, silent
 from mvcap.structures.artefact import Artefact
 from mvcap.structures.contracts import State
 from mvcap.structures.poses import Poses3D
+from mvcap.structures.row_checks import check_poses, check_rate, take_length
 from mvcap.structures.row_source import RowsInMemory, RowSource
 from mvcap.structures.session import Session
 from mvcap.tracking.online_ids import OnlineIds
@@ -76,9 +77,9 @@ def track_rows(
     association of single frames. frames: length of the take. ``settings`` are fields of ``TrackConfig``. Raises
     ConfigError for a setting that does not exist.
     """
-    count = int(poses.frame.max(initial=-1)) + 1 if frames is None else frames
+    count = take_length(frames, check_poses(poses))
     source = RowsInMemory(poses, count, _CHUNK_FRAMES)
-    links, names, _ = _link_all(source, build(TrackConfig, settings, "track"), rate_hz, follows)
+    links, names, _ = _link_all(source, build(TrackConfig, settings, "track"), check_rate(rate_hz), follows)
     return _RenumberedRows(source, links, names).rows(0, count)
 
 

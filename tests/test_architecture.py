@@ -21,7 +21,7 @@ HEAVY = {
 }  # fmt: skip
 DRAWERS = {"utils", "util", "common", "base", "core", "misc", "helpers", "helper", "stuff", "lib", "tools"}
 LONGEST_FUNCTION, LONGEST_FILE = 60, 420
-HELP_S = 0.5
+HELP_S = 0.3
 
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 GROUND = {"errors", "config", "progress", "plugins", "stages", "assets", "version"}

@@ -683,7 +683,7 @@ def test_folders_of_calib_are_all_there():
 def test_rules_of_the_code_are_those_that_are_tested():
     text = " ".join(PROSE["mvcap/README.md"].split())
     assert f"a function has at most {LONGEST_FUNCTION} lines, a file at most {LONGEST_FILE};" in text
-    assert HELP_S == 0.5 and "answers in half a second" in text
+    assert HELP_S == 0.3 and "answers in 0.3 seconds" in text
     ground = re.search(r"these files beside them: ([^;]+);", text)[1]
     assert set(quoted(ground)) == GROUND
 

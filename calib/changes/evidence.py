@@ -26,6 +26,7 @@ _OUT = 6.0  # robust standard deviations from a camera's local median residual, 
 _LEAST_SIGMA_PX = 1e-3
 _STEPS = 2  # Gauss-Newton steps on the target's positions: their start is close
 _AT_ONCE = 40_000  # observations whose derivatives are held in memory together
+_LEAST_WINDOWS = 4  # windows of a camera in a take, however short
 _WINDOW, _TOGETHER = 40, 15  # observations of a camera, and moments, in a window of the local median
 _RIGID_POINTS = 4  # points that two views have to share for an initial pose of a body
 
@@ -141,6 +142,7 @@ def _find_outliers(normal: Floats) -> tuple[Bools, Floats]:
         if not len(shown):
             continue
         window = max(_WINDOW, _TOGETHER * len(shown) // len(np.unique(moment)))
+        window = min(window, max(len(shown) // _LEAST_WINDOWS, 1))  # in a short take, too, a move is not an outlier
         stretch = np.minimum(np.arange(len(shown)) // window, max(len(shown) // window - 1, 0))
         stretch = stretch[np.searchsorted(moment, moment)]  # a moment is in one stretch only
         found = np.flatnonzero(np.bincount(stretch))

@@ -197,4 +197,5 @@ def write_bytes(path: Path, data: bytes) -> None:
     except OSError as error:
         raise RigFileError(f"{path}: cannot be written ({_one_line(error)}); choose another place") from None
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)

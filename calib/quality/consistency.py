@@ -90,7 +90,7 @@ def _moved_camera(made: Calibration, seen: Observations) -> Iterator[Finding]:
             count = int(mostly[-1]) + 1 if mostly.size else 0
             own = int((~fits[view, at[:count]]).sum())
             if own > most and count >= max(_STRETCH, _PART * len(at)):
-                best, most, last = view, own, int(at[count - 1])
+                best, most, last = view, own, int(at[np.flatnonzero(lost[at[:count]])[-1]])
         if most:
             what = f"{side} {made.observations.moments[last]} its images do not fit the rig, which is of the rest"
             todo = "if it was moved then, calibrate from the footage of one side and use the rig for that side only"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _ERROR, _COUNT = "YlGnBu", "Purples"  # lighter is less
+_LEAST_SPAN_M = 1.0  # of a map without any place
 _LEVELS = 12  # distinct heights up to which places count as a grid
 _NAMED = 8  # most cameras whose names are also in the small panels from the side
 
@@ -83,6 +84,9 @@ def volume_map(calibration: Calibration) -> bytes | None:
     for axes, use in views:
         if known.any():
             mesh = _mesh(axes, _cells(places), 1000 * accuracy.predicted_m, use, _limits(accuracy.predicted_m))
+        else:
+            middle = (calibration.rig.positions @ turn.T).mean(0)[list(use)]
+            axes.update_datalim([middle - _LEAST_SPAN_M / 2, middle + _LEAST_SPAN_M / 2])
         _cameras(axes, calibration, turn, use)
         axes.use_sticky_edges = False
         axes.set_aspect("equal", adjustable="datalim")

@@ -20,7 +20,7 @@ _GAP_S = 0.5
 _JITTERS_S = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032)
 _TURNS = 3
 _FAR_STEPS = 0.5  # of the time from one moment to the next: a larger offset is corrected only roughly
-_FAR = 3.0  # standard deviations beyond which the delay of an image is an outlier
+_OUTLIERS, _OUTLIER_S = 0.02, 0.1  # share of images whose delay is an outlier, and how widely these are spread
 _TELLING = 20.0  # nats by which a jitter has to explain the images' delays better than none
 
 
@@ -70,7 +70,9 @@ def _jitter(delay: Floats, sigma: Floats) -> float:
     """The jitter (s) that best explains the images' delays (C, T) with errors sigma (C, T); 0 where none does."""
     known = np.isfinite(delay) & (sigma < 1.0)
     spread = np.array([0.0, *_JITTERS_S])[:, None] ** 2 + sigma[known] ** 2
-    likelihood = -0.5 * (np.minimum(delay[known] ** 2 / spread, _FAR**2) + np.log(spread)).sum(-1)
+    normal = np.exp(-0.5 * delay[known] ** 2 / spread) / np.sqrt(spread)
+    outlier = np.exp(-0.5 * (delay[known] / _OUTLIER_S) ** 2) / _OUTLIER_S
+    likelihood = np.log((1 - _OUTLIERS) * normal + _OUTLIERS * outlier + np.finfo(np.float64).tiny).sum(-1)
     best = int(np.argmax(likelihood))
     return float(_JITTERS_S[best - 1]) if best and likelihood[best] - likelihood[0] > _TELLING else 0.0
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from calib.errors import CalibrationError
 from mvcap.cli import assets, calibrate, doctor, evaluate, rig, session, train
 from mvcap.errors import MvcapError, StaleError
 from mvcap.version import __version__
@@ -40,8 +41,6 @@ def cli(context: click.Context, verbose: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors that the user can fix print one line that says how and exit with status 2."""
-    from calib import CalibrationError
-
     # Worker threads and solvers share the processors: one thread per library, and reproducible results.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")

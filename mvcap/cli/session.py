@@ -9,12 +9,20 @@ from typing import Any
 
 import click
 
-from mvcap import config, stages
+from mvcap import config
 from mvcap.cli.options import json_option, redo_option, rig_options, session_argument, settings_options, track_options
 from mvcap.cli.progress_bar import bar
 from mvcap.errors import InputError
 
 Command = Callable[..., Any]
+_STAGES = {
+    "estimate": "Detect people and their joints in the images of every view.",
+    "associate": "Match people across the views of each frame.",
+    "triangulate": "Triangulate the 3D joints of the associated people.",
+    "track": "Track people over time and give each one id.",
+    "refine": "Refine poses over time: constant limb lengths, smooth motion.",
+}
+"""The stages in order, as ``mvcap.stages.STAGES``, which takes longer to load than help may take."""
 
 
 @click.command()
@@ -85,7 +93,7 @@ def _print_notes(session: Any) -> None:
 @click.command()
 @click.argument("sources", nargs=-1, required=True, metavar="VIDEOS|SESSION...")
 @click.option("--session", "folder", type=click.Path(path_type=Path), help="Folder to make. [default: NAME.mvcap]")
-@click.option("--redo", type=click.Choice(stages.STAGES), help="First stage to run again.")
+@click.option("--redo", type=click.Choice(tuple(_STAGES)), help="First stage to run again.")
 @click.option("--frames", type=int, help="Without videos (VIDEOS is '-'): number of frames of the detection files.")
 @rig_options(required=False)
 @settings_options
@@ -218,11 +226,7 @@ def report(session: Path, changes: dict[str, Any], as_json: bool) -> None:
 COMMANDS: tuple[click.Command, ...] = (
     init,
     reconstruct,
-    _stage("estimate", "Detect people and their joints in the images of every view."),
-    _stage("associate", "Match people across the views of each frame."),
-    _stage("triangulate", "Triangulate the 3D joints of the associated people."),
-    _stage("track", "Track people over time and give each one id.", track_options),
-    _stage("refine", "Refine poses over time: constant limb lengths, smooth motion."),
+    *(_stage(name, about, track_options if name == "track" else settings_options) for name, about in _STAGES.items()),
     export,
     report,
 )

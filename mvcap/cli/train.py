@@ -8,14 +8,16 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mvcap import config
 from mvcap.cli.options import json_option
 from mvcap.progress import Progress, silent
-from mvcap.training.loop import OnMetrics
+
+if TYPE_CHECKING:
+    from mvcap.training.loop import OnMetrics
 
 _SHOWN = 4  # metrics shown next to the bar
 

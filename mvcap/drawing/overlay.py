@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from calib import Camera, Rig
 from calib.arrays import Image
 from mvcap.drawing.colours import Rgb, colour, ink
+from mvcap.errors import InputError
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
@@ -81,10 +82,17 @@ def draw(
     poses: rows of one frame, or rows of a take together with ``frame``. detections: rows of this view and frame, drawn
     thin and hollow. Joints behind the camera or outside the valid range of its lens model are not drawn.
     """
+    picture = np.asarray(image)
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or not picture.size:
+        raise InputError(f"the image must be (H, W, 3) uint8 RGB, not {picture.shape} {picture.dtype}")
+    if picture.shape[1::-1] != camera.size:
+        raise InputError(f"the image is {picture.shape[1]}x{picture.shape[0]} px, camera {camera.name} {camera.size}")
     shown = poses if frame is None else poses.of(frame=frame)
+    if len(np.unique(shown.frame)) > 1:
+        raise InputError("the poses are of several frames; say which with frame")
     rows = Detections2D.empty(poses.skeleton) if detections is None else detections
     projected = camera.project(shown.xyz.astype(np.float64))
-    return draw_rows(image, rows, owners(rows, shown), projected, shown.person, shown.skeleton, title)
+    return draw_rows(picture, rows, owners(rows, shown), projected, shown.person, shown.skeleton, title)
 
 
 def owners(rows: Detections2D, poses: Poses3D) -> NDArray[np.int32]:

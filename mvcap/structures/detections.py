@@ -12,6 +12,8 @@ from mvcap.structures.skeleton import Skeleton
 from mvcap.structures.skeleton import skeleton as named_skeleton
 from mvcap.structures.table import Table, column
 
+_FARTHEST_PX = 1e9  # a coordinate beyond it is no place in or near an image
+
 
 @dataclass(frozen=True, eq=False)
 class Detections2D(Table):
@@ -95,6 +97,9 @@ class Detections2D(Table):
         given = np.ones(points.shape[:-1]) if score is None else np.array(score, np.float64)
         if given.shape != points.shape[:-1]:
             raise ValueError(f"score must be (T, C, P, J) as xy, {points.shape[:-1]}, not {given.shape}")
+        if not (np.isfinite(noise) and noise > 0):
+            raise ValueError(f"noise must be a finite number above 0, not {noise}")
+        points[~(np.abs(points) < _FARTHEST_PX).all(-1)] = np.nan
         given[(points == 0).all(-1) | ~np.isfinite(points).all(-1) | ~(given > 0)] = 0
         frame, view, place = np.nonzero((given > 0).any(-1))
         at = frame, view, place
@@ -103,7 +108,17 @@ class Detections2D(Table):
         if noise_px is None:
             return rows
         stated = np.broadcast_to(np.asarray(noise_px, np.float64), given.shape)[at]
+        if not (np.isfinite(stated[rows.score > 0]).all() and (stated[rows.score > 0] > 0).all()):
+            raise ValueError("noise_px must be finite and above 0 wherever there is a joint")
         return rows.with_columns(noise_px=np.where(rows.score > 0, stated, np.nan))
+
+    def of(self, view: int | None = None, frame: int | None = None, person: int | None = None) -> Self:
+        """Return the rows of one view, one frame, one person, or of several of these."""
+        kept = np.ones(len(self), np.bool_)
+        for values, wanted in ((self.view, view), (self.frame, frame), (self.person, person)):
+            if wanted is not None:
+                kept &= values == wanted
+        return self[kept]
 
     def of_body(self) -> Self:
         """Return the rows with only the joints of ``Skeleton.body``, which identify bodies."""

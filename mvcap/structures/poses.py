@@ -96,6 +96,10 @@ class Poses3D(Table):
         if given.ndim != 4 or given.shape[2:] != (len(kind), 3):
             raise ValueError(f"positions must be (T, P, J, 3) with J = {len(kind)} for {kind.name}, not {given.shape}")
         ids = np.arange(1, given.shape[1] + 1) if persons is None else np.asarray(persons)
+        whole = np.issubdtype(ids.dtype, np.integer) and ids.size and ids.min() >= 0 and ids.max() < 2**31
+        if ids.shape != given.shape[1:2] or len(set(ids.tolist())) < len(ids) or (len(ids) and not whole):
+            raise ValueError(f"persons are {given.shape[1]} different whole numbers of 0 or more, not {ids.tolist()}")
+        given = np.where(np.abs(given) < _FARTHEST_M, given, np.nan)
         frame, column_index = np.nonzero(np.isfinite(given).all(-1).any(-1))
         points = given[frame, column_index]
         known: NDArray[np.bool_] = np.asarray(np.isfinite(points).all(-1))
@@ -201,7 +205,9 @@ class Poses3D(Table):
             import pandas as pd
         except ImportError as fault:
             raise InputError("to_pandas needs pandas: pip install pandas") from fault
-        joints, rate = len(self.skeleton), rate_hz or self.rate_hz
+        joints, rate = len(self.skeleton), self.rate_hz if rate_hz is None else rate_hz
+        if rate is not None and not 0 < rate < np.inf:
+            raise InputError(f"rate_hz must be frames per second, above 0, not {rate!r}")
         frame = np.repeat(self.frame, joints)
         variance = self.cov[..., [0, 3, 5]].mean(-1)
         sigma = np.sqrt(np.where(variance >= 0, variance, np.nan))
@@ -220,6 +226,7 @@ class Poses3D(Table):
         return pd.DataFrame(columns)
 
 
+_FARTHEST_M = 1e9  # a coordinate beyond it is no place
 _UPPER = np.array([[0, 1, 2], [1, 3, 4], [2, 4, 5]])
 
 

@@ -15,6 +15,7 @@ from mvcap.errors import ConfigError
 from mvcap.structures.anthropometry import REACH_M, too_long_limbs
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D, Provenance, packed_covariance
+from mvcap.structures.row_checks import check_detections, check_errors_px, check_rig
 from mvcap.structures.skeleton import Skeleton
 from mvcap.triangulation.calibration_error import excess_error_px, with_calibration_error
 
@@ -52,9 +53,10 @@ def triangulate_rows(
     config: the defaults when left out. calibration_px: (C,) px calibration error of each view, which is added to the
     noise of its joints; ``associate_rows`` leaves its variance, rad^2, in its memory under ``calibration``.
     """
+    check_detections(rows, len(check_rig(rig)))
     config = config or TriangulateConfig()
     if calibration_px is not None:
-        rows = with_calibration_error(rows, excess_error_px(np.asarray(calibration_px, np.float64), rows))
+        rows = with_calibration_error(rows, excess_error_px(check_errors_px(calibration_px, len(rig)), rows))
     rows = rows[rows.person >= 0]
     rows = rows[np.argsort(rows.score.sum(1), kind="stable")]  # of two copies in a view the higher score is used
     keys, place = np.unique(np.stack([rows.frame, rows.person], axis=-1), axis=0, return_inverse=True)

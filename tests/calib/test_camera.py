@@ -108,7 +108,7 @@ def test_scaling_moves_pixel_centres(points):
 
 
 @given(st.integers(1, 6), st.sampled_from([0.25, 0.5, 2.0, 3.0]))
-@settings(max_examples=24, derandomize=True)
+@settings(max_examples=12, derandomize=True)
 def test_scales_compose_and_their_inverse_undoes_them(first, second):
     lens = make_rig(1, size=(1280, 720))[0].lens
     both, once = lens.scaled(first).scaled(second), lens.scaled(first * second)
@@ -143,13 +143,13 @@ def test_lens_maps_without_distortion_are_the_matrix():
     np.testing.assert_allclose(lens.undistort(lens.distort([0.1, -0.2])), [0.1, -0.2], atol=1e-15)
 
 
-@pytest.mark.parametrize(("model", "count"), [(model, count) for model in COEFFICIENTS for count in range(15)])
-def test_each_model_takes_its_counts_of_coefficients_and_no_other(model, count):
-    if count in COEFFICIENTS[model]:
+@pytest.mark.parametrize("model", COEFFICIENTS)
+def test_each_model_takes_its_counts_of_coefficients_and_no_other(model):
+    for count in COEFFICIENTS[model]:
         assert Lens("east", (8, 8), K, np.zeros(count), model).distortion.shape == (count,)
-        return
-    with pytest.raises(CalibrationError, match=rf"'east': {count} .*{model}"):
-        Lens("east", (8, 8), K, np.zeros(count), model)
+    for count in set(range(15)) - set(COEFFICIENTS[model]):
+        with pytest.raises(CalibrationError, match=rf"'east': {count} .*{model}"):
+            Lens("east", (8, 8), K, np.zeros(count), model)
 
 
 @pytest.mark.parametrize("size", [(640.0, 480.0), np.array([640, 480]), [640, 480]])
@@ -190,7 +190,7 @@ def test_digits_lost_in_a_file_are_borne_up_to_a_limit():
 
 
 @given(st.lists(st.floats(-3, 3), min_size=6, max_size=6))
-@settings(max_examples=25, derandomize=True)
+@settings(max_examples=12, derandomize=True)
 def test_the_position_is_what_the_pose_brings_to_the_origin(numbers):
     R, t = rotation_from_vector(numbers[:3]), np.array(numbers[3:])
     camera = Camera(Lens("east", (1280, 720), K, []), np.block([[R, t[:, None]], [np.zeros((1, 3)), 1]]))

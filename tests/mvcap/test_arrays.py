@@ -109,6 +109,79 @@ def test_what_is_asked_wrongly(session, found):
         mvcap.refine_rows(mvcap.Poses3D.empty(COCO), found, rig, refiner=object(), frames_mean=3)
 
 
+def test_impossible_rates_lengths_and_frames_are_refused(session, found):
+    rig, rows = session.rig, mvcap.associate_rows(found, session.rig)
+    poses = mvcap.track_rows(mvcap.triangulate_rows(rows, rig))
+    for rate in (0, -5, float("nan"), float("inf"), "25", None):
+        for call in (
+            lambda rate: mvcap.reconstruct_rows(found, rig, rate_hz=rate),
+            lambda rate: mvcap.associate_rows(found, rig, rate_hz=rate),
+            lambda rate: mvcap.track_rows(poses, rate_hz=rate),
+            lambda rate: mvcap.refine_rows(poses, rows, rig, rate_hz=rate),
+        ):
+            with pytest.raises(InputError, match="rate_hz must be frames per second"):
+                call(rate)
+    for frames in (5, -1, 2.5):
+        with pytest.raises(InputError, match="frames is the length of the take"):
+            mvcap.reconstruct_rows(found, rig, frames=frames)
+        with pytest.raises(InputError, match="frames is the length"):
+            mvcap.score(poses, poses, frames=frames)
+    with pytest.raises(InputError, match="the lowest here is -10"):
+        mvcap.reconstruct_rows(found.with_columns(frame=found.frame - 10), rig)
+    with pytest.raises(InputError, match="view -1"):
+        mvcap.triangulate_rows(rows.with_columns(view=rows.view - 1), rig)
+    with pytest.raises(InputError, match="2 rows are of person 1 in frame 0"):
+        mvcap.write_poses(poses[np.r_[0 : len(poses), 0 : len(poses)]], "never.csv", rate_hz=25)
+    with pytest.raises(InputError, match=r"calibration_px is \(C,\)"):
+        mvcap.triangulate_rows(rows, rig, calibration_px=np.ones(7))
+    for wrong, words in ((np.zeros(3), "detections are expected"), (None, "detections are expected")):
+        with pytest.raises(InputError, match=words):
+            mvcap.reconstruct_rows(wrong, rig)
+    with pytest.raises(InputError, match="a rig is expected"):
+        mvcap.associate_rows(found, list(rig))
+    with pytest.raises(InputError, match="poses are expected"):
+        mvcap.score(poses, poses.dense())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"trak": {"min_seconds": 1}}, "did you mean 'track'"),
+        ({"refner": "butterworth"}, "did you mean 'refiner'"),
+        ({"track.min_seconds": 1}, "'track.min_seconds'"),
+        ({"track": 3}, "'?track"),
+        ({"refiners": {"bonez": {"a": 1}}}, "did you mean 'bones'"),
+        ({"refiners": {"bones": {"fill": 1}}}, "did you mean 'fill_m'"),
+        ("x", "keys and values"),
+    ],
+)
+def test_unknown_overrides_are_refused(session, found, overrides, words):
+    with pytest.raises((ConfigError, PluginError), match=words):
+        mvcap.reconstruct_rows(found, session.rig, overrides=overrides)
+
+
+class Silent:
+    """A refiner that forgets to return its poses."""
+
+    def refine(self, poses, evidence):
+        """Return nothing."""
+
+
+def silent_exporter(take, path):
+    """An exporter that forgets to return its files."""
+
+
+def test_a_plug_in_that_returns_nothing_is_named(session, found, tmp_path):
+    rows = mvcap.associate_rows(found, session.rig)
+    poses = mvcap.track_rows(mvcap.triangulate_rows(rows, session.rig))
+    with pytest.raises(PluginError, match="refiner Silent returned NoneType"):
+        mvcap.refine_rows(poses, rows, session.rig, refiner=Silent())
+    with pytest.raises(PluginError, match="silent_exporter' returned NoneType"):
+        mvcap.write_poses(poses, tmp_path / "x.csv", rate_hz=25, exporter=f"{__name__}:silent_exporter")
+    [file] = mvcap.write_poses(poses, tmp_path / "X.CSV", rate_hz=25)
+    assert file.suffix == ".csv" and file.stat().st_size > 1000
+
+
 # --- detections
 
 
@@ -146,6 +219,26 @@ def test_dense_detections_of_another_shape():
             mvcap.Detections2D.from_dense(xy, score, "coco17")
     with pytest.raises(InputError, match="coco17"):
         mvcap.Detections2D.from_dense(np.zeros((2, 2, 1, 18, 2)), None, "coco18")
+
+
+def test_numbers_that_are_no_places(session):
+    xy, score = np.full((2, 2, 1, 17, 2), 1e300), np.ones((2, 2, 1, 17))
+    assert len(mvcap.Detections2D.from_dense(xy, score, COCO)) == 0
+    assert len(mvcap.Poses3D.from_dense(np.full((2, 1, 17, 3), 1e39), COCO)) == 0
+    for noise in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="noise"):
+            mvcap.Detections2D.from_dense(xy / 1e298, score, COCO, noise=noise)
+        with pytest.raises(ValueError, match="noise_px"):
+            mvcap.Detections2D.from_dense(xy / 1e298, score, COCO, noise_px=noise)
+    for persons in ([1, 1], [1], [1, 2, 3], [1.5, 2], [0, -1], [1, 2**40]):
+        with pytest.raises(ValueError, match="persons are 2 different whole numbers"):
+            mvcap.Poses3D.from_dense(np.zeros((1, 2, 17, 3)), COCO, persons=persons)
+
+
+def test_rows_of_a_view_and_a_frame(found):
+    some = found.of(view=1, frame=7)
+    assert set(some.view) == {1} and set(some.frame) == {7} and len(some) == 3
+    assert len(found.of()) == len(found) and len(found.of(person=5)) == 0
 
 
 def test_files_of_other_estimators(tmp_path):
@@ -190,6 +283,8 @@ def test_pictures_of_a_moment_and_of_many():
     rows = mvcap.detect([moment[0], None], estimator, frame=3, memory=memory)
     assert rows.frame.tolist() == [3] and rows.carried.tolist() == [4]  # the view's fourth picture
     assert {name: int(value) for name, value in memory.items()} == {"0.count": 4, "1.count": 3}
+    with pytest.raises(InputError, match="2 views, 1 images"):
+        mvcap.detect((moment[: 2 - at] for at in range(2)), Corner())
     for wrong in ([moment[..., 0][0]], moment.astype(float), [moment[0][..., :1], moment[1]], [moment[..., 0]]):
         with pytest.raises(InputError, match=r"\(H, W, 3\) uint8"):
             mvcap.detect(wrong, Corner())
@@ -286,6 +381,11 @@ def test_people_are_drawn_where_they_are():
     assert len(inside) > 40 and (image[inside[:, 1], inside[:, 0]].max(-1) > 0).all()
     assert not blank.any() and 0 < (image.max(-1) > 0).mean() < 0.2
     assert not mvcap.draw(blank, poses, rig[0], frame=99).any()
+    for wrong in (blank.astype(float), blank[..., 0], blank[:-1], blank[:0]):
+        with pytest.raises(InputError, match="image"):
+            mvcap.draw(wrong, poses, rig[0], frame=1)
+    with pytest.raises(InputError, match="several frames"):
+        mvcap.draw(blank, poses, rig[0])
 
 
 # --- cameras
@@ -320,9 +420,12 @@ def test_cameras_that_do_not_fit_together():
     K, zeros = np.tile(np.diag([800.0, 800, 1]), (2, 1, 1)), np.zeros((2, 3))
     for change, words in (
         ({"names": ["a"]}, "names of 1"),
-        ({"tvec": np.zeros((3, 3))}, "tvec of 3"),
+        ({"tvec": np.zeros((3, 2))}, r"tvec must be \(C, 3\) for C = 2"),
+        ({"rvec": np.zeros((3, 2))}, r"rvec must be \(C, 3\)"),
+        ({"K": np.zeros((0, 3, 3))}, r"K must be \(C, 3, 3\)"),
         ({"dist": [[0.0] * 5]}, "dist of 1"),
-        ({"size": (1, 2, 3)}, "size of 0"),
+        ({"size": (1, 2, 3)}, r"size must be \(w, h\)"),
+        ({"size": (64.5, 48)}, "'cam1': the image size"),
         ({"dist": [[0.0] * 3] * 2}, "'cam1'"),
         ({"dist": [[0.0] * 13 + [1]] * 2}, "tilted"),
     ):

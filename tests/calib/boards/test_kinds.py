@@ -34,7 +34,7 @@ TAGS = st.builds(
 
 
 @given(st.one_of(CHESSBOARDS, CHARUCOS, APRILGRIDS, TAGS))
-@settings(max_examples=40, derandomize=True)
+@settings(max_examples=20, derandomize=True)
 def test_the_text_of_any_board_makes_it_again(board):
     assert board_from(board.spec) == board
     assert len(board.target.points) == len(board.target.of_piece) and (board.target.points[:, 2] == 0).all()
@@ -50,7 +50,7 @@ def test_the_print_has_the_size_of_the_board_and_its_points_are_inside(board):
 
 
 @given(CHESSBOARDS)
-@settings(max_examples=25, derandomize=True)
+@settings(max_examples=12, derandomize=True)
 def test_a_chessboard_is_symmetric_where_half_a_turn_prints_the_same(board):
     dark = drawings(board)[0].dark
     assert board.symmetric == np.array_equal(dark, dark[::-1, ::-1])
@@ -58,7 +58,7 @@ def test_a_chessboard_is_symmetric_where_half_a_turn_prints_the_same(board):
 
 
 @given(CHARUCOS)
-@settings(max_examples=25, derandomize=True)
+@settings(max_examples=12, derandomize=True)
 def test_a_charuco_board_has_a_marker_in_every_light_square(board):
     (drawing,) = drawings(board)
     edge = 0.25 * (board.square_m - board.marker_m)  # inside of a square, outside of its marker
@@ -70,7 +70,7 @@ def test_a_charuco_board_has_a_marker_in_every_light_square(board):
 
 
 @given(CHARUCOS)
-@settings(max_examples=25, derandomize=True)
+@settings(max_examples=12, derandomize=True)
 def test_the_corners_of_a_charuco_board_are_where_four_squares_meet(board):
     points = board.target.points.reshape(board.rows - 1, board.columns - 1, 3)
     np.testing.assert_allclose(points[0, 0], [board.square_m, board.square_m, 0])
@@ -80,7 +80,7 @@ def test_the_corners_of_a_charuco_board_are_where_four_squares_meet(board):
 
 
 @given(APRILGRIDS)
-@settings(max_examples=25, derandomize=True)
+@settings(max_examples=12, derandomize=True)
 def test_an_aprilgrid_has_even_gaps_on_all_sides_and_counts_from_below(board):
     corners = board.target.points.reshape(board.rows, board.columns, 4, 3)
     sides = np.linalg.norm(np.roll(corners, -1, axis=2) - corners, axis=-1)
@@ -99,7 +99,7 @@ def test_tags_are_pieces_of_their_own_with_the_first_corner_as_origin():
 
 
 @given(st.sampled_from(sorted(DICTIONARIES)), st.data())
-@settings(max_examples=30, derandomize=True)
+@settings(max_examples=20, derandomize=True)
 def test_a_dictionary_is_known_by_its_name_in_any_case_with_or_without_its_prefix(name, data):
     text = data.draw(st.sampled_from([name, name.lower(), name.removeprefix("DICT_"), f"  {name.title()} "]))
     assert dictionary_name(text) == name

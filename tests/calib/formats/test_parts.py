@@ -61,7 +61,7 @@ def test_a_table_has_keys_of_text_and_nothing_else_is_one(tmp_path):
 
 
 @given(st.lists(st.floats(-4, 4), min_size=4, max_size=4).filter(lambda q: np.linalg.norm(q) > 0.01))
-@settings(max_examples=40, derandomize=True)
+@settings(max_examples=20, derandomize=True)
 def test_rotations_of_quaternions_are_scipy_s_whatever_their_length(wxyz):
     R = parts.rotation_from_quaternion(wxyz)
     np.testing.assert_allclose(R, Rotation.from_quat(np.roll(wxyz, -1)).as_matrix(), atol=1e-12)
@@ -69,7 +69,7 @@ def test_rotations_of_quaternions_are_scipy_s_whatever_their_length(wxyz):
 
 
 @given(st.lists(st.floats(-1.8, 1.8), min_size=3, max_size=3))
-@settings(max_examples=40, derandomize=True)
+@settings(max_examples=20, derandomize=True)
 def test_quaternions_and_rotations_are_inverse(vector):
     R = rotation_from_vector(vector)
     q = parts.quaternion_from_rotation(R)
@@ -124,16 +124,14 @@ def test_raw_values_that_are_wrong_are_named_with_their_camera(changes, words):
         parts.camera("east", **values)
 
 
-@pytest.mark.parametrize("count", range(16))
 @pytest.mark.parametrize("fisheye", [False, True])
-def test_the_model_of_a_lens_follows_from_its_count_of_coefficients(count, fisheye):
+def test_the_model_of_a_lens_follows_from_its_count_of_coefficients(fisheye):
     models = ["fisheye"] if fisheye else ["pinhole", "rational"]
-    fitting = [model for model in models if count in COEFFICIENTS[model]]
-    if fitting:
-        assert [parts.model_for(count, fisheye, "east")] == fitting
-        return
-    with pytest.raises(CalibrationError, match=rf"'east': {count} distortion"):
-        parts.model_for(count, fisheye, "east")
+    known = {count: model for model in models for count in COEFFICIENTS[model]}
+    assert {count: parts.model_for(count, fisheye, "east") for count in known} == known
+    for count in set(range(16)) - set(known):
+        with pytest.raises(CalibrationError, match=rf"'east': {count} distortion"):
+            parts.model_for(count, fisheye, "east")
 
 
 def test_sizes_are_one_for_all_or_by_camera_or_asked_for():

@@ -76,7 +76,7 @@ def test_a_camera_that_fits_for_a_part_of_the_take_only_is_named_with_the_moment
 
 
 def test_a_short_stretch_at_an_end_is_no_moved_camera():
-    assert new_findings(without((1, EVERY[:4]))) == []
+    assert new_findings(without((1, EVERY[:3]))) == []
 
 
 def test_a_stretch_in_the_middle_is_no_moved_camera():

@@ -38,7 +38,7 @@ def test_a_camera_that_looks_along_x_and_is_rolled_to_the_right():
 
 
 @given(st.floats(-179, 179), st.floats(-80, 80), st.floats(-170, 170))
-@settings(max_examples=40, derandomize=True)
+@settings(max_examples=20, derandomize=True)
 def test_heading_tilt_and_roll_are_read_back(heading, tilt, roll):
     (one,) = facts(Rig((turned(heading, tilt, roll),))).cameras
     assert (one.heading_deg, one.tilt_deg, one.roll_deg) == pytest.approx((heading, tilt, roll), abs=1e-6)
@@ -101,7 +101,6 @@ def test_another_place_of_the_world_moves_positions_and_leaves_lenses_and_distan
         assert (one.tilt_deg, one.roll_deg) == pytest.approx((other.tilt_deg, other.roll_deg), abs=1e-6)
 
 
-@pytest.mark.parametrize("rig", [make_rig(1), make_rig(3, "fisheye")], ids=["one", "fisheyes"])
-def test_every_rig_has_a_picture_as_wide_as_the_page(rig):
-    data = picture(rig)
+def test_a_rig_has_a_picture_as_wide_as_the_page():
+    data = picture(make_rig(2, "fisheye"))
     assert data[:8] == b"\x89PNG\r\n\x1a\n" and struct.unpack(">II", data[16:24]) == (1056, 484)

@@ -21,7 +21,7 @@ def view(name="good", row=0):
 @cache
 def drawn():
     """The picture of a whole view."""
-    return view_picture(view())
+    return view_picture(view(), dpi=55)
 
 
 def png_size(data):
@@ -43,7 +43,7 @@ def share(pixels, more, less):
 
 
 def test_the_picture_is_as_wide_as_the_page_and_finer_where_asked_for():
-    assert png_size(drawn()) == (1056, 682)
+    assert png_size(drawn()) == (9.6 * 55, 6.2 * 55)
     assert png_size(view_picture(view(), dpi=20)) == (192, 124)
 
 
@@ -66,7 +66,7 @@ def test_a_camera_without_a_pose_or_residuals_has_one_too():
 def test_dots_are_where_corners_were_seen_and_hatching_is_elsewhere():
     left = view().xy[:, 0] < 450
     some = replace(view(), xy=view().xy[left], residual=view().residual[left])
-    data = [panel(one, "top left") for one in (drawn(), view_picture(some))]
+    data = [panel(one, "top left") for one in (drawn(), view_picture(some, dpi=55))]
     hatched = [share(one, "r", "b") for one in data]
     dotted = [share(one, "b", "r") for one in data]
     assert hatched[1] > 1.2 * hatched[0] > 0 and 0 < dotted[1] < 0.5 * dotted[0]
@@ -74,7 +74,7 @@ def test_dots_are_where_corners_were_seen_and_hatching_is_elsewhere():
 
 def test_arrows_of_a_common_residual_are_red_and_longer_than_those_of_noise():
     pushed = replace(view(), residual=view().residual + np.array([0.5, 0]))
-    red = [share(panel(one, "top right"), "r", "b") for one in (drawn(), view_picture(pushed))]
+    red = [share(panel(one, "top right"), "r", "b") for one in (drawn(), view_picture(pushed, dpi=55))]
     assert red[1] > 1.5 * red[0]
 
 

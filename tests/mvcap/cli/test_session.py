@@ -397,3 +397,13 @@ def test_a_refused_setting_is_not_kept(tmp_path):
     assert session.overrides == before
     assert run("track", session.folder, "--set", "track.gate_sigma=4.5", "--redo").returncode == 0
     assert session.overrides["track"] == {"gate_sigma": 4.5}
+
+
+def test_stages_are_verbs_in_their_order():
+    from mvcap import stages
+    from mvcap.cli import session as verbs
+
+    names = [command.name for command in verbs.COMMANDS]
+    assert [name for name in names if name in stages.STAGES] == list(stages.STAGES)
+    redo = next(option for option in verbs.reconstruct.params if option.name == "redo")
+    assert tuple(redo.type.choices) == stages.STAGES

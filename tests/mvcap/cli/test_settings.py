@@ -1,4 +1,4 @@
-"""All settings in one tree: defaults are valid, unknown names are refused, and the file of defaults matches the code."""
+"""All settings in one tree: valid defaults, unknown names refused, and a file of defaults that matches the code."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Generated takes: complete, within the requested ranges, the same for the same seed, and rows with the right person."""
+"""Generated takes: complete, within the requested ranges, repeatable, and rows with the right person."""
 
 from dataclasses import replace
 

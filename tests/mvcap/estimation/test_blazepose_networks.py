@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_blazepose import JOINTS, person, write_detector, write_landmarker
 
@@ -35,6 +35,7 @@ def landmarks(file, image, crop, mirror=False):
 # Tiles
 
 
+@settings(max_examples=40)
 @given(st.integers(40, 2000), st.integers(40, 2000))
 def test_every_pixel_is_searched_in_squares_of_three_sizes(width, height):
     squares = tiles(width, height)

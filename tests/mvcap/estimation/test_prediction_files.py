@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mvcap.errors import InputError
@@ -48,6 +48,7 @@ def refused(call, *arguments, words=()):
 names = st.lists(st.text("ab_1", min_size=1, max_size=4), min_size=1, max_size=4, unique=True)
 
 
+@settings(max_examples=40)
 @given(names, st.lists(st.text("ab_1", min_size=1, max_size=6), max_size=6, unique=True))
 def test_every_view_has_a_file_that_is_named_after_it(views, files):
     found = {name: Path(name) for name in files}
@@ -77,6 +78,7 @@ def test_what_another_view_is_named_after_is_not_taken():
     assert match_views(["a"], found, "folder", Path("x")) == {"a": Path("a_b")}
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 10**9), st.integers(1, 12), st.sampled_from(("cam{}_keypoints.json", "v2.{}.json", "{}.jpg")))
 def test_frame_numbers_come_back(number, digits, pattern):
     assert frame_number(pattern.format(f"{number:0{digits}d}")) == number
@@ -132,13 +134,12 @@ def test_numbers_may_be_nested_and_empty():
     assert flat_numbers([], "").tolist() == [] and flat_numbers(7, "").tolist() == [7]
 
 
-@given(st.lists(st.floats(-1e4, 1e4), min_size=4, max_size=4))
-def test_both_ways_to_write_a_box_are_one_box(box):
-    left, top, wide, high = box
-    assume(wide > 0 and high > 0)
+@settings(max_examples=40)
+@given(st.floats(-1e4, 1e4), st.floats(-1e4, 1e4), st.floats(0.1, 1e4), st.floats(0.1, 1e4))
+def test_both_ways_to_write_a_box_are_one_box(left, top, wide, high):
     assert box_of([left, top, wide, high], "", wide=True) == (left, top, left + wide, top + high)
     assert box_of([left, top, left + wide, top + high], "", wide=False) == (left, top, left + wide, top + high)
-    assert box_of([box], "", wide=False) == tuple(box)
+    assert box_of([[left, top, wide, high]], "", wide=False) == (left, top, wide, high)
 
 
 def test_there_need_be_no_box():

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
@@ -67,6 +67,7 @@ def brightness(folder, card=POSE, batch="n"):
 places = st.tuples(st.floats(4, 180), st.floats(4, 240))
 
 
+@settings(max_examples=40)
 @given(places, st.floats(0.2, 1), st.floats(0.2, 1), st.floats(1, 8))
 def test_a_parabola_of_bins_is_read_exactly(place, top_x, top_y, width):
     x = top_x - ((np.arange(384) / 2 - place[0]) / width) ** 2
@@ -76,6 +77,7 @@ def test_a_parabola_of_bins_is_read_exactly(place, top_x, top_y, width):
     assert min(top_x, top_y) - 0.07 < score[0, 0] <= min(top_x, top_y)  # of the axis with the lower peak, at a bin
 
 
+@settings(max_examples=40)
 @given(places, st.floats(4, 20), st.floats(0.1, 1))
 def test_a_gaussian_of_a_heatmap_is_read_exactly(place, width, top):
     rows, columns = np.mgrid[:64, :48] * 4.0
@@ -85,6 +87,7 @@ def test_a_gaussian_of_a_heatmap_is_read_exactly(place, width, top):
     assert 0.7 * top < score[0, 0] <= top
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 47), st.integers(0, 63), st.integers(0, 2**31))
 def test_a_peak_is_moved_by_half_a_cell_at_most(column, row, seed):
     maps = np.random.default_rng(seed).uniform(0, 0.5, (1, 1, 64, 48))
@@ -104,6 +107,7 @@ def test_maps_and_bins_without_a_peak_have_a_place_and_no_more(value):
 # Crops
 
 
+@settings(max_examples=40)
 @given(
     st.floats(-500, 2000), st.floats(-500, 2000), st.floats(2, 900), st.floats(2, 900),
     st.sampled_from(((192, 256), (256, 192), (64, 64))), st.floats(0.8, 2),

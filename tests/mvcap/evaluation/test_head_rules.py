@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calib.geometry import rotation_from_vector
@@ -48,6 +48,7 @@ def test_heads_by_their_formulas():
     np.testing.assert_allclose(read_as_mvor(person()).xyz[0, 0], [0, 0, 1.6], atol=1e-6)
 
 
+@settings(max_examples=40)
 @given(angle=st.floats(-np.pi, np.pi), x=st.floats(-5, 5), y=st.floats(-5, 5), rule=st.sampled_from(RULES))
 def test_rules_do_not_depend_on_place_and_heading(angle, x, y, rule):
     R = rotation_from_vector(np.array([0, 0, angle]))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calib.geometry import rotation_from_vector
@@ -29,6 +29,7 @@ def test_the_order_of_the_corners_is_that_of_the_names():
     np.testing.assert_allclose(origin, [(0, 0, 1.2)])
 
 
+@settings(max_examples=40)
 @given(st.floats(-np.pi, np.pi), st.floats(-9, 9), st.floats(-9, 9), st.floats(0.3, 3))
 def test_a_body_that_is_turned_moved_and_scaled_takes_its_frame_along(angle, x, y, size):
     turn, origin = frames([size * TORSO @ about_z(angle).T + (x, y, 0)])
@@ -36,6 +37,7 @@ def test_a_body_that_is_turned_moved_and_scaled_takes_its_frame_along(angle, x, 
     np.testing.assert_allclose(origin[0], (x, y, 1.2 * size), atol=1e-9)
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 2**31), st.integers(1, 30))
 def test_frames_are_rotations_about_the_vertical(seed, count):
     rng = np.random.default_rng(seed)

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from walking_take import COCO, poses, take
 
@@ -62,6 +62,7 @@ def test_an_error_or_a_covariance_that_is_not_known_is_empty_where_the_joint_is_
     assert held["x_m"].null_count < held.num_rows
 
 
+@settings(max_examples=40)
 @given(st.integers(1, FRAMES), st.sampled_from(("z-up", "y-up")))
 def test_how_the_poses_are_cut_does_not_show(step, axes):
     one, other = whole(take(TABLE, FRAMES, step, axes)), whole(stream(TABLE, axes=axes))

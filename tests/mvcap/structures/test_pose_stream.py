@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from walking_take import COCO, chunked, poses, take
 
@@ -21,6 +21,7 @@ def stream(chunks, frames=FRAMES, axes="z-up"):
 parts = st.lists(st.integers(0, FRAMES), min_size=2, max_size=6).map(sorted)
 
 
+@settings(max_examples=40)
 @given(parts, st.integers(1, FRAMES), st.sampled_from([(1, 2), (2, 1), (2,), (3, 1), ()]))
 def test_blocks_are_dense_parts_whatever_the_chunks(edges, step, persons):
     wanted = [Part(start, stop, persons) for start, stop in zip(edges[::2], edges[1::2], strict=False)]
@@ -45,6 +46,7 @@ def test_every_column_of_a_block_is_that_of_its_row():
             np.testing.assert_array_equal(getattr(block, name)[at][there], value[there])
 
 
+@settings(max_examples=40)
 @given(st.integers(1, 30), st.integers(0, 25))
 def test_cutting_covers_the_take_once(step, frames):
     cut = take(TABLE, frames).cut(step)
@@ -62,6 +64,7 @@ def test_a_person_can_be_read_again_and_again():
             np.testing.assert_array_equal(np.concatenate([block.xyz for block in blocks])[:, 0], DENSE[:, person - 1])
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 2**31))
 def test_turning_axes_turns_places_and_covariances(seed):
     rng = np.random.default_rng(seed)

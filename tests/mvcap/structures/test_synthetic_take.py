@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from detected_take import CLEAR, detected_take
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from synthetic_take import COCO, ring_rig, truth
@@ -20,6 +20,7 @@ def take_of(whose):
     return SyntheticTake(truth(1), rig, rig, 25.0, rows, whose)
 
 
+@settings(max_examples=40)
 @given(arrays(np.int32, st.tuples(st.integers(0, 6), st.just(17)), elements=st.sampled_from([-1, -1, 1, 2, 3, 7])))
 def test_a_row_is_the_person_of_most_of_its_joints(whose):
     found = take_of(whose).person

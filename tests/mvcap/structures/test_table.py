@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mvcap.structures.skeleton import skeleton
@@ -80,6 +80,7 @@ picks = st.one_of(
 )
 
 
+@settings(max_examples=40)
 @given(picks)
 def test_rows_are_picked_from_every_column_together(rows):
     table = marks()
@@ -92,6 +93,7 @@ def test_rows_are_picked_from_every_column_together(rows):
         np.testing.assert_array_equal(getattr(picked, name), getattr(table, name)[wanted])
 
 
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 4), max_size=5))
 def test_joining_is_the_inverse_of_cutting(lengths):
     parts = [marks(length, seed) for seed, length in enumerate(lengths)]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import multivariate_normal, norm
@@ -50,6 +50,7 @@ def test_shares_may_differ_from_place_to_place_and_be_beyond_their_limits():
     np.testing.assert_allclose(random_events(field, share).mean(0), [0, 0, 0.1, 0.6, 1, 1], atol=0.015)
 
 
+@settings(max_examples=40)
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_a_larger_share_has_every_event_of_a_smaller_one(one, other):
     field = np.random.default_rng(3).standard_normal(500)
@@ -66,6 +67,7 @@ def test_events_last_as_their_noise_does(memory):
     assert events[1:][events[:-1]].mean() == pytest.approx(both / share, abs=0.01)
 
 
+@settings(max_examples=40)
 @given(arrays(np.float64, 5, elements=st.floats(-30, 30)))
 def test_shares_of_logits(logit):
     share = expit(logit)

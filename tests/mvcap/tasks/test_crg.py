@@ -93,7 +93,7 @@ def test_places_stand_on_the_grid_and_the_middle_of_a_person_is_near(samples):
 
 def test_rows_of_two_people_are_none(samples):
     wrong = [one for one in samples if not one["off_m"].any()]
-    assert len(wrong) > 10 and all(one["person"] == 0 for one in nobody)
+    assert len(wrong) > 10 and all(one["person"] == 0 for one in wrong)
     for one in wrong:
         assert (one["view"][MIDDLE, :, VIEW_NAMES.index("has_row")] == 1).sum() == 2
 

@@ -23,7 +23,7 @@ def samples(take):
 
 
 class Answer(torch.nn.Module):
-    """A network with the same output for every joint: an offset, a scale of the covariance, a logit of being a person."""
+    """A network with the same output for every joint: an offset, the scale of the covariance, the logit of a person."""
 
     def __init__(self, offset=(0.0, 0.0, 0.0), wide=1.0, person=0.0):
         super().__init__()

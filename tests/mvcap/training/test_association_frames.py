@@ -1,4 +1,4 @@
-"""Frames of the associator on a take: rows and bodies have their true person, whatever views and frames are left out."""
+"""Frames of the associator on a take: rows and bodies have their true person, also of a part of the views."""
 
 from dataclasses import replace
 
