@@ -32,7 +32,7 @@ from mvcap.tracking.tracklet_linking import TrackletLinker
 from mvcap.tracking.tracklet_merging import TrackletMerger
 from mvcap.tracking.tracklets import TrackConfig
 
-_VERSION = 2
+_VERSION = 3
 _CHUNK_FRAMES = 250
 _LISTED = 300  # most changes listed in the record; the rest is only counted
 

@@ -93,8 +93,9 @@ def return_evidence(ended: Chains, begun: Chains, config: TrackConfig, area_m2: 
     same_number = (ended.group[:, None] == begun.group_first[None]) & (ended.group[:, None] >= 0) & follows
     by_motion = (sigma <= config.gate_sigma) & (motion + limb + _RETURN_NATS > 0)
     by_limbs = (limb >= _LIMB_NATS) | (same_number & (limb + _RETURN_NATS + _NUMBER_NATS > 0))
-    nats = np.where(by_motion, motion, 0.0) + limb + _RETURN_NATS + _NUMBER_NATS * same_number
-    possible = (absent > 0) & reachable & (by_motion | by_limbs)
+    against = np.where(np.isfinite(sigma), np.minimum(motion, 0.0), 0.0)  # motion that contradicts the limbs counts too
+    nats = np.where(by_motion, motion, against) + limb + _RETURN_NATS + _NUMBER_NATS * same_number
+    possible = (absent > 0) & reachable & (by_motion | by_limbs) & (nats > 0)
     share, limb_sigma = limb_distance(ended.profile, begun.profile)
     return ReturnEvidence(
         np.where(possible, nats, -np.inf), by_motion | same_number, limb, absent, sigma, share, limb_sigma

@@ -161,7 +161,9 @@ class KalmanTracker:
         if self.follows:
             return (np.arange(len(self.ident)),)
         established = self.count >= self.config.min_seconds * self.rate_hz
-        return np.flatnonzero(established), np.flatnonzero(~established)
+        away = self.at - self.seen
+        present = away <= away.min(initial=self.at)
+        return tuple(np.flatnonzero(part) for part in (established & present, established & ~present, ~established))
 
     def _predict(self, frame: int) -> None:
         """Predict all tracks to a frame and delete those without observations for too long, new ones sooner."""
@@ -254,7 +256,8 @@ class KalmanTracker:
         self.mean[people] += step
         cov = cov - gain @ cov[:, :3]
         self.cov[people] = (cov + np.swapaxes(cov, 1, 2)) / 2
-        self.xyz[people] = np.where(seen[..., None], xyz, self.xyz[people] + step[:, None, :3])
+        rest = (off - step[:, :3])[:, None]  # the part of the innovation that the filter does not follow
+        self.xyz[people] = np.where(seen[..., None], xyz - rest, self.xyz[people] + step[:, None, :3])
         self.joint_cov[people] = np.where(seen[..., None, None], frame_input.cov[rows], self.joint_cov[people])
         self.joint_seen[people] = np.where(seen, frame, self.joint_seen[people])
         self.seen[people] = frame
