@@ -12,13 +12,13 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from calib import Rig
 from mvcap.config import Overrides, build, plain
-from mvcap.errors import PluginError
+from mvcap.errors import ConfigError, PluginError
 from mvcap.structures.contracts import Learned
 
 TABLE: Mapping[str, Mapping[str, str]] = {
@@ -127,6 +127,17 @@ def instance(kind: str, plugin: Any, settings: Mapping[str, Any]) -> Any:
             raise PluginError(f"a {kind} that is made already has its settings; got {', '.join(settings)} beside it")
         return plugin
     return load_plugin(kind, {kind: plugin, f"{kind}s": {plugin: settings}})[0]
+
+
+def check_sections(overrides: Overrides, kinds: Iterable[str]) -> None:
+    """Raise ConfigError or PluginError, naming the key, for a plug-in or a setting of one that does not exist."""
+    for kind in kinds:
+        sections = overrides.get(f"{kind}s", {})
+        if not isinstance(sections, Mapping):
+            raise ConfigError(f"config key '{kind}s' must map names to their settings, not {sections!r}")
+        for name, values in sections.items():
+            build(plugin_class(kind, name).Config, values, f"{kind}s.{name}")
+        plugin_class(kind, overrides.get(kind, DEFAULT[kind]))
 
 
 def weight_identities(plugin: Any, rig: Rig) -> dict[str, str]:

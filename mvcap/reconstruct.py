@@ -14,7 +14,7 @@ from mvcap.config import Overrides, build
 from mvcap.errors import InputError
 from mvcap.estimate import estimate
 from mvcap.export import export
-from mvcap.plugins import DEFAULT, load_plugin, plugin_class
+from mvcap.plugins import DEFAULT, check_sections, load_plugin
 from mvcap.progress import Progress, silent
 from mvcap.refine import RefineConfig, refine, refine_rows
 from mvcap.report import report
@@ -94,9 +94,7 @@ def _checked(overrides: Overrides | None) -> dict[str, Any]:
     """Overrides of the stages on arrays; ConfigError names a key that does not exist, also in a plug-in's section."""
     build(_ArraySettings, overrides or {})
     changes = dict(overrides or {})
-    for kind in ("associator", "refiner"):
-        for name, values in (changes.get(f"{kind}s") or {}).items():
-            build(plugin_class(kind, name).Config, values, f"{kind}s.{name}")
+    check_sections(changes, ("associator", "refiner"))
     return changes
 
 

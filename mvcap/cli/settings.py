@@ -11,7 +11,6 @@ from typing import Any
 
 from mvcap import plugins
 from mvcap.config import Overrides, build, plain
-from mvcap.errors import ConfigError
 from mvcap.estimate import EstimateConfig
 from mvcap.export import ExportConfig
 from mvcap.refine import RefineConfig
@@ -61,17 +60,7 @@ def check_overrides(overrides: Overrides) -> None:
     """Raise ConfigError or PluginError, naming the key, if overrides have an unknown key, plug-in or wrong value."""
     sections = {f"{kind}s" for kind in plugins.DEFAULT}
     build(Settings, {key: value for key, value in overrides.items() if key not in sections})
-    for kind in plugins.DEFAULT:
-        for name, values in _mapping(overrides, f"{kind}s").items():
-            build(plugins.plugin_class(kind, name).Config, values, f"{kind}s.{name}")
-        plugins.plugin_class(kind, overrides.get(kind, plugins.DEFAULT[kind]))
-
-
-def _mapping(overrides: Overrides, key: str) -> Mapping[str, Any]:
-    values = overrides.get(key, {})
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"config key {key!r} must map names to their settings, not {values!r}")
-    return values
+    plugins.check_sections(overrides, plugins.DEFAULT)
 
 
 def defaults() -> dict[str, Any]:

@@ -16,7 +16,7 @@ from mvcap.errors import InputError
 from mvcap.evaluation.head_rules import read_as_shelf
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.pose_file import save_poses
-from mvcap.structures.poses import Poses3D, Provenance
+from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
 
 _CHOICES = {"noise_px": "--noise", "detections": "--detections", "clips": "--clips"}
@@ -72,21 +72,7 @@ class BenchmarkClip:
 
 def truth_table(skeleton: Skeleton, frame: list[int], person: list[int], xyz: NDArray[np.floating]) -> Poses3D:
     """Return a table of ground truth from joints (M, J, 3) m, NaN where unknown; the score of known joints is 1."""
-    xyz = np.asarray(xyz, np.float64).reshape(-1, len(skeleton), 3)
-    known = np.asarray(np.isfinite(xyz).all(-1))
-    persons = np.array(person, np.int32)
-    return Poses3D(
-        skeleton,
-        frame=np.array(frame, np.int32),
-        person=persons,
-        group=persons,
-        xyz=np.where(known[..., None], xyz, np.nan),
-        score=known,
-        error_px=np.full(known.shape, np.nan),
-        views=np.zeros(known.shape),
-        cov=np.full((*known.shape, 6), np.nan),
-        provenance=np.where(known, Provenance.MEASURED, Provenance.MISSING),
-    )
+    return Poses3D.from_positions(skeleton, frame, person, xyz)
 
 
 def projected_truth(truth: Poses3D, noise_px: float) -> Callable[[Path], EstimatorSettings]:

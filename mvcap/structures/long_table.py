@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mvcap.structures.pose_stream import PoseStream, missing_joints, sigma_m
-from mvcap.structures.poses import Poses3D
+from mvcap.structures.pose_stream import PoseStream
+from mvcap.structures.poses import Poses3D, missing_joints, sigma_m
 
 COLUMNS = ("frame", "time_s", "person", "joint", "x_m", "y_m", "z_m", "score", "error_px", "views", "sigma_m")
 _BATCH_ROWS = 4096  # rows of persons per batch; bounds memory independently of the chunk size

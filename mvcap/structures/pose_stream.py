@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.structures.poses import Poses3D, full_covariance, packed_covariance
+from mvcap.structures.poses import Poses3D, full_covariance, missing_joints, packed_covariance, sigma_m
 from mvcap.structures.skeleton import Skeleton
 
 Axes = Literal["z-up", "y-up"]
@@ -106,18 +106,6 @@ def turn_axes(poses: Poses3D, rotation: NDArray[np.float64]) -> Poses3D:
     """Return the rows with positions and covariances in other axes; rotation (3, 3) is applied from the left."""
     cov = rotation @ full_covariance(poses.cov.astype(np.float64)) @ rotation.T
     return poses.with_columns(xyz=poses.xyz @ rotation.T + 0.0, cov=packed_covariance(cov))
-
-
-def sigma_m(poses: Poses3D) -> NDArray[np.float32]:
-    """Return standard deviations (M, J) m of joint positions, root mean square over the axes; NaN where unknown."""
-    variance = poses.cov[..., [0, 3, 5]].mean(-1)
-    sigma = np.sqrt(np.where(variance >= 0, variance, np.nan))
-    return np.where(missing_joints(poses.xyz), np.nan, sigma).astype(np.float32)
-
-
-def missing_joints(xyz: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Return which joints (..., J) of positions (..., J, 3) are missing."""
-    return np.asarray(np.isnan(xyz).any(-1))
 
 
 def _ordered(chunks: Iterator[Poses3D], frames: int) -> Iterator[Poses3D]:

@@ -101,13 +101,19 @@ class Poses3D(Table):
             raise ValueError(f"persons are {given.shape[1]} different whole numbers of 0 or more, not {ids.tolist()}")
         given = np.where(np.abs(given) < _FARTHEST_M, given, np.nan)
         frame, column_index = np.nonzero(np.isfinite(given).all(-1).any(-1))
-        points = given[frame, column_index]
+        return cls.from_positions(kind, frame, ids[column_index], given[frame, column_index])
+
+    @classmethod
+    def from_positions(cls, kind: Skeleton, frame: ArrayLike, person: ArrayLike, xyz: ArrayLike) -> Self:
+        """Make rows of positions (M, J, 3) m, NaN where unknown, in frames (M,) of persons (M,); score 1 if known."""
+        points = np.asarray(xyz, np.float64).reshape(-1, len(kind), 3)
         known: NDArray[np.bool_] = np.asarray(np.isfinite(points).all(-1))
+        persons = np.asarray(person)
         return cls(
             kind,
-            frame=frame,
-            person=ids[column_index],
-            group=ids[column_index],
+            frame=np.asarray(frame),
+            person=persons,
+            group=persons,
             xyz=np.where(known[..., None], points, np.nan),
             score=known,
             error_px=np.full(known.shape, np.nan),
@@ -209,9 +215,6 @@ class Poses3D(Table):
         if rate is not None and not 0 < rate < np.inf:
             raise InputError(f"rate_hz must be frames per second, above 0, not {rate!r}")
         frame = np.repeat(self.frame, joints)
-        variance = self.cov[..., [0, 3, 5]].mean(-1)
-        sigma = np.sqrt(np.where(variance >= 0, variance, np.nan))
-        missing = np.isnan(self.xyz).any(-1)
         columns = {
             "frame": frame,
             **({"time_s": frame / rate} if rate else {}),
@@ -221,7 +224,7 @@ class Poses3D(Table):
             "score": self.score.ravel(),
             "error_px": self.error_px.ravel(),
             "views": self.views.ravel(),
-            "sigma_m": np.where(missing, np.nan, sigma).ravel(),
+            "sigma_m": sigma_m(self).ravel(),
         }
         return pd.DataFrame(columns)
 
@@ -238,3 +241,15 @@ def full_covariance(cov: NDArray[np.floating]) -> NDArray[np.floating]:
 def packed_covariance(matrix: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return the six numbers (..., 6) xx, xy, xz, yy, yz, zz of symmetric matrices (..., 3, 3)."""
     return np.asarray(matrix[..., [0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2]])
+
+
+def sigma_m(poses: Poses3D) -> NDArray[np.float32]:
+    """Return standard deviations (M, J) m of joint positions, root mean square over the axes; NaN where unknown."""
+    variance = poses.cov[..., [0, 3, 5]].mean(-1)
+    sigma = np.sqrt(np.where(variance >= 0, variance, np.nan))
+    return np.where(missing_joints(poses.xyz), np.nan, sigma).astype(np.float32)
+
+
+def missing_joints(xyz: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return which joints (..., J) of positions (..., J, 3) are missing."""
+    return np.asarray(np.isnan(xyz).any(-1))

@@ -18,8 +18,8 @@ from mvcap import plugins
 from mvcap.errors import PluginError, SessionError
 from mvcap.export import export_take
 from mvcap.structures import long_table
-from mvcap.structures.pose_stream import _TURN, sigma_m, turn_axes
-from mvcap.structures.poses import Poses3D, full_covariance
+from mvcap.structures.pose_stream import _TURN, turn_axes
+from mvcap.structures.poses import Poses3D, full_covariance, sigma_m
 
 
 def parse_trc(path):

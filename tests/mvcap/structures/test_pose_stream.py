@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from walking_take import COCO, chunked, poses, take
 
-from mvcap.structures.pose_stream import Part, PoseStream, missing_joints, sigma_m, turn_axes
-from mvcap.structures.poses import Poses3D, full_covariance
+from mvcap.structures.pose_stream import Part, PoseStream, turn_axes
+from mvcap.structures.poses import Poses3D, full_covariance, missing_joints, sigma_m
 
 FRAMES = 20
 TABLE = poses(FRAMES, missing=0.1, absent=lambda frame, person: frame in (0, 9) or (person == 2 and frame > 14))
