@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from statistics import median
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
-TRUST, LIMITS, REFUSE = "trust", "limits", "do not trust"
+from mvcap.reporting.reason import LIMITS, REFUSE, TRUST, Reason
 
 # Residuals in units of the expected noise; the median for Gaussian 2D errors of exactly that noise is 1.18.
 _NOISY, _WRONG = 3.0, 6.0
@@ -39,27 +39,14 @@ _UNITS = {
 }
 
 
-class Reason(NamedTuple):
-    """One finding: its severity and the sentence for the user."""
-
-    level: Literal["limits", "do not trust"]
-    reason: str
-
-
 def verdict(summary: Mapping[str, Any]) -> dict[str, Any]:
     """Return the verdict on a summary: ``{"level", "reasons", "where_not"}``; the level is that of the worst finding.
 
     level: "trust", "limits" or "do not trust"; reasons: sentences; where_not: people, time spans and views whose
     results should be checked before use.
     """
-    findings = [
-        *_people(summary),
-        *_scale(summary),
-        *_residual(summary),
-        *_time_offsets(summary),
-        *_views(summary),
-        *_bodies(summary),
-    ]
+    findings = [finding for reasons in REASONS for finding in reasons(summary)]
+    findings.sort(key=lambda finding: finding.level != REFUSE)  # stable: the order of REASONS within a level
     levels = [finding.level for finding in findings]
     level = REFUSE if REFUSE in levels else LIMITS if levels else TRUST
     reasons = [finding.reason for finding in findings] or [_no_findings(summary)]
@@ -200,3 +187,14 @@ def _where_not(summary: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name}: {person['share_joints_missing']:.0%} of the joints are missing"
     for name, _ in _odd_views(summary):
         yield f"results that depend mainly on view {name}"
+
+
+REASONS: tuple[Callable[[Mapping[str, Any]], Iterable[Reason]], ...] = (
+    _people,
+    _scale,
+    _residual,
+    _time_offsets,
+    _views,
+    _bodies,
+)
+"""What can be wrong, in the order of what matters most: each function yields the reasons that a summary gives."""
