@@ -1,4 +1,8 @@
-"""TRC, the marker format of OpenSim: one tab-separated text file per person, metres; missing joints are empty."""
+"""TRC, the marker format of OpenSim: one tab-separated text file per person, metres; missing joints are NaN.
+
+An empty cell is a missing marker for many programs too, but OpenSim does not count one at the end of a line, and then
+refuses the file. NaN is what OpenSim writes itself.
+"""
 
 from __future__ import annotations
 
@@ -54,17 +58,22 @@ def _header(take: PoseStream, file_name: str) -> str:
     }
     numbers = range(1, len(take.skeleton) + 1)
     lines = [
-        f"PathFileType\t4\t(X/Y/Z)\t{file_name}\taxes={take.axes}",
+        f"PathFileType\t4\t(X/Y/Z)\t{_label(file_name)}\taxes={take.axes}",
         "\t".join(fields),
         "\t".join(fields.values()),
-        "Frame#\tTime\t" + "\t\t\t".join(take.skeleton.joints) + "\t\t",
+        "Frame#\tTime\t" + "\t\t\t".join(map(_label, take.skeleton.joints)) + "\t\t",
         "\t\t" + "\t".join(f"X{n}\tY{n}\tZ{n}" for n in numbers),
         "",
     ]
     return "\n".join(lines) + "\n"
 
 
+def _label(name: str) -> str:
+    """A name without the characters that end a cell or a line."""
+    return name.translate(str.maketrans("\t\r\n", "___"))
+
+
 def _write_lines(stream: TextIO, start: int, xyz: NDArray[np.float32], rate_hz: float) -> None:
     for frame, row in enumerate(xyz.reshape(len(xyz), -1).tolist(), start):
-        cells = "\t".join("" if value != value else f"{value:.6f}" for value in row)
+        cells = "\t".join("NaN" if value != value else f"{value:.6f}" for value in row)
         stream.write(f"{frame + 1}\t{frame / rate_hz:.6f}\t{cells}\n")
