@@ -22,6 +22,8 @@ from mvcap.structures.session import Session
 from mvcap.structures.skeleton import skeleton
 from mvcap.structures.table import Table
 
+_POSE_FILE = "npz"
+
 
 def export_take(take: PoseStream, folder: Path, formats: Iterable[str]) -> list[Path]:
     """Write the take to a folder in each of the formats and return the files, named after the take.
@@ -37,7 +39,7 @@ def export_take(take: PoseStream, folder: Path, formats: Iterable[str]) -> list[
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """Settings of ``mvcap export``: poses for other tools. poses.npz is always written."""
+    """Settings of ``mvcap export``: poses for other tools. poses.npz is always written into the session."""
 
     formats: tuple[str, ...] = ("trc", "csv", "json")
     """Formats that ``reconstruct`` writes in addition to poses.npz: trc, c3d, bvh, csv, parquet, json, or all."""
@@ -55,17 +57,22 @@ def export(
 ) -> list[Path]:
     """Write a session's poses in the given formats, and poses.npz with raw and refined poses; return the files.
 
-    formats: exporters of ``plugins.TABLE``, ``"package.module:function"`` or "all"; default: the session's settings.
-    axes: "z-up" or "y-up"; default: the session's settings. folder: default ``exports`` in the session.
-    stage: "refine" for refined poses, "track" for raw ones.
+    formats: exporters of ``plugins.TABLE``, ``"package.module:function"``, "npz" (poses.npz) or "all"; default: the
+    session's settings. axes: "z-up" or "y-up"; default: the session's settings. folder: default ``exports`` in the
+    session, with poses.npz beside it; where one is given, nothing is written outside it, and poses.npz only if it is
+    among the formats, so a session may be read-only. stage: "refine" for refined poses, "track" for raw ones.
     """
     session = Session.of(session)
     config = session.settings("export", ExportConfig)
     take = take_of(session, stage, axes or config.axes)
     wanted = list(config.formats if formats is None else formats)
-    wanted = list(plugins.TABLE["exporter"]) if "all" in wanted else wanted
-    poses_file = write_pose_file(session)
-    return [poses_file, *export_take(take, Path(folder) if folder else session.folder / "exports", wanted)]
+    wanted = [_POSE_FILE, *plugins.TABLE["exporter"]] if "all" in wanted else wanted
+    others = [name for name in wanted if name != _POSE_FILE]
+    target = session.folder / "exports" if folder is None else Path(folder)
+    files = export_take(take, target, others)
+    if folder is None:
+        return [write_pose_file(session), *files]
+    return [write_pose_file(session, target), *files] if _POSE_FILE in wanted else files
 
 
 def take_of(session: Session, stage: str, axes: str = "z-up") -> PoseStream:
@@ -81,13 +88,14 @@ def take_of(session: Session, stage: str, axes: str = "z-up") -> PoseStream:
     return PoseStream(kind, poses.chunks, session.frames, session.rate_hz, tuple(persons), name, cast(Axes, axes))
 
 
-def write_pose_file(session: Session) -> Path:
-    """Write poses.npz: the columns of ``Poses3D`` of the refined poses, and of the raw ones as ``raw_<column>``.
+def write_pose_file(session: Session, folder: Path | None = None) -> Path:
+    """Write poses.npz into a folder, default the session's, and return its path.
 
-    ``about`` is JSON: unit, axes, rate, skeleton, views, and the settings and inputs of every stage. The same poses
-    and settings give identical files. Memory does not grow with the length of the take.
+    Its columns are those of ``Poses3D`` of the refined poses, and of the raw ones as ``raw_<column>``. ``about`` is
+    JSON: unit, axes, rate, skeleton, views, and the settings and inputs of every stage. The same poses and settings
+    give identical files. Memory does not grow with the length of the take.
     """
-    path = session.folder / "poses.npz"
+    path = (folder or session.folder) / "poses.npz"
     refined, raw = stages.poses(session, "refine"), stages.poses(session, "track")
     about = {
         "unit": "m",

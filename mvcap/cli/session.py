@@ -182,9 +182,11 @@ def _stage(name: str, about: str, options: Callable[[Command], Command] = settin
 
 @click.command()
 @session_argument
-@click.option("--format", "formats", multiple=True, metavar="NAME", help="trc, c3d, bvh, csv, parquet, json or all.")
+@click.option("--format", "formats", multiple=True, metavar="NAME",
+              help="trc, c3d, bvh, csv, parquet, json, npz (poses.npz) or all.")  # fmt: skip
 @click.option("--axes", type=click.Choice(["z-up", "y-up"]), help="World axes of the files.")
-@click.option("--folder", type=click.Path(path_type=Path), help="Folder of the files. [default: SESSION/exports]")
+@click.option("--folder", type=click.Path(path_type=Path),
+              help="Write here and nowhere else. [default: SESSION/exports]")  # fmt: skip
 @click.option("--stage", type=click.Choice(["refine", "track"]), default="refine", help="Refined or raw poses.")
 @settings_options
 @json_option
