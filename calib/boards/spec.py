@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from calib.boards.kinds import DICTIONARIES, AprilGrid, Board, BoardSet, Charuco, Chessboard, Single, Tags
+from calib.bounded_files import bounded_text, parse_yaml, reason_of
 from calib.errors import CalibrationError
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "length_m",
 ]  # fmt: skip
 
+MOST_PLACES = 1000
+"""Most columns, rows or ids of a board."""
 UNITS = {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "in": 0.0254, "inch": 0.0254}
 FORMS = {
     "chessboard": "chessboard:9x6:30mm (inner corners, side of a square)",
@@ -35,8 +38,8 @@ def board_from(given: str | Path | Mapping[str, Any] | Sequence[Any]) -> Board:
     fields of its class without "_m" (`square: 30 mm`), a list of these, or Kalibr's target file.
     Raises CalibrationError.
     """
-    if isinstance(given, Path) or (isinstance(given, str) and given.strip().lower().endswith((".yaml", ".yml"))):
-        return _from_file(Path(given))
+    if isinstance(given, Path) or _names_file(given):
+        return _from_file(Path(given))  # type: ignore[arg-type]
     if isinstance(given, str):
         return _set([_from_text(part) for part in given.split("+")])
     if isinstance(given, Mapping):
@@ -100,7 +103,7 @@ def _of_kind(kind: str, fields: Mapping[str, Any]) -> Single:
             given[f"{name}_m"] = length_m(given.pop(name))
     for name in ("columns", "rows", "first_id"):
         if name in given:
-            given[name] = int(given[name])
+            given[name] = _count(name, given[name])
     if kind == "tags":
         given["ids"] = _ids(given["ids"])
     makers: dict[str, type[Single]] = {
@@ -115,6 +118,13 @@ def _of_kind(kind: str, fields: Mapping[str, Any]) -> Single:
     return makers[kind](**given)
 
 
+def _count(name: str, given: Any) -> int:
+    count = int(given)
+    if abs(count) > MOST_PLACES:
+        raise CalibrationError(f"{name} is {count}; {MOST_PLACES} at most")
+    return count
+
+
 def _ids(given: str | Sequence[int] | int) -> tuple[int, ...]:
     """Ids from "0,1,5", "0-3" or a list."""
     if isinstance(given, int):
@@ -124,7 +134,9 @@ def _ids(given: str | Sequence[int] | int) -> tuple[int, ...]:
     found: list[int] = []
     for part in given.split(","):
         first, _, last = part.partition("-")
-        found += range(int(first), int(last or first) + 1)
+        found += range(int(first), min(int(last or first), int(first) + MOST_PLACES) + 1)
+    if len(found) > MOST_PLACES:
+        raise CalibrationError(f"{len(found)} ids or more; {MOST_PLACES} at most")
     return tuple(found)
 
 
@@ -159,13 +171,24 @@ def _from_kalibr(given: Mapping[str, Any]) -> Board:
 
 
 def _from_file(path: Path) -> Board:
-    import yaml
-
     try:
-        held = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CalibrationError(f"{path}: cannot be read as a board: {' '.join(str(error).split())}") from error
+        held = parse_yaml(bounded_text(path))
+    except (OSError, ValueError) as error:
+        raise CalibrationError(f"{path}: cannot be read as a board: {reason_of(error)}") from error
     try:
+        if any(map(_names_file, _parts(held))):
+            raise CalibrationError("a board file that names another file; write the board into it")
         return board_from(held)
     except CalibrationError as error:
         raise CalibrationError(f"{path}: {error}") from error
+
+
+def _names_file(given: object) -> bool:
+    return isinstance(given, str) and given.strip().lower().endswith((".yaml", ".yml"))
+
+
+def _parts(held: object) -> list[object]:
+    """What a board file holds, taken apart: texts, mappings that describe a board, and anything else."""
+    if isinstance(held, Mapping) and "boards" in held:
+        return _parts(held["boards"])
+    return [part for one in held for part in _parts(one)] if isinstance(held, list) else [held]
