@@ -13,6 +13,7 @@ from calib.geometry import COEFFICIENTS, Model
 
 _ROTATION_TOLERANCE = 1e-4  # error that a file's rounded digits may cause; beyond it the matrix is no rotation
 _ROTATION_EXACT = 1e-9
+_LARGEST_SIDE_PX = 1_000_000
 
 
 def _frozen(values: ArrayLike) -> Floats:
@@ -49,6 +50,8 @@ class Lens:
         size = np.asarray(self.size, np.float64).ravel()
         if size.shape != (2,) or not np.isfinite(size).all() or (size < 1).any() or (size % 1 != 0).any():
             raise self._refuse(f"the image size is {self.size}", "give whole pixels (width, height)")
+        if (size > _LARGEST_SIDE_PX).any():
+            raise self._refuse(f"the image size is {size[0]:.7g} x {size[1]:.7g}", "no image is so large")
         return int(size[0]), int(size[1])
 
     def _checked_matrix(self) -> Floats:

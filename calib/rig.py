@@ -30,11 +30,13 @@ class _Family:
 class Rig:
     """Named, posed cameras in a fixed order; `source` says where they came from.
 
+    `unplaced`: names of the cameras that the file holds without a pose, which are left out.
     Raises CalibrationError where there is no camera or two share a name.
     """
 
     cameras: tuple[Camera, ...]
     source: str = ""
+    unplaced: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cameras", tuple(self.cameras))

@@ -67,8 +67,9 @@ def load_rig(
     """The rig in a calibration file or folder, of any format of `FORMATS`, in metres.
 
     `format` is recognised from the content when not given. `unit` ("m", "cm", "mm" or a number of metres) is that of a
-    file that does not declare one; `size` (w, h) px, or one by camera name, is that of the images where the file does
-    not hold it. Raises RigFileError, one line, for everything that cannot be read or is not valid.
+    file that does not declare one; `size` (w, h) px, or one by camera name, as of the views' footage, is that of the
+    images where the file does not hold it. Cameras without a pose are left out: `Rig.unplaced` and `Rig.source` name
+    them. Raises RigFileError, one line, for everything that cannot be read or is not valid.
     """
     path = Path(path)
     if not path.exists():

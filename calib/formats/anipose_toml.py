@@ -5,13 +5,24 @@ fisheye. The unit is not declared: metres for Pose2Sim, millimetres or board squ
 the file's order by their `name`. Written sections are cam_00, cam_01, ...: anipose sorts them as text.
 """
 
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+from calib.bounded_files import parse_toml
 from calib.camera import Camera
 from calib.errors import CalibrationError, RigFileError
-from calib.formats.parts import Sizes, camera, damaged, mapping, needed, size_for, text_of, write_text
+from calib.formats.parts import (
+    Sizes,
+    camera,
+    damaged,
+    is_absent,
+    mapping,
+    needed,
+    placed_only,
+    size_for,
+    text_of,
+    write_text,
+)
 from calib.formats.parts import rig as rig_of
 from calib.geometry import vector_from_rotation
 from calib.rig import Rig
@@ -27,20 +38,22 @@ def sniff(path: Path) -> bool:
 def read(path: Path, size: Sizes = None) -> Rig:
     """The rig in the unit of the file; `size` counts where the file does not hold one."""
     try:
-        document = tomllib.loads(text_of(path))
-    except tomllib.TOMLDecodeError as error:
+        document = parse_toml(text_of(path))
+    except ValueError as error:
         raise damaged(path, error) from None
     if isinstance(document.get("cameras"), dict):
         raise RigFileError(f"{path}: a file of nested [cameras.N] sections; export it as an aniposelib TOML")
     sections = {key: entry for key, entry in document.items() if isinstance(entry, dict) and "matrix" in entry}
-    return rig_of(path, _cameras({key: mapping(entry, path, key) for key, entry in sections.items()}, size))
+    named = {key: mapping(entry, path, key) for key, entry in sections.items()}
+    placed, unplaced = placed_only(named, "rotation", "translation")
+    return rig_of(path, _cameras(placed, size), [str(named[key].get("name", key)) for key in unplaced])
 
 
 def _cameras(sections: dict[str, dict[str, object]], sizes: Sizes) -> Iterator[Camera]:
     for key, section in sections.items():
         name = str(section.get("name", key))
-        if "rotation" not in section or "translation" not in section:
-            raise CalibrationError(f"camera {name!r}: it has no rotation and translation; calibrate the extrinsics too")
+        if is_absent(section.get("rotation")) or is_absent(section.get("translation")):
+            raise CalibrationError(f"camera {name!r}: rotation or translation is missing; calibrate the extrinsics too")
         size = section.get("size") or size_for(name, sizes, "size = [w, h]")
         values = [needed(section, part, name) for part in ("matrix", "distortions", "rotation", "translation")]
         yield camera(name, size, *values, fisheye=bool(section.get("fisheye", False)))

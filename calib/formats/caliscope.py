@@ -2,17 +2,18 @@
 
 Keys (source: Caliscope's own reader; checked on the pixels of one of its recordings): size, matrix, distortions,
 rotation, a matrix in older files and a rotation vector in newer, translation, fisheye, ignore. `rotation_count`,
-quarter turns, is for display only: K and pixels are those of the video as recorded. A camera that is not posed yet, or
-is ignored, is left out. Cameras are named as Caliscope names their videos, cam_N, or port_N in older files.
+quarter turns, is for display only: K and pixels are those of the video as recorded. A camera that is not posed yet
+(older files write "null"), or is ignored, is left out. Cameras are named as Caliscope names their videos, cam_N, or
+port_N in older files.
 """
 
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+from calib.bounded_files import parse_toml
 from calib.camera import Camera
-from calib.errors import CalibrationError, RigFileError
-from calib.formats.parts import Sizes, camera, damaged, has, mapping, needed, text_of
+from calib.errors import RigFileError
+from calib.formats.parts import Sizes, camera, damaged, has, mapping, needed, text_of, without_pose
 from calib.formats.parts import rig as rig_of
 from calib.rig import Rig
 
@@ -27,8 +28,8 @@ def sniff(path: Path) -> bool:
 def read(path: Path, size: Sizes = None) -> Rig:
     """The rig of the posed cameras in metres; the file holds the image sizes, so `size` does not count."""
     try:
-        document = tomllib.loads(text_of(path))
-    except tomllib.TOMLDecodeError as error:
+        document = parse_toml(text_of(path))
+    except ValueError as error:
         raise damaged(path, error) from None
     cameras = document.get("cameras")
     if not isinstance(cameras, dict):
@@ -44,13 +45,12 @@ def _name(key: str, section: object) -> str:
 
 
 def _has_pose(section: dict[str, object]) -> bool:
-    return not section.get("ignore", False) and section.get("rotation") is not None
+    pose = [section.get(key) for key in ("rotation", "translation")]
+    return section.get("ignore", False) is not True and not without_pose(pose)
 
 
 def _cameras(sections: dict[str, dict[str, object]]) -> Iterator[Camera]:
     for name, section in sections.items():
         keys = ("size", "matrix", "distortions", "rotation", "translation")
         values = [needed(section, key, name) for key in keys]
-        if "null" in values:  # older files write missing values so
-            raise CalibrationError(f"camera {name!r}: one of {', '.join(keys)} is null; calibrate it in Caliscope")
         yield camera(name, *values, fisheye=bool(section.get("fisheye", False)))

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from calib.arrays import Floats
+from calib.bounded_files import bounded_bytes
 from calib.camera import Camera, Lens
 from calib.errors import CalibrationError, RigFileError
 from calib.formats.parts import (
@@ -49,6 +50,7 @@ _MODELS: dict[str, tuple[int, int]] = {
 _NUMBERED = {number: name for name, (number, _) in _MODELS.items()}
 _ONE_FOCAL = ("SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE")
 _HALF_PX = 0.5
+_MOST_BYTES = 1 << 30  # points of many images
 
 
 @dataclass(frozen=True)
@@ -118,14 +120,14 @@ def _text_images(path: Path) -> Iterator[_Image]:
 
 
 def _lines(path: Path) -> list[str]:
-    return [line for line in text_of(path).splitlines() if not line.startswith("#")]
+    return [line for line in text_of(path, _MOST_BYTES).splitlines() if not line.startswith("#")]
 
 
 class _Bytes:
     """The next values of a binary file, little-endian."""
 
     def __init__(self, path: Path) -> None:
-        self.data, self.at = path.read_bytes(), 0
+        self.data, self.at = bounded_bytes(path, _MOST_BYTES), 0
 
     def take(self, kinds: str) -> tuple[int | float, ...]:
         values = struct.unpack_from(f"<{kinds}", self.data, self.at)

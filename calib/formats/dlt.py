@@ -8,7 +8,7 @@ measured. Neither the image size nor the unit is in the file: give the size. Cam
 papers; not tested on a real file.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from calib.arrays import Floats
 from calib.camera import Camera, Lens
 from calib.errors import CalibrationError, RigFileError
-from calib.formats.parts import Sizes, head_of, numbers, text_of
+from calib.formats.parts import Sizes, head_of, is_absent, numbers, size_for, text_of
 from calib.formats.parts import rig as rig_of
 from calib.geometry import pose
 from calib.rig import Rig
@@ -45,17 +45,15 @@ def read(path: Path, size: Sizes = None) -> Rig:
     rows = [line.split(",") for line in text_of(path).splitlines() if line.strip()]
     if len(rows) != _ROWS or len({len(row) for row in rows}) != 1:
         raise RigFileError(f"{path}: DLT coefficients are {_ROWS} rows with a column a camera, not {len(rows)} rows")
-    return rig_of(path, _cameras(rows, size))
+    columns = {f"cam{number}": column for number, column in enumerate(zip(*rows, strict=True), 1)}
+    unplaced = [name for name, column in columns.items() if is_absent(column)]
+    return rig_of(path, _cameras({name: one for name, one in columns.items() if name not in unplaced}, size), unplaced)
 
 
-def _cameras(rows: list[list[str]], sizes: Sizes) -> Iterator[Camera]:
-    for number, column in enumerate(zip(*rows, strict=True), 1):
-        name = f"cam{number}"
+def _cameras(columns: Mapping[str, Sequence[str]], sizes: Sizes) -> Iterator[Camera]:
+    for name, column in columns.items():
         listed = numbers(column, (_ROWS,), f"camera {name!r}: its DLT coefficients")
-        size = sizes.get(name) if isinstance(sizes, Mapping) else sizes
-        if size is None:
-            raise CalibrationError(f"camera {name!r}: DLT files hold no image size; give it, as in size=(1920, 1080)")
-        width, height = size
+        width, height = size_for(name, sizes)
         P = np.append(listed, 1.0).reshape(3, 4)
         if np.linalg.det(P[:, :3]) < 0:  # v rises: count it from the upper edge
             P[1] = (height + _FIRST_PX) * P[2] - P[1]

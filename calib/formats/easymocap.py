@@ -13,7 +13,7 @@ import numpy as np
 from calib.camera import Camera
 from calib.errors import CalibrationError, RigFileError
 from calib.formats import file_storage
-from calib.formats.parts import Sizes, camera, five, needed, size_for
+from calib.formats.parts import Sizes, camera, five, is_absent, needed, size_for, without_pose
 from calib.formats.parts import rig as rig_of
 from calib.geometry import vector_from_rotation
 from calib.rig import Rig
@@ -38,7 +38,14 @@ def read(path: Path, size: Sizes = None) -> Rig:
     names = values.get("names")
     if not isinstance(names, list):
         raise RigFileError(f"{folder / _FILES[0]}: the list of names is missing; export the calibration again")
-    return rig_of(path, _cameras(values, [_name(name, values) for name in names], size))
+    spelled = [_name(name, values) for name in names]
+    unplaced = [name for name in spelled if without_pose([_rotation(values, name), values.get(f"T_{name}")])]
+    return rig_of(path, _cameras(values, [name for name in spelled if name not in unplaced], size), unplaced)
+
+
+def _rotation(values: dict[str, object], name: str) -> object:
+    both = [values.get(f"{key}_{name}") for key in ("Rot", "R")]
+    return both[1] if is_absent(both[0]) else both[0]
 
 
 def _name(value: object, values: dict[str, object]) -> str:
@@ -52,7 +59,7 @@ def _name(value: object, values: dict[str, object]) -> str:
 def _cameras(values: dict[str, object], names: list[str], sizes: Sizes) -> Iterator[Camera]:
     for name in names:
         K, dist, T = (needed(values, f"{key}_{name}", name) for key in ("K", "dist", "T"))
-        R = values.get(f"Rot_{name}", values.get(f"R_{name}"))
+        R = _rotation(values, name)
         if R is None:
             raise CalibrationError(
                 f"camera {name!r}: Rot_{name} and R_{name} are missing; calibrate the extrinsics too"

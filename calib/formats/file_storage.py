@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from calib.arrays import Floats
+from calib.bounded_files import compose_yaml, parse_xml
 from calib.errors import RigFileError
 from calib.formats.parts import text_of, write_text
 
@@ -29,7 +30,7 @@ def load(path: Path) -> dict[str, object]:
     text = text_of(path)
     try:
         root = _of_xml(text) if text.lstrip().startswith("<") else _of_yaml(text)
-    except (ValueError, RecursionError, ElementTree.ParseError) as error:
+    except (ValueError, ArithmeticError) as error:
         reason = " ".join(str(error).split())
         raise RigFileError(f"{path}: not OpenCV's YAML or XML, or cut off ({reason}); export it again") from None
     if not isinstance(root, dict):
@@ -38,16 +39,10 @@ def load(path: Path) -> dict[str, object]:
 
 
 def _of_yaml(text: str) -> object:
-    import yaml
-
     # OpenCV 4's first line, %YAML:1.0, is not a YAML directive, and OpenCV 5's is not needed.
     lines = (line for line in text.splitlines() if not line.startswith("%YAML"))
     plain = _ESCAPED_QUOTE.sub(r"\1'", "\n".join(lines))
-    try:
-        node = yaml.compose(plain, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from None
-    return _of_node(node)
+    return _of_node(compose_yaml(plain))
 
 
 def _of_node(node: Any) -> object:
@@ -63,7 +58,7 @@ def _of_node(node: Any) -> object:
 
 def _of_xml(text: str) -> object:
     # Texts are quoted, and a quote within one is an entity: the two have to be distinguished.
-    return _of_element(ElementTree.fromstring(text.replace("&quot;", _QUOTE)))
+    return _of_element(parse_xml(text.replace("&quot;", _QUOTE)))
 
 
 def _of_element(element: ElementTree.Element) -> object:

@@ -5,12 +5,14 @@ radtan (k1 k2 p1 p2), equidistant (OpenCV's fisheye) or none, distortion_coeffs,
 x_cn = T x_cnm1. The world is cam0. Kalibr has no names: they are written as `name`, which other readers skip.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from calib.arrays import Floats
+from calib.bounded_files import parse_yaml
 from calib.camera import Camera
 from calib.errors import CalibrationError, RigFileError
 from calib.formats.parts import (
@@ -18,6 +20,7 @@ from calib.formats.parts import (
     camera,
     damaged,
     head_of,
+    is_absent,
     mapping,
     naming,
     needed,
@@ -42,19 +45,21 @@ def sniff(path: Path) -> bool:
 
 def read(path: Path, size: Sizes = None) -> Rig:
     """The rig in metres, its world that of cam0; the file holds the image sizes, so `size` does not count."""
-    import yaml
-
     try:
         # OpenCV's first line, which some writers add, is not a YAML directive.
         text = "\n".join(line for line in text_of(path).splitlines() if not line.startswith("%YAML"))
-        document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as error:
+        document = parse_yaml(text)
+    except ValueError as error:
         raise damaged(path, error) from None
     top = mapping(document, path, "the file")
-    keys = sorted((key for key in top if key.startswith("cam") and key[3:].isdigit()), key=lambda key: int(key[3:]))
+    keys = sorted((key for key in top if re.fullmatch("cam[0-9]{1,6}", key)), key=lambda key: int(key[3:]))
     if [int(key[3:]) for key in keys] != list(range(len(keys))):
         raise RigFileError(f"{path}: {', '.join(keys)} are not a chain from cam0 on; export the file again")
-    return rig_of(path, _cameras({key: mapping(top[key], path, key) for key in keys}))
+    sections = {key: mapping(top[key], path, key) for key in keys}
+    breaks = [index for index, key in enumerate(keys) if index and is_absent(sections[key].get("T_cn_cnm1"))]
+    end = breaks[0] if breaks else len(keys)  # all that is placed from there on hangs on a camera without a place
+    lost = [str(sections[key].get("name", key)) for key in keys[end:]]
+    return rig_of(path, _cameras({key: sections[key] for key in keys[:end]}), lost)
 
 
 def _cameras(sections: dict[str, dict[str, object]]) -> Iterator[Camera]:

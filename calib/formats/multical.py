@@ -5,13 +5,13 @@ camera is the world. A camera without a pose is left out. Lengths are in the uni
 file does not repeat.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from calib.bounded_files import parse_json
 from calib.camera import Camera
 from calib.errors import CalibrationError, RigFileError
-from calib.formats.parts import Sizes, camera, damaged, has, mapping, needed, text_of
+from calib.formats.parts import Sizes, camera, damaged, has, mapping, needed, placed_only, text_of
 from calib.formats.parts import rig as rig_of
 from calib.rig import Rig
 
@@ -26,20 +26,19 @@ def sniff(path: Path) -> bool:
 def read(path: Path, size: Sizes = None) -> Rig:
     """The rig in the unit of the file; it holds the image sizes, so `size` does not count."""
     try:
-        top = mapping(json.loads(text_of(path)), path, "the file")
-    except json.JSONDecodeError as error:
+        top = mapping(parse_json(text_of(path)), path, "the file")
+    except ValueError as error:
         raise damaged(path, error) from None
     if not all(isinstance(top.get(key), dict) for key in ("cameras", "camera_poses")):
         raise RigFileError(f"{path}: cameras and camera_poses have to be tables; give multical's calibration.json")
     cameras = mapping(top["cameras"], path, "cameras")
     poses = {_name(key, cameras): entry for key, entry in mapping(top["camera_poses"], path, "camera_poses").items()}
-    unplaced = [name for name in cameras if name not in poses]
     sections = {
-        name: {**mapping(entry, path, name), **mapping(poses[name], path, name)}
+        name: {**mapping(entry, path, name), **mapping(poses.get(name) or {}, path, name)}
         for name, entry in cameras.items()
-        if name in poses
     }
-    return rig_of(path, _cameras(sections), unplaced)
+    placed, unplaced = placed_only(sections, "R", "T")
+    return rig_of(path, _cameras(placed), unplaced)
 
 
 def _name(key: str, cameras: dict[str, object]) -> str:

@@ -15,9 +15,10 @@ from typing import NoReturn
 
 import numpy as np
 
+from calib.bounded_files import bounded_bytes, check_pickle, reason_of
 from calib.camera import Camera
 from calib.errors import RigFileError
-from calib.formats.parts import Sizes, camera, mapping, naming, needed, numbers, rotation
+from calib.formats.parts import Sizes, camera, mapping, naming, needed, numbers, placed_only, rotation
 from calib.formats.parts import rig as rig_of
 from calib.rig import Rig
 
@@ -26,6 +27,7 @@ _METRES = 0.001
 _TURN = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 _NAME = "cameraIntrinsicsExtrinsics"
 _MOST_BYTES = 1_000_000
+_MOST_ENTRIES = 100
 _NUMBERS = ("f4", "f8", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
 # What a damaged or hostile pickle can raise while it is parsed.
 _FAULTS = (
@@ -47,14 +49,19 @@ def _files(path: Path) -> list[Path]:
 
 def read(path: Path, size: Sizes = None) -> Rig:
     """The rig in metres with z up, of a file or of all files of a folder; they hold the image sizes."""
-    return rig_of(path, _cameras(_files(path) if path.is_dir() else [path]))
+    files = _files(path) if path.is_dir() else [path]
+    sections = {_name(file): mapping(_load(file), file, "the pickle") for file in files}
+    placed, unplaced = placed_only(sections, "rotation", "translation")
+    return rig_of(path, _cameras(placed, {_name(file): file for file in files}), unplaced)
 
 
-def _cameras(files: list[Path]) -> Iterator[Camera]:
-    for file in files:
-        name = file.parent.name if file.stem == _NAME else file.stem
-        section = mapping(_load(file), file, "the pickle")
-        with naming(file):
+def _name(file: Path) -> str:
+    return file.parent.name if file.stem == _NAME else file.stem
+
+
+def _cameras(sections: dict[str, dict[str, object]], files: dict[str, Path]) -> Iterator[Camera]:
+    for name, section in sections.items():
+        with naming(files[name]):
             keys = ("imageSize", "intrinsicMat", "distortion", "rotation", "translation")
             size, K, distortion, R, t = (needed(section, key, name) for key in keys)
             height, width = numbers(size, (2,), f"camera {name!r}: imageSize")
@@ -65,12 +72,11 @@ def _cameras(files: list[Path]) -> Iterator[Camera]:
 
 def _load(path: Path) -> object:
     try:
-        data = path.read_bytes()[: _MOST_BYTES + 1]
-    except OSError as error:
-        raise RigFileError(f"{path}: cannot be read ({error.strerror}); give a calibration file") from None
-    if len(data) > _MOST_BYTES:
-        raise RigFileError(f"{path}: too large for the calibration of a camera; give OpenCap's {_NAME}.pickle")
+        data = bounded_bytes(path, _MOST_BYTES)
+    except (OSError, ValueError) as error:
+        raise RigFileError(f"{path}: cannot be read ({reason_of(error)}); give OpenCap's {_NAME}.pickle") from None
     try:
+        check_pickle(data)
         return _plain(_SafeUnpickler(io.BytesIO(data)).load())
     except _FAULTS as error:
         reason = " ".join(str(error).split())[:200]
@@ -124,10 +130,20 @@ class _SafeUnpickler(pickle.Unpickler):
 
 
 def _plain(value: object) -> object:
-    """Mappings and numbers as they are, stand-ins as arrays; ValueError and the like for anything but numbers."""
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    return _array(value) if isinstance(value, _StandIn) else value
+    """A mapping of numbers as they are and of stand-ins as arrays; ValueError and the like for anything else."""
+    if not isinstance(value, dict) or len(value) > _MOST_ENTRIES:
+        raise ValueError("not one mapping of arrays and numbers")
+    return {key: _value(entry) for key, entry in value.items()}
+
+
+def _value(entry: object, depth: int = 0) -> object:
+    if isinstance(entry, list | tuple):  # what contains itself, or one value many times, ends at the third level
+        if depth == 2 or len(entry) > _MOST_ENTRIES:
+            raise ValueError("lists that are no matrix")
+        return [_value(one, depth + 1) for one in entry]
+    if isinstance(entry, dict | set):
+        raise ValueError("mappings in a mapping")
+    return _array(entry) if isinstance(entry, _StandIn) else entry
 
 
 def _array(value: _StandIn) -> object:

@@ -25,6 +25,7 @@ DECLARES_UNIT = True
 _AXES = np.diag([1.0, -1.0, -1.0])
 _TURN = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 _LENS = "IntrinsicStandardCameraModel"
+_ORIENTATION = tuple(f"OrientMatrix{index}" for index in range(9))
 _DISTORTION = ("k1", "k2", "TangentialX", "TangentialY", "k3")
 
 
@@ -35,7 +36,7 @@ def sniff(path: Path) -> bool:
 
 def read(path: Path, size: Sizes = None) -> Rig:
     """The rig of the posed cameras in metres with z up, named by serial; the file holds the image sizes."""
-    placed, unplaced = markup.cameras(path, "Serial", "Extrinsic")
+    placed, unplaced = markup.cameras(path, "Serial", "Extrinsic", (*_ORIENTATION, *"XYZ"))
     return rig_of(path, _cameras(placed), unplaced)
 
 
@@ -49,7 +50,7 @@ def _cameras(elements: list[ElementTree.Element]) -> Iterator[Camera]:
             for key in ("HorizontalFocalLength", "VerticalFocalLength", "LensCenterX", "LensCenterY")
         )
         distortion = np.array([number(inside, key, name, 0.0) for key in _DISTORTION])
-        listed = np.array([number(outside, f"OrientMatrix{index}", name) for index in range(9)]).reshape(3, 3)
+        listed = np.array([number(outside, key, name) for key in _ORIENTATION]).reshape(3, 3)
         where = _TURN @ [number(outside, axis, name) for axis in "XYZ"]
         R = _AXES @ listed.T @ _TURN.T
         yield Camera(Lens(name, size, np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), distortion), pose(R, -R @ where))

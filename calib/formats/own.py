@@ -13,9 +13,10 @@ from typing import cast
 
 import numpy as np
 
+from calib.bounded_files import parse_yaml
 from calib.camera import Camera, Lens
 from calib.errors import CalibrationError, RigFileError
-from calib.formats.parts import Sizes, damaged, head_of, mapping, needed, numbers, text_of, write_text
+from calib.formats.parts import Sizes, damaged, head_of, is_absent, mapping, needed, numbers, text_of, write_text
 from calib.formats.parts import rig as rig_of
 from calib.geometry import Model
 from calib.rig import Rig
@@ -33,11 +34,9 @@ def sniff(path: Path) -> bool:
 
 def read(path: Path, size: Sizes = None) -> Rig:
     """The rig in metres; the file holds the image sizes, so `size` does not count."""
-    import yaml
-
     try:
-        document = yaml.load(text_of(path), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as error:
+        document = parse_yaml(text_of(path))
+    except ValueError as error:
         raise damaged(path, error) from None
     top = mapping(document, path, "the file")
     if top.get("format") != _FORMAT or top.get("version") != _VERSION:
@@ -49,7 +48,10 @@ def read(path: Path, size: Sizes = None) -> Rig:
     if not isinstance(cameras, list):
         raise RigFileError(f"{path}: cameras has to be a list; the file is damaged, export it again")
     sections = [mapping(section, path, "a camera") for section in cameras]
-    return rig_of(path, _cameras(sections, _LENGTHS[str(units["length"])]))
+    unplaced = [section for section in sections if "cam_from_world" in section and is_absent(section["cam_from_world"])]
+    placed = [section for section in sections if not any(section is other for other in unplaced)]
+    names = [str(section.get("name")) for section in unplaced]
+    return rig_of(path, _cameras(placed, _LENGTHS[str(units["length"])]), names)
 
 
 def _cameras(sections: list[dict[str, object]], factor: float) -> Iterator[Camera]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from calib.bounded_files import parse_json
 from calib.camera import Camera
 from calib.errors import CalibrationError, RigFileError
 from calib.formats.parts import (
@@ -24,6 +25,7 @@ from calib.formats.parts import (
     numbers,
     refuse_lenses,
     text_of,
+    without_pose,
     write_text,
 )
 from calib.formats.parts import rig as rig_of
@@ -50,8 +52,8 @@ def read(path: Path, size: Sizes = None, kind: str | None = None) -> Rig:
     The file holds the image sizes, so `size` does not count.
     """
     try:
-        document = json.loads(text_of(path))
-    except json.JSONDecodeError as error:
+        document = parse_json(text_of(path))
+    except ValueError as error:
         raise damaged(path, error) from None
     listed = mapping(document, path, "the file").get("cameras")
     if not isinstance(listed, list):
@@ -60,7 +62,10 @@ def read(path: Path, size: Sizes = None, kind: str | None = None) -> Rig:
     kinds = sorted({str(section.get("type")) for section in sections})
     if kind is not None and kind not in kinds:
         raise RigFileError(f"{path}: no camera of the kind {kind!r}; there are {', '.join(kinds)}")
-    return rig_of(path, _cameras([section for section in sections if kind in (None, section.get("type"))]))
+    chosen = [section for section in sections if kind in (None, section.get("type"))]
+    unplaced = [section for section in chosen if without_pose([section.get(part) for part in ("R", "t")])]
+    placed = [section for section in chosen if not any(section is other for other in unplaced)]
+    return rig_of(path, _cameras(placed), [str(section.get("name")) for section in unplaced])
 
 
 def _cameras(sections: list[dict[str, object]]) -> Iterator[Camera]:

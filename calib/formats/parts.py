@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from calib import geometry
 from calib.arrays import Floats
+from calib.bounded_files import MOST_BYTES, bounded_text, reason_of
 from calib.camera import Camera, Lens
 from calib.errors import CalibrationError, RigFileError
 from calib.geometry import Model
@@ -37,12 +38,12 @@ def has(path: Path, *words: str) -> bool:
     return all(word.encode() in start for word in words)
 
 
-def text_of(path: Path) -> str:
-    """The text of a file; RigFileError where it cannot be read or is no text."""
+def text_of(path: Path, most: int = MOST_BYTES) -> str:
+    """The text of a file of at most so many bytes; RigFileError where it cannot be read or is no text."""
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RigFileError(f"{path}: cannot be read as text ({_one_line(error)}); give a calibration file") from None
+        return bounded_text(path, most)
+    except (OSError, ValueError) as error:
+        raise RigFileError(f"{path}: cannot be read as text ({reason_of(error)}); give a calibration file") from None
 
 
 def damaged(path: Path, error: Exception) -> RigFileError:
@@ -59,7 +60,7 @@ def numbers(value: object, shape: tuple[int, ...], what: str) -> Floats:
     try:
         array = np.asarray(value, np.float64)
         array = array.reshape(shape)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         wanted = "x".join("n" if side < 0 else str(side) for side in shape)
         raise CalibrationError(f"{what} has to be {wanted} numbers; correct the file") from None
     if not np.isfinite(array).all():
@@ -68,10 +69,41 @@ def numbers(value: object, shape: tuple[int, ...], what: str) -> Floats:
 
 
 def needed(section: Mapping[str, object], key: str, camera: str) -> object:
-    """The value of a key; CalibrationError which names the camera where it is missing."""
-    if section.get(key) is None:
-        raise CalibrationError(f"camera {camera!r}: {key} is missing; correct the file or export it again")
-    return section[key]
+    """The value of a key; CalibrationError which names the camera where it is missing or null."""
+    value = section.get(key)
+    if value is None or (key != "name" and isinstance(value, str) and _is_null(value)):
+        how = "missing" if value is None else f"{value!r}, which is no value"
+        raise CalibrationError(f"camera {camera!r}: {key} is {how}; correct the file or export it again")
+    return value
+
+
+def is_absent(value: object) -> bool:
+    """Whether a file says that there is no value: null in any spelling, an empty list, or numbers that are all NaN."""
+    if value is None or isinstance(value, str):
+        return value is None or _is_null(value)
+    if isinstance(value, list | tuple | np.ndarray):
+        return all(map(is_absent, value))
+    return isinstance(value, float) and bool(np.isnan(value))
+
+
+def _is_null(text: str) -> bool:
+    return text.strip().lower() in ("", "~", "null", "none", "nan", ".nan")
+
+
+def without_pose(values: Sequence[object]) -> bool:
+    """Whether a camera is not placed: no part of its pose is there (None), or one of them is null.
+
+    A part that is missing beside another that is there is left to `needed`, which refuses it.
+    """
+    return all(map(is_absent, values)) or any(value is not None and is_absent(value) for value in values)
+
+
+def placed_only(
+    sections: Mapping[str, dict[str, object]], *parts: str
+) -> tuple[dict[str, dict[str, object]], list[str]]:
+    """The sections of the cameras that have a pose, which consists of these keys, and the names of the others."""
+    unplaced = [name for name, values in sections.items() if without_pose([values.get(part) for part in parts])]
+    return {name: values for name, values in sections.items() if name not in unplaced}, unplaced
 
 
 def rotation(value: object, what: str) -> Floats:
@@ -93,14 +125,27 @@ def model_for(count: int, fisheye: bool, camera: str) -> Model:
     raise CalibrationError(f"camera {camera!r}: {count} distortion coefficients, {kind}; calibrate with another model")
 
 
-def size_for(camera: str, sizes: Sizes, where: str) -> tuple[int, int]:
-    """The image size given by the caller for a camera whose file does not hold it."""
-    size = sizes.get(camera) if isinstance(sizes, Mapping) else sizes
+def size_for(camera: str, sizes: Sizes, where: str = "") -> tuple[int, int]:
+    """The image size (w, h) px given by the caller for a camera whose file does not hold it; `where` it may be added.
+
+    CalibrationError where none is given for it.
+    """
+    size = _size_of(camera, sizes) if isinstance(sizes, Mapping) else sizes
     if size is None:
         raise CalibrationError(
-            f"camera {camera!r}: the file holds no image size; add {where} or give it, as in size=(1920, 1080)"
+            f"camera {camera!r}: the file holds no image size; {where and f'add {where} or '}give it, as in "
+            "size=(1920, 1080), or --size 1920x1080 of `mvcap rig`"
         )
     return size
+
+
+def _size_of(camera: str, sizes: Mapping[str, tuple[int, int]]) -> tuple[int, int] | None:
+    """The size of the camera's name, else of the only one that differs in case, else that of several, all alike."""
+    alike = [name for name in sizes if name.lower() == camera.lower()]
+    if camera in sizes or len(alike) == 1:
+        return sizes[camera if camera in sizes else alike[0]]
+    same = len(sizes) > 1 and len({tuple(size) for size in sizes.values()}) == 1
+    return next(iter(sizes.values())) if same else None
 
 
 def camera(
@@ -127,7 +172,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def rig(path: Path, cameras: Iterable[Camera], unplaced: Sequence[str] = ()) -> Rig:
-    """The rig of the cameras in their order; its source names the `unplaced` ones, which have no pose.
+    """The rig of the cameras in their order; it names the `unplaced` ones, which have no pose in the file.
 
     RigFileError, with the file's name, for any error in them.
     """
@@ -138,7 +183,7 @@ def rig(path: Path, cameras: Iterable[Camera], unplaced: Sequence[str] = ()) -> 
         if not found:
             raise CalibrationError("no camera in it; give a calibration file")
         without = f" (without {', '.join(unplaced)}, which have no pose in the file)" if unplaced else ""
-        return Rig(found, source=f"{path}{without}")
+        return Rig(found, source=f"{path}{without}", unplaced=tuple(unplaced))
 
 
 def refuse_lenses(rig: Rig, path: Path, kind: str, models: Sequence[Model], *, skew: bool = True) -> None:

@@ -26,6 +26,7 @@ DECLARES_UNIT = True
 _SUBPIXELS = 64.0
 _METRES = 0.001
 _AXES = np.diag([1.0, -1.0, -1.0])
+_POSE = ("x", "y", "z", *(f"r{row}{column}" for row in "123" for column in "123"))
 _DISTORTION = (
     "radialDistortion1",
     "radialDistortion2",
@@ -43,14 +44,22 @@ def sniff(path: Path) -> bool:
 
 def read(path: Path, size: Sizes = None) -> Rig:
     """The rig in metres; the file holds the image sizes, so `size` does not count."""
-    return rig_of(path, _cameras(markup.load(path)))
+    elements = list(markup.load(path).iter("camera"))
+    unplaced = [element for element in elements if element.get("active", "1") == "0" or not _is_placed(element)]
+    placed = [element for element in elements if element not in unplaced]
+    return rig_of(path, _cameras(placed), [element.get("serial", "") for element in unplaced])
 
 
-def _cameras(root: ElementTree.Element) -> Iterator[Camera]:
-    for element in root.iter("camera"):
+def _is_placed(element: ElementTree.Element) -> bool:
+    found = element.find("transform")
+    if found is None or not markup.has_pose(found, _POSE):
+        return False
+    return any(found.get(part, "").strip(" 0.+-") for part in _POSE[3:])  # a rotation of zeros is none
+
+
+def _cameras(elements: list[ElementTree.Element]) -> Iterator[Camera]:
+    for element in elements:
         name = element.get("serial", "")
-        if element.get("active", "1") == "0":
-            continue
         if number(element.attrib, "viewrotation", name, 0.0) != 0:
             raise CalibrationError(
                 f"camera {name!r}: its view is rotated (viewrotation); export video and calibration without rotation"

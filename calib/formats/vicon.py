@@ -38,7 +38,7 @@ def sniff(path: Path) -> bool:
 
 def read(path: Path, size: Sizes = None) -> Rig:
     """The rig of the calibrated cameras in metres, named by DEVICEID; the file holds the image sizes."""
-    placed, unplaced = markup.cameras(path, "DEVICEID", "KeyFrames/KeyFrame")
+    placed, unplaced = markup.cameras(path, "DEVICEID", "KeyFrames/KeyFrame", ("ORIENTATION", "POSITION"))
     return rig_of(path, _cameras(placed), unplaced)
 
 

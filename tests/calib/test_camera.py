@@ -212,3 +212,8 @@ def test_a_camera_is_called_as_its_lens_and_neither_can_be_changed():
         camera.lens = camera.lens
     with pytest.raises(FrozenInstanceError):
         camera.lens.model = "fisheye"
+
+
+def test_an_image_size_beyond_any_camera_is_refused():
+    with pytest.raises(CalibrationError, match=r"'east'.*1e\+20.*no image is so large"):
+        Lens("east", (1280, 10**20), np.eye(3), np.zeros(0))

@@ -222,7 +222,7 @@ def test_kalibr_s_chain_is_followed(tmp_path):
         ({"camera_model": "omni"}, "omni"),
         ({"distortion_model": "fov", "distortion_coeffs": [0.9]}, "fov"),
         ({"distortion_coeffs": DIST}, "5 coefficients"),
-        ({"T_cn_cnm1": None}, "T_cn_cnm1"),
+        ({"T_cn_cnm1": [[1, 0, 0, 0]]}, "T_cn_cnm1"),
         ({"resolution": None}, "resolution"),
         ({"intrinsics": [1, 2]}, "intrinsics"),
     ],
@@ -250,7 +250,8 @@ def test_mccalib_s_poses_are_the_other_way_round(tmp_path):
     rig = load_rig(told(mccalib(tmp_path), "mccalib"))
     assert rig.names == ("camera_0", "camera_1", "camera_2") and rig[2].lens.model == "fisheye"
     np.testing.assert_allclose(rig[0].project(POINTS), seen(), atol=1e-8)
-    refused_with(mccalib(tmp_path, (0, 0, 1)), "2 groups")
+    refused_with(mccalib(tmp_path, (0, 0, 1, 1)), "2 groups")
+    refused_with(mccalib(tmp_path, (0, 1)), "2 groups")
 
 
 # DLT
