@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -22,10 +21,9 @@ from mvcap.calibration.observer import Observer
 from mvcap.calibration.people_observations import people_observations
 from mvcap.errors import InputError
 from mvcap.progress import Progress, silent
+from mvcap.structures.feet_and_heads import feet_and_bodies
 from mvcap.structures.session import Session
-from mvcap.structures.skeleton import Skeleton
 
-_ABOVE_M = {"ankle": 0.08, "heel": 0.015, "toe": 0.015}  # heights of the joints of a standing foot above the floor
 _LEAST_POINTS = 4
 
 
@@ -91,32 +89,6 @@ def _by_people(rig: Rig, session: Session, progress: Progress) -> Alignment:
     points = triangulate_robust(mine, seen.xy, seen.sigma).xyz
     found = align_to_people(mine, *feet_and_bodies(kind, points.reshape(-1, len(kind), 3)))
     return replace(found, rig=rig.moved(found.new_from_old))
-
-
-def feet_and_bodies(kind: Skeleton, bodies: Floats) -> tuple[Floats, Floats]:
-    """Soles (N, 3) m, and vectors (M, 3) from the feet to the head, of bodies (M, J, 3)."""
-    head = _mean(kind, bodies, ("nose", "eye", "ear", "head"))
-    ankles = _mean(kind, bodies, ("ankle",))
-    up = head - ankles
-    with np.errstate(invalid="ignore", divide="ignore"):
-        unit = up / np.linalg.norm(up, axis=-1, keepdims=True)
-    soles = [
-        bodies[:, index] - _ABOVE_M[part] * unit
-        for index, name in enumerate(kind.joints)
-        for part in _ABOVE_M
-        if part in name.split("_")
-    ]
-    if not soles:
-        raise InputError(f"the skeleton {kind.name} has no feet, so people define no floor; use points or a board")
-    return np.concatenate(soles), up
-
-
-def _mean(kind: Skeleton, bodies: Floats, parts: tuple[str, ...]) -> Floats:
-    """Mean (M, 3) of the known joints whose names contain one of the parts."""
-    mine = [index for index, name in enumerate(kind.joints) if set(parts) & set(name.split("_"))]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a body without any of them has no mean
-        return np.asarray(np.nanmean(bodies[:, mine], axis=1))
 
 
 def _by_board(

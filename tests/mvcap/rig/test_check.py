@@ -10,8 +10,9 @@ from mvcap.associate import associate
 from mvcap.calibration.people_observations import joint_observations, people_observations
 from mvcap.errors import InputError
 from mvcap.estimate import estimate
-from mvcap.rig.align import align, feet_and_bodies
+from mvcap.rig.align import align
 from mvcap.rig.check import check
+from mvcap.structures.feet_and_heads import feet_and_bodies
 from mvcap.structures.skeleton import skeleton
 
 FRAMES, BUMP = 150, 100
