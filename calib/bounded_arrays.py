@@ -59,6 +59,12 @@ def _read(path: Path, file: IO[bytes], chosen: Callable[[str], bool]) -> dict[st
         raise ValueError(reason_of(fault)) from None
 
 
+def check_array(name: str, array: NDArray[Any], shape: tuple[int, ...], kinds: str) -> None:
+    """Raise ValueError, which names it, for an array of another shape or of another kind (dtype.kind) of numbers."""
+    if array.shape != shape or array.dtype.kind not in kinds:
+        raise ValueError(f"{name} is {_sides(array.shape)} {array.dtype}, not {_sides(shape)} numbers")
+
+
 def check_expansion(path: Path, members: Collection[zipfile.ZipInfo]) -> None:
     """Raise ValueError for members of a zip file that would be far larger than the file."""
     if sum(info.file_size for info in members) > max(GRANTED_BYTES, MOST_TIMES * path.stat().st_size):

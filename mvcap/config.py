@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import os
 import re
 import types
 import typing
@@ -15,10 +16,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mvcap.errors import ConfigError
+from mvcap.errors import ConfigError, PluginError
 
 Overrides = Mapping[str, Any]
 D = TypeVar("D")
+
+PLUGIN_VARIABLE = "MVCAP_PLUGINS"
+"""Environment variable with the modules, or ``package.module:Name``, that sessions may name, separated by commas."""
+_NAMING = ("estimator", "associator", "refiner")
+_MOST_PARTS = 64
+_allowed: set[str] = set()
 
 
 def build(kind: type[D], values: Any, where: str = "") -> D:
@@ -91,14 +98,16 @@ def _shown(value: Any) -> str:
 
 def read(path: Path) -> dict[str, Any]:
     """Return the overrides of a YAML file; ConfigError if it cannot be read."""
-    import yaml
+    from calib.bounded_files import bounded_text, parse_yaml, reason_of
 
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as fault:
-        raise ConfigError(f"config {path} cannot be read: {fault}") from fault
-    except yaml.YAMLError as fault:
-        raise ConfigError(f"config {path} is not YAML: {' '.join(str(fault).split())}") from fault
+        text = bounded_text(path)
+    except (OSError, ValueError) as fault:
+        raise ConfigError(f"config {path} cannot be read: {reason_of(fault)}") from fault
+    try:
+        loaded = parse_yaml(text)
+    except ValueError as fault:
+        raise ConfigError(f"config {path} is {fault}") from fault
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
@@ -107,22 +116,87 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def assignments(texts: Iterable[str]) -> dict[str, Any]:
-    """Return the overrides of ``key.sub=value`` texts with YAML values; ConfigError if one is not of that form."""
-    import yaml
+    """Return the overrides of ``key.sub=value`` texts; ConfigError if one is not of that form.
 
+    A value is a number, a truth value or null as in YAML; YAML if it begins with a quote, [ or {; else text as it
+    stands, with its # and colons. A plug-in's name may have dots: ``refiners.package.module:Class.gain=2``.
+    """
     out: dict[str, Any] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise ConfigError(f"--set {text!r}: expected key=value, such as track.min_seconds=0.3")
+        parts = _parts(key.strip())
+        if len(parts) > _MOST_PARTS or re.search("[\x00-\x1f\x7f\ud800-\udfff]", text):
+            raise ConfigError(f"--set {text[:80]!r}: expected key=value without control characters")
         try:
-            parsed = yaml.safe_load(value)
-        except yaml.YAMLError as fault:
-            raise ConfigError(f"--set {text!r}: the value is not YAML") from fault
-        for part in reversed(key.strip().split(".")):
+            parsed = _value(value.strip())
+        except ValueError as fault:
+            raise ConfigError(f"--set {text!r}: the value is {fault}; put text in quotes") from fault
+        for part in reversed(parts):
             parsed = {part: parsed}
         out = merge(out, parsed)
     return out
+
+
+def _parts(key: str) -> list[str]:
+    """Split a key at its dots, except those of a plug-in's module: ``refiners``, ``my.module:Class``, ``gain``."""
+    named = re.fullmatch(rf"({'|'.join(f'{kind}s' for kind in _NAMING)})\.([^:]+:[^:.]+)(?:\.(.+))?", key)
+    if named is None:
+        return key.split(".")
+    return [named[1], named[2], *(named[3].split(".") if named[3] else [])]
+
+
+def _value(text: str) -> Any:
+    """Return the value of a ``--set``; ValueError if it begins like YAML and is not."""
+    from calib.bounded_files import parse_yaml
+
+    if text[:1] in ("'", '"', "[", "{"):
+        return parse_yaml(text)
+    try:
+        parsed = None if not text else text if "#" in text or text[0] in "!&" else parse_yaml(text)
+    except ValueError:
+        return text
+    return parsed if parsed is None or isinstance(parsed, bool | int | float) else text
+
+
+def foreign_plugins(overrides: Overrides) -> list[str]:
+    """Return the names ``"package.module:Name"`` of plug-ins in overrides: importing them runs their code."""
+    found: list[Any] = [overrides.get(kind) for kind in _NAMING]
+    for kind in _NAMING:
+        section = overrides.get(f"{kind}s")
+        found += list(section) if isinstance(section, Mapping) else []
+    export = overrides.get("export")
+    formats = export.get("formats") if isinstance(export, Mapping) else None
+    found += formats if isinstance(formats, list | tuple) else [formats]
+    return [name for name in dict.fromkeys(name for name in found if isinstance(name, str)) if ":" in name]
+
+
+def allow_plugins(*names: str) -> None:
+    """Allow sessions to name these modules, or plug-ins ``"package.module:Name"``, until the process ends."""
+    _allowed.update(names)
+
+
+def allowed_overrides(overrides: Overrides, path: Path) -> dict[str, Any]:
+    """Return the overrides of a session's file; PluginError if they name a foreign plug-in that nobody allowed.
+
+    A session may come from somebody else, and importing a module runs it. What the user of this process names himself
+    (``--set``, ``Session.override``, ``allow_plugins``, the environment variable MVCAP_PLUGINS) is allowed.
+    """
+    for name in foreign_plugins(overrides):
+        if not _is_allowed(name):
+            raise PluginError(
+                f"{path} names the plug-in {name!r}, which is not of mvcap, so opening this session would run its "
+                f"code; if you trust it, give `mvcap --allow-plugin {name} ...` or set {PLUGIN_VARIABLE}={name}; "
+                "otherwise remove it from the file"
+            )
+    return dict(overrides)
+
+
+def _is_allowed(name: str) -> bool:
+    module = name.partition(":")[0]
+    listed = {entry.strip() for entry in os.environ.get(PLUGIN_VARIABLE, "").split(",")} - {""}
+    return any(entry in (name, module) or module.startswith(f"{entry}.") for entry in _allowed | listed)
 
 
 def merge(first: Overrides, second: Overrides) -> dict[str, Any]:

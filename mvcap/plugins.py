@@ -109,11 +109,11 @@ def load_plugin(kind: str, overrides: Overrides) -> tuple[Any, dict[str, Any]]:
     Its own settings stand under the plural of its kind and its name: ``estimators: {blazepose: {...}}``.
     """
     name = overrides.get(kind, DEFAULT[kind])
-    if not isinstance(name, str):
-        raise PluginError(f"config key {kind!r} is a name, not {name!r}")
     found = plugin_class(kind, name)
-    section = (overrides.get(f"{kind}s") or {}).get(name) or {}
-    config = build(found.Config, section, f"{kind}s.{name}")
+    sections = overrides.get(f"{kind}s") or {}
+    if not isinstance(sections, Mapping):
+        raise ConfigError(f"config key '{kind}s' must map names to their settings, not {sections!r}")
+    config = build(found.Config, sections.get(name) or {}, f"{kind}s.{name}")
     return found(config), {kind: name, **plain(config)}
 
 
@@ -155,6 +155,8 @@ def plugin_class(kind: str, name: str) -> type[Any]:
 
 def find_plugin(kind: str, name: str) -> Any:
     """Load what a name of the table, or ``"package.module:Name"``, stands for; PluginError if there is none."""
+    if not isinstance(name, str):
+        raise PluginError(f"config key {kind!r} is a name, not {name!r}")
     target = TABLE[kind].get(name, name)
     module_name, colon, inner = target.partition(":")
     if not colon:

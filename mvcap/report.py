@@ -15,7 +15,7 @@ from mvcap import plugins, stages
 from mvcap.config import plain
 from mvcap.drawing.contact_sheet import ContactSheet, spread_frames
 from mvcap.drawing.overlay import draw_view, overlay_images, write_overlay
-from mvcap.errors import ConfigError
+from mvcap.errors import ConfigError, InputError
 from mvcap.export import provenance
 from mvcap.progress import Progress, silent
 from mvcap.reporting import plots
@@ -211,6 +211,13 @@ def _contact_sheet(session: Session, found: Artefact[Detections2D], poses: Artef
     return sheet.jpeg()
 
 
+def _remove_overlay(path: Path, ours: bool) -> None:
+    """Remove an overlay of other poses; InputError for a video that mvcap did not write."""
+    if path.exists() and not ours:
+        raise InputError(f"{path} exists, and this session did not make it; move it to another folder")
+    path.unlink(missing_ok=True)
+
+
 def _overlays(
     session: Session,
     found: Artefact[Detections2D],
@@ -223,8 +230,8 @@ def _overlays(
     stamp = folder / "made_from.json"
     made_from = json.dumps({"poses": poses.fingerprint, "detections": found.fingerprint, "report": plain(config)})
     if not stamp.exists() or stamp.read_text(encoding="utf-8") != made_from:
-        for old in folder.glob("*.mp4"):
-            old.unlink()
+        for name in session.names:
+            _remove_overlay(folder / f"{name}.mp4", stamp.exists())
         write_text(stamp, made_from)
     paths = {name: folder / f"{name}.mp4" for name in session.names}
     missing = [view for view, name in enumerate(session.names) if not paths[name].exists()]

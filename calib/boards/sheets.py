@@ -16,6 +16,7 @@ from calib.boards.files import LETTER, Sheet, Text, as_pdf, as_png, as_svg
 from calib.boards.pictures import Drawing, drawings
 from calib.boards.spec import AprilGrid, Board, BoardSet, Charuco, Chessboard, Tags
 from calib.errors import CalibrationError
+from calib.formats.parts import write_bytes
 
 PAPERS = {
     "A4": (210.0, 297.0),
@@ -58,12 +59,8 @@ def write_board(
         files = dict(zip(paths if len(pages) > 1 else [path], made, strict=True))
     if not force and (there := [name for name in files if name.exists()]):
         raise CalibrationError(f"{there[0]}: exists already; give another name, or --force to overwrite it")
-    try:
-        for name, data in files.items():
-            name.parent.mkdir(parents=True, exist_ok=True)
-            name.write_bytes(data)
-    except OSError as error:
-        raise CalibrationError(f"{path}: cannot be written ({error.strerror}); check the folder") from error
+    for name, data in files.items():
+        write_bytes(name, data)
     return list(files)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from calib.errors import CalibrationError
+from mvcap import config
 from mvcap.cli import assets, calibrate, doctor, evaluate, rig, session, train
 from mvcap.errors import MvcapError, StaleError
 from mvcap.version import __version__
@@ -33,9 +34,17 @@ class _Verbs(click.Group):
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="mvcap")
 @click.option("-v", "--verbose", is_flag=True, help="Show the full traceback of an error.")
+@click.option(
+    "--allow-plugin",
+    "allowed",
+    multiple=True,
+    metavar="MODULE:NAME",
+    help="Let the session name this plug-in of your own; may be repeated.",
+)
 @click.pass_context
-def cli(context: click.Context, verbose: bool) -> None:
+def cli(context: click.Context, verbose: bool, allowed: tuple[str, ...]) -> None:
     """Calibrated, marker-less, multi-person 3D motion capture from several ordinary cameras."""
+    config.allow_plugins(*allowed)
     context.obj = {"verbose": verbose, "overridden": []}
 
 

@@ -29,6 +29,7 @@ def settings_options(command: Command) -> Command:
         changes = config.read(config_file) if config_file else {}
         assigned = (*assigned, "track.live=true") if live else assigned
         changes = config.merge(changes, config.assignments(assigned))
+        config.allow_plugins(*config.foreign_plugins(changes))
         settings.check_overrides(changes)
         return command(*args, changes=changes, **rest)
 

@@ -9,8 +9,9 @@ from typing import Any
 from calib import Rig, load_rig
 from calib.formats import declares_unit, format_of
 from calib.report.rig_summary import RigFacts, facts, picture
-from mvcap.errors import InputError
+from mvcap.errors import InputError, SessionError
 from mvcap.rig.convert import Sizes, json_values
+from mvcap.structures.npz import written_whole
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,12 @@ def show(
     else:
         words = f"lengths in {unit}, as given" if unit else "metres assumed: the file does not declare its unit"
     if picture_file is not None:
+        drawn = picture(rig) or b""
+        if not Path(picture_file).parent.is_dir():
+            raise InputError(f"{picture_file} cannot be written: there is no such folder; choose another place")
         try:
-            Path(picture_file).write_bytes(picture(rig) or b"")
-        except OSError as fault:
-            raise InputError(f"{picture_file} cannot be written: {fault.strerror}; choose another place") from None
+            with written_whole(Path(picture_file)) as temporary:
+                temporary.write_bytes(drawn)
+        except SessionError as fault:
+            raise InputError(str(fault)) from None
     return RigOverview(format, words, rig, facts(rig))

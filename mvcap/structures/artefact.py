@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +17,21 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.bounded_arrays import bounded_arrays
+from calib.bounded_files import bounded_bytes, parse_json, reason_of
 from mvcap.errors import SessionError, StaleError
 from mvcap.structures.npz import write_npz, write_text
+from mvcap.structures.own_files import remove_artefact
 from mvcap.structures.skeleton import Skeleton, skeleton
 from mvcap.structures.table import Table
 
 T = TypeVar("T", bound=Table)
 _STATE = "state."
-_MANIFEST = {"fingerprint", "version", "settings", "inputs", "skeleton", "frames", "chunk_frames", "complete"}
+_MANIFEST: Mapping[str, type] = {
+    "fingerprint": str, "version": int, "settings": dict, "inputs": dict, "skeleton": str, "frames": int,
+    "chunk_frames": int, "complete": bool,
+}  # fmt: skip
+_MOST_FRAMES = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -68,13 +73,19 @@ class Artefact(Generic[T]):
         """The content of the manifest, or None if there is no artefact; SessionError if it is damaged."""
         path = self.folder / "manifest.json"
         try:
-            loaded: Any = json.loads(path.read_text(encoding="utf-8"))
+            loaded: Any = parse_json(bounded_bytes(path))
         except FileNotFoundError:
             return None
-        except (json.JSONDecodeError, UnicodeDecodeError, OSError) as fault:
-            raise SessionError(self._damaged(path, fault)) from fault
-        if not isinstance(loaded, dict) or not loaded.keys() >= _MANIFEST:
+        except OSError as fault:
+            raise SessionError(f"{path} cannot be read ({reason_of(fault)}); make it readable") from fault
+        except ValueError as fault:
+            raise SessionError(self._damaged(path, reason_of(fault))) from fault
+        if not isinstance(loaded, dict) or not loaded.keys() >= _MANIFEST.keys():
             raise SessionError(self._damaged(path, "incomplete manifest"))
+        if wrong := [key for key, kind in _MANIFEST.items() if type(loaded[key]) is not kind]:
+            raise SessionError(self._damaged(path, f"{wrong[0]} is not of type {_MANIFEST[wrong[0]].__name__}"))
+        if not 0 < loaded["frames"] <= _MOST_FRAMES or loaded["chunk_frames"] < 1:
+            raise SessionError(self._damaged(path, "frames or chunk_frames is out of range"))
         return dict(loaded)
 
     def _damaged(self, path: Path, why: object) -> str:
@@ -106,12 +117,11 @@ class Artefact(Generic[T]):
         self._record({**self._recorded(), **facts})
 
     def remove(self) -> None:
-        """Delete the artefact, the manifest first, so that an interrupted removal leaves no partial artefact."""
-        try:
-            (self.folder / "manifest.json").unlink(missing_ok=True)
-        except OSError as fault:
-            raise SessionError(f"{self.folder} cannot be removed: {fault.strerror}; make it writable") from fault
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Delete the artefact, the manifest first, so that an interrupted removal leaves no partial artefact.
+
+        What mvcap did not write into its folder stays there.
+        """
+        remove_artefact(self.folder)
 
     @property
     def complete(self) -> bool:
@@ -155,8 +165,8 @@ class Artefact(Generic[T]):
         arrays = self._load(start)
         try:
             return self.kind.from_arrays(skeleton(self.skeleton_name), arrays)
-        except (KeyError, ValueError) as fault:
-            raise SessionError(self._unreadable(start, fault)) from fault
+        except (LookupError, ValueError, TypeError, ArithmeticError) as fault:
+            raise SessionError(self._unreadable(start, reason_of(fault))) from fault
 
     def state(self, start: int) -> dict[str, NDArray[Any]]:
         """Return the stage's state at the end of the chunk that begins at a frame."""
@@ -188,10 +198,9 @@ class Artefact(Generic[T]):
 
     def _load(self, start: int, prefix: str = "") -> dict[str, NDArray[Any]]:
         try:
-            with np.load(self._chunk(start), allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files if name.startswith(prefix)}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as fault:
-            raise SessionError(self._unreadable(start, fault)) from fault
+            return bounded_arrays(self._chunk(start), lambda name: name.startswith(prefix))
+        except (OSError, ValueError) as fault:
+            raise SessionError(self._unreadable(start, reason_of(fault))) from fault
 
     def _unreadable(self, start: int, why: object) -> str:
         return f"{self._chunk(start)} cannot be read ({why}); make it again with --redo {self.name}"

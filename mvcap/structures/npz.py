@@ -15,6 +15,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from mvcap.errors import SessionError
+from mvcap.structures.own_files import lock
 
 _DATE = (1980, 1, 1, 0, 0, 0)  # constant date of zip entries, so that equal results give identical files
 
@@ -29,8 +30,9 @@ def written_whole(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch(exist_ok=False)
-        yield temporary
+        with temporary.open("xb") as held:
+            lock(held.fileno())  # while it is locked, nobody takes it for what a killed process left
+            yield temporary
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as fault:

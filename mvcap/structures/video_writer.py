@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.errors import InputError
+from mvcap.structures.own_files import lock
 
 
 def write_video(
@@ -23,9 +24,11 @@ def write_video(
     InputError if there is no image, one has another size, or the file cannot be written.
     """
     path = Path(path)
-    part = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix or '.mp4'}")
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{path.suffix or '.mp4'}")
     try:
-        frames = _encode(part, images, rate_hz, size, crf)
+        with part.open("xb") as held:
+            lock(held.fileno())  # while it is locked, nobody takes it for what a killed process left
+            frames = _encode(part, images, rate_hz, size, crf)
         if not frames:
             raise InputError(f"{path}: no image to write; a video needs at least one")
         part.replace(path)

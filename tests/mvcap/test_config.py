@@ -2,14 +2,16 @@
 
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mvcap import config
-from mvcap.errors import ConfigError
+from mvcap.errors import ConfigError, PluginError
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def test_texts_become_overrides():
     assert config.build(Inner, {"gate_sigma": "1e-1"}).gate_sigma == 0.1  # YAML takes a number without a dot for text
 
 
-@pytest.mark.parametrize("text", ["track", "=3", " =3", "track.gate_sigma=[1", "a=@"])
+@pytest.mark.parametrize("text", ["track", "=3", " =3", "track.gate_sigma=[1", "a=\x1bb", "a='b"])
 def test_texts_of_another_form_are_refused(text):
     with pytest.raises(ConfigError, match="--set") as caught:
         config.assignments([text])
@@ -135,3 +137,80 @@ def test_files_are_read_or_refused_in_one_line(tmp_path):
 
 def test_a_section_with_all_keys_commented_out_is_the_default():
     assert config.build(Outer, {"inner": None}) == config.build(Outer, {})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("/data/take #2", "# 1", "2024 #2", "C:\\takes\\a: b", "a: b", "*.json", "&x", "!x y", "@home", "- a", "%d"),
+        *("a'b", "2024-05-01"),
+    ],
+)  # fmt: skip
+def test_a_text_is_kept_as_it_stands(value, tmp_path):
+    assert config.assignments([f"a.b= {value} "]) == {"a": {"b": value}}
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump({"a": value}))
+    assert config.read(path) == {"a": value}
+
+
+def test_quotes_numbers_lists_and_mappings_are_yaml():
+    texts = ['a="x # y"', "b=[1, 'p #2']", "c={d: 1.5}", "e=true", "f=-3", "g=~", "h='7'"]
+    assert config.assignments(texts) == {
+        "a": "x # y", "b": [1, "p #2"], "c": {"d": 1.5}, "e": True, "f": -3, "g": None, "h": "7",
+    }  # fmt: skip
+
+
+def test_settings_of_a_plugin_in_a_dotted_module_can_be_set():
+    texts = [
+        "refiners.my.own.module:Calm.gain=2",
+        "refiners.my.own.module:Calm.deep.er=x",
+        "refiner=my.own.module:Calm",
+    ]
+    assert config.assignments(texts) == {
+        "refiners": {"my.own.module:Calm": {"gain": 2, "deep": {"er": "x"}}},
+        "refiner": "my.own.module:Calm",
+    }
+    assert config.assignments(["estimators.a.b:C={gain: 2}"]) == {"estimators": {"a.b:C": {"gain": 2}}}
+    assert config.assignments(["estimators.openpose.folder=C:/x.y"]) == {
+        "estimators": {"openpose": {"folder": "C:/x.y"}}
+    }
+
+
+def test_a_key_of_ten_thousand_parts_is_refused():
+    with pytest.raises(ConfigError, match="--set"):
+        config.assignments([".".join("a" * 10_000) + "=1"])
+
+
+FOREIGN = (
+    {"estimator": "stranger_a:X"},
+    {"refiners": {"stranger_b.deep:Y": {}}},
+    {"export": {"formats": ["trc", "stranger_c:write"]}},
+    {"export": {"formats": "stranger_d:write"}},
+)
+
+
+@pytest.mark.parametrize("overrides", FOREIGN)
+def test_foreign_plugins_of_a_session_are_refused_unless_its_user_allows_them(overrides, monkeypatch):
+    monkeypatch.setattr(config, "_allowed", set())
+    monkeypatch.delenv(config.PLUGIN_VARIABLE, raising=False)
+    path = Path("take/config.yaml")
+    (name,) = config.foreign_plugins(overrides)
+    with pytest.raises(PluginError, match=f"config.yaml names the plug-in '{name}'.*MVCAP_PLUGINS"):
+        config.allowed_overrides(overrides, path)
+    module = name.partition(":")[0]
+    for allowed in (name, module, module.partition(".")[0], f"other, {module}"):
+        monkeypatch.setenv(config.PLUGIN_VARIABLE, allowed)
+        assert config.allowed_overrides(overrides, path) == overrides
+    monkeypatch.setenv(config.PLUGIN_VARIABLE, f"{module[:-1]},{module}_,{name}_")
+    with pytest.raises(PluginError):
+        config.allowed_overrides(overrides, path)
+    config.allow_plugins(name)
+    assert config.allowed_overrides(overrides, path) == overrides
+
+
+def test_names_of_the_table_are_not_foreign():
+    assert (
+        config.foreign_plugins({"estimator": "openpose", "refiners": {"bones": {}}, "export": {"formats": ["trc"]}})
+        == []
+    )
+    assert config.foreign_plugins({"estimator": 3, "refiners": [1], "export": 2}) == []
