@@ -15,17 +15,28 @@ from calib.rig import Rig
 
 Severity: TypeAlias = Literal["note", "limit", "refuse"]
 Verdict: TypeAlias = Literal["good", "usable with limits", "do not use"]
+CAUSE, SYMPTOM = 0, 5
+"""The first and the last rank of a finding among reasons."""
 POSE = 6  # parameters of a pose: a small rotation and a translation, both in the camera's own frame
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A message to the user: what it is about, what was found, and what to do; phrases of plain language, no codes."""
+    """A message to the user: what it is about, what was found, and what to do; phrases of plain language, no codes.
+
+    rank: order among the reasons of a verdict, from CAUSE, something wrong with the input that makes all that follows
+    wrong, to SYMPTOM, which many causes have.
+    """
 
     severity: Severity
     about: str
     what: str
     todo: str
+    rank: int = 5
+
+    def as_dict(self) -> dict[str, str]:
+        """Its texts by name."""
+        return {"severity": self.severity, "about": self.about, "what": self.what, "todo": self.todo}
 
 
 @dataclass(frozen=True)
@@ -103,6 +114,11 @@ class Accuracy:
         """RMS over the volume of the error measured between halves, m."""
         return _rms(self.halves_m)
 
+    @property
+    def headline_m(self) -> float:
+        """The figure to count on, m: the larger of the predicted error and that between halves; NaN without both."""
+        return float(np.fmax(self.predicted_rms_m, self.halves_rms_m))
+
 
 def _rms(values: Floats) -> float:
     good = values[np.isfinite(values)]
@@ -152,7 +168,7 @@ class Calibration:
     def summary(self) -> str:
         """One line: verdict, accuracy, and what to do."""
         count = f"{len(self.rig)} camera{'s' if len(self.rig) > 1 else ''}"
-        error = self.accuracy.predicted_rms_m
+        error = self.accuracy.headline_m
         where = f", {1000 * error:.2g} mm in the shared volume" if np.isfinite(error) else ", accuracy unknown"
         if self.verdict == "do not use":  # the accuracy of an inconsistent calibration means nothing
             where = ""

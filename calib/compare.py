@@ -12,7 +12,7 @@ import numpy as np
 
 from calib import geometry
 from calib.arrays import Bools, Floats
-from calib.camera import Camera
+from calib.camera import Camera, Lens
 from calib.errors import RigMismatchError
 from calib.geometry import transform
 from calib.rig import Rig
@@ -54,9 +54,9 @@ class Comparison:
 
     cameras: of both, in a's order; only_a, only_b: names without a partner; scale: a's lengths over b's, fitted, also
     where the alignment is rigid and does not use it; a_from_b (4, 4) the alignment, with its scale where there is one;
-    baselines: of each pair; places (N, 3) m in the volume that a's cameras share, and points_mm (N,): distance from
-    there of the point that b's cameras triangulate from the pixels of a's cameras, NaN where they cannot; notes: how
-    lenses were fitted to the same image sizes.
+    baselines: of each pair; places (N, 3) m in the volume that a's cameras share, and points_mm (N,): distance of the
+    points that a's and b's cameras triangulate from the pixels of a's cameras there, NaN where b's cannot; notes: how
+    lenses were fitted to the same image sizes, and which lenses fold back inside the image.
     """
 
     cameras: tuple[CameraDifference, ...]
@@ -99,7 +99,7 @@ def compare(a: Rig, b: Rig, *, scale: bool = False) -> Comparison:
         baselines=_baselines(first, placed),
         places=places,
         points_mm=points_mm,
-        notes=tuple(notes),
+        notes=(*notes, *_about_folds(first, second)),
     )
 
 
@@ -121,7 +121,12 @@ def _match_cameras(a: Rig, b: Rig) -> list[tuple[str, str]]:
 
 
 def _alignment(a: Rig, b: Rig, scale: bool) -> tuple[float, Floats]:
-    """The fitted scale, and a_from_b (4, 4), which contains that scale only where `scale` is set."""
+    """The fitted scale, and a_from_b (4, 4), which contains that scale only where `scale` is set.
+
+    Exactly 1 and the identity for cameras at the same poses.
+    """
+    if np.array_equal(a.cam_from_world, b.cam_from_world):
+        return 1.0, np.eye(4)
     wide_a, wide_b = _width(a), _width(b)
     factor, R, t = geometry.similarity(_markers(b, wide_b), _markers(a, wide_a))
     if not scale:
@@ -170,9 +175,36 @@ def _lens_px(one: Camera, two: Camera) -> float:
     """RMS over the image of the distance between the pixels at which two lenses see the same direction."""
     ends = np.array(one.size) - 1.0
     xy = np.stack(np.meshgrid(*(np.linspace(0, end, _GRID) for end in ends)), -1)
-    shift = two.lens.distort(one.lens.undistort(xy)) - xy
+    straight = one.lens.undistort(xy)
+    shift = two.lens.distort(straight) - one.lens.distort(straight)
     squared = (shift**2).sum(-1)
     return float(np.sqrt(np.nanmean(squared))) if np.isfinite(squared).any() else float("nan")
+
+
+def fold_radius(lens: Lens) -> float | None:
+    """Distance in px from the principal point at which a lens folds back; None where that is not inside its image.
+
+    Pixels beyond have no direction, or share it with others.
+    """
+    if not np.isfinite(lens.valid_radius):
+        return None
+    width, height = lens.size
+    border = np.concatenate([[(x, y) for x in (0, width - 1) for y in (0, height - 1)], _sides(lens)])
+    if np.isfinite(lens.undistort(border)).all():
+        return None
+    edge = lens.valid_radius * (1 - 1e-9) * np.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]])
+    return float(np.linalg.norm(lens.distort(edge) - lens.K[:2, 2], axis=-1).mean())
+
+
+def _sides(lens: Lens) -> Floats:
+    """Pixels (4, 2) of the image's sides beside the principal point."""
+    (width, height), (x, y) = lens.size, np.clip(lens.K[:2, 2], 0, np.array(lens.size) - 1.0)
+    return np.array([[0, y], [width - 1, y], [x, 0], [x, height - 1]], np.float64)
+
+
+def about_fold(radius_px: float) -> str:
+    """What to say of a lens that folds back."""
+    return f"its lens folds back {radius_px:.0f} px from its centre, so pixels beyond have no direction"
 
 
 def _baselines(a: Rig, b: Rig) -> tuple[Baseline, ...]:
@@ -196,7 +228,21 @@ def _compare_points(a: Rig, b: Rig) -> tuple[Floats, Floats]:
         inside: Bools = np.all((xy >= 0) & (xy <= sizes - 1), axis=-1)
     seen = inside.sum(0) >= 2
     xy = np.where(inside[..., None], xy, np.nan)[:, seen]
-    return places[seen], 1000 * np.linalg.norm(b.triangulate(xy) - places[seen], axis=-1)
+    # Against a's own triangulation: near the fold of a lens rounding alone moves a ray by millimetres.
+    own = a.triangulate(xy)
+    known = np.isfinite(own).all(-1)
+    return places[seen][known], 1000 * np.linalg.norm(b.triangulate(xy)[known] - own[known], axis=-1)
+
+
+def _about_folds(a: Rig, b: Rig) -> list[str]:
+    """A line for each camera whose lens folds back inside its image."""
+    lines = []
+    for rig, side in ((a, "A"), (b, "B")):
+        for camera in rig:
+            reach = fold_radius(camera.lens)
+            if reach is not None:
+                lines.append(f"camera {camera.name!r} of {side}: {about_fold(reach)}; nothing is compared there")
+    return lines
 
 
 def shared_middle(rig: Rig) -> Floats:

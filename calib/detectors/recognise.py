@@ -29,13 +29,17 @@ _FAMILIES = (
 def looks_like(images: Sequence[NDArray[np.uint8]], board: Board) -> str | None:
     """A sentence on the board that images (grey or RGB) seem to show instead of `board`, with its text; or None.
 
-    Images do not show lengths: those of `board` are assumed.
+    Images do not show lengths: those of `board` are assumed. A board that explains as many of the markers as any other
+    is not contradicted: of a board that is partly seen, smaller ones explain as many.
     """
     rows = sorted({int(row) for row in np.linspace(0, len(images) - 1, _PICTURES)}) if len(images) else []
     greys = [_downscale(grey_of(images[row])) for row in rows]
-    guess = _by_markers(greys, board) or _as_chessboard(greys, board)
     singles = board.boards if isinstance(board, BoardSet) else (board,)
-    if guess is None or guess in singles:
+    if any(_shows_chessboard(greys, single) for single in singles if isinstance(single, Chessboard)):
+        return None
+    best = _by_markers(greys)
+    guess = (None if best is None else _board_of(best, board)) or _as_chessboard(greys, board)
+    if guess is None or guess in singles or (best is not None and _explains(greys, singles, best)):
         return None
     return f"the images seem to show {guess.spec}{_difference(guess, singles[0])}, not {board.spec}"
 
@@ -81,13 +85,56 @@ class _Guess:
     ids: list[int]
 
 
-def _by_markers(greys: Sequence[NDArray[np.uint8]], board: Board) -> Single | None:
-    """The board that most markers of any dictionary fit; mirrored only where no layout fits as seen from the front."""
+def _by_markers(greys: Sequence[NDArray[np.uint8]]) -> _Guess | None:
+    """The layout that most markers of any dictionary fit; mirrored only where none fits as seen from the front."""
     best = _best_family(greys)
     if best is None or best.layout is None:
         behind = _best_family([np.ascontiguousarray(grey[:, ::-1]) for grey in greys])
         best = behind if behind is not None and behind.layout is not None else best
-    return None if best is None else _board_of(best, board)
+    return best
+
+
+def _explains(greys: Sequence[NDArray[np.uint8]], singles: Sequence[Single], guess: _Guess) -> bool:
+    """Whether boards explain as many markers in an image, from the front or from behind, as the guess."""
+    wanted = len(guess.ids) if guess.layout is None else guess.layout.agree
+    most = 0
+    for grey in (turned for grey in greys for turned in (grey, np.ascontiguousarray(grey[:, ::-1]))):
+        most = max(most, sum(_agreeing(grey, single) for single in singles if not isinstance(single, Chessboard)))
+        if most >= wanted:
+            return True
+    return False
+
+
+def _agreeing(grey: NDArray[np.uint8], board: Charuco | AprilGrid | Tags) -> int:
+    """Number of markers in an image that fit the layout of a board."""
+    most = 0
+    for border in (1, 2):
+        markers = _read(grey, board.dictionary, border)
+        markers = markers.of(board.ids)
+        if isinstance(board, Tags):
+            most = max(most, len(markers.ids))
+        elif len(markers.ids) >= _AGREE:
+            row = markers.ids - board.ids[0]
+            most = max(most, *(_fit_layout(markers.xy, places[row])[0] for places in _unit_places(board)))
+    return most
+
+
+def _unit_places(board: Charuco | AprilGrid) -> list[Floats]:
+    """Corners (K, 4, 2) of a board's markers, in its repeating units, in each layout that the print may have."""
+    if isinstance(board, AprilGrid):
+        made = _places("aprilgrid", board.columns, 0, board.columns * board.rows - 1)
+        return [] if made is None else [made[0]]
+    kinds = (False, True) if board.rows % 2 == 0 else (False,)
+    every = [Charuco(board.columns, board.rows, 1.0, 0.999999, "DICT_7X7_1000", legacy=legacy) for legacy in kinds]
+    return [corners for corners in map(marker_corners, every) if len(corners) >= len(board.ids)]
+
+
+def _shows_chessboard(greys: Sequence[NDArray[np.uint8]], board: Chessboard) -> bool:
+    """Whether an image shows exactly this chessboard."""
+    import cv2
+
+    flags = cv2.CALIB_CB_NORMALIZE_IMAGE
+    return any(cv2.findChessboardCornersSB(grey, (board.columns, board.rows), flags)[0] for grey in greys)
 
 
 def _best_family(greys: Sequence[NDArray[np.uint8]]) -> _Guess | None:

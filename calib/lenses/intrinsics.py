@@ -84,9 +84,12 @@ def strange_moments(observations: Observations, view: str, lens: Lens) -> list[R
     solution = _fit(views.observations, lens, np.zeros(LENS, bool))
     error = _median_by_moment(solution)
     reasons = []
-    for index in np.flatnonzero(~_explained(solution) & np.isfinite(error)):
+    typical = f"{np.nanmedian(error):.2g} px are usual in this camera" if np.isfinite(error).any() else "none fits"
+    for index in np.flatnonzero(~_explained(solution)):
         moment = observations.moments[views.moment[index]]
-        what = f"no pose of the target explains what is seen: the median residual is {error[index]:.0f} px"
+        what = "no pose of the target explains what is seen"
+        if np.isfinite(error[index]):
+            what += f": the median residual is {error[index]:.2g} px, {typical}"
         reasons.append(Refusal(view, moment, what))
     return reasons
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 
 from calib.arrays import Bools, Floats
-from calib.calibration import Calibration, Finding, Verdict
+from calib.calibration import Calibration, Finding
 from calib.observations import Observations
+from calib.quality.verdict import with_findings
 from calib.rig import Rig
 
 _LEAST_POINTS = 4
@@ -30,13 +30,7 @@ def check_consistency(made: Calibration, seen: Observations, old: Rig | None) ->
     if not seen.target.free:
         issues += [*_several_rigs(made, seen)] or [*_moved_camera(made, seen)]
     issues += _other_scale(made.rig, old) if old is not None else ()
-    made = replace(made, findings=(*made.findings, *issues))
-    bad = next((issue for issue in issues if issue.severity == "refuse"), None)
-    worse = bad or next(iter(issues), None)
-    if worse is None or (bad is None and made.verdict != "good"):
-        return made
-    verdict: Verdict = "usable with limits" if bad is None else "do not use"
-    return replace(made, verdict=verdict, reason=f"{worse.about}: {worse.what}", next_action=worse.todo)
+    return with_findings(made, issues)
 
 
 def _single_camera_left(made: Calibration) -> Iterator[Finding]:
@@ -46,7 +40,7 @@ def _single_camera_left(made: Calibration) -> Iterator[Finding]:
     ]
     if len(made.rig) == 1 and others:
         what = f"{others[0].what}, and only {made.rig.names[0]} is left"
-        yield Finding("refuse", others[0].about, what, others[0].todo)
+        yield Finding("refuse", others[0].about, what, others[0].todo, min(others[0].rank, 2))
 
 
 def _several_rigs(made: Calibration, seen: Observations) -> Iterator[Finding]:
@@ -63,6 +57,7 @@ def _several_rigs(made: Calibration, seen: Observations) -> Iterator[Finding]:
         f"only {fits.sum()} of {sees.sum()} detections at common moments fit one rig, the others are from "
         f"{used.moments[lost[0]]} to {used.moments[lost[-1]]}",
         "check for images of another rig among them, a camera that was moved, or time offsets between views",
+        4,
     )
 
 

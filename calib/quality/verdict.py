@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from calib.bundle.problem import Solution
-from calib.calibration import Accuracy, Finding, Verdict
+from calib.calibration import SYMPTOM, Accuracy, Calibration, Finding, Verdict
 from calib.rig import Rig
 
 # Of the distance between cameras and target: joints are found to about half a percent of it.
@@ -32,13 +33,13 @@ def decide_verdict(
         *_about_scenes(solution),
     ]
     every = [*findings, *more]
-    error = np.nanmax([accuracy.predicted_rms_m, accuracy.halves_rms_m, 0.0])
+    error = np.nanmax([accuracy.headline_m, 0.0])
     known = (*rig.names, "the rig", "the board")
-    worst = sorted((one for one in every if one.severity == "refuse"), key=lambda one: one.about != "the rig")
     limits = [one for one in every if one.severity == "limit" and (one.about in known or one.what.startswith(LEFT_OUT))]
-    limits.sort(key=lambda one: not one.what.startswith(LEFT_OUT))
-    if worst:
-        return "do not use", f"{worst[0].about}: {worst[0].what}", worst[0].todo, tuple(more)
+    limits.sort(key=lambda one: (not one.what.startswith(LEFT_OUT), one.rank))
+    main = main_reason(every) if any(one.severity == "refuse" for one in every) else None
+    if main is not None:
+        return "do not use", f"{main.about}: {main.what}", main.todo, tuple(more)
     if not np.isfinite(accuracy.predicted_rms_m):
         if len(rig) == 1:
             return (
@@ -59,6 +60,31 @@ def decide_verdict(
     return "good", f"points are accurate to {1000 * error:.2g} mm at {distance:.1f} m", "record", tuple(more)
 
 
+def main_reason(findings: Sequence[Finding]) -> Finding | None:
+    """The finding to name as the reason of "do not use": causes before symptoms; None where no finding is one.
+
+    A limit counts too where it is a cause, as a camera that is late.
+    """
+    telling = [one for one in findings if one.severity == "refuse" or (one.severity == "limit" and one.rank < SYMPTOM)]
+    return min(telling, key=lambda one: (one.rank, one.about != "the rig"), default=None)
+
+
+def with_findings(made: Calibration, more: Sequence[Finding]) -> Calibration:
+    """The calibration with more findings, which lower its verdict, and are its reason where they matter most."""
+    made = replace(made, findings=(*made.findings, *more))
+    if made.verdict == "do not use" or any(one.severity == "refuse" for one in more):
+        main = main_reason(made.findings)
+        return made if main is None else _with_verdict(made, "do not use", main)
+    limits = sorted((one for one in more if one.severity == "limit"), key=lambda one: one.rank)
+    if not limits or (made.verdict != "good" and limits[0].rank >= SYMPTOM):
+        return made
+    return _with_verdict(made, "usable with limits", limits[0])
+
+
+def _with_verdict(made: Calibration, verdict: Verdict, main: Finding) -> Calibration:
+    return replace(made, verdict=verdict, reason=f"{main.about}: {main.what}", next_action=main.todo)
+
+
 def _distance(rig: Rig, accuracy: Accuracy) -> float:
     if not len(accuracy.places):
         return 1.0
@@ -76,7 +102,7 @@ def _about_units(rig: Rig, distance: float) -> list[Finding]:
     if len(rig) < 2 or _NEAR_M < distance < _FAR_M:
         return []
     what = f"the estimated distance of the target from the cameras is {distance:.3g} m"
-    return [Finding("refuse", "the rig", what, "check the unit of the target's size: metres, or millimetres?")]
+    return [Finding("refuse", "the rig", what, "check the unit of the target's size: metres, or millimetres?", 1)]
 
 
 def _about_misfits(rig: Rig, solution: Solution) -> list[Finding]:
@@ -94,7 +120,7 @@ def _about_misfits(rig: Rig, solution: Solution) -> list[Finding]:
             "check whether it was moved during the take (mvcap rig check), or its images are of other moments, "
             "mirrored, or from another lens"
         )
-        findings.append(Finding("refuse", rig[int(bad)].name, what, todo))
+        findings.append(Finding("refuse", rig[int(bad)].name, what, todo, 4))
     return findings
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,6 +14,7 @@ from calib import geometry
 from calib.arrays import Floats
 from calib.calibration import POSE, Accuracy, Calibration, Finding, ModelTrial, Pair
 from calib.observations import Refusal
+from calib.report.json_values import json_values
 from calib.report.views import ViewEvidence, target_points, view_evidence
 
 FORMAT, VERSION = "calib-report", 1
@@ -50,21 +51,19 @@ def report(calibration: Calibration) -> dict[str, Any]:
         "world": _world(calibration),
         "refused": [asdict(refusal) for refusal in calibration.observations.refused],
         "refused_by_reason": refused_by_reason(calibration.observations.refused),
-        "findings": [asdict(finding) for finding in _findings(calibration)],
+        "findings": [finding.as_dict() for finding in _findings(calibration)],
     }
-    return {key: _plain(value) for key, value in out.items()}
+    return {key: json_values(value) for key, value in out.items()}
 
 
 def live_line(calibration: Calibration) -> str:
     """One short line for a live view: verdict, cameras, accuracy, moments, and what to film next."""
-    accuracy, names = calibration.accuracy, every_camera(calibration)
+    names = every_camera(calibration)
     connected = sum(name in calibration.rig for name in names)
     moments = int(calibration.used.any((0, 2)).sum())
     parts = [calibration.verdict, f"{connected}/{len(names)} cameras", f"{moments} moments"]
     if calibration.verdict != "do not use":
-        parts.append(f"{millimetres(1000 * accuracy.predicted_rms_m)} predicted")
-    if calibration.verdict != "do not use" and np.isfinite(accuracy.halves_rms_m):
-        parts[-1] += f", {millimetres(1000 * accuracy.halves_rms_m)} measured"
+        parts.append(millimetres(1000 * calibration.accuracy.headline_m))
     return " · ".join(parts) + f" → {calibration.next_action}"
 
 
@@ -156,7 +155,7 @@ def _accuracy(calibration: Calibration) -> dict[str, Any]:
     counts = np.unique(accuracy.shared_by).tolist()
     size = np.ptp(accuracy.places, axis=0) if len(accuracy.places) else np.full(3, np.nan)
     return {
-        "count_on_mm": 1000 * np.fmax(accuracy.predicted_rms_m, accuracy.halves_rms_m),
+        "count_on_mm": 1000 * accuracy.headline_m,
         "predicted_rms_mm": 1000 * accuracy.predicted_rms_m,
         "predicted_median_mm": middle,
         "predicted_95_percent_below_mm": most,
@@ -253,7 +252,7 @@ def _camera(calibration: Calibration, row: int, view: ViewEvidence) -> dict[str,
         "tilt_deg": _spread(view.tilt_deg),
         "late_ms": 1000 * calibration.offset_s[row] if _offsets_estimated(calibration) else None,
         "images_refused": sum(refusal.view == name for refusal in calibration.observations.refused),
-        "findings": [asdict(finding) for finding in about],
+        "findings": [finding.as_dict() for finding in about],
     }
 
 
@@ -268,7 +267,7 @@ def _absent(calibration: Calibration) -> list[dict[str, Any]]:
     refused = [refusal.view for refusal in calibration.observations.refused]
     out = []
     for name in every_camera(calibration)[len(calibration.observations.views) :]:
-        found = [asdict(finding) for finding in by_severity(calibration.findings) if finding.about == name]
+        found = [finding.as_dict() for finding in by_severity(calibration.findings) if finding.about == name]
         out.append({"name": name, **none, **counts, "images_refused": refused.count(name), "findings": found})
     return out
 
@@ -385,18 +384,3 @@ def _world(calibration: Calibration) -> dict[str, Any]:
         "lowest_target_point_m": lowest,
         "source": calibration.rig.source,
     }
-
-
-def _plain(value: Any) -> Any:
-    """The value in Python's own types, None where not finite."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(part) for key, part in value.items()}
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    if isinstance(value, float):
-        return value if np.isfinite(value) else None
-    return value

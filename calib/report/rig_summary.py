@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from calib.arrays import Floats
-from calib.camera import Camera
-from calib.compare import shared_middle
+from calib.camera import Camera, Lens
+from calib.compare import fold_radius, shared_middle
 from calib.report.plots import BLUE, INK, figure_bytes, in_report_style, new_figure
 from calib.rig import Rig
 
@@ -21,10 +21,11 @@ _ARROW = 0.18  # length of a camera's frustum in the plot, of the rig's width
 class CameraFacts:
     """Summary of a camera.
 
-    focal_px (x, y); fov_deg (horizontal, vertical) with distortion, NaN where the lens cannot be inverted there;
-    bent_px: largest displacement of the image's corners by distortion; position_m (x, y, z), z is the height; forward
+    focal_px (x, y); fov_deg (horizontal, vertical) with distortion, up to where the lens folds back; bent_px: largest
+    displacement of the image's corners by distortion, or of what the lens shows of the image; fold_px: distance from
+    its centre at which the lens folds back inside the image, None where it does not; position_m (x, y, z), z is the height; forward
     (x, y, z) unit viewing direction; heading_deg of it about z from x, tilt_deg upwards, roll_deg of the camera about
-    it, clockwise from behind, 0 where the image is level; middle_m: distance to the middle of the shared volume.
+    it, clockwise from behind, 0 where the image is level, NaN where it looks straight up or down; middle_m: distance to the middle of the shared volume.
     """
 
     name: str
@@ -34,6 +35,7 @@ class CameraFacts:
     focal_px: tuple[float, float]
     fov_deg: tuple[float, float]
     bent_px: float
+    fold_px: float | None
     position_m: tuple[float, float, float]
     forward: tuple[float, float, float]
     heading_deg: float
@@ -75,6 +77,7 @@ def _facts(camera: Camera, middle: Floats) -> CameraFacts:
         focal_px=(float(lens.K[0, 0]), float(lens.K[1, 1])),
         fov_deg=_fields(camera),
         bent_px=_bent_px(camera),
+        fold_px=fold_radius(lens),
         position_m=_three(camera.position),
         forward=_three(ahead),
         heading_deg=float(np.degrees(np.arctan2(ahead[1], ahead[0]))),
@@ -85,10 +88,13 @@ def _facts(camera: Camera, middle: Floats) -> CameraFacts:
 
 
 def _fields(camera: Camera) -> tuple[float, float]:
-    """Horizontal and vertical angles (degrees) between the rays of the image's edges through its principal point."""
+    """Horizontal and vertical angles (degrees) between the rays of the image's edges through its principal point.
+
+    Where the lens folds back before an edge, up to the fold.
+    """
     (width, height), (cx, cy) = camera.size, camera.lens.K[:2, 2]
     edges = np.array([[-0.5, cy], [width - 0.5, cy], [cx, -0.5], [cx, height - 0.5]])
-    flat = camera.lens.undistort(edges)
+    flat = _up_to_fold(camera.lens, edges)
     rays = np.concatenate([flat, np.ones((4, 1))], 1)
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
     angles = np.degrees(np.arccos(np.clip((rays[0::2] * rays[1::2]).sum(1), -1, 1)))
@@ -96,11 +102,21 @@ def _fields(camera: Camera) -> tuple[float, float]:
 
 
 def _bent_px(camera: Camera) -> float:
-    """Largest displacement of the corners by distortion, px; NaN where it cannot be inverted there."""
+    """Largest displacement of the corners by distortion, px, or of pixels up to where the lens folds back."""
     width, height = camera.size
-    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]]) - 0.5
-    straight = camera.lens.undistort(corners) @ camera.lens.K[:2, :2].T + camera.lens.K[:2, 2]
-    return float(np.linalg.norm(straight - corners, axis=1).max())
+    lens = camera.lens
+    flat = _up_to_fold(lens, np.array([[0, 0], [width, 0], [0, height], [width, height]]) - 0.5)
+    straight = flat @ lens.K[:2, :2].T + lens.K[:2, 2]
+    return float(np.linalg.norm(straight - lens.distort(flat), axis=1).max())
+
+
+def _up_to_fold(lens: Lens, xy: Floats) -> Floats:
+    """Undistorted coordinates (N, 2) of pixels (N, 2), or of the fold of the lens on the way to them."""
+    flat = lens.undistort(xy)
+    way = xy - lens.K[:2, 2]
+    way /= np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-9)
+    reach = min(lens.valid_radius, 1e6)  # of a fisheye, whose pixels may lie beyond 90 degrees
+    return np.where(np.isfinite(flat), flat, reach * (1 - 1e-9) * way)
 
 
 @in_report_style

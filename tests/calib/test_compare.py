@@ -160,3 +160,21 @@ def test_fields_of_view_of_bent_lenses():
 def test_a_picture_is_drawn(rig):
     drawn = cv2.imdecode(np.frombuffer(picture(rig), np.uint8), cv2.IMREAD_COLOR)
     assert drawn.shape[0] > 300 and drawn.shape[1] > 800 and drawn.std() > 5
+
+
+@pytest.mark.parametrize("distortion", [[0.028, -1.55, -0.004, 0.0016, 0.0], [-0.45, 0, 0, 0], [0.0, 0, 0, 0]])
+def test_a_rig_equals_itself_and_a_lens_that_folds_back_is_named(distortion):
+    rig = make_rig(3, distortion=distortion, size=(1280, 900))
+    found = compare(rig, rig)
+    assert len(found.points_mm) and not found.points_mm.any() and found.volume_rms_mm == 0.0
+    assert found.scale == 1.0 and np.array_equal(found.a_from_b, np.eye(4))
+    for one in found.cameras:
+        assert (one.focal_percent, one.lens_px, one.rotation_deg, one.position_mm) == (0.0, 0.0, 0.0, 0.0)
+    assert all(baseline.percent == 0 for baseline in found.baselines)
+    folds = any(distortion)
+    assert len(found.notes) == 6 * folds and all("cam_" in note and "folds back" in note for note in found.notes)
+
+
+def test_a_lens_that_folds_back_outside_its_image_is_not_named():
+    rig = make_rig(2, distortion=[-0.1, 0, 0, 0])
+    assert compare(rig, rig).notes == ()

@@ -72,10 +72,21 @@ def test_barrel_distortion_widens_the_field_and_moves_the_corners():
     assert one.bent_px == pytest.approx(np.linalg.norm(K[:2, :2] @ corner + K[:2, 2] + 0.5), rel=1e-6)
 
 
-def test_a_lens_that_ends_before_its_corners_has_no_number_for_them():
+def test_a_lens_that_folds_back_inside_its_image_is_described_up_to_the_fold():
     folded = Lens("east", (1280, 720), K, [-0.45, 0, 0, 0])
-    (one,) = facts(Rig((Camera(folded, np.eye(4)),))).cameras
-    assert np.isnan(one.bent_px)
+    (one,), (plain,) = (facts(Rig((Camera(lens, np.eye(4)),))).cameras for lens in (folded, PLAIN))
+    r = np.sqrt(1 / (3 * 0.45))
+    assert one.fold_px == pytest.approx(r * (1 - 0.45 * r * r) * 810, rel=0.01) and plain.fold_px is None
+    assert one.fov_deg == pytest.approx([2 * np.degrees(np.arctan(r))] * 2, abs=13) and np.isfinite(one.bent_px)
+    strong = Lens("east", (1280, 720), K, [-3.0, 0, 0, 0])
+    (one,) = facts(Rig((Camera(strong, np.eye(4)),))).cameras
+    assert one.fov_deg == pytest.approx([2 * np.degrees(np.arctan(np.sqrt(1 / 9)))] * 2)
+
+
+def test_a_fisheye_that_sees_behind_itself_has_a_field_of_half_a_turn():
+    lens = Lens("fish", (1280, 720), np.array([[300.0, 0, 640], [0, 300, 360], [0, 0, 1]]), [0.0] * 4, "fisheye")
+    (one,) = facts(Rig((Camera(lens, np.eye(4)),))).cameras
+    assert one.fov_deg[0] == pytest.approx(180, abs=0.1) and np.isfinite(one.bent_px)
 
 
 def test_distances_are_between_the_cameras_and_the_middle_is_what_they_look_at():

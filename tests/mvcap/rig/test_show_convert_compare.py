@@ -5,8 +5,6 @@ import json
 import numpy as np
 import pytest
 from generated_people import disturbed
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from synthetic_take import ring_rig
 
 from calib import Camera, Lens, Rig, RigFileError, load_rig, save_rig
@@ -15,7 +13,7 @@ from calib.formats import FORMATS
 from calib.geometry import pose, rotation_from_vector
 from mvcap.errors import InputError
 from mvcap.rig.compare import compare, comparison_dict
-from mvcap.rig.convert import convert, json_values, written_as
+from mvcap.rig.convert import convert, written_as
 from mvcap.rig.show import show
 
 RIG = ring_rig(3, size=(640, 480))
@@ -64,7 +62,7 @@ def test_the_summary_is_json_and_holds_all(file):
     blind = Lens("cam9", (640, 480), RIG[0].lens.K, np.array([-3.0, 0, 0, 0, 0]))  # cannot be inverted at the edges
     save_rig(Rig((Camera(blind, RIG[0].cam_from_world), RIG[1])), file.parent / "bent.yaml")
     bent = show(file.parent / "bent.yaml").as_dict()
-    assert json.dumps(bent, allow_nan=False) and bent["cameras"][0]["bent_px"] is None
+    assert json.dumps(bent, allow_nan=False) and bent["cameras"][0]["fold_px"] < 240 and bent["cameras"][0]["bent_px"] > 1
 
 
 def test_a_unit_that_a_file_does_not_declare_is_the_given_one(tmp_path):
@@ -125,27 +123,6 @@ def test_formats_that_are_only_read_or_unknown_are_refused(file):
         with pytest.raises(RigFileError):
             convert(file, file.parent / "c", to=to)
     assert not (file.parent / "c").exists()
-
-
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.floats() | st.integers(-5, 5) | st.sampled_from(["", "a", "inf"]),
-        lambda inner: (
-            st.lists(inner, max_size=3) | st.tuples(inner) | st.dictionaries(st.sampled_from("ab"), inner, max_size=2)
-        ),
-        max_leaves=8,
-    )
-)
-@settings(derandomize=True, max_examples=40)
-def test_json_values_are_all_that_json_has(value):
-    found = json_values(value)
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert json_values(found) == found, "once is enough"
-
-
-def test_arrays_become_lists_and_what_is_not_finite_nothing():
-    assert json_values(np.array([[1.0, np.nan], [np.inf, 2.0]])) == [[1.0, None], [None, 2.0]]
-    assert json_values({"a": (1, np.array([2.5]))}) == {"a": [1, [2.5]]}
 
 
 # --- compare ---------------------------------------------------------------------------------------------------------
