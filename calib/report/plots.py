@@ -28,6 +28,7 @@ STYLE = {
     "grid.color": FAINT, "grid.linewidth": 0.6, "xtick.color": INK, "ytick.color": INK, "text.color": INK,
     "legend.frameon": False, "legend.fontsize": 9, "svg.hashsalt": "calib", "lines.linewidth": 1.3,
     "axes.axisbelow": True,
+    "text.parse_math": False,  # a $ in a name is only a $
 }  # fmt: skip
 
 

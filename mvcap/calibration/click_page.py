@@ -24,5 +24,5 @@ def write_click_page(path: Path, points: Sequence[str], views: Sequence[ImageSet
         data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
         pictures.append({"name": view.name, "data": f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"})
     page = (Path(__file__).parent / "click_page.html").read_text(encoding="utf-8")
-    data_json = json.dumps({"points": list(points), "views": pictures}).replace("</", "<\\/")
+    data_json = json.dumps({"points": list(points), "views": pictures}).replace("<", "\\u003c")  # no tag, no comment
     write_text(path, page.replace("PAGE_DATA", data_json))

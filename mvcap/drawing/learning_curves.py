@@ -32,7 +32,7 @@ def learning_curves(lines: Sequence[Mapping[str, Any]], title: str) -> bytes:
     for axes, name in zip(panels[1:], names, strict=False):
         values = [line["held_out"].get(name, np.nan) for line in lines]
         axes.plot(steps, values, color=_HELD_OUT)
-        axes.set_title(f"{name}: {values[-1]:.4g}", loc="left", fontsize=10)
+        axes.set_title(f"{name}: {values[-1]:.4g}", loc="left", fontsize=10, parse_math=False)
     for axes in panels:
         axes.grid(color=_FAINT, linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
@@ -40,7 +40,7 @@ def learning_curves(lines: Sequence[Mapping[str, Any]], title: str) -> bytes:
         axes.set_xlabel("step", fontsize=9)
     for axes in panels[1 + len(names) :]:
         axes.remove()
-    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    figure.suptitle(title, fontsize=11, x=0.01, ha="left", parse_math=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130, facecolor="white")
     return buffer.getvalue()

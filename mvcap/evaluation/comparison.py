@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from calib.bounded_files import bounded_bytes, parse_json, reason_of
 from mvcap.errors import InputError
 from mvcap.structures.npz import write_text, written_whole
 
@@ -52,9 +53,10 @@ def read(paths: Sequence[str | Path]) -> dict[str, dict[str, Any]]:
     out: dict[str, dict[str, Any]] = {}
     for path in map(Path, paths):
         try:
-            held = json.loads(path.read_text(encoding="utf-8"))
+            held = parse_json(bounded_bytes(path))
         except (OSError, ValueError) as fault:
-            raise InputError(f"{path}: cannot be read as scores ({fault}); give a file of evaluate --json") from fault
+            why = reason_of(fault)
+            raise InputError(f"{path}: cannot be read as scores ({why}); give a file of evaluate --json") from fault
         if not isinstance(held, dict) or "benchmark" not in held:
             raise InputError(f"{path}: contains no scores of a benchmark; give a file of evaluate --json")
         out[path.stem if path.stem not in out else str(path)] = held
@@ -105,6 +107,13 @@ def _shown(value: Any, form: str) -> str:
 
 def plot(results: Results, path: Path) -> None:
     """Draw the main scores as PNG, one panel per score and one bar per run; SessionError if it cannot be written."""
+    import matplotlib as mpl
+
+    with mpl.rc_context({"text.parse_math": False}):  # a $ in the name of a run is only a $
+        _plot(results, path)
+
+
+def _plot(results: Results, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -32,6 +32,7 @@ _STYLE = {
     "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
     "grid.color": _FAINT, "grid.linewidth": 0.6, "xtick.color": _INK, "ytick.color": _INK, "text.color": _INK,
     "legend.frameon": False, "legend.fontsize": 10, "svg.hashsalt": "mvcap", "lines.linewidth": 1.3,
+    "text.parse_math": False,  # a $ in a name is only a $
     "legend.handlelength": 1.6, "legend.labelspacing": 0.25, "axes.axisbelow": True,
 }  # fmt: skip
 

@@ -44,6 +44,19 @@ def share_of(data, tint):
     return float(((red - blue if tint == "red" else blue - red) > 40).mean())
 
 
+def test_a_dollar_in_a_name_is_only_a_dollar():
+    @in_report_style
+    def plot():
+        """A plot."""
+        figure, ((axes,),) = new_figure(1.0)
+        for name in ("cam$_$", "a$b$c", "$x^$", "\\frac"):
+            axes.plot([0, 1], label=name)
+        axes.legend()
+        return figure_bytes(figure, "png")
+
+    assert png_size(plot())
+
+
 # --- how plots are made ----------------------------------------------------------------------------------------------
 
 

@@ -3,11 +3,13 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from walking_take import COCO, RATE_HZ, chunked, detections, poses, rig
 
+from calib import Rig
 from mvcap.drawing.contact_sheet import ContactSheet
 from mvcap.reporting import plots
 from mvcap.reporting.page import render
@@ -94,6 +96,23 @@ def test_a_take_with_nobody_still_has_a_page():
 def test_videos_lie_below_the_page(material, path):
     with pytest.raises(ValueError, match="below the report's folder"):
         render(*material, {"cam01": path})
+
+
+def test_names_with_dollars_and_tags_are_only_names():
+    rig = Rig(
+        tuple(
+            replace(one, lens=replace(one.lens, name=name))
+            for one, name in zip(RIG, ("cam$_$", "$x^$", "<!--<script>", "a$b$c"), strict=False)
+        )
+    )
+    series = SeriesCollector(COCO, FRAMES, RATE_HZ)
+    table = poses(FRAMES)
+    views = ViewResiduals(rig, COCO)
+    for chunk, found in zip(chunked(table, FRAMES, 20), chunked(detections(table, rig), FRAMES, 20), strict=True):
+        series.add(chunk)
+        series.add_residuals(views.add(found, chunk))
+    drawn = [plots.plan_plot(series, rig), plots.elevation_plot(series, rig), plots.error_plot(series, rig.names)]
+    assert all(picture.startswith(b"<?xml") for picture in drawn)
 
 
 @pytest.fixture(scope="module")
