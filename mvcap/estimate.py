@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from mvcap.structures.contracts import UNKNOWN_FRAMES, Estimator, FileEstimator,
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.row_checks import check_images, check_rate, check_rig
 from mvcap.structures.session import Session
+from mvcap.structures.timeline import check_length
 
 _VERSION = 1
 _RGB = (3, (3,), np.dtype(np.uint8))
@@ -55,12 +57,16 @@ def estimate(
     session = Session.of(session)
     config = session.settings("estimate", EstimateConfig)
     estimator, settings = plugins.load_plugin("estimator", session.overrides)
-    views = tuple(View(i, v.name, v.size, session.rate_hz, session.frames) for i, v in enumerate(session.views))
+    number_of, counts = _file_numbers(session, estimator)
+    views = tuple(View(i, v.name, v.size, session.rate_hz, int(counts[i])) for i, v in enumerate(session.views))
     source = estimator.prepare(views)
     if redo:
         stages.discard(session, "estimate")
-    origin = Origin("estimate", _VERSION, settings, {"take": session.identity, "source": source})
-    work = _Views(session, estimator, views, config.threads or os.cpu_count() or 1)
+    inputs = {"take": session.identity, "source": source}
+    if (number_of != np.arange(session.frames)[:, None]).any():
+        inputs["numbers"] = hashlib.sha256(np.ascontiguousarray(number_of, np.int64).tobytes()).hexdigest()
+    origin = Origin("estimate", _VERSION, settings, inputs)
+    work = _Views(session, estimator, views, number_of, config.threads or os.cpu_count() or 1)
     place = session.artefact("estimate", Detections2D)
     with ThreadPoolExecutor(work.threads) as pool:
 
@@ -76,17 +82,35 @@ def estimate(
             return rows[np.argsort(rows.frame, kind="stable")], after
 
         try:
-            return stages.run_stage(session, place, origin, estimator.skeleton.name, make, progress)
+            return stages.run_stage(session, place, origin, estimator.skeleton.stored_name, make, progress)
         finally:
             work.stopped = True  # on an interrupt, the threads stop at once instead of finishing their chunk
+
+
+def _file_numbers(session: Session, estimator: Estimator) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the number (T, C) that an estimator has for a view's image at each frame, and how many (C,) a view has.
+
+    Files of a view (setting ``folder``) count the images of its footage: they were made from it, with the images that
+    the session leaves out. One file for all views, and known poses, count the frames of the whole take. An estimator of
+    images counts those of the session.
+    """
+    frame = np.tile(np.arange(session.frames)[:, None], (1, len(session.views)))
+    if estimator.needs_images:
+        return frame, np.full(len(session.views), session.frames)
+    if isinstance(estimator, FileEstimator) and hasattr(getattr(estimator, "config", None), "folder"):
+        return np.asarray(session.number_of), np.asarray(session.number_count)
+    return frame + session.first, np.maximum(session.number_count, session.first + session.frames)
 
 
 class _Views:
     """All views of a session; each view's images are read once, in order, across chunks."""
 
-    def __init__(self, session: Session, estimator: Estimator, views: tuple[View, ...], threads: int) -> None:
+    def __init__(
+        self, session: Session, estimator: Estimator, views: tuple[View, ...], number_of: NDArray[Any], threads: int
+    ) -> None:
         self.session = session
         self.estimator = estimator
+        self.number_of = number_of
         self.threads = min(threads, len(views))
         self.stopped = False
         self._images: dict[int, Iterator[tuple[int, Image | None]]] = {}
@@ -102,12 +126,12 @@ class _Views:
             image = self._image(view, frame) if self.estimator.needs_images else None
             if image is None and self.estimator.needs_images:
                 continue
-            result = self.estimator.estimate(image, frame, view, state)
+            result = self.estimator.estimate(image, int(self.number_of[frame, view.index]), view, state)
             state = result.state
             if result.masks is not None:
                 self._keep_masks(result.masks, frame, view)
             if len(result.rows):
-                found.append(result.rows)
+                found.append(result.rows.with_columns(frame=np.full(len(result.rows), frame, np.int32)))
         return Detections2D.concatenate(found, self.estimator.skeleton), state
 
     def _image(self, view: View, frame: int) -> Image | None:
@@ -151,6 +175,7 @@ def detect(
     Raises InputError for images of another shape, AssetError if a model cannot be fetched.
     """
     rate_hz = check_rate(rate_hz)
+    check_length(frame + 1, f"frame={frame}")
     plugin: Estimator = plugins.instance("estimator", estimator, settings)
     state: State = dict(memory or {})
     views: tuple[View, ...] = ()
@@ -210,6 +235,7 @@ def load_detections(
         count = plugin.frame_count(views)
     if count is None:
         raise InputError(f"estimator {estimator!r} does not know the length of the take; give frames")
+    check_length(count, str(path))
     views = tuple(dataclasses.replace(view, frames=count) for view in views)
     plugin.prepare(views)
     parts = [plugin.estimate(None, frame, view, {}).rows for frame in range(count) for view in views]

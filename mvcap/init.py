@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from calib import Rig, fit_to_images, load_rig, match_views
+from calib import CalibrationError, Rig, RigMismatchError, fit_to_images, load_rig, match_views
 from mvcap.errors import InputError
-from mvcap.structures.footage import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Footage, ticks
+from mvcap.structures.footage import VIDEO_SUFFIXES, Footage
+from mvcap.structures.frame_pairing import pair_views
+from mvcap.structures.image_folders import IMAGE_SUFFIXES, LAST_NUMBER, images_in, split_by_camera, word_in
 from mvcap.structures.session import Session, ViewSource
-
-_RATE_TOLERANCE = 0.005  # relative: 29.97 and 30 Hz count as equal, 25 and 30 Hz do not
 
 
 @dataclass(frozen=True)
-class _Clip:
-    """One view's footage, with the tick of its own regular clock for each image."""
+class _Source:
+    """Where a view's images are: a video, a folder, or some files of a folder that holds those of several cameras."""
 
     name: str
-    footage: Footage
-    tick: NDArray[np.int64]
-    rate_hz: float
-
-    @property
-    def length(self) -> int:
-        return int(self.tick.max()) + 1
+    path: Path
+    camera: str = ""
+    files: tuple[Path, ...] | None = None
 
 
 def init(
@@ -41,127 +35,150 @@ def init(
     subset: bool = False,
     trim: bool = False,
     rate_hz: float | None = None,
+    start: float | str | None = None,
+    stop: float | str | None = None,
 ) -> Session:
     """Make a session of synchronised footage and the calibration of its cameras, or return the identical existing one.
 
-    sources: a folder of videos or of image folders, or a list of videos and image folders, each ``path`` or
-    ``name=path``; a view is named after its file, and its camera has the same name. rig: a calibration file or a Rig.
-    rig_unit: unit of a calibration file that does not state its own ("m", "mm", "cm"). rig_scale: the images were
-    resized after calibration. subset: the rig may have cameras without a view. trim: cut all views to the length of the
-    shortest. rate_hz: frame rate of image folders. Raises InputError, CalibrationError or SessionError with one line
-    that says what is wrong and how to fix it.
+    sources: a folder of videos, of image folders, or of images named by camera and number, or a list of videos and
+    image folders, each ``path`` or ``name=path``; a view is named after its file, and its camera has the same name.
+    rig: a calibration file or a Rig. rig_unit: unit of a calibration file that does not state its own ("m", "mm",
+    "cm"). rig_scale: the images were resized after calibration. subset: the rig may have cameras without a view. trim:
+    cut all views to the length of the shortest. rate_hz: frame rate of images, or the true one of videos whose
+    timestamps have another. start, stop: the part of the take that is wanted, stop excluded: seconds (2.5, "1:02.5"),
+    or a frame ("300f"). Raises InputError, CalibrationError or SessionError with one line that says what is wrong and
+    how to fix it.
     """
-    clips = [_clip(name, path, rate_hz) for name, path in _named(sources)]
-    if len(clips) < 2:
-        raise InputError(f"{clips[0].footage.path}: one view only; 3D needs two or more synchronised views")
-    notes = [f"{clip.footage.path.name}: {note}" for clip in clips for note in clip.footage.notes]
-    length = _common_length(clips, trim, notes)
-    rate = _common_rate(clips)
-    loaded = rig if isinstance(rig, Rig) else load_rig(Path(rig), unit=rig_unit)
-    fitted = match_views(loaded, [clip.name for clip in clips], allow_extra=subset)
+    views = _views_in(sources, rig, rig_unit)
+    footage = [Footage.probe(view.path, rate_hz, view.files) for view in views]
+    if len(views) < 2:
+        raise InputError(f"{views[0].path}: one view only; 3D needs two or more synchronised views")
+    names = [view.name for view in views]
+    timeline = pair_views(names, footage, rate_hz=rate_hz, trim=trim).part(start, stop)
+    sizes = {name: shown.size for name, shown in zip(names, footage, strict=True)}
+    loaded, size_notes = _load_with_sizes(rig, rig_unit, sizes)
+    fitted = _matched(loaded, views, subset)
     fitted, fit_notes = fit_to_images(
-        fitted, {camera.name: clip.footage.size for camera, clip in zip(fitted, clips, strict=True)}, scale=rig_scale
+        fitted, {camera.name: sizes[name] for camera, name in zip(fitted, names, strict=True)}, scale=rig_scale
     )
-    frame_of, time_s = _timeline(clips, length, notes)
-    views = tuple(_source(clip) for clip in clips)
-    session = Session(Path(folder), views, rate, length, (*notes, *fit_notes))
-    return session.keep(fitted, frame_of, time_s)
+    kept = tuple(
+        ViewSource(view.name, str(view.path.resolve()), shown.size, shown.identity(), view.camera)
+        for view, shown in zip(views, footage, strict=True)
+    )
+    notes = (*timeline.notes, *size_notes, *fit_notes)
+    session = Session(Path(folder), kept, timeline.rate_hz, timeline.frames, notes)
+    return session.keep(fitted, timeline)
 
 
-def _named(sources: str | Path | Sequence[str | Path]) -> list[tuple[str, Path]]:
-    """Return name and path of every view; InputError if there is no footage or if two views have the same name."""
+# Which views there are
+
+
+def _views_in(sources: str | Path | Sequence[str | Path], rig: str | Path | Rig, unit: str | None) -> list[_Source]:
+    """Return the views of the sources; InputError if there is no footage or if two views have the same name."""
     given = [sources] if isinstance(sources, str | Path) else list(sources)
     if not given:
         raise InputError("no footage given; name a folder or a list of videos")
-    pairs: list[tuple[str, Path]] = []
+    views: list[_Source] = []
     for source in given:
         name, equals, rest = str(source).partition("=")
         if equals and not Path(str(source)).exists():
-            pairs.append((name, Path(rest)))
+            if not name or not rest:
+                raise InputError(f"{source!r}: a view is given as NAME=PATH")
+            views.append(_Source(name, Path(rest)))
         else:
-            pairs += [(_view_name(path), path) for path in _expand(Path(source))]
-    names = [name for name, _ in pairs]
+            views += _expand(Path(source), rig if len(given) == 1 else None, unit)
+    names = [view.name for view in views]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"two views are named {twice[0]!r}; give them different names with NAME=PATH")
-    return pairs
+    return views
 
 
-def _view_name(path: Path) -> str:
-    return path.name if path.is_dir() else path.stem
+def _expand(path: Path, rig: str | Path | Rig | None, unit: str | None) -> list[_Source]:
+    """Return the views of a path: itself if it is a video or image folder, else those in the folder.
 
-
-def _expand(path: Path) -> Iterable[Path]:
-    """Return the paths of the views: the path itself if it is a video or image folder, else those in the folder."""
-    if not path.is_dir() or _holds(path, IMAGE_SUFFIXES):
-        return [path]
-    inside = sorted(p for p in path.iterdir() if not p.name.startswith("."))
-    views = [p for p in inside if p.suffix.lower() in VIDEO_SUFFIXES or (p.is_dir() and _holds(p, IMAGE_SUFFIXES))]
+    The images of a folder are those of several cameras if it is the only source (rig is given) and their names say so.
+    """
+    if not path.is_dir():
+        return [_Source(path.stem, path)]
+    if (path / "session.yaml").exists():
+        raise InputError(f"{path}: is a session already; `mvcap reconstruct {path}` takes it, alone and as it is")
+    inside = sorted((p for p in path.iterdir() if not p.name.startswith(".")), key=lambda p: p.name)
+    videos = [p for p in inside if p.suffix.lower() in VIDEO_SUFFIXES]
+    images = images_in(path)
+    if images and (rig is None or not videos):
+        return _split(path, images, rig, unit)
+    views = [p for p in inside if p in videos or (p.is_dir() and _holds_images(p))]
     if not views:
         raise InputError(
             f"{path}: contains no videos and no image folders (videos: {', '.join(VIDEO_SUFFIXES[:5])} ...)"
         )
-    return views
+    return [_Source(p.name if p.is_dir() else p.stem, p) for p in views]
 
 
-def _holds(folder: Path, suffixes: tuple[str, ...]) -> bool:
-    return any(p.suffix.lower() in suffixes for p in folder.iterdir())
+def _holds_images(folder: Path) -> bool:
+    return any(p.suffix.lower() in IMAGE_SUFFIXES for p in folder.iterdir())
 
 
-def _clip(name: str, path: Path, rate_hz: float | None) -> _Clip:
-    footage = Footage.probe(path, rate_hz)
-    tick, interval_s = ticks(footage.time_s)
-    return _Clip(name, footage, tick, 1 / interval_s if interval_s > 0 else footage.rate_hz)
+def _split(folder: Path, images: list[Path], rig: str | Path | Rig | None, unit: str | None) -> list[_Source]:
+    """Return the views of a flat folder of images, by the names of the rig's cameras or else by the usual words."""
+    views = {}
+    if rig is not None:
+        size = Footage.probe(folder, 30.0, images[:1]).size
+        names = rig.names if isinstance(rig, Rig) else load_rig(Path(rig), unit=unit, size=size).names
+        views = split_by_camera(images, names)
+    if len(views) < 2 or "" in views:
+        return [_Source(folder.name, folder)]
+    return [_Source(name, folder, name, tuple(files)) for name, files in views.items()]
 
 
-def _common_rate(clips: list[_Clip]) -> float:
-    rates = np.array([clip.rate_hz for clip in clips])
-    typical = float(np.median(rates))
-    odd = [clip for clip in clips if abs(clip.rate_hz / typical - 1) > _RATE_TOLERANCE]
-    if odd:
-        listed = ", ".join(f"{clip.name} {clip.rate_hz:.3f} Hz" for clip in clips)
-        raise InputError(
-            f"{odd[0].footage.path}: the views' frame rates differ ({listed}); convert them to one rate "
-            "(for example with ffmpeg -r) before making a session"
-        )
-    return typical
+# Which camera a view belongs to
 
 
-def _common_length(clips: list[_Clip], trim: bool, notes: list[str]) -> int:
-    lengths = [clip.length for clip in clips]
-    if len(set(lengths)) == 1:
-        return lengths[0]
-    listed = ", ".join(f"{clip.name} {clip.length}" for clip in clips)
-    if not trim:
-        odd = clips[int(np.argmax(np.abs(np.array(lengths) - np.median(lengths))))]
-        raise InputError(
-            f"{odd.footage.path}: the views have different numbers of frames ({listed}) and may not be synchronised: "
-            "cut them to a common start, or pass --trim if they start together and only their ends differ"
-        )
-    notes.append(f"the views have different numbers of frames ({listed}): all cut to {min(lengths)}")
-    return min(lengths)
+def _load_with_sizes(
+    rig: str | Path | Rig, unit: str | None, sizes: dict[str, tuple[int, int]]
+) -> tuple[Rig, list[str]]:
+    """Load a calibration; where it does not state the size of its images, that of the footage counts, with a note."""
+    if isinstance(rig, Rig):
+        return rig, []
+    try:
+        return load_rig(Path(rig), unit=unit), []
+    except CalibrationError:
+        loaded = load_rig(Path(rig), unit=unit, size=sizes)
+    listed = ", ".join(sorted({f"{camera.size[0]}x{camera.size[1]}" for camera in loaded}))
+    return loaded, [f"{rig}: states no image size; that of the footage is used ({listed})"]
 
 
-def _timeline(clips: list[_Clip], length: int, notes: list[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return each view's image number at each frame (T, C), -1 = dropped, and its timestamp in s (T, C), NaN = dropped.
+def _matched(rig: Rig, views: list[_Source], subset: bool) -> Rig:
+    """Return the cameras of the views; RigMismatchError says which file may be which camera, and how to say so."""
+    names = [view.name for view in views]
+    try:
+        return match_views(rig, names, allow_extra=subset)
+    except RigMismatchError as fault:
+        guess = _likely(rig.names, names)
+        if not guess:
+            raise
+        at = {view.name: view for view in views}
+        shown = " ".join(f"{camera}={at[name].path}" for name, camera in islice(guess.items(), 4))
+        more = " ..." if len(guess) > 4 else ""
+        raise RigMismatchError(f"{fault}; if a file has another name, give NAME=PATH, as in {shown}{more}") from fault
 
-    Adds a note for every view with dropped or doubled images.
+
+def _likely(cameras: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    """Return the camera that each view without one may be of: the one whose name it holds, or that holds its name.
+
+    Else, if that is unambiguous, the one with the same last number.
     """
-    frame_of = np.full((length, len(clips)), -1, dtype=np.int64)
-    time_s = np.full((length, len(clips)), np.nan)
-    for view, clip in enumerate(clips):
-        kept = np.flatnonzero((clip.tick >= 0) & (clip.tick < length))
-        frame_of[clip.tick[kept], view] = kept
-        time_s[clip.tick[kept], view] = clip.footage.time_s[kept]
-        dropped = int((frame_of[:, view] < 0).sum())
-        double = int((clip.tick < 0).sum())
-        if dropped or double:
-            notes.append(
-                f"{clip.footage.path.name}: {dropped} frames dropped and {double} doubled, according to its timestamps"
-            )
-    return frame_of, time_s
+    lost = [name for name in names if name.lower() not in {camera.lower() for camera in cameras}]
+    free = [camera for camera in cameras if camera.lower() not in {name.lower() for name in names}]
+    found = {name: word_in(name, free) or next((c for c in free if word_in(c, [name])), None) for name in lost}
+    found = {name: found[name] or _same_number(name, free) for name in lost}
+    known = [camera for camera in found.values() if camera]
+    return {name: camera for name, camera in found.items() if camera and known.count(camera) == 1}
 
 
-def _source(clip: _Clip) -> ViewSource:
-    footage = clip.footage
-    return ViewSource(clip.name, str(footage.path.resolve()), footage.size, footage.identity())
+def _same_number(name: str, cameras: Sequence[str]) -> str | None:
+    numbers = {camera: int(found[0]) for camera in cameras if (found := LAST_NUMBER.search(camera))}
+    own = LAST_NUMBER.search(name)
+    alike = [camera for camera, number in numbers.items() if own and number == int(own[0])]
+    return alike[0] if len(alike) == 1 else None

@@ -6,18 +6,20 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calib.arrays import Image
+from mvcap.calibration.picture_depth import to_8_bit
 from mvcap.errors import InputError
-from mvcap.structures.footage import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Footage
+from mvcap.structures.footage import VIDEO_SUFFIXES, Footage
+from mvcap.structures.image_folders import IMAGE_SUFFIXES, natural_order, split_by_camera
 
 LENS_FOLDERS = ("intrinsics", "intrinsic", "lenses", "lens")
 RIG_FOLDERS = ("extrinsics", "extrinsic", "rig")
 TAKE_FOLDERS = ("videos", "images")
-_CAMERA = re.compile(r"(?<![a-z])(?:camera|cam|view|gopro|kinect|c|v)[ _-]?\d+", re.IGNORECASE)
-LAST_NUMBER = re.compile(r"\d+(?=\D*$)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,14 +98,29 @@ def _stamp(file: Path) -> str:
 
 
 def _image(file: Path) -> Image | str:
+    image = _decoded(file)
+    return image if isinstance(image, str) else np.ascontiguousarray(to_8_bit(image)[..., ::-1])
+
+
+def _decoded(file: Path) -> NDArray[Any] | str:
+    """The picture (H, W, 3) of a file, BGR, in its own depth, or why there is none."""
     import cv2
 
     try:
         data = np.fromfile(file, np.uint8)  # not imread, which fails on some names outside ASCII
     except OSError as fault:
         return f"{file.name} cannot be read ({fault.strerror})"
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    return f"{file.name} is not an image that can be read" if image is None else np.ascontiguousarray(image[..., ::-1])
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH) if len(data) else None
+    return f"{file.name} is not an image that can be read" if image is None else np.asarray(image)
+
+
+def depth_of(files: Sequence[Path]) -> str | None:
+    """The depth of the first image of some that is not 8 bit, as "16-bit" or "floating-point"; None where all are."""
+    for file in files:
+        image = _decoded(file)
+        if not isinstance(image, str) and image.dtype != np.uint8:
+            return f"{8 * image.dtype.itemsize}-bit" if image.dtype.kind in "iu" else "floating-point"
+    return None
 
 
 def _read_video(footage: Footage, wanted: Sequence[int]) -> Iterator[tuple[int, Image | str]]:
@@ -145,10 +162,7 @@ def cameras_in(folder: Path) -> list[ImageSet]:
     if single:
         return single
     images = [path for path in inside if path.suffix.lower() in IMAGE_SUFFIXES]
-    views: dict[str, list[Path]] = {}
-    for path, (name, _) in zip(images, _split_names(images), strict=True):
-        views.setdefault(name or folder.name, []).append(path)
-    return [ImageSet(name, tuple(files)) for name, files in views.items()]
+    return [ImageSet(name or folder.name, tuple(files)) for name, files in split_by_camera(images).items()]
 
 
 def _single_camera(folder: Path) -> ImageSet | None:
@@ -162,23 +176,3 @@ def _single_camera(folder: Path) -> ImageSet | None:
     if len(videos) == 1 and not files:
         return ImageSet(name, footage=Footage.probe(videos[0]))
     return ImageSet(name, files) if files else None
-
-
-def natural_order(text: str) -> list[tuple[bool, int, str]]:
-    """A sort key by which 10 comes after 9."""
-    parts = re.split(r"([0-9]+)", text)
-    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
-
-
-def _split_names(images: Sequence[Path]) -> list[tuple[str, str]]:
-    """Camera and moment in the names of images: cam_0_frame_0050, cam01_06_int, left12; the camera may be ""."""
-    found = [_CAMERA.search(path.stem) for path in images]
-    if all(found):
-        parts = [(match[0], match.string[: match.start()] + match.string[match.end() :]) for match in found if match]
-        return [(name, rest.strip(" _-")) for name, rest in parts]
-    out = []
-    for path in images:
-        match = LAST_NUMBER.search(path.stem)
-        name = path.stem[: match.start()].strip(" _-") if match else path.stem
-        out.append((name, match[0] if match else ""))
-    return out

@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 
 from calib import Camera, Rig, fit_to_images, match_views
 from mvcap.calibration.image_sets import (
-    LAST_NUMBER,
     LENS_FOLDERS,
     RIG_FOLDERS,
     TAKE_FOLDERS,
     ImageSet,
     cameras_in,
-    natural_order,
+    depth_of,
     subfolder,
 )
 from mvcap.errors import InputError
+from mvcap.structures.image_folders import LAST_NUMBER, natural_order
 from mvcap.structures.session import Session
 
 MOST_MOMENTS = 300  # more moments of a moving board add time and almost no information
@@ -73,7 +73,17 @@ def find_moments(source: Path | Session, every_s: float | None = None, most: int
         what = "photos for the lenses only" if lens else "no videos and no images (jpg, png)"
         raise InputError(f"{source}: holds {what}; film the board with all cameras at once and put the files there")
     found = _match_views(place, tuple(views), every_s, most)
+    found = replace(found, notes=(*found.notes, *_about_depth(place, views)))
     return replace(found, lens=tuple(cameras_in(lens)) if lens else ())
+
+
+def _about_depth(folder: Path, views: Sequence[ImageSet]) -> list[str]:
+    """A line where images have more than 8 bits."""
+    deep = {view.name: depth for view in views if (depth := depth_of(view.files[:1])) is not None}
+    if not deep:
+        return []
+    kinds = " and ".join(dict.fromkeys(deep.values()))
+    return [f"{folder}: the images of {', '.join(deep)} are {kinds}: each is stretched to 8 bits"]
 
 
 def spread_evenly(count: int, most: int | None) -> NDArray[np.int64]:
@@ -169,15 +179,23 @@ def _choose_moments(time_s: NDArray[np.float64], every_s: float | None, most: in
 
 
 def _by_clock(views: Sequence[ImageSet], notes: list[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Picture (T, C) and time (T, C) s at each frame of the slowest view; all videos are assumed to start together."""
+    """Picture (T, C) and time (T, C) s at each frame of the slowest view; all videos are assumed to start together.
+
+    A moment counts where two views have a picture; beyond the end of the slowest view, the next one gives the moments.
+    """
     view_times = [view.footage.time_s - view.footage.time_s[0] for view in views if view.footage is not None]
     rates = [view.footage.rate_hz for view in views if view.footage is not None]
     ends = [times[-1] for times in view_times]
     if max(ends) - min(ends) > 1.5 / min(rates):
         listed = ", ".join(f"{view.name} {end:.2f} s" for view, end in zip(views, ends, strict=True))
-        notes.append(f"the videos differ in length ({listed}): they are assumed to start together")
-    reference = view_times[int(np.argmin(rates))]
-    reference = reference[reference <= min(ends) + 0.5 / min(rates)]
+        notes.append(
+            f"the videos differ in length ({listed}): they are assumed to start together, and the moments that two of "
+            "them show are used"
+        )
+    reference = np.zeros(0)
+    for view in np.argsort(rates, kind="stable"):
+        start = reference[-1] + 0.5 / rates[view] if len(reference) else -np.inf
+        reference = np.append(reference, view_times[view][view_times[view] > start])
     shown = np.empty((len(reference), len(view_times)), np.int64)
     time_s = np.empty(shown.shape)
     for column, (times, rate) in enumerate(zip(view_times, rates, strict=True)):
@@ -187,7 +205,8 @@ def _by_clock(views: Sequence[ImageSet], notes: list[str]) -> tuple[NDArray[np.i
         dropped = np.abs(times[near] - reference) > 0.6 / rate
         shown[:, column] = np.where(dropped, -1, near)
         time_s[:, column] = np.where(dropped, np.nan, times[near])
-    return shown, time_s
+    kept = (shown >= 0).sum(1) >= min(2, len(views))
+    return shown[kept], time_s[kept]
 
 
 def _by_timestamps(path: Path, views: Sequence[ImageSet]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

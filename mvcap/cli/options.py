@@ -45,7 +45,10 @@ def track_options(command: Command) -> Command:
 def rig_options(required: bool) -> Callable[[Command], Command]:
     """Return a decorator that adds the options on footage and calibration."""
     options = (
-        click.option("--rate", "rate_hz", type=float, metavar="HZ", help="Frame rate of image folders."),
+        click.option("--from", "start", metavar="TIME", help="Begin here: seconds (2.5, 1:02.5) or a frame (300f)."),
+        click.option("--to", "stop", metavar="TIME", help="End before this, in seconds or frames."),
+        click.option("--rate", "rate_hz", type=float, metavar="HZ",
+                     help="Frame rate of images, or the true one of videos whose timestamps have another."),
         click.option("--trim", is_flag=True, help="Views start together but differ in length: cut to the shortest."),
         click.option("--subset", is_flag=True, help="The calibration may have cameras without a view."),
         click.option("--rig-scale", is_flag=True, help="Images were resized after calibration: scale the cameras."),
@@ -53,7 +56,7 @@ def rig_options(required: bool) -> Callable[[Command], Command]:
             "--rig-unit", type=click.Choice(["m", "cm", "mm"]), help="Unit of a calibration that does not state one."
         ),
         click.option("--rig", type=click.Path(path_type=Path), required=required, help="Calibration file or folder."),
-    )
+    )  # fmt: skip
 
     def add(command: Command) -> Command:
         return functools.reduce(lambda inner, option: option(inner), options, command)

@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from mvcap import config
 from mvcap.cli.options import json_option, redo_option, rig_options, session_argument, settings_options, track_options
 from mvcap.cli.progress_bar import bar
 from mvcap.errors import InputError
@@ -56,7 +55,7 @@ def _opened(folder: Path, changes: dict[str, Any]) -> Any:
     from mvcap.structures.session import Session
 
     session = Session.open(folder)
-    settings.check_overrides(config.merge(session.overrides, changes))
+    settings.check_overrides(session.overridden(changes))
     _override(session, changes)
     return session
 
@@ -95,6 +94,7 @@ def _print_notes(session: Any) -> None:
 @click.option("--session", "folder", type=click.Path(path_type=Path), help="Folder to make. [default: NAME.mvcap]")
 @click.option("--redo", type=click.Choice(tuple(_STAGES)), help="First stage to run again.")
 @click.option("--frames", type=int, help="Without videos (VIDEOS is '-'): number of frames of the detection files.")
+@click.option("--size", metavar="WxH", help="Without videos: size of the pictures, if the calibration states none.")
 @rig_options(required=False)
 @settings_options
 @json_option
@@ -103,6 +103,7 @@ def reconstruct(
     folder: Path | None,
     redo: str | None,
     frames: int | None,
+    size: str | None,
     changes: dict[str, Any],
     as_json: bool,
     **rig: Any,
@@ -110,7 +111,7 @@ def reconstruct(
     """Run all stages on videos and a calibration, or on a session: 3D poses, exported files and a report."""
     from mvcap.reconstruct import reconstruct as run
 
-    session = _opened_or_made(sources, folder, frames, changes, rig)
+    session = _opened_or_made(sources, {"session": folder, "frames": frames, "size": size, **rig}, changes)
     if not as_json:
         _print_notes(session)
     with bar(as_json) as progress:
@@ -123,22 +124,71 @@ def reconstruct(
     click.echo(f"session: {session.folder.resolve()}")
 
 
-def _opened_or_made(
-    sources: tuple[str, ...], folder: Path | None, frames: int | None, changes: dict[str, Any], rig: dict[str, Any]
+_OPTIONS = {
+    "session": "--session", "frames": "--frames", "size": "--size", "rig": "--rig", "rig_unit": "--rig-unit",
+    "rig_scale": "--rig-scale", "subset": "--subset", "trim": "--trim", "rate_hz": "--rate", "start": "--from",
+    "stop": "--to",
+}  # fmt: skip
+"""Options that make a session, by the names of their values."""
+
+
+def _opened_or_made(sources: tuple[str, ...], options: dict[str, Any], changes: dict[str, Any]) -> Any:
+    given = [name for name in _OPTIONS if options[name] not in (None, False)]
+    if len(sources) == 1 and (Path(sources[0]) / "session.yaml").exists():
+        session = _opened(Path(sources[0]), {})
+        _refuse_for_session(session, given, options["rate_hz"])
+        return _opened(Path(sources[0]), changes)
+    if "rig" not in given:
+        raise InputError(f"{sources[0]} is not a session; a calibration is needed: --rig FILE")
+    if "-" in sources:
+        return _made_without_footage(sources, options, given, changes)
+    for name, instead in (("frames", "a part of videos is --from and --to"), ("size", "videos have their own size")):
+        if name in given:
+            raise InputError(f"{_OPTIONS[name]} is for detections without videos (VIDEOS is '-'); {instead}")
+    rig = {name: options[name] for name in _OPTIONS if name not in ("session", "frames", "size")}
+    return _make(sources, options["session"], changes, rig)
+
+
+def _refuse_for_session(session: Any, given: list[str], rate_hz: float | None) -> None:
+    """InputError for options that would be without effect on a session that exists."""
+    if rate_hz is not None and abs(rate_hz / session.rate_hz - 1) < 1e-4:
+        given = [name for name in given if name != "rate_hz"]
+    if not given:
+        return
+    timing = {"rate_hz", "start", "stop"} & {*given}
+    facts = f" of {session.frames} frames at {session.rate_hz:.6g} Hz" if timing else ""
+    options = ", ".join(_OPTIONS[name] for name in given)
+    raise InputError(
+        f"{session.folder} is a session{facts}, which {options} cannot change: leave it out, or give the videos again, "
+        "with --session and another folder"
+    )
+
+
+def _made_without_footage(
+    sources: tuple[str, ...], options: dict[str, Any], given: list[str], changes: dict[str, Any]
 ) -> Any:
     from mvcap.structures.session import Session
 
-    if len(sources) == 1 and (Path(sources[0]) / "session.yaml").exists():
-        return _opened(Path(sources[0]), changes)
-    if rig["rig"] is None:
-        raise InputError(f"{sources[0]} is not a session; a calibration is needed: --rig FILE")
-    if sources == ("-",):
-        if frames is None or rig["rate_hz"] is None or folder is None:
-            raise InputError("without videos, give --session, and --frames and --rate of the detection files")
-        session = Session.create(rig["rig"], folder, frames=frames, rate_hz=rig["rate_hz"], rig_unit=rig["rig_unit"])
-        _override(session, changes)
-        return session
-    return _make(sources, folder, changes, rig)
+    if sources != ("-",):
+        raise InputError("'-' stands for no videos; give it alone, or give videos")
+    if not {"frames", "rate_hz", "session"} <= {*given}:
+        raise InputError("without videos, give --session, and --frames and --rate of the detection files")
+    if idle := [_OPTIONS[name] for name in ("rig_scale", "subset", "trim") if name in given]:
+        raise InputError(f"{', '.join(idle)} is for videos; without them (VIDEOS is '-') leave it out")
+    size = _size(options["size"]) if "size" in given else None
+    session = Session.create(
+        options["rig"], options["session"], size=size,
+        **{name: options[name] for name in ("frames", "rate_hz", "rig_unit", "start", "stop")},
+    )  # fmt: skip
+    _override(session, changes)
+    return session
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, times, height = text.lower().partition("x")
+    if not times or not (width.isdecimal() and height.isdecimal()) or not 0 < min(int(width), int(height)) < 1 << 20:
+        raise InputError(f"--size {text}: give width x height in pixels, as in 1920x1080")
+    return int(width), int(height)
 
 
 def _shown(value: float | None, form: str) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.errors import InputError
+from mvcap.structures.frame_clock import ticks
+from mvcap.structures.image_folders import ImageNumbers, images_in, in_order
 from mvcap.structures.video_container import missing_bytes
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-_IMAGES = {".jpg", ".jpeg", ".png"}
 _DEFAULT_IMAGE_RATE_HZ = 30.0
 _MIB = 1 << 20
 # Codecs whose packets and images do not correspond one to one: hidden reference images, empty packets.
@@ -34,7 +34,8 @@ class Footage:
 
     size (w, h) px after applying the rotation flag; time_s (F,) f64 s from the container's own zero; pts (F,) i64 in
     the container's time base, strictly increasing: of two images at one time the first counts; keys (K, 2) i64 dts and
-    pts of the images at which decoding can start; notes: lines for the user, such as an assumed rate.
+    pts of the images at which decoding can start; notes: lines for the user, such as an assumed rate. files (F) and
+    numbers are those of images, in order; numbers is None if their names hold none.
     """
 
     path: Path
@@ -47,6 +48,8 @@ class Footage:
     codec: str
     keys: NDArray[np.int64] = field(repr=False)
     notes: tuple[str, ...] = ()
+    files: tuple[Path, ...] = field(repr=False, default=())
+    numbers: ImageNumbers | None = field(repr=False, default=None)
 
     @property
     def frames(self) -> int:
@@ -54,16 +57,20 @@ class Footage:
         return len(self.pts)
 
     @classmethod
-    def probe(cls, path: str | Path, rate_hz: float | None = None) -> Footage:
+    def probe(cls, path: str | Path, rate_hz: float | None = None, files: Sequence[Path] | None = None) -> Footage:
         """Read the facts of a video or an image folder, decoding only its first image and its last ones.
 
-        rate_hz: rate of an image folder in Hz (default 30 and a note); a video has its own timestamps.
-        Raises InputError: no such file, not a video, no frames, cut short, an unreadable image.
+        rate_hz: rate of an image folder in Hz (default 30 and a note); a video has its own timestamps. files: the
+        images of this view in a folder that holds those of several; default all.
+        Raises InputError: no such file, not a video, no frames, cut short, an unreadable image, two images of one
+        number.
         """
         path = Path(path)
         if not path.exists():
             raise InputError(f"{path}: no such file or folder; check the path")
-        return _probe_images(path, rate_hz) if path.is_dir() else _probe_video(path)
+        if not path.is_dir():
+            return _probe_video(path)
+        return _probe_images(path, images_in(path) if files is None else files, rate_hz)
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Stream frames start to stop (exclusive) as (frame, RGB uint8 (H, W, 3)), the rotation flag applied.
@@ -79,7 +86,7 @@ class Footage:
     def identity(self) -> str:
         """Return a fingerprint that is fast for large files: sha256 of the sizes and of the first and last MiB."""
         digest = hashlib.sha256()
-        files = _image_files(self.path) if self.kind == "images" else [self.path]
+        files = list(self.files) or [self.path]
         for file in files:
             name = file.name if self.kind == "images" else ""
             digest.update(f"{name}:{file.stat().st_size};".encode())
@@ -91,7 +98,7 @@ class Footage:
         return digest.hexdigest()
 
     def _read_images(self, start: int, stop: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        for frame, file in enumerate(_image_files(self.path)[start:stop], start):
+        for frame, file in enumerate(self.files[start:stop], start):
             image = _load_image(file)
             if image.shape[1::-1] != self.size:
                 raise InputError(
@@ -120,50 +127,6 @@ class Footage:
         """Return the dts of the last key at or before a frame in presentation order; None means from the start."""
         before = np.flatnonzero(self.keys[:, 1] <= self.pts[frame])
         return int(self.keys[before[-1], 0]) if len(before) and before[-1] > 0 else None
-
-
-def ticks(time_s: NDArray[np.float64]) -> tuple[NDArray[np.int64], float]:
-    """Assign a view's frame times (F,) s to a regular grid: tick (F,) i64 from 0, and the interval dt_s of the grid, s.
-
-    Dropped frames become missing ticks. Of two frames on one tick the first is kept and the other gets -1, so
-    ``(tick < 0).sum()`` counts them. Times rounded to the millisecond cause no drift, because the grid is fitted to all
-    times together instead of adding up rounded intervals. dt_s is 0 if it is unknown (fewer than two times).
-    """
-    time_s = np.asarray(time_s, np.float64)
-    if len(time_s) < 2:
-        return np.zeros(len(time_s), np.int64), 0.0
-    if not (np.diff(time_s) > 0).all():
-        raise ValueError("frame times must increase strictly")
-    since_s = time_s - time_s[0]
-    dt_s = _typical_interval_s(time_s)
-    # The interval becomes more precise with growing spans; with the whole span at once, a small error of the first
-    # estimate could add up to whole ticks.
-    spans = [8 << doubling for doubling in range(32) if 8 << doubling < len(time_s)]
-    for frames in [*spans, len(time_s)]:
-        tick, dt_s = _fit_grid(since_s[:frames], dt_s)
-    tick[1:][np.diff(tick) == 0] = -1
-    return tick, dt_s
-
-
-def _fit_grid(since_s: NDArray[np.float64], dt_s: float) -> tuple[NDArray[np.int64], float]:
-    """Round times (F,) s to a regular grid; return the ticks and the interval that fits them best."""
-    position = since_s / dt_s
-    # The first time may be an outlier: the phase of the grid is the circular mean of all times.
-    phase = np.angle(np.exp(2j * np.pi * position).mean()) / (2 * np.pi)
-    tick = np.rint(position - phase).astype(np.int64)
-    tick -= tick[0]
-    if tick[-1] == 0:
-        return tick, dt_s
-    centred = tick - tick.mean()
-    return tick, float(centred @ since_s / (centred @ centred))
-
-
-def _typical_interval_s(time_s: NDArray[np.float64]) -> float:
-    """Return the mean of the intervals that are one tick long, which averages out rounding, unlike the median."""
-    interval_s = np.diff(time_s)
-    median_s = float(np.median(interval_s))
-    slack_s = min(max(0.1 * median_s, 0.0015), 0.4 * median_s)  # wide enough for times rounded to the millisecond
-    return float(interval_s[np.abs(interval_s - median_s) <= slack_s].mean())
 
 
 # Video files
@@ -267,29 +230,28 @@ def _upright(picture: VideoFrame, rotation_deg: int) -> NDArray[np.uint8]:
 # Folders of images
 
 
-def _image_files(folder: Path) -> list[Path]:
-    """Return the images in the order of the numbers in their names, so that 10 comes after 9."""
-    files = [file for file in folder.iterdir() if file.suffix.lower() in _IMAGES and not file.name.startswith(".")]
-    return sorted(
-        files,
-        key=lambda file: [
-            (part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"([0-9]+)", file.name)
-        ],
-    )
-
-
-def _probe_images(folder: Path, rate_hz: float | None) -> Footage:
-    files = _image_files(folder)
-    if not files:
+def _probe_images(folder: Path, images: Sequence[Path], rate_hz: float | None) -> Footage:
+    if not images:
         raise InputError(f"{folder}: holds no jpg or png; give a video file or a folder of images")
     if rate_hz is not None and not 0 < rate_hz < np.inf:
         raise InputError(f"{folder}: a rate of {rate_hz} frames per second is not possible; give a number above 0")
-    notes = () if rate_hz else (f"{folder}: rate not given, {_DEFAULT_IMAGE_RATE_HZ:g} frames per second assumed",)
-    rate_hz = rate_hz or _DEFAULT_IMAGE_RATE_HZ
+    files, numbers = in_order(images, rate_hz)
+    notes: tuple[str, ...] = ()
+    if numbers is not None and numbers.kind == "times" and len(files) > 1:
+        time_s = (numbers.value - numbers.value[0]) / 1e9
+        rate_hz = 1 / ticks(time_s)[1]
+    else:
+        if rate_hz is None:
+            notes = (f"rate not given, {_DEFAULT_IMAGE_RATE_HZ:g} frames per second assumed; give it with --rate",)
+        rate_hz = rate_hz or _DEFAULT_IMAGE_RATE_HZ
+        place = np.arange(len(files)) if numbers is None else (numbers.value - numbers.value[0]) // numbers.step
+        time_s = place / rate_hz
     height, width = _load_image(files[0]).shape[:2]
-    frame = np.arange(len(files))
     keys, codec = np.empty((0, 2), np.int64), files[0].suffix.lower()[1:]
-    return Footage(folder, "images", (width, height), rate_hz, frame / rate_hz, frame, 0, codec, keys, notes)
+    order = np.arange(len(files))
+    return Footage(
+        folder, "images", (width, height), rate_hz, time_s, order, 0, codec, keys, notes, tuple(files), numbers
+    )
 
 
 def _load_image(file: Path) -> NDArray[np.uint8]:
@@ -306,6 +268,3 @@ def _load_image(file: Path) -> NDArray[np.uint8]:
 
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mts", ".mpg", ".mpeg", ".ts", ".wmv")
-
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")

@@ -14,6 +14,7 @@ from mvcap.errors import InputError
 from mvcap.structures.skeleton import Skeleton
 from mvcap.structures.skeleton import skeleton as named_skeleton
 from mvcap.structures.table import Table, column
+from mvcap.structures.timeline import check_length
 
 
 class Provenance(IntEnum):
@@ -39,6 +40,9 @@ class Provenance(IntEnum):
     """Missing: different pairs of views give different positions."""
     IMPLAUSIBLE = 9
     """Missing: the triangulated position gives a bone an impossible length, or another one than it has."""
+    REJECTED = 10
+    """Views agree on a position, but no human motion or limb reaches it; inferred like a joint that no view detected.
+    """
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,9 +147,11 @@ class Poses3D(Table):
         """Return positions (T, P, J, 3) m of persons in frames 0..frames-1, NaN where a person is absent.
 
         frames: default the length of the take (or up to the last frame with a person); persons: default ``persons``.
+        Raises InputError for more frames than any take has.
         """
         last = int(self.frame.max(initial=-1)) + 1
         count = frames if frames is not None else max(last, self.take.frames if self.take else 0)
+        check_length(count, "dense positions")
         chosen = self.persons if persons is None else np.asarray(persons)
         out = np.full((count, len(chosen), len(self.skeleton), 3), np.nan, dtype=np.float32)
         for column_index, person in enumerate(chosen):

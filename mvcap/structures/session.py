@@ -10,7 +10,7 @@ artefacts/NAME   the result of each stage, in chunks of frames
 from __future__ import annotations
 
 import hashlib
-import zipfile
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,12 +23,18 @@ from numpy.typing import NDArray
 
 from calib import Rig, RigFileError, load_rig, save_rig
 from calib.arrays import Image
+from calib.bounded_arrays import bounded_arrays, check_array
+from calib.bounded_files import bounded_bytes, reason_of
 from mvcap import config
 from mvcap.errors import ConfigError, InputError, SessionError, StaleError
 from mvcap.structures.artefact import Artefact
 from mvcap.structures.footage import Footage
+from mvcap.structures.image_folders import images_in, split_by_camera
 from mvcap.structures.npz import write_npz, write_text
+from mvcap.structures.own_files import refuse_links, remove_leftovers
+from mvcap.structures.session_file import check_names, read_session_file
 from mvcap.structures.table import Table
+from mvcap.structures.timeline import ARRAYS, Timeline, check_length, part_of
 
 T = TypeVar("T", bound=Table)
 
@@ -43,6 +49,8 @@ class ViewSource:
     size: tuple[int, int]
     """Width and height, px."""
     identity: str
+    camera: str = ""
+    """The camera's name in the names of its images, if its folder holds those of several; else empty."""
 
 
 @dataclass(frozen=True)
@@ -57,20 +65,16 @@ class Session:
 
     @classmethod
     def open(cls, folder: str | Path) -> Session:
-        """Open a session folder; SessionError if it is not one or is damaged."""
-        import yaml
+        """Open a session folder; SessionError if it is not one, is damaged, contains links or has bad names of views.
 
+        Temporary files of killed runs are removed from it.
+        """
         folder = Path(folder)
-        path = folder / "session.yaml"
-        try:
-            held = yaml.safe_load(path.read_text(encoding="utf-8"))
-            views = tuple(ViewSource(v["name"], v["path"], tuple(v["size"]), v["identity"]) for v in held["views"])
-            return cls(folder, views, float(held["rate_hz"]), int(held["frames"]), tuple(held["notes"]))
-        except FileNotFoundError as fault:
-            raise SessionError(f"{folder} is not a session (no session.yaml); make one with `mvcap init`") from fault
-        except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as fault:
-            why = " ".join(str(fault).split())
-            raise SessionError(f"{path} is damaged ({why}); make a new session with `mvcap init`") from fault
+        held = read_session_file(folder / "session.yaml")
+        views = tuple(ViewSource(**view) for view in held.views)
+        refuse_links(folder, [view.path for view in views])
+        remove_leftovers(folder)
+        return cls(folder, views, held.rate_hz, held.frames, held.notes)
 
     @classmethod
     def of(cls, session: str | Path | Session) -> Session:
@@ -79,36 +83,65 @@ class Session:
 
     @classmethod
     def create(
-        cls, rig: str | Path | Rig, folder: str | Path, *, frames: int, rate_hz: float, rig_unit: str | None = None
+        cls,
+        rig: str | Path | Rig,
+        folder: str | Path,
+        *,
+        frames: int,
+        rate_hz: float,
+        rig_unit: str | None = None,
+        size: tuple[int, int] | None = None,
+        start: float | str | None = None,
+        stop: float | str | None = None,
     ) -> Session:
         """Make a session without footage, for detections that come from files: one view for every camera of the rig.
 
-        rig: a calibration file or a Rig; rig_unit: unit of a file that names none. The same session is returned if it
-        exists. Raises InputError for less than two cameras or one frame, SessionError if the folder is in use.
+        rig: a calibration file or a Rig; rig_unit, size: unit, and picture size (w, h) px, of a file that names none.
+        frames: length of the take; start, stop: the part of it that is wanted, as ``init`` takes it. The same session
+        is returned if it exists. Raises InputError for less than two cameras or one frame, SessionError if the folder
+        is in use.
         """
         if frames < 1 or not rate_hz > 0:
             raise InputError(
                 f"a session needs at least one frame and a rate above 0; got {frames} frames at {rate_hz} Hz"
             )
-        loaded = rig if isinstance(rig, Rig) else load_rig(Path(rig), unit=rig_unit)
+        check_length(frames, "a session without footage")
+        loaded = rig if isinstance(rig, Rig) else load_rig(Path(rig), unit=rig_unit, size=size)
         if len(loaded) < 2:
             raise InputError(f"{loaded.source or 'the rig'}: one camera only; 3D needs two or more")
-        views = tuple(ViewSource(camera.name, "", camera.size, f"none:{frames}") for camera in loaded)
-        frame_of = np.tile(np.arange(frames)[:, None], (1, len(views)))
-        return cls(Path(folder), views, rate_hz, frames).keep(loaded, frame_of, frame_of / rate_hz)
+        first, last = part_of(start, stop, rate_hz, frames)
+        whole = (first, last) == (0, frames)
+        identity = f"none:{frames}" if whole else f"none:{frames}:{first}:{last}"
+        views = tuple(ViewSource(camera.name, "", camera.size, identity) for camera in loaded)
+        frame_of = np.tile(np.arange(first, last)[:, None], (1, len(views)))
+        notes = () if whole else (f"frames {first} to {last - 1} of {frames}; frame {first} is frame 0 of the session",)
+        count = np.full(len(views), frames)
+        timeline = Timeline(rate_hz, frame_of, frame_of / rate_hz, frame_of, count, first)
+        return cls(Path(folder), views, rate_hz, last - first, notes).keep(loaded, timeline)
 
-    def keep(self, rig: Rig, frame_of: NDArray[np.int64], time_s: NDArray[np.float64]) -> Session:
+    def keep(self, rig: Rig, timeline: Timeline) -> Session:
         """Write the session and return it, or return the existing one if its footage and rig are the same.
 
         SessionError if the folder holds a different session: it is never overwritten.
         """
+        check_names(self.names, self.folder)
         if not (self.folder / "session.yaml").exists():
             if self.folder.exists() and not self.folder.is_dir():
                 raise SessionError(f"{self.folder} is a file; choose a new folder for the session")
-            self.save(rig, frame_of, time_s)
+            self.save(rig, timeline)
             return self
         there = Session.open(self.folder)
-        same = there.views == self.views and np.array_equal(there.frame_of, frame_of) and _same_rig(there.rig, rig)
+        same = there.views == self.views and _same_rig(there.rig, rig)
+        if same and not math.isclose(there.rate_hz, self.rate_hz, rel_tol=1e-5):
+            raise SessionError(
+                f"{self.folder} holds a session of this footage at {there.rate_hz:.6g} Hz, not {self.rate_hz:.6g} Hz; "
+                "give another --session, or delete it first"
+            )
+        if same and not np.array_equal(there.frame_of, timeline.frame_of):
+            raise SessionError(
+                f"{self.folder} holds a session of this footage with other frames ({there.frames}, here {self.frames}; "
+                "another --from, --to or --trim); give another --session, or delete it first"
+            )
         if not same:
             raise SessionError(
                 f"{self.folder} holds a session of other footage or another rig; choose another folder, or delete it "
@@ -116,16 +149,20 @@ class Session:
             )
         return there
 
-    def save(self, rig: Rig, frame_of: NDArray[np.int64], time_s: NDArray[np.float64]) -> None:
-        """Write a new session: frame_of (T, C) footage frame or -1, time_s (T, C) s or NaN; session.yaml is last."""
+    def save(self, rig: Rig, timeline: Timeline) -> None:
+        """Write a new session; session.yaml is last."""
         import yaml
 
-        views = [{"name": v.name, "path": v.path, "size": list(v.size), "identity": v.identity} for v in self.views]
+        views = [
+            {"name": v.name, "path": v.path, "size": list(v.size), "identity": v.identity}
+            | ({"camera": v.camera} if v.camera else {})
+            for v in self.views
+        ]
         held = {"views": views, "rate_hz": self.rate_hz, "frames": self.frames, "notes": list(self.notes)}
         with self._atomic():
             self.folder.mkdir(parents=True, exist_ok=True)
             save_rig(rig, self.folder / "rig.yaml")
-            write_npz(self.folder / "timeline.npz", {"frame_of": frame_of.astype(np.int32), "time_s": time_s})
+            write_npz(self.folder / "timeline.npz", timeline.arrays())
             write_text(self.folder / "session.yaml", yaml.safe_dump(held, sort_keys=False))
 
     @contextmanager
@@ -156,7 +193,13 @@ class Session:
     @cached_property
     def rig(self) -> Rig:
         """The cameras, in the order of the views."""
-        return load_rig(self.folder / "rig.yaml")
+        rig = load_rig(self.folder / "rig.yaml")
+        if rig.names != self.names:
+            raise SessionError(
+                f"{self.folder / 'rig.yaml'}: its cameras ({', '.join(rig.names)}) are not the views of the session "
+                f"({', '.join(self.names)}); make a new session with `mvcap init`"
+            )
+        return rig
 
     @cached_property
     def frame_of(self) -> NDArray[np.int32]:
@@ -168,14 +211,37 @@ class Session:
         """(T, C) timestamp of the footage of each view at each frame of the session, s; NaN = dropped."""
         return self._timeline["time_s"]
 
+    @property
+    def number_of(self) -> NDArray[np.int64]:
+        """(T, C) number of each view's image as files of its detections count, from its first image; -1 = dropped."""
+        return self._timeline.get("number_of", self.frame_of)
+
+    @property
+    def number_count(self) -> NDArray[np.int64]:
+        """(C,) how many numbers each view's footage has, from its first image to its last."""
+        return self._timeline.get("number_count", np.full(len(self.views), self.frames))
+
+    @property
+    def first(self) -> int:
+        """Frame of the whole take that is frame 0 of the session."""
+        return int(self._timeline.get("first", 0))
+
     @cached_property
     def _timeline(self) -> dict[str, NDArray[Any]]:
         path = self.folder / "timeline.npz"
+        shape = (self.frames, len(self.views))
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                return {name: archive[name] for name in ("frame_of", "time_s")}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as fault:
-            raise SessionError(f"{path} cannot be read ({fault}); make a new session with `mvcap init`") from fault
+            found = bounded_arrays(path, ARRAYS)
+            for name, kind in (("frame_of", "i"), ("time_s", "f"), ("number_of", "i")):
+                if name != "number_of" or name in found:
+                    check_array(name, found[name], shape, kind)
+            return found
+        except KeyError as fault:
+            raise SessionError(f"{path} has no {fault}; make a new session with `mvcap init`") from fault
+        except (OSError, ValueError) as fault:
+            raise SessionError(
+                f"{path} cannot be read ({reason_of(fault)}); make a new session with `mvcap init`"
+            ) from fault
 
     @cached_property
     def identity(self) -> str:
@@ -189,19 +255,40 @@ class Session:
     @cached_property
     def rig_identity(self) -> str:
         """Sha256 of the rig file."""
-        return hashlib.sha256((self.folder / "rig.yaml").read_bytes()).hexdigest()
+        path = self.folder / "rig.yaml"
+        try:
+            return hashlib.sha256(bounded_bytes(path)).hexdigest()
+        except (OSError, ValueError) as fault:
+            raise SessionError(f"{path} cannot be read ({reason_of(fault)}); make it readable") from fault
 
     @property
     def overrides(self) -> dict[str, Any]:
-        """Settings that differ from the defaults."""
-        path = self.folder / "config.yaml"
-        return config.read(path) if path.exists() else {}
+        """Settings that differ from the defaults.
+
+        PluginError if they name a plug-in that is not of mvcap and that nobody allowed in this process.
+        """
+        return self.overridden({})
+
+    def overridden(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the session's settings with changes, which are not saved; PluginError as of ``overrides``.
+
+        The plug-ins that the changes name are allowed from now on, as the user of this process names them.
+        """
+        config.allow_plugins(*config.foreign_plugins(changes))
+        return config.allowed_overrides(config.merge(self._stored_overrides(), changes), self._config_file)
+
+    @property
+    def _config_file(self) -> Path:
+        return self.folder / "config.yaml"
+
+    def _stored_overrides(self) -> dict[str, Any]:
+        return config.read(self._config_file) if self._config_file.exists() else {}
 
     def override(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Save changed settings in the session, for all later verbs; return the previous settings."""
-        before = self.overrides
+        before = self._stored_overrides()
         if changes:
-            self.keep_overrides(config.merge(before, changes))
+            self.keep_overrides(self.overridden(changes))
         return before
 
     def keep_overrides(self, whole: Mapping[str, Any]) -> None:
@@ -250,7 +337,11 @@ class Session:
             raise InputError(
                 f"{path}: the footage of view {source.name!r} is missing; restore it, or run `mvcap init` again"
             )
-        footage = Footage.probe(path, rate_hz=self.rate_hz)
+        files = None
+        if source.camera:
+            cameras = [view.camera for view in self.views if view.path == source.path]
+            files = split_by_camera(images_in(path), cameras).get(source.camera, [])
+        footage = Footage.probe(path, rate_hz=self.rate_hz, files=files)
         if footage.identity() != source.identity:
             raise StaleError(f"{path}: changed since the session was made; run `mvcap init` with another folder")
         return footage

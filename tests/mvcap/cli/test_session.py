@@ -374,7 +374,7 @@ def test_a_format_there_is_not(refused, call, tmp_path):
     refused("export", session.folder, "--folder", "/proc/none", words="cannot be written")
     files = tmp_path / "files"
     status, text, _ = call("export", session.folder, "--format", "csv", "--folder", files, "--stage", "track")
-    assert status == 0 and len(list(files.iterdir())) == len(text.split()) - 1
+    assert status == 0 and len(list(files.iterdir())) == len(text.split())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits on files")
@@ -407,3 +407,40 @@ def test_stages_are_verbs_in_their_order():
     assert [name for name in names if name in stages.STAGES] == list(stages.STAGES)
     redo = next(option for option in verbs.reconstruct.params if option.name == "redo")
     assert tuple(redo.type.choices) == stages.STAGES
+
+
+# Options that make a session
+
+
+def test_options_that_a_session_cannot_take_are_refused(call, refused, take):
+    call("init", "videos", "--rig", "rig.yaml", "--session", "made")
+    for options in (("--rate", "50"), ("--rate", "25.1"), ("--rate", "nan"), ("--from", "1f"), ("--to", "0.2"),
+                    ("--rig", "rig.yaml"), ("--trim",), ("--subset",), ("--frames", "3"), ("--size", "64x48"),
+                    ("--session", "other")):  # fmt: skip
+        refused("reconstruct", "made", *options, words=("made is a session", f"{options[0]} cannot change"))
+    refused("reconstruct", "made", "--rate", "50", words="of 12 frames at 25 Hz")
+    refused("init", "made", "--rig", "rig.yaml", words=("is a session already", "mvcap reconstruct made"))
+    refused("reconstruct", "videos", "--rig", "rig.yaml", "--session", "made", "--rate", "50", words="at 25 Hz, not 50")
+    refused("reconstruct", "videos", "--rig", "rig.yaml", "--frames", "5", words=("--frames", "--from and --to"))
+    refused("reconstruct", "videos", "--rig", "rig.yaml", "--size", "64x48", words="--size")
+    assert not (take / "other").exists()
+
+
+def test_a_part_of_a_take(call, refused, take):
+    line = ("init", "videos", "--rig", "rig.yaml", "--session", "made")
+    status, text, error = call(*line, "--from", "0.08", "--to", "10f", "--json")
+    assert status == 0 and json.loads(text)["frames"] == 8 and not error
+    for wrong, words in (("soon", "give seconds"), ("-1", "give seconds"), ("99f", "at or behind the end")):
+        refused("init", "videos", "--rig", "rig.yaml", "--session", "none", "--from", wrong, words=("--from", words))
+    assert not (take / "none").exists()
+
+
+def test_without_videos_what_is_missing_or_too_much_is_said(refused, take):
+    line = ("reconstruct", "-", "--rig", "rig.yaml", "--session", "none", "--rate", "25")
+    refused(*line, words="--frames and --rate")
+    refused(*line, "--frames", "1000000000", words="more than any take has")
+    refused(*line, "--frames", "9", "--trim", words="--trim is for videos")
+    refused(*line, "--frames", "9", "--size", "big", words="--size big: give width x height")
+    refused(*line, "--frames", "9", "--to", "10f", words="the take has 9 frames")
+    refused("reconstruct", "-", "videos", "--rig", "rig.yaml", words="'-' stands for no videos")
+    assert not (take / "none").exists()

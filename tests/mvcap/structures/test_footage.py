@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mvcap.errors import InputError
-from mvcap.structures.footage import Footage, ticks
+from mvcap.structures.footage import Footage
+from mvcap.structures.frame_clock import ticks
 from mvcap.structures.video_container import missing_bytes
 from mvcap.structures.video_writer import write_video
 
