@@ -1,4 +1,4 @@
-"""``mvcap rig ...``: show, convert and compare calibrations, check one against a take, set its world frame."""
+"""``mvcap rig ...``: show, convert and compare calibrations, check one against a take, set the world frame of both."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _size_option = click.option("--size", metavar="WxH", callback=_size, help="Image
 
 @click.group()
 def rig() -> None:
-    """Show, convert, compare, check and align calibrations."""
+    """Show, convert, compare, check and align calibrations; level a finished take."""
 
 
 @rig.command("show")
@@ -41,6 +41,7 @@ def rig() -> None:
 @json_option
 def show(file: Path, unit: str | None, size: Any, picture_file: Path | None, as_json: bool) -> None:
     """Show a calibration: intrinsics, fields of view, positions, directions and distances of its cameras."""
+    from calib.compare import about_fold
     from mvcap.rig.show import show as run
 
     shown = run(file, unit=unit, size=size, picture_file=picture_file)
@@ -51,6 +52,9 @@ def show(file: Path, unit: str | None, size: Any, picture_file: Path | None, as_
     head = ["camera", "size", "focal px", "view deg", "lens", "distortion px", "x y z m", "heading", "tilt", "roll",
             "to centre m"]  # fmt: skip
     _print_table([head, *(_row(camera) for camera in shown.facts.cameras)])
+    for camera in shown.facts.cameras:
+        if camera.fold_px is not None:
+            click.echo(f"camera {camera.name!r}: {about_fold(camera.fold_px)}", err=True)
     _print_distances(shown.facts)
     if picture_file:
         click.echo(f"picture: {picture_file}")
@@ -67,7 +71,7 @@ def _row(camera: Any) -> list[str]:
         " ".join(f"{number:.3f}" for number in camera.position_m),
         f"{camera.heading_deg:.0f}",
         f"{camera.tilt_deg:.0f}",
-        f"{camera.roll_deg:.0f}",
+        f"{camera.roll_deg:.0f}" if isfinite(camera.roll_deg) else "-",
         f"{camera.middle_m:.2f}",
     ]
 
@@ -170,26 +174,27 @@ def _print_largest_differences(found: Any, points: dict[str, Any]) -> None:
 @json_option
 def check(rig_file: Path, take: Path, as_json: bool, **asked: Any) -> None:
     """Check an old calibration against a new take: which cameras moved, how far, and since when."""
+    from calib.report.json_values import json_values
     from mvcap.rig.check import check as run
-    from mvcap.rig.convert import json_values
 
     with bar(as_json) as progress:
         found = run(rig_file, take, progress=progress, **asked)
     if as_json:
-        click.echo(json.dumps(json_values({"check": found.check, "repair": _repair_facts(found.repair)})))
+        facts = {"check": found.check, "repair": _repair_facts(found.repair), "refused": found.refused}
+        click.echo(json.dumps(json_values(facts)))
         return
     rows = [["camera", "state", "shared moments", "residual px", "if corrected px", "detectable mm"]]
     for camera in found.check.cameras:
         figures = (f"{camera.before_px:.2f}", f"{camera.after_px:.2f}", f"{1000 * camera.detectable_m:.2f}")
         rows.append([camera.name, camera.status, str(camera.shared), *figures])
     _print_table(rows)
-    for change in found.check.changes:
-        click.echo(str(change))
+    for line in (*found.check.changes, *found.check.late):
+        click.echo(str(line))
     if found.repair is not None:
         click.echo(found.repair.summary())
         click.echo(f"rig: {asked['repair_to']}")
     elif asked["repair_to"] is not None:
-        click.echo("nothing was repaired: no camera has certainly moved", err=True)
+        click.echo(f"nothing was repaired: {found.refused or 'no camera has certainly moved'}", err=True)
     click.echo(found.check.summary())
 
 
@@ -199,7 +204,7 @@ def _repair_facts(repair: Any) -> dict[str, Any] | None:
 
 
 @rig.command("align")
-@click.argument("rig_file", type=_file, metavar="RIG")
+@click.argument("rig_file", type=_file, metavar="RIG|SESSION")
 @click.argument("out", type=_file, metavar="OUT")
 @click.option("--points", type=_file, metavar="FILE", help="Measured points: CSV name,x_m,y_m,z_m, or YAML.")
 @click.option("--pixels", type=_file, metavar="FILE", help="Pixels of these points: CSV view,name,u,v.")
@@ -214,9 +219,12 @@ def _repair_facts(repair: Any) -> dict[str, Any] | None:
 @click.option("--force", is_flag=True, help="Overwrite OUT.")
 @json_option
 def align(rig_file: Path, out: Path, keep_scale: bool, as_json: bool, **asked: Any) -> None:
-    """Change the world frame of a calibration: floor at z = 0, z up, from points, a board or people."""
+    """Change the world frame of a calibration: floor at z = 0, z up, from points, a board or people.
+
+    A finished take follows with `mvcap rig level SESSION --like OUT`.
+    """
+    from calib.report.json_values import json_values
     from mvcap.rig.align import align as run
-    from mvcap.rig.convert import json_values
 
     with bar(as_json) as progress:
         made = run(rig_file, out, scale=not keep_scale, progress=progress, **asked)
@@ -226,6 +234,31 @@ def align(rig_file: Path, out: Path, keep_scale: bool, as_json: bool, **asked: A
         return
     click.echo("\n".join(made.lines))
     click.echo(f"rig: {out}")
+
+
+@rig.command("level")
+@click.argument("session", type=_file, metavar="SESSION")
+@click.option("--like", type=_file, metavar="RIG", help="Take the world of this calibration, as `rig align` wrote it.")
+@click.option("--out", type=_file, metavar="FOLDER", help="Make a new session, and leave SESSION as it is.")
+@_unit_option
+@json_option
+def level(session: Path, as_json: bool, **asked: Any) -> None:
+    """Turn a finished take so that z points up and its floor is z = 0, by the people in it; nothing is computed anew.
+
+    Cameras, poses and covariances move together; files and report are written again.
+    """
+    from calib.report.json_values import json_values
+    from mvcap.rig.level import level as run
+
+    with bar(as_json) as progress:
+        made = run(session, progress=progress, **asked)
+    if as_json:
+        moved = {"new_from_old": made.new_from_old, "scale": made.scale, "lines": made.lines}
+        files = [str(file) for file in made.files]
+        click.echo(json.dumps(json_values({"session": str(made.session.folder), "files": files, **moved})))
+        return
+    click.echo("\n".join([*made.lines, *(str(file) for file in made.files)]))
+    click.echo(f"session: {made.session.folder.resolve()}")
 
 
 COMMANDS: tuple[click.Command, ...] = (rig,)

@@ -21,7 +21,11 @@ from mvcap.calibration.observer import Observer
 from mvcap.calibration.people_observations import people_observations
 from mvcap.errors import InputError
 from mvcap.progress import Progress, silent
+from mvcap.rig.level import change_of_world, evenly
+from mvcap.rig.level_world import level_world
 from mvcap.structures.feet_and_heads import feet_and_bodies
+from mvcap.structures.pose_stream import move_poses
+from mvcap.structures.poses import Poses3D
 from mvcap.structures.session import Session
 
 _LEAST_POINTS = 4
@@ -45,6 +49,7 @@ def align(
 ) -> Alignment:
     """Align a rig to another world, write it to `out`, and return the residuals; one of points, people, board.
 
+    rig: a calibration, or a session, whose own rig stays as it is until ``level`` moves the session to the new world.
     points: a file of measured points (name, x_m, y_m, z_m); pixels: a file of their pixels in the views, where `points`
     has none; scale: whether these points may change lengths too. people: a session whose people walk on the floor.
     board: a board on the floor in the pictures of `take`, a folder, at one of its moments (counted among those that
@@ -55,7 +60,7 @@ def align(
     given = [way for way in (points, people, board) if way is not None]
     if len(given) != 1:
         raise InputError("give one of --points, --people and --board to define the new world")
-    loaded = rig if isinstance(rig, Rig) else load_rig(rig, unit=unit)
+    loaded = rig if isinstance(rig, Rig) else _loaded(Path(rig), unit)
     if points is not None:
         aligned = _by_points(loaded, Path(points), None if pixels is None else Path(pixels), scale)
     elif people is not None:
@@ -71,6 +76,11 @@ def align(
     return aligned
 
 
+def _loaded(path: Path, unit: str | float | None) -> Rig:
+    """The rig of a calibration file, or of a session."""
+    return Session.open(path).rig if (path / "session.yaml").exists() else load_rig(path, unit=unit)
+
+
 def _by_points(rig: Rig, file: Path, pixels: Path | None, scale: bool) -> Alignment:
     found = read_control_points(file, pixels)
     if not found.pixels:
@@ -83,8 +93,18 @@ def _by_points(rig: Rig, file: Path, pixels: Path | None, scale: bool) -> Alignm
 
 
 def _by_people(rig: Rig, session: Session, progress: Progress) -> Alignment:
-    """Align to feet and bodies that the rig itself triangulates from the session's detections."""
+    """Align to the poses of a finished session, as ``level`` does, else to what the rig triangulates of its people."""
     mine = rig_for_images(rig, find_moments(session))
+    poses = session.artefact("refine", Poses3D)
+    if poses.complete:
+        try:
+            scale, new_from_old = change_of_world(session.rig, mine)
+        except InputError:
+            pass  # the session was reconstructed with another calibration
+        else:
+            rows = [move_poses(part, new_from_old, scale) for part in evenly(poses)]
+            found = level_world(mine, rows, session.rate_hz)
+            return replace(found, rig=rig.moved(found.new_from_old))
     seen, kind = people_observations(session, mine, progress)
     points = triangulate_robust(mine, seen.xy, seen.sigma).xyz
     found = align_to_people(mine, *feet_and_bodies(kind, points.reshape(-1, len(kind), 3)))

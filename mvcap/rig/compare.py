@@ -10,7 +10,7 @@ import numpy as np
 from calib import Rig, load_rig
 from calib.compare import Comparison
 from calib.compare import compare as compared
-from mvcap.rig.convert import json_values
+from calib.report.json_values import json_values
 
 
 def compare(

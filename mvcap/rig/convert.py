@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from calib import load_rig, save_rig
 from calib.formats import files_of
@@ -41,16 +37,3 @@ def convert(
 def written_as(target: str | Path, to: str | None = None) -> str:
     """The format that `convert` writes."""
     return to or _told_by_name(Path(target))
-
-
-def json_values(value: Any) -> Any:
-    """The value in JSON's types: lists for tuples and arrays, tables for dataclasses, None where not finite."""
-    if is_dataclass(value):
-        return {key: json_values(entry) for key, entry in vars(value).items()}
-    if isinstance(value, dict):
-        return {key: json_values(entry) for key, entry in value.items()}
-    if isinstance(value, tuple | list):
-        return [json_values(entry) for entry in value]
-    if isinstance(value, np.ndarray):
-        return json_values(value.tolist())
-    return None if isinstance(value, float) and not np.isfinite(value) else value

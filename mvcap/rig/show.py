@@ -8,9 +8,10 @@ from typing import Any
 
 from calib import Rig, load_rig
 from calib.formats import declares_unit, format_of
+from calib.report.json_values import json_values
 from calib.report.rig_summary import RigFacts, facts, picture
 from mvcap.errors import InputError, SessionError
-from mvcap.rig.convert import Sizes, json_values
+from mvcap.rig.convert import Sizes
 from mvcap.structures.npz import written_whole
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -104,8 +104,23 @@ class PoseStream:
 
 def turn_axes(poses: Poses3D, rotation: NDArray[np.float64]) -> Poses3D:
     """Return the rows with positions and covariances in other axes; rotation (3, 3) is applied from the left."""
-    cov = rotation @ full_covariance(poses.cov.astype(np.float64)) @ rotation.T
-    return poses.with_columns(xyz=poses.xyz @ rotation.T + 0.0, cov=packed_covariance(cov))
+    new_from_old = np.eye(4)
+    new_from_old[:3, :3] = rotation
+    return move_poses(poses, new_from_old)
+
+
+def move_poses(poses: Poses3D, new_from_old: NDArray[np.float64], scale: float = 1.0) -> Poses3D:
+    """Return the rows in another world: lengths times scale, then moved by new_from_old (4, 4), rigid, metres.
+
+    Positions and covariances change, and so do those of the raw poses in ``take``; all else is the same in any world.
+    """
+    rotation, shift = new_from_old[:3, :3], new_from_old[:3, 3]
+    cov = scale**2 * (rotation @ full_covariance(poses.cov.astype(np.float64)) @ rotation.T)
+    xyz = scale * (poses.xyz.astype(np.float64) @ rotation.T) + shift + 0.0
+    moved = poses.with_columns(xyz=xyz, cov=packed_covariance(cov))
+    if moved.take is None or moved.take.raw is None:
+        return moved
+    return replace(moved, take=replace(moved.take, raw=move_poses(moved.take.raw, new_from_old, scale)))
 
 
 def _ordered(chunks: Iterator[Poses3D], frames: int) -> Iterator[Poses3D]:

@@ -62,7 +62,9 @@ def test_the_summary_is_json_and_holds_all(file):
     blind = Lens("cam9", (640, 480), RIG[0].lens.K, np.array([-3.0, 0, 0, 0, 0]))  # cannot be inverted at the edges
     save_rig(Rig((Camera(blind, RIG[0].cam_from_world), RIG[1])), file.parent / "bent.yaml")
     bent = show(file.parent / "bent.yaml").as_dict()
-    assert json.dumps(bent, allow_nan=False) and bent["cameras"][0]["fold_px"] < 240 and bent["cameras"][0]["bent_px"] > 1
+    assert (
+        json.dumps(bent, allow_nan=False) and bent["cameras"][0]["fold_px"] < 240 and bent["cameras"][0]["bent_px"] > 1
+    )
 
 
 def test_a_unit_that_a_file_does_not_declare_is_the_given_one(tmp_path):
