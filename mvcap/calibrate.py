@@ -12,6 +12,7 @@ from calib.calibration import Calibration, Finding
 from calib.observations import Observations
 from mvcap.calibration.destination import Destination, destination_of
 from mvcap.calibration.image_sets import find_lens_photos
+from mvcap.calibration.input_causes import made_from_board
 from mvcap.calibration.moments import Moments, find_moments, rig_for_images
 from mvcap.errors import InputError
 from mvcap.progress import Progress, silent
@@ -63,7 +64,7 @@ def calibrate(
     old = (
         None
         if rig is None
-        else rig_for_images(rig if isinstance(rig, Rig) else load_rig(Path(rig), unit=rig_unit), material)
+        else rig_for_images(rig if isinstance(rig, Rig) else _loaded(Path(rig), rig_unit, material), material)
     )
     if people:
         made = _from_people(place, material, old, photos, height_m, progress)
@@ -71,7 +72,10 @@ def calibrate(
         pixels = None if scene_pixels is None else Path(scene_pixels)
         made = _solved(observer.scene(material, Path(scene_points), pixels), old, fix_lenses, photos, progress)
     else:
-        made = _solved(observer.board(material, shown), old, fix_lenses, photos, progress)
+        seen = observer.board(material, shown)
+        made = made_from_board(
+            lambda table: _solved(table, old, fix_lenses, photos, progress), seen, material, shown, observer.sides
+        )
         made = made if shown is None else observer.doubted(made, material, shown)
     made = _with_notes(made, place.folder.name, material, photos)
     place.write(made)
@@ -89,6 +93,11 @@ def _from_people(
     from mvcap.calibration.from_people import from_people
 
     return from_people(place.session or place.folder / "session", material, old, photos, height_m, progress)
+
+
+def _loaded(file: Path, unit: str | None, material: Moments) -> Rig:
+    """Load a rig; sizes that its file does not hold are those of the pictures."""
+    return load_rig(file, unit=unit, size={view.name: view.size for view in material.views})
 
 
 def _with_notes(made: Calibration, name: str, material: Moments, photos: Sequence[Observations]) -> Calibration:

@@ -98,8 +98,8 @@ def _explains(greys: Sequence[NDArray[np.uint8]], singles: Sequence[Single], gue
     """Whether boards explain as many markers in an image, from the front or from behind, as the guess."""
     wanted = len(guess.ids) if guess.layout is None else guess.layout.agree
     most = 0
-    for grey in (turned for grey in greys for turned in (grey, np.ascontiguousarray(grey[:, ::-1]))):
-        most = max(most, sum(_agreeing(grey, single) for single in singles if not isinstance(single, Chessboard)))
+    for image in (turned for grey in greys for turned in (grey, np.ascontiguousarray(grey[:, ::-1]))):
+        most = max(most, sum(_agreeing(image, single) for single in singles if not isinstance(single, Chessboard)))
         if most >= wanted:
             return True
     return False

@@ -23,9 +23,10 @@ class CameraFacts:
 
     focal_px (x, y); fov_deg (horizontal, vertical) with distortion, up to where the lens folds back; bent_px: largest
     displacement of the image's corners by distortion, or of what the lens shows of the image; fold_px: distance from
-    its centre at which the lens folds back inside the image, None where it does not; position_m (x, y, z), z is the height; forward
-    (x, y, z) unit viewing direction; heading_deg of it about z from x, tilt_deg upwards, roll_deg of the camera about
-    it, clockwise from behind, 0 where the image is level, NaN where it looks straight up or down; middle_m: distance to the middle of the shared volume.
+    its centre at which the lens folds back inside the image, None where it does not; position_m (x, y, z), z is the
+    height; forward (x, y, z) unit viewing direction; heading_deg of it about z from x, tilt_deg upwards, roll_deg of
+    the camera about it, clockwise from behind, 0 where the image is level, NaN where it looks straight up or down;
+    middle_m: distance to the middle of the shared volume.
     """
 
     name: str

@@ -88,7 +88,7 @@ def _about_offsets(views: tuple[str, ...], offset_s: Floats, sigmas: Floats, ste
             )
             todo = "synchronise the cameras, or shift its timestamps by as much before reconstructing"
             far = abs(offset) > _FAR_STEPS * float(np.median(step[step > 0]))
-            findings.append(Finding("limit" if far else "note", name, what, todo))
+            findings.append(Finding("limit" if far else "note", name, what, todo, rank=2))
     return findings
 
 

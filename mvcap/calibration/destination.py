@@ -34,13 +34,23 @@ class Destination:
         """The folder of a calibration: one with the verdict "do not use" goes to `rejected` and replaces no other."""
         return self.folder / "rejected" if calibration.verdict == "do not use" else self.folder
 
+    def holds_rig(self, calibration: Calibration) -> bool:
+        """Whether a rig.yaml is written: not for a single camera that is left of several."""
+        return len(calibration.rig) > 1 or calibration.verdict != "do not use"
+
     def write(self, calibration: Calibration) -> None:
-        """Write the report, then the rig, and with `force` the session's rig; remove an earlier rejected result."""
+        """Write the report, then the rig if it is one, and with `force` the session's rig.
+
+        An earlier rejected result is removed.
+        """
         from calib.report.page import write_report
 
         folder = self.of(calibration)
         write_report(calibration, folder, title=self.folder.resolve().name, force=True)
-        save_rig(calibration.rig, folder / "rig.yaml")
+        if self.holds_rig(calibration):
+            save_rig(calibration.rig, folder / "rig.yaml")
+        else:
+            (folder / "rig.yaml").unlink(missing_ok=True)
         if folder == self.folder:
             for name in ("rig.yaml", "calibration.html", "calibration.json"):
                 (self.folder / "rejected" / name).unlink(missing_ok=True)

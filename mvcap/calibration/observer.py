@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,10 +12,12 @@ from calib.boards import FORMS, Board, Chessboard
 from calib.calibration import Calibration, Finding
 from calib.observations import Observations
 from calib.observe import looks_like, observations
+from calib.quality.verdict import with_findings
 from mvcap.calibration.board_detections import BoardDetection, common_size, detect_board
 from mvcap.calibration.click_page import write_click_page
 from mvcap.calibration.control_points import control_point_observations, read_control_points
 from mvcap.calibration.image_sets import ImageSet
+from mvcap.calibration.input_causes import Sides
 from mvcap.calibration.moments import MOST_MOMENTS, Moments, spread_evenly
 from mvcap.errors import InputError
 from mvcap.progress import Progress
@@ -33,9 +34,13 @@ class Observer:
         self.folder = folder
         self.cache = folder / "sightings"
         self.progress = progress
+        self.sides = Sides({}, {})
 
     def board(self, material: Moments, board: Board | None) -> Observations:
-        """Observations of the board by all views at all moments; InputError where they cannot give a rig."""
+        """Observations of the board by all views at all moments; InputError where they cannot give a rig.
+
+        `sides` then says how often each view sees the board, and how often mirrored.
+        """
         if len(material.views) < 2:
             raise InputError(f"one view only, {material.names[0]!r}; a rig needs two or more cameras that film at once")
         if not material.moments:
@@ -52,6 +57,11 @@ class Observer:
             for view, number, time_s, sightings in zip(material.names, numbers, times, by_number, strict=True)
             if number >= 0
         ]
+        found = [(view, sighting.mirrored) for view, _, _, sighting in rows if sighting.seen.any()]
+        self.sides = Sides(
+            {view: sum(one == view for one, _ in found) for view in material.names},
+            {view: sum(one == view and mirrored for one, mirrored in found) for view in material.names},
+        )
         seen = observations(board, material.names, sizes, rows)
         _check_seen(board, seen, material)
         return seen
@@ -61,9 +71,9 @@ class Observer:
         other = _recognise_other(material.views, board) if made.verdict == "do not use" else None
         if other is None:
             return made
-        finding = Finding("refuse", "the board", other, "give the board that was filmed with --board")
-        reason = f"{other}; {made.reason}"
-        return replace(made, findings=(finding, *made.findings), reason=reason, next_action=finding.todo)
+        return with_findings(
+            made, [Finding("refuse", "the board", other, "give the board that was filmed with --board", 1)]
+        )
 
     def lenses(self, pictures: Sequence[ImageSet], board: Board | None, most: int | None) -> tuple[Observations, ...]:
         """Observations of a board by single cameras: one table each, as their pictures have no common moments."""

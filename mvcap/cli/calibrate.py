@@ -93,12 +93,17 @@ def calibrate(source: Path, fix: str | None, as_json: bool, **asked: Any) -> Non
 
     with bar(as_json) as progress:
         made = run(source, fix_lenses=fix == "lens", progress=progress, **asked)
-    folder = destination_of(source, asked["out"]).of(made)
+    place = destination_of(source, asked["out"])
+    folder = place.of(made)
     if as_json:
         click.echo((folder / "calibration.json").read_text(encoding="utf-8").rstrip())
     else:
         click.echo(f"report: {folder.resolve() / 'calibration.html'}")
-        click.echo(f"rig: {folder.resolve() / 'rig.yaml'}")
+        if (folder / "rig.yaml").exists():
+            click.echo(f"rig: {folder.resolve() / 'rig.yaml'}")
+    for finding in made.findings:
+        if finding.severity == "note" and finding.about == place.folder.name and not as_json:
+            click.echo(f"note: {finding.what}", err=True)
     if made.verdict == "do not use":
         click.echo(f"mvcap: {made.summary()}", err=True)
         sys.exit(_DO_NOT_USE)
