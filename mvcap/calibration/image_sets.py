@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib.arrays import Image
-from mvcap.calibration.picture_depth import to_8_bit
 from mvcap.errors import InputError
 from mvcap.structures.footage import VIDEO_SUFFIXES, Footage
 from mvcap.structures.image_folders import IMAGE_SUFFIXES, natural_order, split_by_camera
+from mvcap.structures.picture_depth import depth_name, to_8_bit
 
 LENS_FOLDERS = ("intrinsics", "intrinsic", "lenses", "lens")
 RIG_FOLDERS = ("extrinsics", "extrinsic", "rig")
@@ -89,7 +89,7 @@ def find_lens_photos(folder: Path) -> tuple[ImageSet, ...]:
     place = subfolder(folder, LENS_FOLDERS) or folder
     if views := cameras_in(place):
         return tuple(views)
-    raise InputError(f"{folder}: holds no videos and no images (jpg, png); give the folder with photos of the board")
+    raise InputError(f"{folder}: holds no videos and no images (jpg, png, tif); give the photos of the board")
 
 
 def _stamp(file: Path) -> str:
@@ -116,11 +116,8 @@ def _decoded(file: Path) -> NDArray[Any] | str:
 
 def depth_of(files: Sequence[Path]) -> str | None:
     """The depth of the first image of some that is not 8 bit, as "16-bit" or "floating-point"; None where all are."""
-    for file in files:
-        image = _decoded(file)
-        if not isinstance(image, str) and image.dtype != np.uint8:
-            return f"{8 * image.dtype.itemsize}-bit" if image.dtype.kind in "iu" else "floating-point"
-    return None
+    images = map(_decoded, files)
+    return next((depth for image in images if not isinstance(image, str) and (depth := depth_name(image))), None)
 
 
 def _read_video(footage: Footage, wanted: Sequence[int]) -> Iterator[tuple[int, Image | str]]:

@@ -70,7 +70,7 @@ def find_moments(source: Path | Session, every_s: float | None = None, most: int
     if not views and place is source and (inner := subfolder(source, TAKE_FOLDERS)) is not None:
         place, views = inner, cameras_in(inner)
     if not views:
-        what = "photos for the lenses only" if lens else "no videos and no images (jpg, png)"
+        what = "photos for the lenses only" if lens else "no videos and no images (jpg, png, tif)"
         raise InputError(f"{source}: holds {what}; film the board with all cameras at once and put the files there")
     found = _match_views(place, tuple(views), every_s, most)
     found = replace(found, notes=(*found.notes, *_about_depth(place, views)))

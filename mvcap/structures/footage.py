@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mvcap.errors import InputError
 from mvcap.structures.frame_clock import ticks
 from mvcap.structures.image_folders import ImageNumbers, images_in, in_order
+from mvcap.structures.picture_depth import depth_name, to_8_bit
 from mvcap.structures.video_container import missing_bytes
 
 if TYPE_CHECKING:
@@ -232,7 +233,7 @@ def _upright(picture: VideoFrame, rotation_deg: int) -> NDArray[np.uint8]:
 
 def _probe_images(folder: Path, images: Sequence[Path], rate_hz: float | None) -> Footage:
     if not images:
-        raise InputError(f"{folder}: holds no jpg or png; give a video file or a folder of images")
+        raise InputError(f"{folder}: holds no jpg, png or tif; give a video file or a folder of images")
     if rate_hz is not None and not 0 < rate_hz < np.inf:
         raise InputError(f"{folder}: a rate of {rate_hz} frames per second is not possible; give a number above 0")
     files, numbers = in_order(images, rate_hz)
@@ -246,7 +247,10 @@ def _probe_images(folder: Path, images: Sequence[Path], rate_hz: float | None) -
         rate_hz = rate_hz or _DEFAULT_IMAGE_RATE_HZ
         place = np.arange(len(files)) if numbers is None else (numbers.value - numbers.value[0]) // numbers.step
         time_s = place / rate_hz
-    height, width = _load_image(files[0]).shape[:2]
+    first = _decode_image(files[0])
+    height, width = first.shape[:2]
+    if depth := depth_name(first):
+        notes = (*notes, f"the images are {depth}: each is stretched to 8 bits")
     keys, codec = np.empty((0, 2), np.int64), files[0].suffix.lower()[1:]
     order = np.arange(len(files))
     return Footage(
@@ -255,16 +259,21 @@ def _probe_images(folder: Path, images: Sequence[Path], rate_hz: float | None) -
 
 
 def _load_image(file: Path) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(to_8_bit(_decode_image(file))[..., ::-1])
+
+
+def _decode_image(file: Path) -> NDArray[Any]:
+    """Return the image (H, W, 3), BGR, in its own depth."""
     import cv2
 
     try:
         data = np.fromfile(file, np.uint8)  # not imread, which fails on some names outside ASCII
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror}); check the file") from error
-    image: Any = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    image: Any = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH) if len(data) else None
     if image is None:
         raise InputError(f"{file}: is not an image that can be read; replace or remove it")
-    return np.ascontiguousarray(image[..., ::-1])
+    return np.asarray(image)
 
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mts", ".mpg", ".mpeg", ".ts", ".wmv")

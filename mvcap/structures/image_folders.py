@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mvcap.errors import InputError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 LAST_NUMBER = re.compile(r"\d+(?=\D*$)")
 _CAMERA = re.compile(r"(?<![a-z])(?:camera|cam|view|gopro|kinect|c|v)[ _-]?\d+", re.IGNORECASE)
 _FILLERS = re.compile(r"[ _-]+(?:frames?|images?|img|pics?|pictures?|shots?|no|nr|t)$", re.IGNORECASE)

@@ -260,7 +260,7 @@ def test_image_folder_in_natural_order(tmp_path):
 
 
 def test_empty_folder(tmp_path):
-    fail(tmp_path, "no jpg or png")
+    fail(tmp_path, "no jpg, png or tif")
 
 
 def test_identity_follows_the_content_not_the_name(tmp_path):

@@ -10,6 +10,13 @@ from numpy.typing import NDArray
 _DARKEST, _BRIGHTEST = 0.1, 99.9  # percentiles of the grey values that become black and white
 
 
+def depth_name(image: NDArray[Any]) -> str | None:
+    """The depth of a picture that is not of 8 bits, as "16-bit" or "floating-point"; None for 8 bits."""
+    if image.dtype == np.uint8:
+        return None
+    return f"{8 * image.dtype.itemsize}-bit" if image.dtype.kind in "iu" else "floating-point"
+
+
 def to_8_bit(image: NDArray[Any]) -> NDArray[np.uint8]:
     """The picture (H, W, ...) as uint8: as it is, or stretched from its darkest to its brightest values.
 
