@@ -12,6 +12,7 @@ import numpy as np
 from calib.arrays import Floats
 from calib.calibration import Calibration
 from calib.report.facts import AGREES, every_camera, plot_from_world, shape_estimated
+from calib.report.glyphs import draw_all_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,6 +48,7 @@ def in_report_style(plot: Callable[P, bytes | None]) -> Callable[P, bytes | None
 
 def figure_bytes(figure: Figure, kind: str = "png", dpi: int = 110) -> bytes:
     """The figure as the bytes of a file; equal figures make equal files."""
+    draw_all_names(figure)
     buffer = io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else {"Software": None}
     figure.savefig(buffer, format=kind, dpi=dpi, facecolor="white", metadata=metadata)
