@@ -1,5 +1,6 @@
 """Cameras in one world, in an order, each with a name."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,6 +15,8 @@ from calib.camera import Camera, Lens
 from calib.distortion import padded
 from calib.errors import CalibrationError
 from calib.geometry import Model
+
+_FAR_APART_M = 100.0
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ class Rig:
             rotation = turn.reshape(3, 3) if turn.size == 9 else geometry.rotation_from_vector(turn)
             posed = geometry.pose(rotation, place)
             cameras.append(Camera(Lens(name, (width, height), matrix, coefficients, model), posed))
+        _warn_of_unit(cameras)
         return cls(tuple(cameras), "OpenCV arrays")
 
     @cached_property
@@ -257,6 +261,17 @@ def _vectors(what: str, values: ArrayLike, count: int, matrices_too: bool = Fals
     if given.shape not in ((count, 3), (count, 3, 1), (count, 1, 3)):
         raise CalibrationError(f"{what} must be (C, 3) for C = {count} cameras, not {given.shape}")
     return given.reshape(count, 3)
+
+
+def _warn_of_unit(cameras: Sequence[Camera]) -> None:
+    """Warn of cameras so far from each other that their positions are likely millimetres."""
+    place = np.array([camera.position for camera in cameras])
+    apart = np.linalg.norm(place[1:] - place[:1], axis=-1)
+    if len(apart) and np.median(apart) > _FAR_APART_M:
+        warnings.warn(
+            f"the cameras stand {np.median(apart):.0f} m apart: is tvec in millimetres? Divide it by 1000",
+            stacklevel=3,
+        )
 
 
 def _opencv_lens(name: str, coefficients: ArrayLike, fisheye: bool) -> tuple[Floats, Model]:

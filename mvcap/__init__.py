@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from mvcap.structures.poses import Poses3D
     from mvcap.structures.session import Session
     from mvcap.structures.skeleton import Skeleton
+    from mvcap.structures.skeleton_file import load_skeleton
     from mvcap.track import track, track_rows
     from mvcap.train import train
     from mvcap.triangulate import triangulate
@@ -72,6 +73,7 @@ _MODULE_OF = {
     "Poses3D": "mvcap.structures.poses",
     "Session": "mvcap.structures.session",
     "Skeleton": "mvcap.structures.skeleton",
+    "load_skeleton": "mvcap.structures.skeleton_file",
     "track_rows": "mvcap.track",
     "triangulate_rows": "mvcap.triangulation.robust_triangulation",
 }
@@ -100,6 +102,7 @@ __all__ = [
     "load_plugin",
     "load_poses",
     "load_rig",
+    "load_skeleton",
     "reconstruct",
     "reconstruct_rows",
     "refine",

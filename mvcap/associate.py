@@ -62,7 +62,7 @@ def associate_rows(
     with the associator's state: give the same one for the frames that follow, as a live loop does.
     Raises PluginError or ConfigError for a name or setting that does not exist, InputError for views outside the rig.
     """
-    check_detections(found, len(check_rig(rig)))
+    found = check_detections(found, check_rig(rig))
     rate_hz = check_rate(rate_hz)
     plugin = plugins.instance("associator", associator, settings)
     rows = found[np.argsort(found.frame, kind="stable")]

@@ -151,8 +151,8 @@ def write_poses(
     ``plugins.TABLE`` as suffix, such as ``take.c3d``. rate_hz: frames per second, default that of the poses. frames:
     length of the take. axes: world axes of the file; npz is always z-up. exporter: its name or
     ``"package.module:function"``, whatever the suffix.
-    Raises InputError without a rate or for two rows of a person in a frame, PluginError for an unknown suffix,
-    SessionError if a file cannot be written.
+    Raises InputError without a rate, for two rows of a person in a frame, or if there is no file as there is nobody;
+    PluginError for an unknown suffix, SessionError if a file cannot be written.
     """
     target = Path(path)
     check_poses(poses)
@@ -171,4 +171,8 @@ def write_poses(
     files: Any = write(stream, target)
     if not isinstance(files, list):
         raise PluginError(f"exporter {name!r} returned {type(files).__name__} instead of the list of its files")
+    if not files:
+        raise InputError(
+            f"{target}: there is nobody in the poses, and {name} has a file for each person: none is written"
+        )
     return files

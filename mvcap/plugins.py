@@ -29,6 +29,8 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "openpose_parts": "mvcap.estimators.openpose_parts:OpenPoseParts",
         "coco": "mvcap.estimators.coco:Coco",
         "alphapose": "mvcap.estimators.alphapose:AlphaPose",
+        "deeplabcut": "mvcap.estimators.deeplabcut:DeepLabCut",
+        "sleap": "mvcap.estimators.sleap:Sleap",
         "table": "mvcap.estimators.table:DetectionTable",
         "oracle": "mvcap.estimators.oracle:Oracle",
     },

@@ -72,7 +72,8 @@ def reconstruct_rows(
     Raises ConfigError or PluginError for a setting that does not exist, InputError for views outside the rig.
     """
     changes = _checked(overrides)
-    count, rate_hz = take_length(frames, check_detections(found, len(check_rig(rig)))), check_rate(rate_hz)
+    found = check_detections(found, check_rig(rig))
+    count, rate_hz = take_length(frames, found), check_rate(rate_hz)
     associator, _ = load_plugin("associator", changes)
     refiner, _ = load_plugin("refiner", changes)
     config = build(TriangulateConfig, changes.get("triangulate", {}), "triangulate")

@@ -33,7 +33,7 @@ def triangulate(session: str | Path | Session, *, redo: bool = False, progress: 
     error_px = calibration_error_px(before, rig)
 
     def make(start: int, stop: int, state: State) -> tuple[Poses3D, State]:
-        return triangulate_rows(before.between(start, stop), rig, config, error_px), {}
+        return triangulate_rows(_with_people(before, start, stop), rig, config, error_px), {}
 
     origin = stages.origin_of("triangulate", _VERSION, plain(config), before, session)
     place = session.artefact("triangulate", Poses3D)
@@ -45,5 +45,11 @@ def triangulate_source(
 ) -> Poses3D:
     """Triangulate a whole take in the same chunks as a session."""
     ranges = RowsInMemory(Poses3D.empty(found.skeleton), frames, _CHUNK_FRAMES).ranges()
-    parts = [triangulate_rows(found.between(start, stop), rig, config, calibration_px) for start, stop in ranges]
+    parts = [triangulate_rows(_with_people(found, start, stop), rig, config, calibration_px) for start, stop in ranges]
     return Poses3D.concatenate(parts, found.skeleton)
+
+
+def _with_people(found: RowSource[Detections2D], start: int, stop: int) -> Detections2D:
+    """Return the rows of frames start to stop (exclusive); none if nobody is among them, of which it would warn."""
+    rows = found.between(start, stop)
+    return rows if (rows.person >= 0).any() else rows[:0]

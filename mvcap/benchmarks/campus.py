@@ -10,7 +10,8 @@ are part of the clip so that tracks continue, but are not scored.
 
 from __future__ import annotations
 
-import json
+import struct
+import zlib
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from typing import Any
 import numpy as np
 
 from calib import Camera, Lens, Rig
+from calib.bounded_files import bounded_text, parse_json
+from calib.errors import CalibrationError
 from calib.geometry import pose
 from mvcap.errors import InputError
 from mvcap.evaluation.benchmark_clip import (
@@ -59,9 +62,9 @@ def read(folder: Path, options: Options) -> list[BenchmarkClip]:
 
 def _rig(path: Path) -> Rig:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(bounded_text(path))
         return Rig(tuple(_camera(str(name), held) for name, held in document.items()), source=str(path))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as fault:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, CalibrationError) as fault:
         raise InputError(
             f"{path}: cannot be read as Campus' cameras ({one_line_reason(fault)}); give the folder that holds them"
         ) from fault
@@ -75,18 +78,22 @@ def _camera(name: str, held: dict[str, Any]) -> Camera:
 
 def _truth(path: Path) -> Poses3D:
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
     frame, person, found = [], [], []
     try:
         actors = loadmat(path)["actor3D"][0]
         for number, actor in enumerate(actors, 1):
             for index in range(_FIRST, min(_LAST + 1, len(actor))):
-                xyz = actor[index, 0]
+                xyz = np.asarray(actor[index, 0])
                 if xyz.shape == (14, 3):
                     frame.append(index - _FIRST)
                     person.append(number)
-                    found.append(xyz)
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as fault:
+                    found.append(xyz.astype(np.float64))
+    except (
+        *(OSError, ValueError, LookupError, TypeError, ArithmeticError, MemoryError, NotImplementedError),
+        *(AttributeError, MatReadError, zlib.error, struct.error),
+    ) as fault:
         raise InputError(
             f"{path}: cannot be read as Campus' truth ({one_line_reason(fault)}); give the folder that holds it"
         ) from fault

@@ -13,7 +13,10 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Camera, Lens, Rig
+from calib.bounded_arrays import check_expansion
+from calib.bounded_files import check_pickle
 from calib.geometry import pose
 from mvcap.errors import InputError
 from mvcap.evaluation.benchmark_clip import (
@@ -50,7 +55,7 @@ def read(folder: Path, options: Options) -> list[BenchmarkClip]:
     for name in choose_clips(list(sequences), options.clips, folder):
         xyz = sequences[name]
         frames = len(xyz)
-        subject = int(name[1])
+        subject = int(name.partition("-")[0][1:])
         truth = truth_table(skeleton("humaneva15"), list(range(frames)), [subject] * frames, xyz)
         source = f"projected truth with {noise_px:g} px of noise"
         estimator = projected_truth(truth, noise_px)
@@ -77,13 +82,24 @@ def ring() -> Rig:
 
 
 def _longest(path: Path) -> dict[str, NDArray[np.float32]]:
-    """Return the longest sequence (T, 15, 3) m of each subject and action."""
+    """Return the longest sequence (T, 15, 3) m of each subject and action; InputError if the file has other content."""
     out: dict[str, NDArray[np.float32]] = {}
-    for part, subjects in _positions(path).items():
+    held = _positions(path)
+    if not isinstance(held, dict) or not held:
+        raise InputError(f"{path}: holds no sequences of subjects; copy VideoPose3D's file again")
+    for part, subjects in held.items():
+        subject = str(part).rpartition("/")[2]
+        if not re.fullmatch(r"S[1-9][0-9]?", subject):
+            raise InputError(f"{path}: {str(part)[:40]!r} names no subject, as 'Train/S1' does; copy the file again")
+        if not isinstance(subjects, dict):
+            raise InputError(f"{path}: {part} holds no sequences by action; copy the file again")
         for sequence, xyz in subjects.items():
-            name = f"{str(part).rpartition('/')[2]}-{str(sequence).partition(' ')[0]}"
+            if not isinstance(xyz, np.ndarray) or xyz.shape[1:] != (15, 3) or xyz.dtype.kind != "f":
+                shape = f"is {xyz.shape}" if isinstance(xyz, np.ndarray) else f"is a {type(xyz).__name__}"
+                raise InputError(f"{path}: {part}, {sequence} {shape}, not (T, 15, 3) numbers; copy the file again")
+            name = f"{subject}-{str(sequence).partition(' ')[0]}"
             if len(xyz) > len(out.get(name, ())):
-                out[name] = np.asarray(xyz)
+                out[name] = xyz
     return dict(sorted(out.items()))
 
 
@@ -101,12 +117,18 @@ def _positions(path: Path) -> Any:
     """Return the dictionary of the file."""
     try:
         with zipfile.ZipFile(path) as archive:
-            member = io.BytesIO(archive.read("positions_3d.npy"))
+            check_expansion(path, [archive.getinfo("positions_3d.npy")])
+            data = archive.read("positions_3d.npy")
+        member = io.BytesIO(data)
         version = np.lib.format.read_magic(member)
         header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         header(member)
+        check_pickle(data[member.tell() :])
         return _Arrays(member, encoding="latin1").load().item()
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, pickle.UnpicklingError, AttributeError) as fault:
+    except (
+        *(OSError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, MemoryError, EOFError),
+        *(RuntimeError, SyntaxError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, struct.error),
+    ) as fault:
         raise InputError(
             f"{path}: cannot be read as HumanEva's poses ({one_line_reason(fault)}); give the folder that contains it"
         ) from fault

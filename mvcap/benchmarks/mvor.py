@@ -16,7 +16,6 @@ these people is labelled in one view only, so recall from geometry is at most ab
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Camera, Lens, Rig
+from calib.bounded_files import parse_json
+from calib.errors import CalibrationError
 from calib.geometry import pose, transform
 from mvcap.errors import InputError
 from mvcap.evaluation.benchmark_clip import BenchmarkClip, EstimatorSettings, Options, one_line_reason, truth_table
@@ -58,7 +59,10 @@ def read(folder: Path, options: Options) -> list[BenchmarkClip]:
         labels = _labels(document, images)
         truth = _truth(document, images, room)
         found = labels if kind == "labels" else _detections(_json(folder / _FILES[kind]), images)
-    except (KeyError, TypeError, ValueError, IndexError) as fault:
+    except (
+        *(LookupError, TypeError, ValueError, ArithmeticError, AttributeError),
+        *(np.linalg.LinAlgError, CalibrationError),
+    ) as fault:
         raise InputError(f"{path}: is not MVOR's 2018 file (at {one_line_reason(fault)}); copy it again") from fault
     if options.views:
         names = rig.names
@@ -77,7 +81,7 @@ def read(folder: Path, options: Options) -> list[BenchmarkClip]:
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_bytes())
     except (OSError, ValueError) as fault:
         raise InputError(
             f"{path}: cannot be read ({one_line_reason(fault)}); give the folder of MVOR's json files"

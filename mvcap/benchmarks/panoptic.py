@@ -9,12 +9,12 @@ recorded on the same day. By default the views are five HD cameras spread evenly
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from calib import Rig
+from calib.bounded_files import parse_json
 from calib.formats import panoptic
 from calib.geometry import transform
 from mvcap.errors import InputError
@@ -62,26 +62,37 @@ def _rig(path: Path, options: Options) -> Rig:
     rig = panoptic.read(path, kind="hd")
     if options.views:
         return rig.select(options.views)
-    return rig.select([rig.names[at] for at in np.linspace(0, len(rig), _VIEWS, endpoint=False).astype(int)])
+    count = min(_VIEWS, len(rig))
+    return rig.select([rig.names[at] for at in np.linspace(0, len(rig), count, endpoint=False).astype(int)])
+
+
+def _numbered(folder: Path) -> dict[int, Path]:
+    """Return the files of poses by the frame number in their names; InputError if there are none or not numbered."""
+    files = {path.stem.rpartition("_")[2]: path for path in sorted(folder.glob("body3DScene_*.json"))}
+    for number, path in files.items():
+        if not (number.isascii() and number.isdecimal() and len(number) <= 9):
+            raise InputError(f"{path}: the name has no frame number; name the file body3DScene_00000100.json or so")
+    if not files:
+        raise InputError(f"{folder}: no body3DScene_*.json in it; copy the poses of CMU Panoptic there")
+    return {int(number): path for number, path in files.items()}
 
 
 def _truth(folder: Path) -> tuple[Poses3D, int]:
-    files = sorted(folder.glob("body3DScene_*.json"))
+    files = _numbered(folder)
     frame, person, found = [], [], []
-    for path in files:
-        number = int(path.stem.rpartition("_")[2])
+    for number, path in files.items():
         try:
-            for body in json.loads(path.read_text(encoding="utf-8"))["bodies"]:
+            for body in parse_json(path.read_bytes())["bodies"]:
                 joints = np.array(body["joints19"], float).reshape(19, 4)
                 frame.append(number)
                 person.append(int(body["id"]) + 1)
                 found.append(
                     np.where(joints[:, 3:] > 0, transform(panoptic.WORLD_FROM_PANOPTIC, joints[:, :3]), np.nan)
                 )
-        except (OSError, ValueError, KeyError, TypeError) as fault:
+        except (OSError, ValueError, KeyError, TypeError, ArithmeticError) as fault:
             raise InputError(
                 f"{path}: cannot be read as Panoptic's poses ({one_line_reason(fault)}); copy it again"
             ) from fault
-    first, last = (int(files[at].stem.rpartition("_")[2]) for at in (0, -1))
+    first, last = min(files), max(files)
     truth = truth_table(skeleton("panoptic19"), frame, person, np.array(found))
     return truth.with_columns(frame=truth.frame - first), last - first + 1

@@ -10,7 +10,6 @@ Four people are labelled; a fifth, who passes by, is not, so an unmatched person
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Camera, Lens, Rig
+from calib.bounded_files import bounded_text, parse_json
+from calib.errors import CalibrationError
 from calib.geometry import pose
 from mvcap.errors import InputError
 from mvcap.evaluation.benchmark_clip import (
@@ -35,6 +36,7 @@ from mvcap.structures.skeleton import Skeleton, skeleton
 RATE_HZ = 25.0
 RULE = "voxelpose"
 """The head rule used for matching to the ground truth and for errors in mm."""
+_LARGEST = 2**31
 _BY_JOINTS = {15: "shelf15", 19: "skel19"}
 
 
@@ -57,14 +59,17 @@ def read(folder: Path, options: Options) -> list[BenchmarkClip]:
 
 def _rig(path: Path) -> Rig:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(bounded_text(path))
         cameras = []
         for name, held in document.items():
             K, RT = np.reshape(held["K"], (3, 3)), np.reshape(held["RT"], (3, 4))
             lens = Lens(str(name), tuple(held["imgSize"]), K, np.zeros(0))
             cameras.append(Camera(lens, pose(_nearest_rotation(RT[:, :3]), RT[:, 3])))
         return Rig(tuple(cameras), source=str(path))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as fault:
+    except (
+        *(OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError),
+        *(np.linalg.LinAlgError, CalibrationError),
+    ) as fault:
         raise InputError(
             f"{path}: cannot be read as Shelf's calibration ({one_line_reason(fault)}); give the folder that holds it"
         ) from fault
@@ -88,14 +93,14 @@ def read_people(path: Path) -> tuple[Poses3D, int]:
             f"{path}: cannot be read as 3D poses ({one_line_reason(fault)}); give 4D Association's gt.txt or skel.txt"
         ) from fault
     kind = _kind(path, values)
-    joints, frames = len(kind), int(values[1])
-    at, frame, person, found = 2, [], [], []
+    joints, frames = len(kind), _count(values[1], path, "frames")
+    at, number, frame, person, found = 2, 0, [], [], []
     try:
         for number in range(frames):
-            count, at = int(values[at]), at + 1
+            count, at = _count(values[at], path, f"people in frame {number}"), at + 1
             for _ in range(count):
                 frame.append(number)
-                person.append(int(values[at]) + 1)
+                person.append(_count(values[at], path, f"id of a person in frame {number}") + 1)
                 found.append(values[at + 1 : at + 1 + 4 * joints].reshape(4, joints))
                 at += 1 + 4 * joints
     except (IndexError, ValueError) as fault:
@@ -106,8 +111,15 @@ def read_people(path: Path) -> tuple[Poses3D, int]:
     return truth_table(kind, frame, person, np.where(lost[..., None], np.nan, xyz)), frames
 
 
+def _count(value: float, path: Path, what: str) -> int:
+    """Return a whole number of 0 or more; InputError for any other."""
+    if not 0 <= value < _LARGEST or value != int(value):  # so for NaN
+        raise InputError(f"{path}: {value:g} is no number of {what}; copy the file again")
+    return int(value)
+
+
 def _kind(path: Path, values: NDArray[np.float64]) -> Skeleton:
-    joints = int(values[0]) if len(values) > 1 else 0
+    joints = _count(values[0], path, "joints") if len(values) > 1 else 0
     if joints not in _BY_JOINTS:
         raise InputError(f"{path}: begins with {joints} joints; 15 (gt.txt) and 19 (skel.txt) are known")
     return skeleton(_BY_JOINTS[joints])

@@ -11,6 +11,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from calib.bounded_files import bounded_text, parse_yaml, reason_of
 from mvcap.errors import AssetError, ConfigError, InputError
 from mvcap.structures.skeleton import skeleton
 
@@ -97,14 +98,11 @@ C = TypeVar("C", DetectorCard, PoseCard)
 
 def read_card(path: Path) -> ModelCard:
     """Read a model card; InputError if it cannot be read, ConfigError for a wrong key or value."""
-    import yaml
-
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
-        reason = " ".join(str(fault).split())
+        document = parse_yaml(bounded_text(path))
+    except (OSError, ValueError) as fault:
         raise InputError(
-            f"{path}: cannot be read as a model card ({reason}); set estimators.topdown.card to a model card"
+            f"{path}: cannot be read as a model card ({reason_of(fault)}); set estimators.topdown.card to a model card"
         ) from fault
     if not isinstance(document, dict) or set(document) != {"detector", "pose"}:
         raise ConfigError(f"{path}: a model card has two parts, detector and pose; see configs/models for examples")

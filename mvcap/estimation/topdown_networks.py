@@ -194,7 +194,7 @@ def decode_heatmaps(
     """
     count, joints, height, width = maps.shape
     values = np.asarray(maps, np.float64)
-    row, column = np.divmod(values.reshape(count, joints, -1).argmax(-1), width)
+    row, column = np.divmod(values.reshape(count, joints, height * width).argmax(-1), width)
     logs = np.log(np.maximum(values, 1e-10))
     along_x = np.take_along_axis(logs, row[..., None, None], axis=2)[:, :, 0]
     along_y = np.take_along_axis(logs, column[..., None, None], axis=3)[..., 0]

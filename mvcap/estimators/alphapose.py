@@ -16,17 +16,20 @@ from mvcap.estimation.prediction_files import (
     box_of,
     check_frames,
     existing_folder,
+    file_skeleton,
     fingerprint,
     frame_number,
     ident_of,
-    imported_skeleton,
     keypoints,
     match_views,
     read_json,
     rows_of,
+    skeleton_files,
 )
+from mvcap.estimation.skeleton_detection import detect_layout
 from mvcap.structures.contracts import Estimate, State, View
 from mvcap.structures.detections import Detections2D
+from mvcap.structures.pixels import check_pixels
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class AlphaPoseConfig:
     folder: str = ""
     """Folder with ``<view>.json`` or ``<view>/alphapose-results.json`` for each view."""
     skeleton: str = "coco17"
-    """``coco17``, ``halpe26`` or ``body25``; must have the number of keypoints of the files."""
+    """As ``estimators.openpose.skeleton``; must have the number of keypoints of the files, or be ``auto``."""
     # As for OpenPose, where it was measured; not measured for AlphaPose.
     noise: float = 0.35
     """Expected noise, see ``blazepose``. Not measured for AlphaPose."""
@@ -52,7 +55,8 @@ class AlphaPose:
 
     def __init__(self, config: AlphaPoseConfig) -> None:
         self.config = config
-        self.skeleton = imported_skeleton(config.skeleton)
+        self._kind = file_skeleton("coco17" if config.skeleton == "auto" else config.skeleton)
+        self.skeleton = self._kind.skeleton
         self._rows: dict[str, Detections2D] = {}
 
     def prepare(self, views: tuple[View, ...]) -> str:
@@ -60,7 +64,7 @@ class AlphaPose:
         files = self._files(views)
         for view in views:
             self._rows[view.name] = self._read(files[view.name], view)
-        return fingerprint(files[view.name] for view in views)
+        return fingerprint([*(files[view.name] for view in views), *skeleton_files(self.config.skeleton)])
 
     def frame_count(self, views: tuple[View, ...]) -> int:
         """Return the frames up to the last one in which a view shows a person."""
@@ -79,13 +83,19 @@ class AlphaPose:
         folder = existing_folder(self.config.folder, "alphapose")
         found = {path.parent.name: path for path in folder.glob("*/alphapose-results.json")}
         found |= {path.stem: path for path in folder.glob("*.json")}
-        return match_views([view.name for view in views], found, "file", folder)
+        return match_views([view.name for view in views], found, "file", folder, "alphapose")
 
     def _read(self, path: Path, view: View) -> Detections2D:
         document = read_json(path)
         if not isinstance(document, list) or not all(isinstance(i, dict) and "image_id" in i for i in document):
             raise InputError(f"{path}: not a results file of AlphaPose, which is a list of bodies with image_id")
-        people = [self._person(item, f"{path}, entry {number}") for number, item in enumerate(document)]
+        with_body = [(number, item) for number, item in enumerate(document) if item.get("keypoints") not in (None, [])]
+        if document and not with_body:
+            raise InputError(f"{path}: none of its {len(document)} bodies has keypoints; write the results with them")
+        if self.config.skeleton == "auto" and with_body:
+            self._kind = file_skeleton(detect_layout((item["keypoints"] for _, item in with_body), "coco17"))
+            self.skeleton = self._kind.skeleton
+        people = [self._person(item, f"{path}, entry {number}") for number, item in with_body]
         people.sort(key=lambda person: person.frame)
         if people and people[0].frame < 0:
             number = people[0].frame + self.config.first_frame
@@ -93,11 +103,13 @@ class AlphaPose:
                 f"{path}: frame {number} is before the session's first; set estimators.alphapose.first_frame to it"
             )
         check_frames((person.frame for person in people), view, path)
-        return rows_of(people, self.skeleton, view.index, self.config.noise)
+        rows = rows_of(people, self.skeleton, view.index, self.config.noise)
+        check_pixels(rows.xy, rows.score, view.size, path)
+        return rows
 
     def _person(self, item: Mapping[str, Any], where: str) -> FilePerson:
         # The score of the whole body is a sum that can exceed 1, so only the joints' scores are used.
-        xy, score = keypoints(item.get("keypoints"), self.skeleton, where)
+        xy, score = keypoints(item["keypoints"], self.skeleton, where, self._kind.count)
         frame = frame_number(str(item["image_id"])) - self.config.first_frame
         ident = ident_of(item.get("idx"), where)
         return FilePerson(frame, xy, score, box_of(item.get("box"), where, wide=True), ident)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,23 +13,25 @@ from numpy.typing import NDArray
 
 from mvcap.errors import ConfigError, InputError
 from mvcap.estimation.prediction_files import (
+    MOST_FRAMES,
     FilePerson,
     existing_folder,
+    file_skeleton,
     fingerprint,
     frame_number,
     ident_of,
-    imported_skeleton,
     keypoints,
     match_views,
     read_json,
     rows_of,
+    skeleton_files,
 )
+from mvcap.estimation.skeleton_detection import detect_layout
 from mvcap.structures.contracts import UNKNOWN_FRAMES, Estimate, State, View
-from mvcap.structures.skeleton import SKELETONS, Skeleton
+from mvcap.structures.detections import without_missing
+from mvcap.structures.pixels import PixelCheck
 
 _SAMPLED_FILES = 200
-_MIN_SCORE = 0.1
-_MAX_MIDDLE_OFFSET = 0.1  # of the body height; measured: 0.02 for BODY_25, 0.3 to 0.4 for BODY_25B
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,9 @@ class OpenPoseConfig:
     """Folder that holds the views' folders; each is named as its view, or with ``_json`` or ``_`` and anything after
     it."""
     skeleton: str = "auto"
-    """Model that OpenPose was run with: ``body25``, ``body25b``, ``halpe26`` or ``coco17``; ``auto`` = by the number of
-    keypoints, and BODY_25 and BODY_25B, which have the same number, by their positions."""
+    """Model that OpenPose was run with: ``body25``, ``body25b``, ``coco18``, ``coco17``, ``coco23``, ``halpe26``,
+    ``mpii16``; ``wholebody133``, ``halpe136``, ``body135`` (the body of them); or a skeleton file (.yaml). ``auto`` =
+    by the number of keypoints, and BODY_25 and BODY_25B, which have the same number, by their positions."""
     # Measured on OpenPose's detections of the Pose2Sim demo (4 views 1088x1920): with 0.35 the residuals of the
     # triangulated man are half of those expected from the noise (median 0.52 standard deviations; expected: 1.0).
     noise: float = 0.18
@@ -65,18 +68,35 @@ class OpenPose:
 
     def __init__(self, config: OpenPoseConfig) -> None:
         self.config = config
-        self.skeleton = imported_skeleton("body25" if config.skeleton == "auto" else config.skeleton)
+        self._kind = file_skeleton("body25" if config.skeleton == "auto" else config.skeleton)
+        self.skeleton = self._kind.skeleton
         self._files: dict[str, dict[int, Path]] = {}
 
     def prepare(self, views: tuple[View, ...]) -> str:
         """Read every file once; return their fingerprint. InputError if one is missing or broken."""
         self._find(views)
+        every = [path for view in views for path in self._files[view.name].values()]
         if self.config.skeleton == "auto":
-            self.skeleton = _detected_skeleton([path for view in views for path in self._files[view.name].values()])
+            sampled = every[:: max(1, len(every) // _SAMPLED_FILES)]
+            self._kind = file_skeleton(detect_layout(_bodies(sampled), "body25"))
+            self.skeleton = self._kind.skeleton
+        listed = read = 0
         for view in views:
+            check = PixelCheck(view.size)
             for path in self._files[view.name].values():
-                self._people(path, 0)
-        return fingerprint(path for view in views for _, path in sorted(self._files[view.name].items()))
+                people, without = self._people(path, 0)
+                listed, read = listed + without, read + len(people)
+                for person in people:
+                    xy, score = without_missing(person.xy, person.score)
+                    check.add(xy[None], score[None])
+            check.finish(next(iter(self._files[view.name].values())).parent)
+        if listed and not read:
+            raise InputError(
+                f"{self.config.folder}: none of its {listed} people has pose_keypoints_2d; run OpenPose with the body "
+                "(--body 1)"
+            )
+        numbered = (path for view in views for _, path in sorted(self._files[view.name].items()))
+        return fingerprint([*numbered, *skeleton_files(self.config.skeleton)])
 
     def frame_count(self, views: tuple[View, ...]) -> int:
         """Return the number of frames from the first to the last file of the views, including gaps."""
@@ -88,13 +108,13 @@ class OpenPose:
         if view.name not in self._files:
             self._find((view,))
         path = self._files[view.name].get(frame)
-        people = self._people(path, frame) if path else []
+        people = self._people(path, frame)[0] if path else []
         return Estimate(rows_of(people, self.skeleton, view.index, self.config.noise), state)
 
     def _find(self, views: tuple[View, ...]) -> None:
         root = existing_folder(self.config.folder, "openpose")
         folders = {path.name: path for path in root.iterdir() if path.is_dir()}
-        matched = match_views([view.name for view in views], folders, "folder", root)
+        matched = match_views([view.name for view in views], folders, "folder", root, "openpose")
         for view in views:
             self._files[view.name] = self._by_frame(matched[view.name], view)
 
@@ -104,6 +124,11 @@ class OpenPose:
         lowest, highest = min(numbered), max(numbered)
         given = self.config.first_frame >= 0
         first = self.config.first_frame if given else lowest
+        if highest - first >= MOST_FRAMES:
+            raise InputError(
+                f"{folder}: files of frames {lowest} to {highest}, which are no numbers of frames; name them like "
+                "view_000012_keypoints.json"
+            )
         gaps = [number for number in range(first, highest) if number not in numbered]
         if gaps and self.config.missing == "error":
             name = _name_like(numbered[lowest].name, gaps[0])
@@ -123,17 +148,18 @@ class OpenPose:
             )
         return {number - first: path for number, path in numbered.items()}
 
-    def _people(self, path: Path, frame: int) -> list[FilePerson]:
-        people = _listed(path)
-        # Some tools write an empty list for a body that they have removed.
-        return [
-            self._person(person, frame, f"{path}, person {number}")
-            for number, person in enumerate(people)
-            if person.get("pose_keypoints_2d") != []
-        ]
+    def _people(self, path: Path, frame: int) -> tuple[list[FilePerson], int]:
+        """Return the people of a file, and the number of those who have hands or a face but no body's keypoints.
+
+        Some tools write an empty list for a body that they have removed.
+        """
+        every = list(enumerate(_listed(path)))
+        with_body = [(number, person) for number, person in every if person.get("pose_keypoints_2d") not in (None, [])]
+        people = [self._person(person, frame, f"{path}, person {number}") for number, person in with_body]
+        return people, sum(person.get("pose_keypoints_2d") is None for _, person in every)
 
     def _person(self, person: Mapping[str, Any], frame: int, where: str) -> FilePerson:
-        xy, score = keypoints(person.get("pose_keypoints_2d"), self.skeleton, where)
+        xy, score = keypoints(person["pose_keypoints_2d"], self._kind.skeleton, where, self._kind.count)
         return FilePerson(frame, xy, score, carried=ident_of(person.get("person_id"), where))
 
 
@@ -145,23 +171,9 @@ def _listed(path: Path) -> list[dict[str, Any]]:
     return people
 
 
-def _detected_skeleton(paths: Sequence[Path]) -> Skeleton:
-    """Return the skeleton of the people in the files; keypoint 8 is the midpoint of 9 and 12 only in BODY_25."""
-    offsets: list[float] = []
-    for path in paths[:: max(1, len(paths) // _SAMPLED_FILES)]:
-        for person in _listed(path):
-            values = person.get("pose_keypoints_2d") or []
-            if len(values) != 3 * len(SKELETONS["body25"]):
-                known = {0: None, 3 * 17: "coco17", 3 * 26: "halpe26"}
-                if (name := known.get(len(values), "body25")) is not None:
-                    return SKELETONS[name]
-                continue
-            joints = np.array(values, dtype=np.float64).reshape(-1, 3)
-            if (joints[[8, 9, 12], 2] > _MIN_SCORE).all():
-                height = np.ptp(joints[joints[:, 2] > _MIN_SCORE, 1])
-                middle = joints[[9, 12], :2].mean(0)
-                offsets.append(float(np.hypot(*(joints[8, :2] - middle)) / max(height, 1.0)))
-    return SKELETONS["body25b" if offsets and np.median(offsets) > _MAX_MIDDLE_OFFSET else "body25"]
+def _bodies(paths: Sequence[Path]) -> Iterator[Any]:
+    for path in paths:
+        yield from (person.get("pose_keypoints_2d") for person in _listed(path))
 
 
 def _numbered(folder: Path) -> dict[int, Path]:

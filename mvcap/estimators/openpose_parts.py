@@ -115,7 +115,7 @@ class OpenPoseParts:
     def _files(self, views: tuple[View, ...]) -> dict[str, Path]:
         folder = existing_folder(self.config.folder, "openpose_parts")
         found = {path.stem: path for path in folder.glob("*.txt")}
-        return match_views([view.name for view in views], found, "file", folder)
+        return match_views([view.name for view in views], found, "file", folder, "openpose_parts")
 
     def _read(self, path: Path, view: View) -> list[Parts]:
         frames = read_parts(path, view.size)

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.errors import InputError
-from mvcap.estimation.detection_files import Columns, open_table
-from mvcap.estimation.prediction_files import check_frames, fingerprint, without_empty_rows
+from mvcap.estimation.detection_files import open_table
+from mvcap.estimation.parquet_table import Columns
+from mvcap.estimation.prediction_files import (
+    check_frames,
+    fingerprint,
+    is_skeleton_file,
+    skeleton_files,
+    without_empty_rows,
+)
 from mvcap.structures.contracts import Estimate, State, View
-from mvcap.structures.detections import Detections2D, joint_box
+from mvcap.structures.detections import FARTHEST_PX, Detections2D, joint_box, without_missing
+from mvcap.structures.pixels import check_pixels
+from mvcap.structures.skeleton import skeleton
+from mvcap.structures.skeleton_file import load_skeleton
+
+_SAMPLED_ROWS = 1000
 
 
 @dataclass(frozen=True)
@@ -24,6 +37,8 @@ class DetectionTableConfig:
     # As for OpenPose, where it was measured.
     noise: float = 0.35
     """Expected noise, see ``blazepose``; used only where the file holds none."""
+    skeleton: str = ""
+    """Skeleton of the rows, a name or a skeleton file (.yaml); empty = the one that the file names."""
 
 
 class DetectionTable:
@@ -38,7 +53,8 @@ class DetectionTable:
                 "table: no file is set; set estimators.table.file to the npz or parquet file with the detections"
             )
         self.config = config
-        self._file = open_table(Path(config.file))
+        kind = load_skeleton(config.skeleton) if is_skeleton_file(config.skeleton) else None
+        self._file = open_table(Path(config.file), kind or (skeleton(config.skeleton) if config.skeleton else None))
         self.skeleton = self._file.skeleton
 
     def prepare(self, views: tuple[View, ...]) -> str:
@@ -53,10 +69,14 @@ class DetectionTable:
             )
         for view in views:
             check_frames((self._file.last_frame,), view, path)
-        return fingerprint([path])
+            sample = self._file.sample(view.name, _SAMPLED_ROWS)
+            if sample:
+                check_pixels(*without_missing(sample["xy"], sample["score"]), view.size, f"{path}, view {view.name}")
+        return fingerprint([path, *skeleton_files(self.config.skeleton)])
 
     def frame_count(self, views: tuple[View, ...]) -> int:
         """Return the number of frames up to the last one of the file."""
+        check_frames((self._file.last_frame,), views[0], Path(self.config.file))
         return self._file.last_frame + 1
 
     def estimate(self, image: NDArray[np.uint8] | None, frame: int, view: View, state: State) -> Estimate:
@@ -74,23 +94,40 @@ class DetectionTable:
 
     def _rows(self, columns: Columns, frame: int, view: View) -> Detections2D:
         count = len(columns["frame"])
-        xy, score = np.array(columns["xy"]), np.array(columns["score"])
-        missing = ~np.isfinite(xy).all(-1) | ~(score > 0)
-        xy[missing], score[missing] = np.nan, 0
-        box, carried = columns.get("box", joint_box(xy)), columns.get("carried", np.full(count, -1))
-        if "noise_px" not in columns:
-            rows = Detections2D.build(self.skeleton, frame, view.index, xy, score, self.config.noise, carried, box)
-            return rows.with_columns(person=columns.get("person", rows.person))
+        xy, score = without_missing(columns["xy"], columns["score"])
+        ids = {name: _ids(columns.get(name, np.full(count, -1))) for name in ("person", "carried")}
+        box = joint_box(xy)
+        if "box" in columns:
+            given = columns["box"]
+            straight = (given[:, 2:] >= given[:, :2]).all(-1, keepdims=True)  # False for NaN
+            box = np.where(straight & (np.abs(given) < FARTHEST_PX).all(-1, keepdims=True), given, box)
+        stated = columns.get("noise_px")
+        if stated is None or not _is_noise(stated[score > 0]).all():
+            factor = self.config.noise
+            rows = Detections2D.build(self.skeleton, frame, view.index, xy, score, factor, ids["carried"], box)
+            rows = rows.with_columns(person=ids["person"])
+            if stated is None:
+                return rows
+            stated = np.where(_is_noise(stated), stated, rows.noise_px)
         return Detections2D.from_arrays(
             self.skeleton,
             {
                 "frame": columns["frame"],
                 "view": np.full(count, view.index),
-                "person": columns.get("person", np.full(count, -1)),
-                "carried": carried,
+                **ids,
                 "box": box,
                 "xy": xy,
                 "score": np.clip(score, 0, 1),
-                "noise_px": np.where(missing, np.nan, columns["noise_px"]),
+                "noise_px": np.where(score > 0, stated, np.nan),
             },
         )
+
+
+def _is_noise(values: NDArray[Any]) -> NDArray[np.bool_]:
+    return (values >= 0) & (values < FARTHEST_PX)  # False for NaN
+
+
+def _ids(values: NDArray[Any]) -> NDArray[np.int32]:
+    """Return ids as whole numbers; -1 for what is none."""
+    known = (values >= -1) & (values < 2**31)  # False for NaN
+    return np.where(known, np.where(known, values, 0), -1).astype(np.int32)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib.arrays import Floats
+from mvcap.errors import InputError
 from mvcap.structures.skeleton import Skeleton
 
 # Joint, possible parents (the first one in the skeleton is used), direction in the rest pose, default length in m.
@@ -64,6 +65,7 @@ _AIMS = {
     "left_knee": ("left_ankle",),
     "left_ankle": ("left_big_toe",),
 }
+_TURNING = ("left_hip", "right_hip", "left_shoulder", "right_shoulder")
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,13 +116,19 @@ class Tree:
 
 
 def tree_of(skeleton: Skeleton) -> Tree:
-    """Return the tree of a skeleton's joints; ValueError for joints that ``_TREE`` lacks."""
+    """Return the tree of a skeleton's joints; ValueError for joints that ``_TREE`` lacks.
+
+    Of a skeleton of a user's own, joints are left out that are none of a body, or whose parent in a body is missing;
+    InputError if it has no hips or shoulders.
+    """
+    if skeleton.labels and (needs := [joint for joint in _TURNING if joint not in skeleton.joints]):
+        raise InputError(f"skeleton {skeleton.name} has no {', '.join(needs)}, which BVH needs; leave the format out")
     given = set(skeleton.joints)
     needed = given | {"pelvis", "spine", "skull"} | (set() if given & set(_CHEST) else {"neck"})
     rows = _depth_first([row for row in _both_sides() if row[0] in needed])
     names = tuple(row[0] for row in rows)
     lost = given - set(names)
-    if lost:
+    if lost and not skeleton.labels:
         raise ValueError(f"the BVH tree lacks joints {', '.join(sorted(lost))} of skeleton {skeleton.name}")
     parent = [names.index(row[1][0]) if row[1] else -1 for row in rows]
     direction = np.array([row[2] for row in rows], dtype=np.float64)

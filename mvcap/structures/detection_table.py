@@ -1,11 +1,11 @@
 """Writers of detection files in two layouts, which the estimator ``table`` reads back without loss.
 
-npz: the columns of ``Detections2D`` by name, and two more arrays: ``skeleton``, the name of the skeleton, and
+npz: the columns of ``Detections2D`` by name, and two more arrays: ``skeleton``, its ``stored_name``, and
 ``view_names`` (C,), the name of each view number in the column ``view``.
 
 parquet: one row is one person in one view at one frame. Columns: ``frame``, ``view`` (name), ``person``,
 ``carried``, ``box_left``, ``box_top``, ``box_right``, ``box_bottom``, and for each joint ``<joint>_x``, ``<joint>_y``,
-``<joint>_score`` and ``<joint>_noise_px``. The key ``skeleton`` of the file's metadata is the name of the skeleton.
+``<joint>_score`` and ``<joint>_noise_px``. The key ``skeleton`` of the file's metadata is its ``stored_name``.
 
 A file of another program may lack ``person``, ``carried``, box and noise, and its rows may be in any order.
 """
@@ -45,7 +45,8 @@ def write_detections_npz(
             for name, array in table.arrays().items():
                 parts[name].write(array.tobytes())
         stream = stack.enter_context(NpzStream(temporary))
-        for name, text in (("skeleton", np.array(skeleton.name)), ("view_names", np.array(view_names, dtype=np.str_))):
+        texts = {"skeleton": np.array(skeleton.stored_name), "view_names": np.array(view_names, dtype=np.str_)}
+        for name, text in texts.items():
             stream.begin(name, text.shape, text.dtype)
             stream.extend(text)
         size = {"J": len(skeleton)}
@@ -116,7 +117,7 @@ def _schema(skeleton: Skeleton) -> Any:
     kinds = {"frame": pa.int32(), "view": pa.string(), "person": pa.int32(), "carried": pa.int32()}
     numbers = [*BOX, *(name for joint in skeleton.joints for name in joint_columns(joint))]
     return pa.schema(
-        [*kinds.items(), *((name, pa.float32()) for name in numbers)], metadata={"skeleton": skeleton.name}
+        [*kinds.items(), *((name, pa.float32()) for name in numbers)], metadata={"skeleton": skeleton.stored_name}
     )
 
 

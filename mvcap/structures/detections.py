@@ -12,7 +12,8 @@ from mvcap.structures.skeleton import Skeleton
 from mvcap.structures.skeleton import skeleton as named_skeleton
 from mvcap.structures.table import Table, column
 
-_FARTHEST_PX = 1e9  # a coordinate beyond it is no place in or near an image
+FARTHEST_PX = 1e9
+"""A coordinate beyond it is no place in or near an image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +46,8 @@ class Detections2D(Table):
     def build(
         cls,
         skeleton: Skeleton,
-        frame: int,
-        view: int,
+        frame: ArrayLike,
+        view: ArrayLike,
         xy: ArrayLike,
         score: ArrayLike,
         noise_factor: float,
@@ -55,14 +56,15 @@ class Detections2D(Table):
     ) -> Self:
         """Return the rows of one image from xy (M, J, 2) px and score (M, J), with consistent boxes and noise.
 
-        A joint is missing if its xy is not finite or its score is below 0.001. The noise is ``noise_factor`` times the
-        joint's annotator sigma times the body's size (square root of the area of its box), divided by the score, so
-        that joints with a low score have more noise.
+        frame and view: a number, or one a row. A joint is missing if its xy is not finite or exactly (0, 0), which many
+        programs write for a joint that they did not find, whatever its score; or if its score is below 0.001. The noise
+        is ``noise_factor`` times the joint's annotator sigma times the body's size (square root of the area of its
+        box), divided by the score, so that joints with a low score have more noise.
         """
-        points = np.array(xy, dtype=np.float64).reshape(-1, len(skeleton), 2)
-        scores = np.clip(np.nan_to_num(np.array(score, dtype=np.float64)).reshape(-1, len(skeleton)), 0, 1)
-        missing = ~np.isfinite(points).all(-1) | (scores < 1e-3)
-        points[missing], scores[missing] = np.nan, 0
+        points: NDArray[Any] = np.array(xy, dtype=np.float64).reshape(-1, len(skeleton), 2)
+        scores: NDArray[Any] = np.clip(np.nan_to_num(np.array(score, dtype=np.float64)).reshape(-1, len(skeleton)), 0, 1)
+        points, scores = without_missing(points, np.where(scores < 1e-3, 0, scores))
+        missing = scores == 0
         boxes = joint_box(points) if box is None else np.array(box, dtype=np.float64).reshape(-1, 4)
         noise = noise_factor * skeleton.sigma * body_size(boxes)[:, None] / np.where(missing, np.nan, scores)
         rows = len(points)
@@ -99,8 +101,7 @@ class Detections2D(Table):
             raise ValueError(f"score must be (T, C, P, J) as xy, {points.shape[:-1]}, not {given.shape}")
         if not (np.isfinite(noise) and noise > 0):
             raise ValueError(f"noise must be a finite number above 0, not {noise}")
-        points[~(np.abs(points) < _FARTHEST_PX).all(-1)] = np.nan
-        given[(points == 0).all(-1) | ~np.isfinite(points).all(-1) | ~(given > 0)] = 0
+        points, given = without_missing(points, given)
         frame, view, place = np.nonzero((given > 0).any(-1))
         at = frame, view, place
         rows = cls.build(kind, 0, 0, points[at], given[at], noise, place if carried else None)
@@ -125,6 +126,15 @@ class Detections2D(Table):
         columns = self.arrays()
         of_joints = {name: columns[name][:, self.skeleton.body] for name in ("xy", "score", "noise_px")}
         return type(self)(self.skeleton.body_part, **{**columns, **of_joints})
+
+
+def without_missing(xy: NDArray[Any], score: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return xy (..., J, 2) px and score (..., J) with NaN and 0 for every joint that is missing.
+
+    These are: xy not finite or no place near an image, xy exactly (0, 0), a score that is not above 0.
+    """
+    missing = ~(np.abs(xy) < FARTHEST_PX).all(-1) | (xy == 0).all(-1) | ~(score > 0)
+    return np.where(missing[..., None], np.nan, xy), np.where(missing, 0, score)
 
 
 def joint_box(xy: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -1,10 +1,14 @@
-"""Atomic writing of files and of npz archives, which are byte-identical for equal arrays and can be streamed."""
+"""Atomic writing of files and of npz archives, which are byte-identical for equal arrays, streamed or mapped."""
 
 from __future__ import annotations
 
+import io
+import os
+import struct
+import tokenize
 import uuid
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +18,8 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from calib.bounded_arrays import array_header, bounded_arrays
+from calib.bounded_files import reason_of
 from mvcap.errors import SessionError
 from mvcap.structures.own_files import lock
 
@@ -56,6 +62,40 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
         for name, array in arrays.items():
             stream.begin(name, array.shape, array.dtype)
             stream.extend(array)
+
+
+def mapped_arrays(path: Path, wanted: Collection[str]) -> dict[str, NDArray[Any]]:
+    """Return arrays of an npz by name; those that are not compressed are mapped, and read where they are used.
+
+    Raises OSError for a file that cannot be opened, ValueError of one line for one that is damaged, contains Python
+    objects, or is beyond the limits of ``calib.bounded_arrays``.
+    """
+    try:
+        with path.open("rb") as stream:
+            with zipfile.ZipFile(stream) as archive:
+                stored = {
+                    info.filename.removesuffix(".npy"): info
+                    for info in archive.infolist()
+                    if info.compress_type == zipfile.ZIP_STORED
+                }
+            rest = bounded_arrays(path, [name for name in wanted if name not in stored])
+            return {**rest, **{name: _mapped(path, stream, info) for name, info in stored.items() if name in wanted}}
+    except (*(ValueError, TypeError, LookupError, EOFError, ArithmeticError, MemoryError, RuntimeError, SyntaxError),
+            *(zipfile.BadZipFile, struct.error, tokenize.TokenError)) as fault:  # fmt: skip
+        raise ValueError(reason_of(fault)) from None
+
+
+def _mapped(path: Path, stream: IO[bytes], info: zipfile.ZipInfo) -> NDArray[Any]:
+    """Return a memory-mapped array of an uncompressed zip member."""
+    stream.seek(info.header_offset + 26)
+    name_length, extra_length = struct.unpack("<HH", stream.read(4))
+    begin = stream.seek(name_length + extra_length, io.SEEK_CUR)
+    shape, by_columns, dtype = array_header(stream, begin + info.file_size)
+    if begin + info.file_size > os.fstat(stream.fileno()).st_size:
+        raise ValueError(f"{info.filename} is cut off")
+    if not np.prod(shape, dtype=np.int64):
+        return np.zeros(shape, dtype)
+    return np.memmap(path, dtype, "r", stream.tell(), shape, "F" if by_columns else "C")
 
 
 class NpzStream:

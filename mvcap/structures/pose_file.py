@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from calib.bounded_arrays import bounded_arrays
+from calib.bounded_files import parse_json, reason_of
 from mvcap.errors import InputError
 from mvcap.structures.npz import write_npz
 from mvcap.structures.poses import Poses3D, TakeInfo
@@ -21,7 +23,7 @@ def save_poses(path: Path, poses: Poses3D) -> Path:
 
     ``about`` is JSON: unit, axes, rate and length, if the poses have ``take``. SessionError if it cannot be written.
     """
-    held = {"skeleton": np.array(poses.skeleton.name), **poses.arrays()}
+    held = {"skeleton": np.array(poses.skeleton.stored_name), **poses.arrays()}
     if poses.take is not None:
         about = {
             **poses.take.about,
@@ -29,7 +31,7 @@ def save_poses(path: Path, poses: Poses3D) -> Path:
             "axes": "z-up",
             "rate_hz": poses.take.rate_hz,
             "frames": poses.take.frames,
-            "skeleton": poses.skeleton.name,
+            "skeleton": poses.skeleton.stored_name,
             "joints": poses.skeleton.joints,
         }
         raw = poses.take.raw.arrays() if poses.take.raw is not None else {}
@@ -47,16 +49,27 @@ def load_poses(path: str | Path) -> Poses3D:
     """
     file = Path(path)
     try:
-        with np.load(file, allow_pickle=False) as archive:
-            held = {name: archive[name] for name in archive.files}
-        about: dict[str, Any] = {"skeleton": str(held.get("skeleton"))}
-        about = json.loads(str(held["about"])) if "about" in held else about
-        kind = skeleton(about["skeleton"])
+        held = bounded_arrays(file)
+        about = _about(held)
+        kind = skeleton(str(about["skeleton"]))
         refined = Poses3D.from_arrays(kind, held)
         before = {key.removeprefix("raw_"): value for key, value in held.items() if key.startswith("raw_")}
         raw = Poses3D.from_arrays(kind, before) if before else None
         frames = int(about.get("frames", refined.frame.max(initial=-1) + 1))
         return replace(refined, take=TakeInfo(about.get("rate_hz"), frames, raw, about))
-    except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as fault:
-        why = " ".join(str(getattr(fault, "strerror", None) or fault).split())
-        raise InputError(f"{file}: cannot be read as poses ({why}); give a poses.npz") from fault
+    except InputError as fault:
+        raise InputError(f"{file}: {fault}") from fault
+    except (OSError, LookupError, ValueError, TypeError, ArithmeticError) as fault:
+        raise InputError(f"{file}: cannot be read as poses ({reason_of(fault)}); give a poses.npz") from fault
+
+
+def _about(held: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    """Return the metadata of a file of poses: its ``about``, or at least its skeleton; ValueError if there is none."""
+    if "about" in held:
+        about = parse_json(str(held["about"]))
+        if not isinstance(about, dict) or "skeleton" not in about:
+            raise ValueError("its 'about' names no skeleton")
+        return about
+    if "skeleton" not in held:
+        raise ValueError(f"no array 'about' or 'skeleton' in it; there are {', '.join(list(held)[:20]) or 'none'}")
+    return {"skeleton": str(held["skeleton"])}

@@ -2,13 +2,15 @@
 
 Joint names are shared by all skeletons, so conversion is by name. A joint that the source lacks but that can be derived
 from others (the pelvis as the midpoint of the hips) is a weighted sum of them; any other joint is NaN.
+A skeleton of a user's own (``mvcap.structures.skeleton_file``) is stored with all that it is, as it has no name here.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +34,8 @@ ANNOTATOR_SIGMA: Mapping[str, float] = {
     "hip": 0.107, "knee": 0.087, "ankle": 0.089, "toe": 0.068, "heel": 0.066, "pinky": 0.062, "index": 0.062,
     "thumb": 0.062, "neck": 0.079, "thorax": 0.079, "pelvis": 0.107, "head": 0.060,
 }  # fmt: skip
+_OTHER_SIGMA = 0.072  # of a joint of a user's own skeleton that is none of these: the median of the body's joints
+_MOST_JOINTS = 1000
 
 # Segments whose length does not change with the pose.
 _RIGID = (
@@ -68,17 +72,36 @@ class Skeleton:
     bones: NDArray[np.int64] = field(repr=False, compare=False)
     """(B, 2) joint indices."""
     root: str = "pelvis"
+    labels: tuple[str, ...] = ()
+    """Names of the joints in the user's files, of a skeleton of a user's own; () for the skeletons of this module."""
+    pairs: tuple[tuple[str, str], ...] = ()
+    """Left and right joint of each pair whose names do not say it, of a skeleton of a user's own."""
 
     def __len__(self) -> int:
         return len(self.joints)
 
     def index(self, joint: str) -> int:
-        """Return the index of a joint by name; ValueError if the skeleton lacks it."""
-        return self.joints.index(joint)
+        """Return the index of a joint by its name here or in the user's files; ValueError if the skeleton lacks it."""
+        return self.joints.index(joint) if joint in self.joints or not self.labels else self.labels.index(joint)
+
+    @cached_property
+    def stored_name(self) -> str:
+        """Text that ``skeleton`` turns into this skeleton again: its name, or all of it for a user's own."""
+        if not self.labels:
+            return self.name
+        whole = {"name": self.name, "joints": self.joints, "labels": self.labels, "bones": self.bones.tolist()}
+        return json.dumps({**whole, "pairs": self.pairs, "root": self.root}, ensure_ascii=False)
 
     @cached_property
     def mirror(self) -> NDArray[np.int64]:
         """(J,) index of the joint on the other side of the body; a joint on the midline has its own index."""
+        out = self._mirror_by_name()
+        for left, right in self.pairs:
+            a, b = self.index(left), self.index(right)
+            out[a], out[b] = b, a
+        return out
+
+    def _mirror_by_name(self) -> NDArray[np.int64]:
         swap = {"left": "right", "right": "left"}
         partner = ["_".join(swap.get(part, part) for part in joint.split("_")) for joint in self.joints]
         return np.array([self.joints.index(p) if p in self.joints else j for j, p in enumerate(partner)])
@@ -93,6 +116,8 @@ class Skeleton:
     @cached_property
     def sigma(self) -> NDArray[np.float64]:
         """(J,) standard deviation of an annotator for each joint, divided by the square root of the body's area."""
+        if self.labels:
+            return np.array([_sigma_of(joint, _OTHER_SIGMA) for joint in self.joints])
         return np.array([_sigma_of(joint) for joint in self.joints])
 
     @cached_property
@@ -139,19 +164,26 @@ class Skeleton:
         return out
 
 
-def _sigma_of(joint: str) -> float:
+def _sigma_of(joint: str, otherwise: float | None = None) -> float:
     parts = set(joint.split("_"))
     for name, value in ANNOTATOR_SIGMA.items():
         if name in parts:
             return value
+    if otherwise is not None:
+        return otherwise
     raise KeyError(f"no annotator sigma for joint {joint!r}")
 
 
 def _make(name: str, joints: str) -> Skeleton:
-    expanded = [j.replace("L.", "left_").replace("R.", "right_") for j in joints.split()]
-    have = set(expanded)
-    bones = [(expanded.index(a), expanded.index(b)) for a, b in _ALL_BONES if a in have and b in have]
-    return Skeleton(name, tuple(expanded), np.array(bones, dtype=np.int64).reshape(-1, 2))
+    expanded = tuple(j.replace("L.", "left_").replace("R.", "right_") for j in joints.split())
+    return Skeleton(name, expanded, usual_bones(expanded))
+
+
+def usual_bones(joints: tuple[str, ...]) -> NDArray[np.int64]:
+    """Return the bones (B, 2) that a body has between joints with names of this module; other joints have none."""
+    at = {joint: index for index, joint in enumerate(joints)}
+    bones = [(at[a], at[b]) for a, b in _ALL_BONES if a in at and b in at]
+    return np.array(bones, dtype=np.int64).reshape(-1, 2)
 
 
 _SHELF = """R.ankle R.knee R.hip L.hip L.knee L.ankle R.wrist R.elbow R.shoulder L.shoulder L.elbow L.wrist
@@ -165,6 +197,10 @@ SKELETONS: Mapping[str, Skeleton] = {
               R.index L.thumb R.thumb L.hip R.hip L.knee R.knee L.ankle R.ankle L.heel R.heel L.big_toe R.big_toe"""),
         _make("coco17", """nose L.eye R.eye L.ear R.ear L.shoulder R.shoulder L.elbow R.elbow L.wrist R.wrist
               L.hip R.hip L.knee R.knee L.ankle R.ankle"""),
+        _make("coco18", """nose neck R.shoulder R.elbow R.wrist L.shoulder L.elbow L.wrist R.hip R.knee R.ankle L.hip
+              L.knee L.ankle R.eye L.eye R.ear L.ear"""),
+        _make("coco23", """nose L.eye R.eye L.ear R.ear L.shoulder R.shoulder L.elbow R.elbow L.wrist R.wrist
+              L.hip R.hip L.knee R.knee L.ankle R.ankle L.big_toe L.small_toe L.heel R.big_toe R.small_toe R.heel"""),
         _make("body25", """nose neck R.shoulder R.elbow R.wrist L.shoulder L.elbow L.wrist pelvis R.hip R.knee R.ankle
               L.hip L.knee L.ankle R.eye L.eye R.ear L.ear L.big_toe L.small_toe L.heel R.big_toe R.small_toe
               R.heel"""),
@@ -190,7 +226,28 @@ SKELETONS: Mapping[str, Skeleton] = {
 
 
 def skeleton(name: str) -> Skeleton:
-    """Return a skeleton by name; InputError lists the available names."""
-    if name not in SKELETONS:
-        raise InputError(f"unknown skeleton {name!r}; available: {', '.join(sorted(SKELETONS))}")
-    return SKELETONS[name]
+    """Return a skeleton by its name or by its ``stored_name``; InputError lists the available names."""
+    if name in SKELETONS:
+        return SKELETONS[name]
+    if name.startswith("{"):
+        return _from_text(name)
+    shown = name if len(name) <= 80 else f"{name[:77]}..."
+    raise InputError(f"unknown skeleton {shown!r}; available: {', '.join(sorted(SKELETONS))}")
+
+
+@lru_cache(maxsize=16)
+def _from_text(text: str) -> Skeleton:
+    """Return the skeleton that ``Skeleton.stored_name`` wrote; InputError if the text is another."""
+    try:
+        held = json.loads(text)
+        joints, labels = (tuple(str(name) for name in held[key]) for key in ("joints", "labels"))
+        bones = np.array(held["bones"], dtype=np.int64).reshape(-1, 2)
+        pairs = tuple((str(left), str(right)) for left, right in held["pairs"])
+        made = Skeleton(str(held["name"]), joints, bones, str(held["root"]), labels, pairs)
+        apart = len(set(joints)) == len(joints) == len(labels) and all(joints)
+        if not apart or not 0 < len(joints) <= _MOST_JOINTS or (bones < 0).any() or (bones >= len(joints)).any():
+            raise ValueError("joints or bones are not those of a skeleton")
+        _ = made.mirror
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as fault:
+        raise InputError(f"a stored skeleton is damaged ({fault}); make the file again") from fault
+    return made

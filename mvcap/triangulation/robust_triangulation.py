@@ -46,6 +46,8 @@ def triangulate_rows(
 ) -> Poses3D:
     """Triangulate the people in associated rows, all frames, people and joints at once.
 
+    Without a row that has a person there are no poses; a warning says so, as it is mostly rows not yet associated.
+
     A joint is accepted where at least two views agree on it and it makes no limb longer than any human's. Its score is
     the mean score of the views used, times the share of the views that saw it and were used. error_px is the mean
     residual over the views used.
@@ -53,7 +55,13 @@ def triangulate_rows(
     config: the defaults when left out. calibration_px: (C,) px calibration error of each view, which is added to the
     noise of its joints; ``associate_rows`` leaves its variance, rad^2, in its memory under ``calibration``.
     """
-    check_detections(rows, len(check_rig(rig)))
+    rows = check_detections(rows, check_rig(rig))
+    if len(rows) and (rows.person < 0).all() and np.ptp(rows.view):
+        warnings.warn(
+            f"none of the {len(rows)} detections has a person (all are -1), so there are no poses: associate them "
+            "first, see mvcap.associate_rows",
+            stacklevel=2,
+        )
     config = config or TriangulateConfig()
     if calibration_px is not None:
         rows = with_calibration_error(rows, excess_error_px(check_errors_px(calibration_px, len(rig)), rows))

@@ -98,3 +98,23 @@ def test_the_real_truth_has_the_frames_and_people_of_its_protocol():
     assert np.bincount(scored.person).tolist() == [0, 49, 189, 138]
     xy = clip.rig.project(clip.truth.xyz.astype(float))
     assert ((xy > 0) & (xy < [360, 288])).all(-1).mean() > 0.5
+
+
+def test_an_empty_truth_is_named(tmp_path):
+    write_campus(tmp_path, (350,))
+    (tmp_path / "actorsGT.mat").write_bytes(b"")
+    with pytest.raises(InputError, match=r"actorsGT\.mat"):
+        campus.read(tmp_path, Options())
+
+
+def test_a_damaged_compressed_truth_is_named(tmp_path):
+    from scipy.io import loadmat
+
+    write_campus(tmp_path, (350,))
+    path = tmp_path / "actorsGT.mat"
+    savemat(path, {"actor3D": loadmat(path)["actor3D"]}, do_compression=True)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 40] = bytes(40)
+    path.write_bytes(bytes(data))
+    with pytest.raises(InputError, match=r"actorsGT\.mat"):
+        campus.read(tmp_path, Options())

@@ -1,5 +1,7 @@
 """HumanEva: the longest sequence of each action, projected into the defined ring of four cameras."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from benchmark_folders import write_humaneva
@@ -108,3 +110,27 @@ def test_real_bodies_stand_and_their_left_is_left():
         assert ((ahead * walked).sum(-1) > 0).mean() > 0.9
         seen = clip.rig.project(clip.truth.xyz.astype(float))
         assert ((seen > 0) & (seen < [1280, 720])).all(-1).mean() > 0.95
+
+
+@pytest.mark.parametrize(
+    "held",
+    [{"Train/S1": np.zeros(3)}, {"Train/S1": {"Walking 1": 3}}, {"Train/S1": {"Walking 1": np.zeros((4, 17, 3))}},
+     {"Train/Sx": {"Walking 1": np.zeros((4, 15, 3))}}, {"Train/S1": {"Walking 1": np.zeros((4, 15, 3), "U1")}},
+     {"Train/S1": 3}, {1: {}}, {}, [], "text"],
+)  # fmt: skip
+def test_other_content_is_named(tmp_path, held):
+    write_humaneva(tmp_path, held)
+    with pytest.raises(InputError, match=r"data_3d_humaneva15\.npz"):
+        humaneva.read(tmp_path, Options())
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    write_humaneva(tmp_path, {"Train/S1": {"Walking 1": np.ones((4, 15, 3), np.float32)}})
+    path = tmp_path / "data_3d_humaneva15.npz"
+    whole = path.read_bytes()
+    for at in range(0, len(whole), 29):
+        data = bytearray(whole)
+        data[at] ^= 0xFF
+        path.write_bytes(bytes(data))
+        with contextlib.suppress(InputError):
+            humaneva.read(tmp_path, Options())

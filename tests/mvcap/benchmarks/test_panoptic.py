@@ -105,3 +105,31 @@ def test_clips_share_a_calibration():
         assert clip.frames == 20 and len(clip.rig) == 5 and len(np.unique(clip.truth.person)) == 3
         assert 0.8 < np.nanmedian(clip.truth.xyz[:, 0, 2]) < 1.8
     assert [clip.name for clip in panoptic.read(BAND, Options(clips=("160906_band2",)))] == ["160906_band2"]
+
+
+def test_a_rig_of_fewer_cameras_than_usual_is_used_whole(tmp_path):
+    write_panoptic(tmp_path, frames=1, cameras=3)
+    [clip] = panoptic.read(tmp_path, Options())
+    assert len(clip.rig) == 3
+
+
+@pytest.mark.parametrize("name", [None, "body3DScene_x.json", "body3DScene_.json", "body3DScene_1e9.json"])
+def test_poses_without_a_frame_number_or_without_files_are_named(tmp_path, name):
+    write_panoptic(tmp_path, frames=1)
+    folder = tmp_path / "hdPose3d_stage1_coco19"
+    next(folder.glob("*.json")).unlink()
+    if name:
+        (folder / name).write_text('{"bodies": []}')
+    with pytest.raises(InputError, match=name or "hdPose3d_stage1_coco19"):
+        panoptic.read(tmp_path, Options())
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 50_000, "{}", '{"bodies": 3}', '{"bodies": [{"id": 1e400, "joints19": [0]}]}', "\x00", "[1]"]
+)
+def test_damaged_poses_are_named(tmp_path, text):
+    write_panoptic(tmp_path, frames=1)
+    path = next((tmp_path / "hdPose3d_stage1_coco19").glob("*.json"))
+    path.write_text(text)
+    with pytest.raises(InputError, match=path.name):
+        panoptic.read(tmp_path, Options())

@@ -103,3 +103,13 @@ def test_the_real_truth_has_the_middle_of_the_hips_as_its_last_joint():
     assert clip.rig.names == ("0", "3") and clip.truth.skeleton.name == "shelf14"
     seen = project_poses(clip.truth, clip.rig)
     assert (actors(seen, seen) == seen.person).mean() > 0.97
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["nan 2", "15 nan", "15 inf", "15 2 inf", "15 -3", "15 1 -1", "15 1.5", "15 1 1 nan", "15 1 1e300", "15.5 1"],
+)
+def test_numbers_that_count_nothing_are_named(tmp_path, text):
+    (tmp_path / "gt.txt").write_text(text)
+    with pytest.raises(InputError, match=r"gt\.txt"):
+        shelf.read_people(tmp_path / "gt.txt")

@@ -135,8 +135,8 @@ def test_joints_of_no_skeleton_are_named(tmp_path):
     path = tmp_path / "a.parquet"
     parquet.write_table(pa.table({"frame": [0], "view": ["a"], "tail_x": [1.0]}), path)
     refused(path, "tail", "coco17")
-    np.savez(tmp_path / "a.npz", **{**columns(rows()), "skeleton": "coco18"})
-    with pytest.raises(InputError, match=r"coco18.*coco17"):
+    np.savez(tmp_path / "a.npz", **{**columns(rows()), "skeleton": "coco19"})
+    with pytest.raises(InputError, match=r"coco19.*coco17"):
         open_table(tmp_path / "a.npz")
 
 

@@ -93,7 +93,7 @@ def test_a_wrong_value_names_its_key(tmp_path, part, change):
 
 
 def test_a_skeleton_that_there_is_not(tmp_path):
-    refused(card(tmp_path, pose={"skeleton": "coco18"}), "coco18", "coco17", kind=InputError)
+    refused(card(tmp_path, pose={"skeleton": "coco19"}), "coco19", "coco17", kind=InputError)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "detector: {}", "detector: 3\npose: 3", "detector: {}\npose: {}\nmore: 1"])

@@ -12,9 +12,11 @@ from mvcap.errors import InputError
 from mvcap.estimation.prediction_files import (
     IMPORTED_SKELETONS,
     FilePerson,
+    FileSkeleton,
     box_of,
     check_frames,
     existing_folder,
+    file_skeleton,
     fingerprint,
     flat_numbers,
     frame_number,
@@ -243,3 +245,23 @@ def test_of_a_large_file_only_both_ends_are_read(tmp_path):
     assert written(32 << 20, b"a") == blank
     path.open("ab").write(b"\0")
     assert fingerprint([path]) != blank
+
+
+def test_no_two_views_get_one_file(tmp_path):
+    found = {"cam_json": Path("cam_json")}
+    refused(match_views, ["cam", "cam_json"], found, "folder", tmp_path, words="view cam ")
+    found = {"cam_1_x": Path("cam_1_x"), "cam_2": Path("cam_2")}
+    assert match_views(["cam_1", "cam"], found, "folder", tmp_path)["cam_1"] == Path("cam_1_x")
+    refused(match_views, ["cam", "cam_1"], {"cam_1_x": Path("cam_1_x")}, "folder", tmp_path, words="view cam ")
+    one = match_views(["a", "a_json"], {"a": Path("a"), "a_json": Path("a_json")}, "folder", tmp_path)
+    assert one == {"a": Path("a"), "a_json": Path("a_json")}
+
+
+def test_layouts_with_face_and_hands_have_the_body_first():
+    assert file_skeleton("wholebody133") == FileSkeleton(SKELETONS["coco23"], 133)
+    assert file_skeleton("halpe136") == FileSkeleton(SKELETONS["halpe26"], 136)
+    xy, score = keypoints(np.arange(399.0).tolist(), SKELETONS["coco23"], "a.json", 133)
+    assert xy.shape == (23, 2) and xy[22].tolist() == [66, 67] and score[22] == 68
+    refused(
+        keypoints, [0.0] * 51, SKELETONS["coco23"], "a.json", 133, words=("133 keypoints", "set the skeleton to coco17")
+    )

@@ -256,3 +256,8 @@ def test_outputs_of_another_kind_or_skeleton(tmp_path):
         refused(read, np.zeros((64, 48, 3), np.uint8), box, words=["p.onnx", "(1, 10, 64, 48)"])
     detect = PersonDetector(replace(DETECTOR, size=48), tmp_path / "p.onnx", 1, "cpu")
     refused(detect, np.zeros((64, 64, 3), np.uint8), words=["p.onnx"])
+
+
+def test_no_heatmaps_have_no_points():
+    xy, score = decode_heatmaps(np.zeros((0, 3, 8, 6)), np.array([192.0, 256.0]))
+    assert xy.shape == (0, 3, 2) and score.shape == (0, 3)

@@ -178,7 +178,7 @@ def test_openpose_wrong_number_of_keypoints_names_the_skeleton_to_set(tmp_path: 
         openpose(tmp_path, skeleton="body25").prepare(views("left"))
     openpose(tmp_path, skeleton="coco17").prepare(views("left"))
     with pytest.raises(InputError, match="body25, body25b, coco17, halpe26"):
-        openpose(tmp_path, skeleton="coco18")
+        openpose(tmp_path, skeleton="coco19")
     with pytest.raises(ConfigError):
         openpose(tmp_path, missing="maybe")
 
@@ -446,20 +446,20 @@ def test_table_made_elsewhere_with_the_least_columns(tmp_path: Path) -> None:
 
     columns: dict[str, Any] = {"frame": [2, 0], "view": ["left", "left"]}
     for number, joint in enumerate(COCO17.joints):
-        columns[f"{joint}_x"], columns[f"{joint}_y"] = [float(number), None], [2.0 * number, None]
+        columns[f"{joint}_x"], columns[f"{joint}_y"] = [float(number + 1), None], [2.0 * number, None]
         columns[f"{joint}_score"] = [0.5, None]
     parquet.write_table(pa.table(columns), tmp_path / "a.parquet")
     np.savez(
         tmp_path / "a.npz", frame=[2, 0], view=[0, 0], view_names=["left"], skeleton="coco17",
-        xy=[[[n, 2 * n] for n in range(17)], [[0.0, 0.0]] * 17], score=[[0.5] * 17, [0.0] * 17],
+        xy=[[[n + 1, 2 * n] for n in range(17)], [[0.0, 0.0]] * 17], score=[[0.5] * 17, [0.0] * 17],
     )  # fmt: skip
     for name in ("a.parquet", "a.npz"):
         estimator = DetectionTable(DetectionTableConfig(str(tmp_path / name)))
         estimator.prepare(views("left"))
         assert estimator.skeleton.name == "coco17"
         found = rows(estimator, 2, views("left")[0])
-        np.testing.assert_array_equal(found.xy[0], [[n, 2 * n] for n in range(17)])
-        assert np.isfinite(found.noise_px).all() and found.carried.tolist() == [-1] and found.box[0, 2] == 16
+        np.testing.assert_array_equal(found.xy[0], [[n + 1, 2 * n] for n in range(17)])
+        assert np.isfinite(found.noise_px).all() and found.carried.tolist() == [-1] and found.box[0, 2] == 17
         assert len(rows(estimator, 0, views("left")[0])) == 0
     parquet.write_table(pa.table({"frame": [0], "view": ["a"], "tail_x": [1.0]}), tmp_path / "b.parquet")
     with pytest.raises(InputError, match="tail"):

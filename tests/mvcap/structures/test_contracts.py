@@ -13,7 +13,7 @@ from mvcap.structures.detections import Detections2D
 
 CONTRACTS = {"estimator": contracts.Estimator, "associator": contracts.Associator, "refiner": contracts.Refiner}
 NAMED = [(kind, name) for kind in CONTRACTS for name in plugins.TABLE[kind]]
-FILES = {"openpose", "openpose_parts", "coco", "alphapose", "table"}
+FILES = {"openpose", "openpose_parts", "coco", "alphapose", "deeplabcut", "sleap", "table"}
 
 
 def methods(kind):

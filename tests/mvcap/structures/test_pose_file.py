@@ -87,7 +87,7 @@ def test_a_column_that_is_missing_or_of_another_shape_is_named(tmp_path, name):
 @pytest.mark.parametrize(
     "change",
     [
-        {"skeleton": np.array("coco18")},
+        {"skeleton": np.array("coco19")},
         {"about": np.array("{")},
         {"about": np.array("[1]")},
         {"about": np.array("{}")},
@@ -117,3 +117,29 @@ def test_a_path_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SessionError, match="cannot be written"):
         save_poses(tmp_path / "file" / "poses.npz", TABLE)
+
+
+def test_a_damaged_compressed_file_is_named(tmp_path):
+    path = tmp_path / "poses.npz"
+    np.savez_compressed(path, skeleton="coco17", **poses(5).arrays())
+    whole = path.read_bytes()
+    for at in range(500, len(whole), 37):
+        data = bytearray(whole)
+        data[at] ^= 0xFF
+        path.write_bytes(bytes(data))
+        try:
+            load_poses(path)
+        except InputError as fault:
+            assert str(path) in str(fault) and "\n" not in str(fault)
+
+
+@pytest.mark.parametrize(
+    "held",
+    [{"a": np.zeros(3)}, {}, {"about": np.array("{}")}, {"about": np.array("[" * 5000)}, {"skeleton": np.array(3)}],
+)
+def test_a_foreign_file_is_named(tmp_path, held):
+    path = tmp_path / "poses.npz"
+    np.savez(path, **held)
+    with pytest.raises(InputError, match=r"poses\.npz") as caught:
+        load_poses(path)
+    assert "None" not in str(caught.value)

@@ -101,3 +101,15 @@ def test_gates_are_above_zero():
 def test_a_moment_has_an_image_per_view():
     row_checks.check_images([None] * 3, 3)
     refused(row_checks.check_images, [None] * 2, 3)
+
+
+@pytest.mark.parametrize("wrong", ["abc", ["a", "b"], None, [[1, 2], [3]], [10**400, 1], object()])
+def test_calibration_errors_that_are_no_numbers(wrong):
+    with pytest.raises(InputError, match="calibration_px"):
+        row_checks.check_errors_px(wrong, 2)
+
+
+@pytest.mark.parametrize("wrong", [True, False, "3", None, float("nan"), float("inf"), 0, -1])
+def test_gates_that_are_no_numbers(wrong):
+    with pytest.raises(InputError, match="gate_sigma"):
+        row_checks.check_gate(wrong)
