@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
+from calib.report.glyphs import draw_all_names
 from mvcap.drawing.colours import hexadecimal
 from mvcap.reporting.series import SeriesCollector
 
@@ -23,7 +24,12 @@ Kind = Literal["svg", "png"]
 _INK, _FAINT = "#303030", "#d8d8d8"
 _PEOPLE_AT_MOST = 12  # per plot; the people seen longest
 _LINES = ("#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b")
-_DASHES = ("-", "--", ":", "-.")
+_LINES_AT_MOST = 8  # views as lines, which is the number of colours; more are rows of a map
+_ROWS_AT_MOST = 200  # rows of views in all panels together
+_ROW_IN = 0.16  # height of a row, in
+_BRIGHTEST = 98  # percentile of the errors at the end of the scale of colours
+_NAME_AT_MOST = 24  # letters of a view's name
+_NAMES_AT_MOST = 3  # names in one label
 _SEGMENTS = ("hip to hip", "hip to knee", "knee to ankle", "shoulder to elbow", "elbow to wrist")
 _ERROR_POINTS = 300  # more points would hide the lines of other views
 _BRIDGED_S = 0.5  # s; paths are drawn across gaps up to this length
@@ -80,19 +86,48 @@ def limb_length_plot(series: SeriesCollector, kind: Kind = "svg") -> bytes:
 
 @_styled
 def error_plot(series: SeriesCollector, views: tuple[str, ...] = (), kind: Kind = "svg") -> bytes:
-    """Plot the reprojection error over time, one panel per person; one line per view if residuals were collected."""
+    """Plot the reprojection error over time, one panel per person, by view if residuals were collected.
+
+    A view is a line; of more than ``_LINES_AT_MOST`` views, each is a row in which the colour is the error.
+    """
     shown = _longest(series)
     by_view = series.error_by_view()
-    figure, panels = _panels(len(shown), 1.9)
+    if len(views) > _LINES_AT_MOST:
+        return _error_map(series, views, shown[: max(1, _ROWS_AT_MOST // len(views))], kind)
+    (figure, panels), labels = _panels(len(shown), 1.9), _labels(views)
     for axes, person in zip(panels, shown, strict=True):
-        lines = {views[view]: values for view, values in by_view[person].items()} if views else {}
+        lines = {labels[view]: values for view, values in by_view[person].items()} if views else {}
         for index, (name, values) in enumerate(lines.items() or [("all views", series.people[person].error_px)]):
-            dash = _DASHES[index // len(_LINES) % len(_DASHES)]
-            axes.plot(*_coarse(series.time_s, values), dash, color=_LINES[index % len(_LINES)], label=name)
+            axes.plot(*_coarse(series.time_s, values), "-", color=_LINES[index % len(_LINES)], label=name)
         axes.set_title(f"person {person}", color=_readable(person))
         axes.set_ylabel("error / px")
         axes.set_ylim(bottom=0)
         _legend(axes)
+    return _time_axis(figure, panels, series, kind)
+
+
+def _error_map(series: SeriesCollector, views: tuple[str, ...], shown: list[int], kind: Kind) -> bytes:
+    """Plot the errors of many views: a row per view, time along it, one panel per person, one scale of colours."""
+    by_view = series.error_by_view()
+    length_s = series.frames / series.rate_hz
+    unknown, labels = np.full(series.samples, np.nan), _labels(views)
+    maps = [
+        np.stack([_coarse(series.time_s, by_view[person].get(view, unknown))[1] for view in range(len(views))])
+        for person in shown
+    ]
+    known = np.concatenate([rows[np.isfinite(rows)] for rows in maps]) if maps else np.zeros(0)
+    largest = float(np.percentile(known, _BRIGHTEST)) if len(known) else 1.0
+    figure, panels = _panels(len(shown), _ROW_IN * len(views) + 0.45)
+    for axes, person, rows in zip(panels, shown, maps, strict=True):
+        picture = axes.imshow(
+            rows, aspect="auto", interpolation="nearest", extent=(0, length_s, len(views) - 0.5, -0.5), vmin=0,
+            vmax=largest, cmap="YlOrRd",
+        )  # fmt: skip
+        axes.set_facecolor(_FAINT)
+        axes.grid(visible=False)
+        axes.set_yticks(range(len(views)), labels, fontsize=8)
+        axes.set_title(f"person {person}", color=_readable(person))
+        figure.colorbar(picture, ax=axes, label="error / px", aspect=max(8, len(views)), pad=0.01, extend="max")
     return _time_axis(figure, panels, series, kind)
 
 
@@ -143,13 +178,14 @@ def _cameras(axes: Axes, rig: Rig, use: tuple[int, int]) -> None:
         tip = place + 1.4 * reach * direction
         corners = np.stack([place, tip + 0.6 * reach * across, tip - 0.6 * reach * across, place])
         axes.fill(corners[:, 0], corners[:, 1], facecolor="#bdbdbd", edgecolor=_INK, linewidth=0.8)
-        if index not in named:  # one label for cameras that overlap in the plot
+        # One label for cameras that overlap in the plot; from the side many overlap, and the plan names them all.
+        if index not in named and (use == (0, 1) or len(places) <= _LINES_AT_MOST):
             same = [at for at in range(len(places)) if np.linalg.norm(places[at] - place) < reach]
-            text, away = (
-                ", ".join(rig.names[at] for at in same),
-                (0, 9) if use == (0, 2) else (-8 * direction[0], -14 * direction[1] - 3),
-            )
-            axes.annotate(text, place, xytext=away, textcoords="offset points", ha="center", fontsize=9)
+            text = ", ".join(_short(rig.names[at]) for at in same[:_NAMES_AT_MOST])
+            text += f" and {len(same) - _NAMES_AT_MOST} more" if len(same) > _NAMES_AT_MOST else ""
+            away = (0, 9) if use == (0, 2) else (-8 * direction[0], -14 * direction[1] - 3)
+            size = 9 if len(places) <= 2 * _LINES_AT_MOST else 7
+            axes.annotate(text, place, xytext=away, textcoords="offset points", ha="center", fontsize=size)
             named += same
 
 
@@ -205,6 +241,20 @@ def _spans(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.flatnonzero(padded[1:] != padded[:-1]).reshape(-1, 2)
 
 
+def _short(name: str) -> str:
+    """A name with its middle left out if it would take the plot's place."""
+    if len(name) <= _NAME_AT_MOST:
+        return name
+    half = (_NAME_AT_MOST - 1) // 2
+    return f"{name[:half]}…{name[-half:]}"
+
+
+def _labels(names: tuple[str, ...]) -> list[str]:
+    """Short names that are still different from each other."""
+    short = [_short(name) for name in names]
+    return [one if short.count(one) == 1 else f"{number} {one}" for number, one in enumerate(short, 1)]
+
+
 def _readable(person: int) -> str:
     """Return the person's colour, darkened for text on white."""
     value = hexadecimal(person)
@@ -233,5 +283,6 @@ def _time_axis(figure: Figure, panels: list[Any], series: SeriesCollector, kind:
 def _bytes(figure: Figure, kind: Kind) -> bytes:
     buffer = io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else {}  # no date, so that the same take gives identical files
+    draw_all_names(figure)
     figure.savefig(buffer, format=kind, dpi=130, facecolor="white", metadata=metadata)
     return buffer.getvalue()
