@@ -192,10 +192,10 @@ def _by_clock(views: Sequence[ImageSet], notes: list[str]) -> tuple[NDArray[np.i
             f"the videos differ in length ({listed}): they are assumed to start together, and the moments that two of "
             "them show are used"
         )
-    reference = np.zeros(0)
+    reference, start = np.zeros(0), -np.inf
     for view in np.argsort(rates, kind="stable"):
-        start = reference[-1] + 0.5 / rates[view] if len(reference) else -np.inf
         reference = np.append(reference, view_times[view][view_times[view] > start])
+        start = reference[-1] + 0.6 / rates[view]  # as far as a picture may be from its moment
     shown = np.empty((len(reference), len(view_times)), np.int64)
     time_s = np.empty(shown.shape)
     for column, (times, rate) in enumerate(zip(view_times, rates, strict=True)):

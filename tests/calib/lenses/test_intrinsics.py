@@ -1,5 +1,6 @@
 """Lenses from pictures of one camera: found whatever the model, no larger than needed, doubted where they should."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from seen_boards import BOARD, close_ups
 
 from calib import CalibrationError, Lens, geometry
 from calib.bundle.equations import LENS, small_motion
+from calib.lenses import intrinsics
 from calib.lenses.intrinsics import fit_lens, strange_moments
 from calib.lenses.models import FISHEYE, MODELS, NAMES, PINHOLE, RATIONAL, LensModel, common_sense, model_of
 from calib.lenses.observability import coverage, focal_findings, tilts_deg
@@ -129,6 +131,28 @@ def test_false_sightings_are_refused_by_name_where_the_lens_is_known():
     assert [(refusal.view, refusal.moment) for refusal in refused] == [("cam", "3")]
     assert "the median residual is" in refused[0].reason
     assert not strange_moments(seen, "cam", ONE)
+
+
+def test_a_small_residual_that_is_strange_is_given_with_its_digits():
+    seen = close_ups(ONE, 10, 4, noise_px=0.01)
+    xy = np.array(seen.xy)
+    xy[0, 3] += np.random.default_rng(0).normal(0, 0.3, xy[0, 3].shape)
+    (refused,) = strange_moments(replace(seen, xy=xy), "cam", ONE)
+    assert re.search(r"residual is 0\.[0-9]+ px, 0\.01[0-9]* px are usual", refused.reason), refused.reason
+
+
+def test_an_image_that_has_no_pose_at_all_is_refused(monkeypatch):
+    seen = close_ups(ONE, 10, 4)
+    found = intrinsics.board_poses
+
+    def without_one(xy, target, lens):
+        poses = found(xy, target, lens)
+        poses.cam_from_piece[:, 6] = np.nan
+        return poses
+
+    monkeypatch.setattr(intrinsics, "board_poses", without_one)
+    (refused,) = strange_moments(seen, "cam", ONE)
+    assert (refused.moment, refused.reason) == ("6", "no pose of the target explains what is seen")
 
 
 def test_sightings_without_any_noise_are_not_strange():

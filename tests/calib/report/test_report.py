@@ -244,3 +244,16 @@ def test_the_page_opens_from_disk_offline(browser, tmp_path, name, scheme, width
     dark = opened.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
     assert dark == (scheme == "dark")
     context.close()
+
+
+def test_the_headline_is_the_larger_figure_everywhere(good):
+    places = len(good.accuracy.places)
+    one = replace(good.accuracy, predicted_m=np.full(places, 2.6e-4), halves_m=np.full(places, 3.6e-4))
+    for accuracy in (one, replace(one, predicted_m=one.halves_m, halves_m=one.predicted_m)):
+        made = replace(good, accuracy=accuracy, verdict="good")
+        held = report(made)
+        assert accuracy.headline_m == pytest.approx(3.6e-4) and held["accuracy"]["count_on_mm"] == pytest.approx(0.36)
+        for line in (made.summary(), held["summary"], held["live_line"], live_line(made)):
+            assert "0.36 mm" in line and "0.26" not in line
+    alone = replace(good, accuracy=replace(one, halves_m=np.full(places, np.nan)), verdict="good")
+    assert "0.26 mm" in alone.summary() and "0.26 mm" in live_line(alone)

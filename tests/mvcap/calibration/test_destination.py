@@ -111,6 +111,15 @@ def test_a_rejected_calibration_goes_beside_and_replaces_nothing(tmp_path, made)
     )
 
 
+def test_a_single_camera_that_is_left_is_no_rig(tmp_path, made):
+    place = Destination(tmp_path / "out", None, True)
+    place.write(replace(made, verdict="do not use"))
+    place.write(replace(made, verdict="do not use", rig=made.rig.select(made.rig.names[:1])))
+    assert files(place.folder) == ["rejected/calibration.html", "rejected/calibration.json"]
+    place.write(replace(made, verdict="usable with limits", rig=made.rig.select(made.rig.names[:1])))
+    assert "rig.yaml" in files(place.folder)  # a lens alone was asked for
+
+
 @pytest.mark.parametrize(("force", "replaced"), [(False, False), (True, True)])
 def test_a_session_gets_the_rig_by_force_only(tmp_path, made, force, replaced):
     session = make_session(tmp_path, 2, people=1, cameras=2)

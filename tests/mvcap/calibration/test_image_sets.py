@@ -141,6 +141,17 @@ def test_videos_are_matched_by_their_clocks(tmp_path):
     assert len(found.shown) == 12 and "differ in length (cam1 1.95 s, cam2 1.10 s)" in found.notes[0]
 
 
+def test_a_short_video_costs_the_others_nothing(tmp_path):
+    for name, frames in (("cam1", 40), ("cam2", 36), ("cam3", 12)):
+        write_clip(tmp_path / f"{name}.mp4", frames, SIZE, 20.0)
+    shown = find_moments(tmp_path).shown
+    assert shown.tolist() == [[number, number, number if number < 12 else -1] for number in range(36)]
+    write_clip(tmp_path / "cam3.mp4", 6, SIZE, 10.0)  # the slowest of all ends first
+    shown = find_moments(tmp_path).shown
+    assert (shown >= 0).sum(0).tolist()[2] == 6 and shown[:, 0].max() >= 35 and len(shown) >= 28
+    assert ((shown >= 0).sum(1) >= 2).all() and (np.diff(shown[:, 0]) > 0).all()
+
+
 def test_a_table_of_times_says_which_frames_belong_together(tmp_path):
     for camera, frames in ((1, 3), (2, 2)):
         write_clip(tmp_path / f"cam_{camera}.mp4", frames, SIZE)
