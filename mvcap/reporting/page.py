@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from mvcap.drawing.colours import hexadecimal
+from mvcap.reporting.dropped_people import dropped_sentence
 
 _KINDS = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 _PICTURES = {
@@ -32,6 +33,10 @@ _VERDICTS = {
     "do not trust": ("bad", "✗", "Do not trust this take"),
 }
 
+FIRST_REASONS = 4
+"""Reasons of the verdict that stand on the first screen; the others are folded."""
+_FIRST_PLACES = 6
+_SOURCES = {"views": "two views or more", "one_view": "one view", "no_view": "no view"}
 
 _CHANGES = {
     "joined": "tracklets linked across a gap",
@@ -70,8 +75,12 @@ def render(
         style=style(),
         s=summary,
         verdict=_VERDICTS[summary["verdict"]["level"]],
+        first_reasons=FIRST_REASONS,
+        first_places=_FIRST_PLACES,
+        **_accuracy(summary),
         joint_errors=_joint_errors(summary),
         changes=_changes(summary),
+        dropped=dropped_sentence(summary) if summary["people"] else None,
         calibration_px=summary.get("association", {}).get("calibration_px"),
         contact_sheet=_inlined(pictures["contact_sheet"]) if "contact_sheet" in pictures else None,
         plots=[(key, *_PICTURES[key], _inlined(pictures[key])) for key in _PICTURES if key in pictures],
@@ -79,6 +88,16 @@ def render(
         settings=_flat(settings or {}),
         provenance=_flat(provenance or {}),
     )
+
+
+def _accuracy(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the accuracy, its rows by source, and the share of person-frames that one view or none sees."""
+    accuracy, one_view = summary.get("accuracy"), summary.get("one_view") or {}
+    one, none = one_view.get("share_rows"), one_view.get("share_rows_no_view")
+    by_source = (accuracy or {}).get("by_source", {})
+    sources = [(_SOURCES[name], part) for name, part in by_source.items() if part["share_joints"]]
+    alone = one + none if one is not None and none is not None else None
+    return {"accuracy": accuracy, "sources": sources, "alone": alone}
 
 
 def _inlined(picture: bytes) -> str:

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mvcap.reporting.figures import tidy
+from mvcap.reporting.time_spans import bin_count, frame_bins, longest_spans
 from mvcap.reporting.verdict import verdict
+from mvcap.reporting.world_frame import WorldFrame
 from mvcap.structures.anthropometry import limb_lengths
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
 from mvcap.triangulation.reprojection_residuals import USED_SIGMA, Histogram, Residuals, ViewResiduals
 
-_BINS = 600  # bins of the take in which spans seen by two views only are searched
 _FEW_VIEWS = 2
 _SPAN_AT_LEAST_S = 0.5
 _SPANS_AT_MOST = 3
@@ -83,6 +85,7 @@ class PoseQuality:
         self.rows = 0
         self.frames_with_people = 0
         self.people_at_once = 0
+        self.world = WorldFrame(skeleton)
 
     def add(self, poses: Poses3D, found: Sequence[Residuals] | None = None) -> None:
         """Add a chunk of poses.
@@ -92,6 +95,7 @@ class PoseQuality:
         """
         if not len(poses):
             return
+        self.world.add(poses)
         per_frame = np.unique(poses.frame, return_counts=True)[1]
         self.frames_with_people += len(per_frame)
         self.people_at_once = max(self.people_at_once, int(per_frame.max()))
@@ -117,7 +121,7 @@ class PoseQuality:
 
     def _person(self, person: int) -> _Person:
         if person not in self.people:
-            self.people[person] = _Person(self.skeleton, max(1, min(self.frames, _BINS)))
+            self.people[person] = _Person(self.skeleton, bin_count(self.frames))
         return self.people[person]
 
     def _add_person(self, one: _Person, rows: Poses3D, lengths: NDArray[np.float64]) -> None:
@@ -128,9 +132,9 @@ class PoseQuality:
         one.missing += int((~present).sum())
         one.views += np.bincount(rows.views[present], minlength=256)
         one.limbs.add(lengths)
-        bins = rows.frame.astype(np.int64) * len(one.joints) // self.frames
+        bins = frame_bins(rows.frame, self.frames)
         np.add.at(one.joints, bins, present.sum(1))
-        np.add.at(one.few, bins, (present & (rows.views <= _FEW_VIEWS)).sum(1))
+        np.add.at(one.few, bins, (present & (rows.views == _FEW_VIEWS)).sum(1))
 
 
 def summarise(
@@ -142,27 +146,35 @@ def summarise(
     seconds_per_frame: Mapping[str, float] | None = None,
     warnings: Sequence[str] = (),
     late_frames: Mapping[str, float] | None = None,
+    more: Mapping[str, Any] | None = None,
+    more_of_people: Mapping[int, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Return all numbers of a take and the verdict on them, ready for JSON; None where a number is unknown.
 
-    ``poses``: the refined poses; ``raw``: the poses before refinement. ``bone_spread`` of a person: for each limb the
+    ``poses``: the refined poses; ``raw``: the poses before refinement; ``more``: keys that other modules collect, on
+    which the verdict depends as well. ``bone_spread`` of a person: for each limb the
     standard deviation of its length over all frames, outliers included, divided by its mean; the median over limbs.
     """
     summary: dict[str, Any] = {
         "frames": poses.frames,
         "views": len(views),
         "rate_hz": rate_hz,
-        "duration_s": _tidy(poses.frames / rate_hz),
+        "duration_s": tidy(poses.frames / rate_hz),
         "frames_with_people": poses.frames_with_people,
         "people_at_once": poses.people_at_once,
-        "seconds_per_frame": {stage: _tidy(seconds) for stage, seconds in (seconds_per_frame or {}).items()},
-        "median_reprojection_px": _tidy(poses.error.median()),
-        "people": [_person(person, poses, raw, rate_hz, len(views)) for person in sorted(poses.people)],
-        "limb_length_m": dict(zip(_limb_names(poses.skeleton), map(_tidy, poses.lengths.medians()), strict=True)),
+        "seconds_per_frame": {stage: tidy(seconds) for stage, seconds in (seconds_per_frame or {}).items()},
+        "median_reprojection_px": tidy(poses.error.median()),
+        "people": [
+            {**_person(person, poses, raw, rate_hz, len(views)), **(more_of_people or {}).get(person, {})}
+            for person in sorted(poses.people)
+        ],
+        "limb_length_m": dict(zip(_limb_names(poses.skeleton), map(tidy, poses.lengths.medians()), strict=True)),
         "per_joint": _joints(poses),
-        "late_frames": {view: _tidy(frames) for view, frames in (late_frames or {}).items()},
+        "late_frames": {view: tidy(frames) for view, frames in (late_frames or {}).items()},
+        "world": poses.world.facts(residuals.rig if residuals is not None else None),
         "warnings": list(warnings),
         **_per_view(views, residuals),
+        **(more or {}),
     }
     summary["verdict"] = verdict(summary)
     return summary
@@ -176,25 +188,23 @@ def _person(person: int, poses: PoseQuality, raw: PoseQuality | None, rate_hz: f
     return {
         "id": person,
         "frames": one.frames,
-        "first_s": _tidy(one.first / rate_hz),
-        "last_s": _tidy(one.last / rate_hz),
-        "median_reprojection_px": _tidy(one.error.median()),
-        "bone_spread": _tidy(refined_bone_spread(one.limbs)),
-        "bone_spread_raw": _tidy(refined_bone_spread(before.limbs)) if before is not None else None,
+        "first_s": tidy(one.first / rate_hz),
+        "last_s": tidy(one.last / rate_hz),
+        "median_reprojection_px": tidy(one.error.median()),
+        "bone_spread": tidy(refined_bone_spread(one.limbs)),
+        "bone_spread_raw": tidy(refined_bone_spread(before.limbs)) if before is not None else None,
         "views_used": int(np.searchsorted(counted, joints / 2)) if joints else None,
-        "share_two_views": _tidy(one.few.sum() / joints) if joints and views > _FEW_VIEWS else None,
-        "share_joints_missing": _tidy(one.missing / (one.frames * len(poses.skeleton))),
+        "share_two_views": tidy(one.few.sum() / joints) if joints and views > _FEW_VIEWS else None,
+        "share_joints_missing": tidy(one.missing / (one.frames * len(poses.skeleton))),
         "two_views_only": _weak_spans(one, poses.frames / rate_hz) if views > _FEW_VIEWS else [],
     }
 
 
 def _weak_spans(one: _Person, duration_s: float) -> list[dict[str, float | None]]:
     """Return the longest time spans in which most of a person's joints were seen by two views only."""
-    weak = np.concatenate([[False], (one.joints > 0) & (2 * one.few > one.joints), [False]])
-    edges = np.flatnonzero(weak[1:] != weak[:-1]).reshape(-1, 2) * duration_s / len(one.joints)
-    long = edges[edges[:, 1] - edges[:, 0] >= _SPAN_AT_LEAST_S]
-    longest = long[np.argsort(long[:, 0] - long[:, 1], kind="stable")[:_SPANS_AT_MOST]]
-    return [{"from_s": _tidy(start), "to_s": _tidy(stop)} for start, stop in sorted(longest.tolist())]
+    weak = (one.joints > 0) & (2 * one.few > one.joints)
+    spans = longest_spans(weak, duration_s, _SPAN_AT_LEAST_S, _SPANS_AT_MOST)
+    return [{"from_s": tidy(start), "to_s": tidy(stop)} for start, stop in spans]
 
 
 def _joints(poses: PoseQuality) -> list[dict[str, Any]]:
@@ -202,8 +212,8 @@ def _joints(poses: PoseQuality) -> list[dict[str, Any]]:
     return [
         {
             "joint": joint,
-            "median_reprojection_px": _tidy(medians[index]),
-            "share_missing": _tidy(poses.missing[index] / poses.rows) if poses.rows else None,
+            "median_reprojection_px": tidy(medians[index]),
+            "share_missing": tidy(poses.missing[index] / poses.rows) if poses.rows else None,
         }
         for index, joint in enumerate(poses.skeleton.joints)
     ]
@@ -219,19 +229,14 @@ def _per_view(views: Sequence[str], residuals: ViewResiduals | None) -> dict[str
         "share_matched": residuals.matched_share,
     }
     return {
-        "normalised_residual": _tidy(residuals.overall_normalised),
+        "normalised_residual": tidy(residuals.overall_normalised),
         "per_view": [
-            {"name": name, **{key: _tidy(values[view]) for key, values in columns.items()}}
+            {"name": name, **{key: tidy(values[view]) for key, values in columns.items()}}
             for view, name in enumerate(views)
         ],
-        "per_view_joint_px": [[_tidy(value) for value in row] for row in residuals.by_view_and_joint_px],
+        "per_view_joint_px": [[tidy(value) for value in row] for row in residuals.by_view_and_joint_px],
     }
 
 
 def _limb_names(skeleton: Skeleton) -> list[str]:
     return [f"{skeleton.joints[a]} to {skeleton.joints[b]}" for a, b in skeleton.limbs.tolist()]
-
-
-def _tidy(value: float) -> float | None:
-    """Round to four significant digits; None for NaN and infinity."""
-    return float(f"{value:.4g}") if np.isfinite(value) else None

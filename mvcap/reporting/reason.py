@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
-TRUST, LIMITS, REFUSE = "trust", "limits", "do not trust"
+TRUST: Final = "trust"
+LIMITS: Final = "limits"
+REFUSE: Final = "do not trust"
 
 
 class Reason(NamedTuple):

@@ -37,11 +37,19 @@ class Histogram:
 
     def medians(self) -> NDArray[np.float64]:
         """Median (R,) of each row, interpolated within its bin; NaN for a row without values."""
-        return np.array([self._median(counts) for counts in self._counts])
+        return self.quantiles(0.5)
 
     def median(self) -> float:
         """Median of all rows together; NaN if there are no values."""
-        return self._median(self._counts.sum(0))
+        return self.quantile(0.5)
+
+    def quantiles(self, share: float) -> NDArray[np.float64]:
+        """Value (R,) below which so large a share, 0..1, of each row lies; NaN for a row without values."""
+        return np.array([self._quantile(counts, share) for counts in self._counts])
+
+    def quantile(self, share: float) -> float:
+        """Value below which so large a share, 0..1, of all rows together lies; NaN if there are no values."""
+        return self._quantile(self._counts.sum(0), share)
 
     def merged(self, rows: int) -> Histogram:
         """Return a histogram of ``rows`` rows, each the sum of neighbouring ones."""
@@ -49,15 +57,21 @@ class Histogram:
         out._edges, out._counts = self._edges, self._counts.reshape(rows, -1, self._counts.shape[1]).sum(1)
         return out
 
-    def _median(self, counts: NDArray[np.int64]) -> float:
+    def part(self, rows: slice) -> Histogram:
+        """Return a histogram of some of the rows."""
+        out = Histogram(0)
+        out._edges, out._counts = self._edges, self._counts[rows]
+        return out
+
+    def _quantile(self, counts: NDArray[np.int64], share: float) -> float:
         total = int(counts.sum())
         if not total:
             return float("nan")
         upto = np.cumsum(counts)
-        place = int(np.searchsorted(upto, total / 2))
-        share = (total / 2 - (upto[place] - counts[place])) / counts[place]
+        place = min(int(np.searchsorted(upto, share * total)), int(np.flatnonzero(counts)[-1]))
+        part = (share * total - (upto[place] - counts[place])) / max(counts[place], 1)
         low, high = self._edges[place], self._edges[place + 1]
-        return float(low * (high / low) ** share)
+        return float(low * (high / low) ** part)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +116,7 @@ class ViewResiduals:
     def __init__(self, rig: Rig, skeleton: Skeleton) -> None:
         self.names = rig.names
         self.skeleton = skeleton
-        self._rig = rig
+        self.rig = rig
         cells = len(rig) * len(skeleton)
         self._error, self._normalised = Histogram(cells), Histogram(cells)
         self._used, self._joints = np.zeros(cells, np.int64), np.zeros(cells, np.int64)
@@ -110,7 +124,7 @@ class ViewResiduals:
 
     def add(self, detections: Detections2D, poses: Poses3D) -> Residuals:
         """Add a chunk of associated detections and the poses of the same frames; return their residuals."""
-        found = residuals(detections, poses, self._rig)
+        found = residuals(detections, poses, self.rig)
         cell = found.view[:, None] * len(self.skeleton) + np.arange(len(self.skeleton))
         self._error.add(cell.ravel(), found.error_px.ravel())
         self._normalised.add(cell.ravel(), found.normalised.ravel())

@@ -12,7 +12,7 @@ from walking_take import COCO, RATE_HZ, chunked, detections, poses, rig
 from calib import Rig
 from mvcap.drawing.contact_sheet import ContactSheet
 from mvcap.reporting import plots
-from mvcap.reporting.page import render
+from mvcap.reporting.page import FIRST_REASONS, render
 from mvcap.reporting.pose_quality import PoseQuality, summarise
 from mvcap.reporting.series import SeriesCollector
 from mvcap.structures.poses import Poses3D
@@ -90,6 +90,35 @@ def test_a_take_with_nobody_still_has_a_page():
     quality.add(Poses3D.empty(COCO))
     html = render(summarise(quality, RATE_HZ, ["cam01"]), {}, {})
     assert "Do not trust this take" in html and "No people were reconstructed" in html and "Not measured" in html
+
+
+def test_the_first_screen_is_short_and_tells_the_accuracy_as_the_json_does(material):
+    summary, pictures = material
+    parts = {"share_within": 0.8765, "median_mm": 12.3, "p90_mm": 45.6, "p95_mm": 78.9}
+    sources = {"views": {"share_joints": 0.75, **parts}, "one_view": {"share_joints": 0.25, **parts}}
+    none = {"share_joints": 0.0, **dict.fromkeys(parts)}
+    accuracy = {
+        "wanted_mm": 50.0,
+        "share_reported": 0.9,
+        **parts,
+        "by_source": {**sources, "no_view": none},
+        "places": [],
+    }
+    reasons = [f"reason {number}" for number in range(FIRST_REASONS + 3)]
+    more = {
+        "accuracy": accuracy,
+        "one_view": {"share_rows": 0.2, "share_rows_no_view": 0.03},
+        "joints": {"measured": 1234, "rejected": 5, "moved": 6},
+        "verdict": {"level": "limits", "reasons": reasons, "where_not": []},
+    }
+    html = page_of(({**summary, **more}, pictures))
+    first, _, folded = html.partition("<summary>3 more")
+    assert all(f"<li>{reason}</li>" in (first if at < FIRST_REASONS else folded) for at, reason in enumerate(reasons))
+    facts = dict(re.findall(r"<dt>([^<]*)</dt><dd>([^<]*)</dd>", html))
+    assert facts["Joints within 50.0 mm"] == "88%" and facts["Seen by one view or none"] == "23%"
+    assert "<td>two views or more</td><td>75%</td>" in html and "<td>no view</td>" not in html
+    text = " ".join(html.split())
+    assert "Of 1234 joints" in text and "5 were not kept as measured and 6 were moved" in text
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../elsewhere.mp4", "C:/video.mp4", "https://example.org/a.mp4"])

@@ -1,0 +1,30 @@
+"""Time spans of a take in which something holds, found in bins of equal length."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+BINS = 600
+"""Largest number of bins in which a take is searched."""
+
+
+def bin_count(frames: int) -> int:
+    """Return the number of bins of a take."""
+    return max(1, min(frames, BINS))
+
+
+def frame_bins(frame: NDArray[np.integer], frames: int) -> NDArray[np.int64]:
+    """Return the bin (M,) of each frame (M,) of a take of so many frames."""
+    return np.asarray(frame.astype(np.int64) * bin_count(frames) // max(frames, 1))
+
+
+def longest_spans(
+    marked: NDArray[np.bool_], duration_s: float, at_least_s: float, at_most: int
+) -> list[tuple[float, float]]:
+    """Return begin and end, s, of the longest runs of marked bins (B,), in order of time."""
+    edge = np.concatenate([[False], marked, [False]])
+    edges = np.flatnonzero(edge[1:] != edge[:-1]).reshape(-1, 2) * duration_s / max(len(marked), 1)
+    long = edges[edges[:, 1] - edges[:, 0] >= at_least_s]
+    longest = long[np.argsort(long[:, 0] - long[:, 1], kind="stable")[:at_most]]
+    return [(float(begin), float(end)) for begin, end in sorted(longest.tolist())]
