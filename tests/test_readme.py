@@ -158,9 +158,16 @@ def executed(name, **names):
 
 
 def test_every_block_of_code_is_run_or_checked():
-    assert set(re.findall(r"^```([a-z]*)$", WHOLE, re.MULTILINE)) == {"", "sh", "python", "text"}
+    assert set(re.findall(r"^```([a-z]*)$", WHOLE, re.MULTILINE)) == {"", "sh", "python", "text", "yaml"}
     assert set(added()) == set(ADDED)
     assert sorted([*added().values(), *map(shown, SHOWN)]) == sorted(blocks("python"))
+
+
+def test_the_skeleton_file_of_the_manual_is_read(tmp_path):
+    [shown_file] = blocks("yaml")
+    (tmp_path / "studio.yaml").write_text(shown_file)
+    kind = mvcap.load_skeleton(tmp_path / "studio.yaml")
+    assert kind.name == "studio" and kind.joints[-2:] == ("right_ankle", "racket") and len(kind.bones) == 3
 
 
 def test_python_runs(tmp_path, monkeypatch, capsys):
