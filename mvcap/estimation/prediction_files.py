@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calib.bounded_files import reason_of
+from calib.bounded_files import bounded_bytes, parse_json, reason_of
 from mvcap.errors import InputError
 from mvcap.estimation.file_kinds import other_estimator
 from mvcap.structures.contracts import View
@@ -35,6 +34,7 @@ MOST_FRAMES = 100_000_000
 """Frames that a file may count; a number beyond it is no frame number."""
 
 _MIB = 1 << 20
+_MOST_BYTES = 2 << 30
 _LARGEST_ID = 1 << 31
 
 
@@ -165,12 +165,13 @@ def frame_number(name: str) -> int:
 def read_json(path: Path) -> Any:
     """Return the content of a JSON file; InputError if it cannot be read or is truncated."""
     try:
-        return json.loads(path.read_bytes())
-    except OSError as fault:
-        raise InputError(f"{path}: cannot be read ({fault.strerror}); check that it exists") from fault
-    except (ValueError, RecursionError, MemoryError) as fault:
-        why = "nested too deeply" if isinstance(fault, RecursionError) else reason_of(fault)
-        raise InputError(f"{path}: not JSON, or truncated ({why}); write it again") from fault
+        data = bounded_bytes(path, _MOST_BYTES)
+    except (OSError, ValueError) as fault:
+        raise InputError(f"{path}: cannot be read ({reason_of(fault)}); check that it exists") from fault
+    try:
+        return parse_json(data)
+    except ValueError as fault:
+        raise InputError(f"{path}: not JSON, or truncated ({reason_of(fault)}); write it again") from fault
 
 
 def keypoints(
@@ -250,10 +251,10 @@ def without_empty_rows(rows: Detections2D) -> Detections2D:
 
 def box_of(values: Any, where: str, wide: bool) -> tuple[float, float, float, float] | None:
     """Return a box (left, top, right, bottom) from four numbers, or None; ``wide``: the last two are its size."""
-    box = flat_numbers(values if values is not None else [], where)[:4]
-    if box.size < 4:
+    box = [] if values is None else flat_numbers(values, where)[:4].tolist()
+    if len(box) < 4:
         return None
-    left, top, right, bottom = (float(x) for x in box)
+    left, top, right, bottom = box
     return (left, top, left + right, top + bottom) if wide else (left, top, right, bottom)
 
 
@@ -262,7 +263,9 @@ def ident_of(value: Any, where: str) -> int:
 
     InputError for a number that can be no id.
     """
-    flat = flat_numbers(-1 if value is None else value, where)
+    if value is None:
+        return -1
+    flat = flat_numbers(value, where)
     if not flat.size or not np.isfinite(flat[0]):
         return -1
     if abs(flat[0]) >= _LARGEST_ID:

@@ -61,8 +61,12 @@ def table(folder, people, **settings):
     return DetectionTable(DetectionTable.Config(file=str(folder / "a.npz"), **settings))
 
 
-READERS = {"openpose": (openpose, "pose_keypoints_2d"), "coco": (coco, "keypoints"), "alphapose": (alphapose, "keypoints"),
-           "table": (table, "keypoints")}  # fmt: skip
+READERS = {
+    "openpose": (openpose, "pose_keypoints_2d"),
+    "coco": (coco, "keypoints"),
+    "alphapose": (alphapose, "keypoints"),
+    "table": (table, "keypoints"),
+}
 
 
 def found(estimator, frame=0):
@@ -176,7 +180,7 @@ def test_joints_at_zero_are_missing_in_arrays_too():
 @pytest.mark.parametrize("reader", ["openpose", "coco", "alphapose"])
 def test_a_person_without_keypoints_is_left_out(tmp_path, reader, empty):
     make, key = READERS[reader]
-    other = {key: value for value in empty.values()} | {"hand_left_keypoints_2d": flat(21)}
+    other = ({key: empty["keypoints"]} if empty else {}) | {"hand_left_keypoints_2d": flat(21)}
     assert len(found(make(tmp_path, [other, {key: flat(17)}, other]))) == 1
 
 
@@ -288,11 +292,16 @@ def test_files_of_another_program_name_its_estimator(tmp_path):
 @pytest.mark.parametrize(
     "person",
     [{"keypoints": flat(17), "image_id": 3_000_000_000}, {"keypoints": flat(17), "image_id": [1]},
-     {"keypoints": flat(17), "image_id": 10**400}, {"keypoints": {"x": 1}}, {"keypoints": [10**400] * 51},
-     {"keypoints": flat(17), "track_id": 1e300}, {"keypoints": flat(17), "bbox": [10**400] * 4}],
+     {"keypoints": flat(17), "image_id": 10**400}, {"keypoints": {"x": 1}}, {"keypoints": flat(17), "track_id": 1e300}],
 )  # fmt: skip
 def test_impossible_values_are_refused(tmp_path, person):
     refused(lambda: found(coco(tmp_path, [person])), "left.json")
+
+
+def test_numbers_beyond_all_others_are_missing(tmp_path):
+    assert len(found(coco(tmp_path, [{"keypoints": [10**400] * 51}]))) == 0
+    rows = found(coco(tmp_path, [{"keypoints": flat(17), "bbox": [10**400] * 4}]))
+    assert rows.box[0].tolist() == [100, 200, 116, 232]
 
 
 @pytest.mark.parametrize(
