@@ -5,6 +5,7 @@ written, `write(rig, path)`, with `lost(rig)` where that loses something and `fi
 `HAS_SCALE = False` marks a format of arbitrary scale. A new format needs one file and one line in the table below.
 """
 
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
@@ -34,6 +35,21 @@ FORMATS: dict[str, str] = {
     "opencap": "calib.formats.opencap",
     "dlt": "calib.formats.dlt",
     "opencv": "calib.formats.opencv",
+}
+
+# Programs and file types by whose names formats are asked for.
+_OTHER_NAMES: dict[str, str] = {
+    **dict.fromkeys(("anipose", "aniposelib", "pose2sim", "sports2d", "freemocap"), "toml"),
+    **dict.fromkeys(("yaml", "yml", "mvcap", "calib", "rig.yaml"), "rig"),
+    **dict.fromkeys(("qtm", "qca", "theia", "qualisys track manager"), "qualisys"),
+    **dict.fromkeys(("cv", "cv2", "json", "xml"), "opencv"),
+    **dict.fromkeys(("nexus", "shogun", "xcp"), "vicon"),
+    **dict.fromkeys(("motive", "mcal"), "optitrack"),
+    **dict.fromkeys(("cmu", "cmu-panoptic"), "panoptic"),
+    **dict.fromkeys(("easymocap-yml", "zju", "intri"), "easymocap"),
+    **dict.fromkeys(("mc-calib", "mc_calib"), "mccalib"),
+    **dict.fromkeys(("dltdv", "easywand", "argus", "dltcoefs"), "dlt"),
+    **dict.fromkeys(("camchain", "basalt"), "kalibr"),
 }
 
 UNITS: dict[str, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001}
@@ -125,7 +141,9 @@ def writable() -> list[str]:
 
 def _module(name: str) -> Format:
     if name not in FORMATS:
-        raise RigFileError(f"no calibration format is named {name!r}; there are {', '.join(FORMATS)}")
+        near = _OTHER_NAMES.get(name.lower()) or next(iter(get_close_matches(name.lower(), FORMATS, n=1)), None)
+        hint = f"did you mean {near!r}? " if near else ""
+        raise RigFileError(f"no calibration format is named {name!r}; {hint}there are {', '.join(FORMATS)}")
     return cast(Format, import_module(FORMATS[name]))
 
 

@@ -116,7 +116,8 @@ def _error_map(series: SeriesCollector, views: tuple[str, ...], shown: list[int]
         for person in shown
     ]
     known = np.concatenate([rows[np.isfinite(rows)] for rows in maps]) if maps else np.zeros(0)
-    largest = float(np.percentile(known, _BRIGHTEST)) if len(known) else 1.0
+    # The median at half of the scale at most: what is usual is not red.
+    largest = float(max(np.percentile(known, _BRIGHTEST), 2 * np.median(known))) if len(known) else 1.0
     figure, panels = _panels(len(shown), _ROW_IN * len(views) + 0.45)
     for axes, person, rows in zip(panels, shown, maps, strict=True):
         picture = axes.imshow(

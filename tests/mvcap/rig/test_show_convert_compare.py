@@ -8,6 +8,7 @@ from generated_people import disturbed
 from synthetic_take import ring_rig
 
 from calib import Camera, Lens, Rig, RigFileError, load_rig, save_rig
+from calib import formats as calib_formats
 from calib.errors import RigMismatchError
 from calib.formats import FORMATS
 from calib.geometry import pose, rotation_from_vector
@@ -177,3 +178,14 @@ def test_a_comparison_is_plain_values():
         "max_mm": pytest.approx(points.max()),
     }  # fmt: skip
     assert held["alignment"] == "rigid" and [one["name"] for one in held["cameras"]] == list(RIG.names)
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"), [("anipose", "toml"), ("Pose2Sim", "toml"), ("qualisis", "qualisys"), ("json", "opencv")]
+)
+def test_a_format_by_the_name_of_its_program_is_a_hint(file, asked, meant):
+    with pytest.raises(RigFileError, match=f"did you mean '{meant}'"):
+        convert(file, file.parent / "out", to=asked)
+    assert set(calib_formats._OTHER_NAMES.values()) <= set(FORMATS) and not set(calib_formats._OTHER_NAMES) & set(
+        FORMATS
+    )
