@@ -23,6 +23,7 @@ from mvcap.structures.row_checks import (
     check_detections,
     check_errors_px,
     check_gate,
+    check_linked,
     check_poses,
     check_rate,
     check_rig,
@@ -33,8 +34,9 @@ from mvcap.structures.session import Session
 from mvcap.triangulation.calibration_error import calibration_error_px, excess_error_px, with_calibration_error
 from mvcap.triangulation.reprojection_residuals import linked_rows, residuals
 from mvcap.triangulation.robust_triangulation import TriangulateConfig
+from mvcap.triangulation.systematic_error import SystematicError
 
-_VERSION = 3
+_VERSION = 4
 _CHUNK_FRAMES = 500
 
 
@@ -100,8 +102,9 @@ def refine_rows(
     how far windows overlap. gate_sigma: residual, in standard deviations, up to which a view counts in ``error_px``.
     Raises PluginError or ConfigError for a name or setting that does not exist.
     """
-    check_detections(found, len(check_rig(rig)))
+    found = check_detections(found, check_rig(rig))
     count, rate_hz = take_length(frames, check_poses(poses), found), check_rate(rate_hz)
+    check_linked(found, poses)
     before, seen = RowsInMemory(poses, count, _CHUNK_FRAMES), RowsInMemory(found, count, _CHUNK_FRAMES)
     error_px = np.zeros(len(rig)) if calibration_px is None else check_errors_px(calibration_px, len(rig))
     plugin = plugins.instance("refiner", refiner, settings)
@@ -127,6 +130,7 @@ class _Windows:
         self._before, self._found, self._rig, self._rate_hz = before, found, rig, rate_hz
         self._refiner, self._gate_sigma, self._error_px = refiner, gate_sigma, error_px
         self._limbs = person_limbs(before, rate_hz)
+        self._systematic_px = _systematic_error_px(before, found, rig)
 
     def refined(self, start: int, stop: int, reach: int) -> Poses3D:
         """Refined rows of frames start to stop, from a window that extends ``reach`` frames beyond both."""
@@ -134,12 +138,13 @@ class _Windows:
         seen = self._found.between(start - reach, stop + reach)
         calibration_px = excess_error_px(self._error_px, seen)
         seen = with_calibration_error(seen, calibration_px)
+        common_px = np.maximum(calibration_px, self._systematic_px)
         row, pose = linked_rows(seen, window)
         parts = []
         for person in np.unique(window.person):
             poses, views = window[window.person == person], seen[row[window.person[pose] == person]]
             limbs = self._limbs[int(person)]
-            evidence = Evidence(self._rig, views, self._rate_hz, limbs.length_m, limbs.sigma, calibration_px)
+            evidence = Evidence(self._rig, views, self._rate_hz, limbs.length_m, limbs.sigma, common_px)
             made: Any = self._refiner.refine(poses, evidence)
             if not isinstance(made, Poses3D):
                 name = type(self._refiner).__name__
@@ -147,6 +152,14 @@ class _Windows:
             parts.append(made)
         rows = _rows_between(parts, window, start, stop)
         return _with_errors(rows, seen, self._rig, self._gate_sigma)
+
+
+def _systematic_error_px(before: RowSource[Poses3D], found: RowSource[Detections2D], rig: Rig) -> Floats:
+    """Systematic error (C,) px of each view over the take."""
+    errors = SystematicError(rig)
+    for start, stop in before.ranges():
+        errors.add(found.between(start, stop), before.between(start, stop))
+    return errors.error_px()
 
 
 def _with_errors(poses: Poses3D, found: Detections2D, rig: Rig, gate: float) -> Poses3D:

@@ -29,6 +29,7 @@ _PRIOR_MPS2, _LEAST_MPS2 = 3.0, 0.5  # accelerations averaged over that time: pr
 _SPEED_MPS = 3.0  # standard deviation of a joint's initial velocity
 _UNKNOWN_M = 10.0  # standard deviation of an unknown position, and most motion between two frames
 _BODY_MPS2 = 10.0  # acceleration of a whole body that may start and stop while it is unseen
+_LEAVE_S = 0.5  # longest time in which a joint leaves its path
 _DECISIVE = 30.0  # largest log-likelihood ratio of a single frame against a strength
 _ROUNDS = 3  # of outlier removal
 _IMPOSSIBLE_SIGMA = 5.0  # distance from the prediction with the largest strength
@@ -47,6 +48,19 @@ def accelerations(skeleton: Skeleton, point: Floats, variance: Floats, rate_hz: 
     strength = np.exp((posterior * np.log(LADDER)[:, None]).sum(1))
     away = np.clip(_frames_to_known(np.isfinite(point[..., 0])) / (_LASTS_S * rate_hz), 0, 1)
     return np.asarray(strength * np.maximum(_strength_in_gaps(point, variance, rate_hz) / strength, 1) ** away)
+
+
+def to_leave_path(away_m: Floats, rate_hz: float) -> Floats:
+    """Strength (T, J) m/s^2 that takes each joint from a path to points ``away_m`` (T, J) beside it; 0 far from any.
+
+    To move by d within a time t and stop, a joint accelerates by 4 d / t^2 and decelerates as much.
+    """
+    out = 4 * away_m * rate_hz**2
+    for frames in range(1, min(len(out), int(np.ceil(_LEAVE_S * rate_hz)) + 1)):
+        strength = 4 * away_m * rate_hz**2 / (1 + frames) ** 2
+        out[frames:] = np.maximum(out[frames:], strength[:-frames])
+        out[:-frames] = np.maximum(out[:-frames], strength[frames:])
+    return out
 
 
 def unseen_variance(span: Floats, rate_hz: float) -> Floats:

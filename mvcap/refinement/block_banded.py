@@ -28,14 +28,23 @@ def smoothness_band(stiffness: Floats) -> Floats:
     return band.reshape(2 * size + 1, -1)
 
 
+def add_first_differences(band: Floats, weight: Floats) -> None:
+    """Add squared first differences to a lower band in place; weight (T, n), that of the last frame is not used."""
+    frames, size = weight.shape
+    by_frame = band.reshape(len(band), frames, size)
+    by_frame[0, :-1] += weight[:-1]
+    by_frame[0, 1:] += weight[:-1]
+    by_frame[size, :-1] -= weight[:-1]
+
+
 def add_blocks(band: Floats, blocks: Floats) -> Floats:
     """Sum of a lower band and symmetric blocks (T, n, n) on its diagonal."""
     frames, size, _ = blocks.shape
     out = band.copy()
-    out[0] += _ANCHOR + _ROUNDING * out[0].max()
     by_frame = out.reshape(len(out), frames, size)
     for below in range(size):
         by_frame[below, :, : size - below] += np.diagonal(blocks, -below, 1, 2)
+    out[0] += _ANCHOR + _ROUNDING * out[0].max()
     return out
 
 

@@ -18,11 +18,13 @@ from mvcap.structures.body_prior import known_joints, usual_places
 from mvcap.structures.skeleton import Skeleton
 
 _SOFT_SHARE = 0.08  # deviation of a soft bone, such as shoulder to hip, as a share of its length in the window
+_POSTURE_SHARE = 0.2  # of a soft bone's length from a single posture
 _BEND_SIGMA = 0.05  # of the sine or cosine of a joint angle at its limit
 _FLOOR_SIGMA_M = 0.01  # of a joint below the floor
 _FEET = ("ankle", "heel", "toe")
 _FLOOR_NEAR_M = (-0.03, 0.12)  # height of a standing person's lowest foot joint if the floor is at z = 0
 _LOST_M = 0.3  # standard deviation of a torso joint that is not measured
+_LENGTH_SHARE, _FAR_SIGMA = 0.25, 3.0  # of a bone that is far too long or short: share, and standard deviations beyond
 _POSTURE_S = 0.5  # correlation time of a posture, and with it of a bone's error
 
 
@@ -57,15 +59,19 @@ def bone_lengths(
     ends = np.array([pair for pair in skeleton.bones.tolist() if frozenset(pair) not in limb_pairs], np.int64).reshape(
         -1, 2
     )
-    length = _typical_lengths(ends, point, variance)
-    soft = BoneLengths(ends, length, _SOFT_SHARE * length * correlation)[length > 0]
+    length, frames = _typical_lengths(ends, point, variance)
+    share = np.hypot(_SOFT_SHARE, _POSTURE_SHARE / np.sqrt(np.maximum(frames, 1) / correlation**2))
+    soft = BoneLengths(ends, length, np.minimum(share, 1) * length * correlation)[length > 0]
     both = zip((limbs.ends, limbs.length_m, limbs.sigma_m), (soft.ends, soft.length_m, soft.sigma_m), strict=True)
     return BoneLengths(*(np.concatenate(pair) for pair in both))
 
 
-def _typical_lengths(ends: Ints, point: Floats, variance: Floats) -> Floats:
-    """Median length (B,) m of bones over the frames, weighted by precision; NaN where never seen."""
-    out = np.full(len(ends), np.nan)
+def _typical_lengths(ends: Ints, point: Floats, variance: Floats) -> tuple[Floats, Floats]:
+    """Median lengths (B,) m of bones over the frames, weighted by precision, and in how many frames (B,) they are seen.
+
+    NaN where never seen.
+    """
+    out, frames = np.full(len(ends), np.nan), np.zeros(len(ends))
     for bone, (a, b) in enumerate(ends):
         length = np.linalg.norm(point[:, b] - point[:, a], axis=-1)
         known = np.isfinite(length)
@@ -74,7 +80,8 @@ def _typical_lengths(ends: Ints, point: Floats, variance: Floats) -> Floats:
             order = np.argsort(length)
             upto = np.cumsum(weight[order])
             out[bone] = length[order][np.searchsorted(upto, upto[-1] / 2)]
-    return out
+            frames[bone] = known.sum()
+    return out, frames
 
 
 def solve_order(skeleton: Skeleton, bones: BoneLengths) -> list[Ints]:
@@ -96,6 +103,21 @@ def solve_order(skeleton: Skeleton, bones: BoneLengths) -> list[Ints]:
     connected = sorted((part for part in parts if len(part) > 1), key=lambda part: (not core[part].any(), part[0]))
     single = [part for part in parts if len(part) == 1]
     return [*connected, *([np.sort(np.concatenate(single))] if single else [])]
+
+
+def beyond_limbs(point: Floats, variance: Floats, bones: BoneLengths) -> NDArray[np.bool_]:
+    """Points (T, J, 3) that make one of the person's bones far too long or too short: both ends (T, J) of it.
+
+    ``variance`` (T, J) m^2 of each coordinate. Lengths vary by a quarter between postures and definitions of joints.
+    """
+    out = np.zeros(point.shape[:2], np.bool_)
+    for (a, b), length, sigma in zip(bones.ends.tolist(), bones.length_m, bones.sigma_m, strict=True):
+        off = np.abs(np.linalg.norm(point[:, b] - point[:, a], axis=-1) - length)
+        spread = np.sqrt(sigma**2 + variance[:, a] + variance[:, b])
+        far = off > _LENGTH_SHARE * length + _FAR_SIGMA * spread
+        out[:, a] |= far
+        out[:, b] |= far
+    return out
 
 
 def add_bones(

@@ -17,8 +17,12 @@ from mvcap.refinement.observations import Observations2D
 from mvcap.structures.skeleton import Skeleton
 
 _SINGLE_VIEW_S = 0.1  # for less time, linear interpolation is accurate enough
-_STEPS = 6  # Gauss-Newton
+_FACTORS = (np.inf, np.inf, 32.0, 16.0, 8.0, 4.0, 2.0, 1.0, 1.0)  # of the kernel's scale, one Gauss-Newton step each
 _SHAPE_SIGMA = 10.0  # noise of a body in the pose of another moment, over the pixel noise
+_POSTURE_S = 0.1  # correlation time of that noise
+_SPEED_MPS, _SPEED_S = 1.5, 1.0  # a body's velocity: standard deviation of each coordinate, and correlation time
+_HEIGHT_M = 0.25  # standard deviation of the middle's height from the one before and after
+_LEAST_M = 0.02  # least standard deviation of a joint
 _KERNEL = 4.0  # scale of the robust kernel, standard deviations
 _MPS2, _RADPS2 = 20.0, 30.0  # linear and angular acceleration of the whole body, one standard deviation a frame
 
@@ -62,18 +66,29 @@ def _fit_whole_body(
     observations: Observations2D, middle: Floats, offset: Floats, noise_scale: float, rate_hz: float
 ) -> tuple[Floats, Floats]:
     """Middles (T, 3) and rotations (T,) about the vertical with which the whole body fits the views."""
+    frames = len(middle)
     weight = rate_hz**4 / np.array([_MPS2, _MPS2, _MPS2, _RADPS2]) ** 2
-    smooth = block_banded.smoothness_band(np.broadcast_to(weight, (len(middle), 4)))
-    place = np.concatenate([middle, np.zeros((len(middle), 1))], axis=1)  # x, y, z, angle
+    smooth = block_banded.smoothness_band(np.broadcast_to(weight, (frames, 4)))
+    at_rest = rate_hz**2 / _SPEED_MPS**2 / (1 + 2 * _SPEED_S * rate_hz)
+    block_banded.add_first_differences(smooth, np.broadcast_to([at_rest, at_rest, at_rest, 0], (frames, 4)))
+    lasting = np.sqrt(1 + 2 * _POSTURE_S * rate_hz)
+    place = np.concatenate([middle, np.zeros((frames, 1))], axis=1)  # x, y, z, angle
+    height, level = place[:, 2].copy(), 1 / (_HEIGHT_M * lasting) ** 2
     kernel = np.full(offset.shape[:2], _KERNEL)
     rotated = offset
-    for _ in range(_STEPS):
-        information, gradient = observations.normal(place[:, None, :3] + rotated, _SHAPE_SIGMA * noise_scale, kernel)
+    for factor in _FACTORS:  # the first steps come from far away, where no detection may be left out
+        joints, scale = place[:, None, :3] + rotated, _SHAPE_SIGMA * noise_scale
+        information, gradient = observations.normal(joints, scale, factor * kernel)
+        # Next to a camera a pixel is next to nothing, and a step of the fit may lead there.
+        share = 1 / (lasting**2 * (1 + _LEAST_M**2 * np.trace(information, axis1=-2, axis2=-1)))[..., None]
+        information, gradient = information * share[..., None], gradient * share
         slope = np.zeros((*offset.shape, 4))
         slope[..., :3] = np.eye(3)
         slope[..., 0, 3], slope[..., 1, 3] = -rotated[..., 1], rotated[..., 0]
         blocks = np.einsum("tjap,tjab,tjbq->tpq", slope, information, slope, optimize=True)
         right = np.einsum("tjap,tja->tp", slope, gradient) - block_banded.smoothness_force(smooth, place)
+        blocks[:, 2, 2] += level
+        right[:, 2] += level * (height - place[:, 2])
         place = place + block_banded.solve_banded(block_banded.add_blocks(smooth, blocks), right)
         rotated = _rotate(offset, place[:, 3])
     return place[:, :3], place[:, 3]

@@ -117,21 +117,27 @@ class Observations2D:
         self._add_given(out, gradient, x, np.full(x.shape[:2], np.inf))
         return out
 
-    def common_covariance(self, x: Floats, noise_scale: float, used: Bools) -> Floats:
-        """Covariance (T, J, 3, 3) m^2 of joints x (T, J, 3) due to the calibration error of the views used (C, T, J).
+    def view_covariances(self, x: Floats, noise_scale: float, used: Bools) -> tuple[Floats, Floats]:
+        """Covariances (T, J, 3, 3) m^2 of joints x (T, J, 3) by the views used (C, T, J) of their frame alone.
 
-        The error is constant over time, so it does not average out over frames: ``calibration_px`` is propagated
-        through the triangulation, and an unseen joint keeps the covariance it had when it was last seen.
+        The first one is due to the noise of the detections, the second one to the systematic errors of the views. These
+        are constant over time, so they do not average out over frames: ``calibration_px`` is propagated through the
+        triangulation, and an unseen joint keeps the covariance it had when it was last seen.
         """
-        if not self.calibration_px.any():
-            return np.zeros((*x.shape, 3))
         _, slope = self.rig.project_with_jacobian(x)
         sigma, no_residuals = (self.noise_px * noise_scale)[..., None, None], np.zeros(self.xy.shape)
-        information, _ = _sum_views(slope / sigma, no_residuals, used.astype(np.float64))
-        off = used * self.calibration_px[:, None, None] ** 2
-        calibration_information, _ = _sum_views(slope / sigma**2, no_residuals, off)
-        spread = np.linalg.inv(information + np.eye(3) / _UNKNOWN_M**2)
-        return _fill_unseen(spread @ calibration_information @ spread, np.asarray(used.any(0)))
+        information, gradient = _sum_views(slope / sigma, no_residuals, used.astype(np.float64))
+        unknown = np.eye(3) / _UNKNOWN_M**2
+        spread = np.linalg.inv(information + unknown)
+        common = np.zeros((*x.shape, 3))
+        if self.calibration_px.any():
+            off = used * self.calibration_px[:, None, None] ** 2
+            shared, _ = _sum_views(slope / sigma**2, no_residuals, off)
+            common = _fill_unseen(spread @ shared @ spread, np.asarray(used.any(0)))
+        if self.given.any():
+            self._add_given(information, gradient, x, np.full(x.shape[:2], np.inf))
+            spread = np.linalg.inv(information + unknown)
+        return spread, common
 
     def _add_given(self, information: Floats, gradient: Floats, x: Floats, kernel: Floats) -> None:
         at = np.nonzero(self.given & np.isfinite(x[..., 0]))

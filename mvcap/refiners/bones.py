@@ -21,7 +21,14 @@ import numpy as np
 
 from calib.arrays import Bools, Floats, Ints
 from mvcap.errors import ConfigError
-from mvcap.refinement import acceleration, block_banded, body_constraints
+from mvcap.refinement import (
+    acceleration,
+    acceptance,
+    block_banded,
+    body_constraints,
+    joint_covariance,
+    lasting_noise,
+)
 from mvcap.refinement.initial_poses import initial_points
 from mvcap.refinement.observations import Observations2D
 from mvcap.structures.contracts import Evidence
@@ -36,6 +43,7 @@ _CONVERGED_M = 1e-3  # the next step is a fraction of it
 # may be tilted either way.
 _SMOOTHER, _AMBIGUOUS = 0.86, 2.5
 _STEPS_AGAIN = 3
+_HOLD_STEP = 5  # step before which joints that left their views are held
 _ALONE_VARIANCE_M2 = 0.02**2  # of an initial point that no view agrees with
 
 
@@ -53,9 +61,9 @@ class BonesConfig:
     this. 0 = none. The provenance of a joint tells measured ones from others."""
     steps: int = 10
     """Most Gauss-Newton steps; the solver stops when no joint moves by more than a millimetre."""
-    usual: float = 0.0
+    usual: float = 1.0
     """Prior that draws joints that no two views measure to their mean position in a body: how many of the population's
-    standard deviations count as one. 0 = off; 1 is good where much is hidden for long."""
+    standard deviations count as one. 0 = off."""
 
     def __post_init__(self) -> None:
         if min(self.limb_sigma, self.outlier_sigma) <= 0 or min(self.fill_m, self.usual) < 0 or self.steps < 1:
@@ -88,25 +96,42 @@ class Solution:
     x: Floats
     """(T, J, 3) m"""
     cov: Floats
-    """(T, J, 3, 3) m^2, without the calibration error"""
+    """(T, J, 3, 3) m^2 of the linear system, or of a network"""
+    learned: Bools | None = None
+    """(T, J) whether a network states the covariance; None = nowhere"""
+    alone: Bools | None = None
+    """(T, J) whether position and covariance are those by the views of the frame alone; None = nowhere"""
 
 
 def solve_window(poses: Poses3D, evidence: Evidence, config: BonesConfig) -> Solution:
-    """Solve the window of one person's rows, of which at least one joint is triangulated."""
+    """Solve the window of one person's rows, of which at least one joint is triangulated.
+
+    A joint on which views agree and which the rest of the body draws away from them is held where they agree, and the
+    window is solved again, unless one of the person's limbs cannot reach it.
+    """
     problem = WindowProblem.of(poses, evidence, config)
-    x, cov = problem.solved(problem.start.copy())
+    x = problem.moved(problem.start.copy(), range(min(_HOLD_STEP, config.steps)))
+    lost = problem.lost_agreement(x)
+    if lost.any():
+        problem = problem.holding(lost, x)
+        x = np.where(problem.held[..., None], problem.observations.point, x)
+    x, cov = problem.solved(x, range(_HOLD_STEP, max(config.steps, _HOLD_STEP + 1)))
+    lost, alone = problem.lost_agreement(x), None
+    if lost.any():
+        problem = problem.holding(lost, x)
+        alone = lost & problem.held
+        x, cov = problem.put_back(x, cov, alone)
     observations = problem.observations
     views = (observations.residuals(x, problem.noise_scale) <= config.outlier_sigma).sum(0)
     cov = cov * np.where(observations.given | (views > 1), _SMOOTHER, _AMBIGUOUS)[..., None, None]
-    return Solution(problem, x, cov)
+    return Solution(problem, x, cov, alone=alone)
 
 
 def solve_from(solution: Solution, x: Floats, information: Floats) -> Floats:
     """Joints (T, J, 3) m after a few more steps from target positions x (T, J, 3) of information (T, J, 3, 3) 1/m^2."""
-    config = replace(solution.problem.config, steps=_STEPS_AGAIN)
     measured = np.ones(x.shape[:2], np.bool_)
-    problem = replace(solution.problem, config=config, measured=measured, prior=None, target=(x, information))
-    return problem.solved(x.copy())[0]
+    problem = replace(solution.problem, measured=measured, prior=None, target=(x, information))
+    return problem.moved(x.copy(), range(_STEPS_AGAIN))
 
 
 @dataclass(frozen=True)
@@ -127,6 +152,10 @@ class WindowProblem:
     bones: body_constraints.BoneLengths
     floor: bool
     prior: body_constraints.UsualPlaces | None
+    rejected: Bools
+    """(T, J) whether views agree on a position that no human motion or limb reaches."""
+    held: Bools
+    """(T, J) whether the joint is held where its views agree: without a robust kernel, and without other views."""
     target: tuple[Floats, Floats] | None = None
     """Target positions (T, J, 3) m from elsewhere, and their information (T, J, 3, 3), 1/m^2."""
 
@@ -157,25 +186,81 @@ class WindowProblem:
             bones,
             floor,
             body_constraints.usual_places_of(poses.skeleton, evidence.limb_length_m, ~measured, config.usual, rate_hz),
+            outliers,
+            np.zeros(measured.shape, np.bool_),
         )
 
-    def solved(self, x: Floats) -> tuple[Floats, Floats]:
+    def lost_agreement(self, x: Floats) -> Bools:
+        """Triangulated joints (T, J) of which fewer than two of the views that agree still agree at x (T, J, 3)."""
+        agree = self._agreeing_views()
+        still = agree & (self.observations.residuals(x, self.noise_scale) <= self.config.outlier_sigma)
+        return np.asarray(self.measured & ~self.rejected & (agree.sum(0) > 1) & (still.sum(0) < 2))
+
+    def holding(self, joints: Bools, x: Floats) -> WindowProblem:
+        """Return the problem with joints (T, J) held where their views agree, or rejected where no limb reaches.
+
+        x (T, J, 3) m is the solution without, whose distance shows how fast the joint moves there.
+        """
+        point = np.where(self.measured[..., None], self.observations.point, np.nan)
+        variance = np.trace(self.observations.cov, axis1=-2, axis2=-1) / 3
+        far = joints & body_constraints.beyond_limbs(point, variance, self.bones)
+        held = self.held | (joints & ~far)
+        others = held & ~self._agreeing_views()
+        xy = np.where(others[..., None], np.nan, self.observations.xy)
+        observations, measured = replace(self.observations, xy=xy), self.measured & ~far
+        prior = None if self.prior is None else replace(self.prior, lost=~measured)
+        away = np.where(joints & ~far, np.linalg.norm(point - x, axis=-1), 0)
+        least = acceleration.to_leave_path(away, self.rate_hz)
+        stiffness = np.minimum(self.stiffness, self.rate_hz**4 / np.maximum(least, 1e-9) ** 2)
+        return replace(
+            self, observations=observations, held=held, rejected=self.rejected | far, measured=measured, prior=prior,
+            stiffness=stiffness,
+        )  # fmt: skip
+
+    def put_back(self, x: Floats, cov: Floats, joints: Bools) -> tuple[Floats, Floats]:
+        """Joints x (T, J, 3) and covariances (T, J, 3, 3), of which some joints (T, J) are where their views agree."""
+        point = np.where(joints[..., None], self.observations.point, x)
+        alone, _ = self.observations.view_covariances(point, self.noise_scale, self._agreeing_views())
+        return point, np.where(joints[..., None, None], alone, cov)
+
+    def noise_correlation(self) -> Floats:
+        """Autocorrelation (K,) of the residuals of triangulated points at lags of 1 to K frames."""
+        observations = self.observations
+        sigma = observations.noise_px * self.noise_scale
+        off = (observations.rig.project(observations.point) - observations.xy) / sigma[..., None]
+        agree = np.linalg.norm(off, axis=-1) <= self.config.outlier_sigma
+        return lasting_noise.autocorrelation(off, agree & (agree.sum(0) > 1), self.rate_hz)
+
+    def _agreeing_views(self) -> Bools:
+        """Views (C, T, J) that agree with the triangulated point."""
+        off = self.observations.residuals(self.observations.point, self.noise_scale)
+        return np.asarray(off <= self.config.outlier_sigma)
+
+    def moved(self, x: Floats, steps: range) -> Floats:
+        """Joints x (T, J, 3) m, moved in place by the Gauss-Newton steps of these numbers."""
+        for joints in body_constraints.solve_order(self.skeleton, self.bones):
+            self._move(x, np.zeros(x.shape[:2]), joints, steps)
+        return x
+
+    def solved(self, x: Floats, steps: range) -> tuple[Floats, Floats]:
         """Joints x (T, J, 3), moved in place from their initial positions, and covariances (T, J, 3, 3)."""
         cov, variance = np.full((*x.shape, 3), np.nan), np.zeros(x.shape[:2])
         for joints in body_constraints.solve_order(self.skeleton, self.bones):
-            cov[:, joints] = self.solve(x, variance, joints)
+            smooth = self._move(x, variance, joints, steps)
+            cov[:, joints] = self._covariance(x, variance, joints, smooth)
             variance[:, joints] = np.trace(cov[:, joints], axis1=-2, axis2=-1) / 3
         return x, cov
 
-    def solve(self, x: Floats, variance: Floats, joints: Ints) -> Floats:
-        """Move some joints of x (T, J, 3), the others fixed with variance (T, J); returns covariance (T, K, 3, 3)."""
+    def _move(self, x: Floats, variance: Floats, joints: Ints, steps: range) -> Floats:
+        """Move some joints of x (T, J, 3), the others fixed with variance (T, J); returns the smoothness band."""
         observations = self.observations.of_joints(joints)
         smooth = block_banded.smoothness_band(np.repeat(self.stiffness[:, joints], 3, axis=1))
         unmeasured = observations.seen.any(0) & ~self.measured[:, joints]
         least_steps = 1 + len(_WIDE) if unmeasured.any() else 1
-        for step in range(self.config.steps):
+        for step in steps:
             wide = _WIDE[step] if step < len(_WIDE) else 1.0
             kernel = _KERNEL_RATIO * self.config.outlier_sigma * np.where(self.measured[:, joints], 1.0, wide)
+            kernel = np.where(self.held[:, joints], np.inf, kernel)
             own = observations.normal(x[:, joints], self.noise_scale, kernel)
             if self.target is not None:
                 place, target_information = (values[:, joints] for values in self.target)
@@ -191,6 +276,11 @@ class WindowProblem:
             x[:, joints] += step_m
             if step >= least_steps and np.abs(step_m).max() < _CONVERGED_M:
                 break
+        return smooth
+
+    def _covariance(self, x: Floats, variance: Floats, joints: Ints, smooth: Floats) -> Floats:
+        """Covariance (T, K, 3, 3) m^2 of some joints of x (T, J, 3), the others fixed with variance (T, J)."""
+        observations = self.observations.of_joints(joints)
         used = observations.residuals(x[:, joints], self.noise_scale) <= self.config.outlier_sigma
         information = observations.information(x[:, joints], self.noise_scale, used)
         blocks, right = _stack_blocks(information, np.zeros(information.shape[:-1]))
@@ -228,22 +318,21 @@ def _variance(information: Floats) -> Floats:
 
 def rows_from(poses: Poses3D, solution: Solution) -> Poses3D:
     """Table of the frames that had a row or now have a joint, with the joints that are certain enough."""
-    problem, x, cov = solution.problem, solution.x, solution.cov
+    problem, x = solution.problem, solution.x
     observations, config = problem.observations, problem.config
     off = observations.residuals(x, problem.noise_scale)
     used = off <= config.outlier_sigma
     views = used.sum(0)
     seen = observations.given | (views > 0)
+    cov, frame_cov = stated_covariance(solution, off)
     sigma = np.sqrt(np.maximum(np.linalg.eigvalsh(cov)[..., -1], 0))
-    provenance = np.where(views == 1, Provenance.ONE_VIEW, Provenance.MEASURED)
-    provenance = np.where(seen, provenance, _gap_provenance(seen, problem.stiffness, config.fill_m))
+    provenance = _provenance(solution, used, frame_cov)
     kept = (provenance == Provenance.MEASURED) | (sigma < config.fill_m)
-    kept = _accepted(kept, seen, provenance == Provenance.ONE_VIEW, config.fill_m, problem.rate_hz)
-    cov = cov + observations.common_covariance(x, problem.noise_scale, used)
+    kept = acceptance.accepted_joints(kept, seen, provenance == Provenance.ONE_VIEW, config.fill_m, problem.rate_hz)
     score, error_px, given_views = _score_and_error(
         poses, observations, used, np.where(seen, off * problem.noise_scale, np.nan)
     )
-    nearest_score = _nearest_value(score, seen)
+    nearest_score = acceptance.nearest_values(score, seen)
     uncertain_score = 0.5 * nearest_score * np.clip(1 - sigma / max(config.fill_m, 1e-9), 0.02, 1)
     score = np.where(provenance == Provenance.MEASURED, score, uncertain_score)
     frames = np.flatnonzero(kept.any(-1) | (observations.row >= 0))
@@ -260,6 +349,48 @@ def rows_from(poses: Poses3D, solution: Solution) -> Poses3D:
         cov=np.where(kept[..., None], packed_covariance(cov[frames]), np.nan),
         provenance=np.where(kept, provenance[frames], Provenance.MISSING),
     )
+
+
+def stated_covariance(solution: Solution, off: Floats) -> tuple[Floats, Floats]:
+    """Covariances (T, J, 3, 3) m^2 with everything that is known to err, and those by the views of each frame alone.
+
+    off: (C, T, J) normalised residuals.
+    """
+    problem, x = solution.problem, solution.x
+    observations, config = problem.observations, problem.config
+    used = off <= config.outlier_sigma
+    views = np.where(observations.given, 2, used.sum(0))
+    frame_cov, systematic = observations.view_covariances(x, problem.noise_scale, used)
+    trace = np.trace(solution.cov, axis1=-2, axis2=-1) / _SMOOTHER
+    averaged = np.trace(frame_cov, axis1=-2, axis2=-1) / np.maximum(trace, 1e-12)
+    lasting = lasting_noise.variance_factor(problem.noise_correlation(), np.where(views > 1, averaged, 1.0))
+    factor = lasting * joint_covariance.contradiction(off, config.outlier_sigma, x, problem.bones, views)
+    ray, distance = joint_covariance.viewing_rays(observations.rig, observations.seen, off, x)
+    body = np.unique(problem.skeleton.limbs)
+    two = (views > 1) & problem.measured
+    depth = np.where(views > 1, 0, joint_covariance.depth_variance(two, body, distance, problem.rate_hz))
+    if solution.alone is not None:
+        factor = np.where(solution.alone, 1.0, factor)
+    if solution.learned is not None:
+        views = np.where(solution.learned, -1, views)
+        factor = np.where(solution.learned, 1.0, factor)
+        depth = np.where(solution.learned, joint_covariance.LEARNED_DEPTH * depth, depth)
+    return joint_covariance.compose_covariance(solution.cov, systematic, ray, depth, factor, views), frame_cov
+
+
+def _provenance(solution: Solution, used: Bools, frame_cov: Floats) -> Ints:
+    """Provenance (T, J) of each joint; used: (C, T, J) views that agree with it; frame_cov: (T, J, 3, 3) m^2 by them.
+
+    A joint that was not triangulated counts as measured only where its views determine it as well as a filled joint.
+    """
+    problem, config = solution.problem, solution.problem.config
+    observations, views = problem.observations, used.sum(0)
+    determined = np.linalg.eigvalsh(frame_cov)[..., -1] < config.fill_m**2
+    two = (views > 1) & (problem.measured | determined) | observations.given
+    seen = observations.given | (views > 0)
+    out = np.where(two, Provenance.MEASURED, Provenance.ONE_VIEW)
+    out = np.where(seen, out, acceptance.gap_provenance(seen, problem.stiffness, config.fill_m))
+    return np.where(problem.rejected & (out != Provenance.MEASURED), Provenance.REJECTED, out)
 
 
 def _score_and_error(
@@ -280,41 +411,3 @@ def _score_and_error(
     score = np.where(before["score"] > 0, before["score"], np.where(used, observations.score, 0).sum(0) / some)
     error = np.where(used, off * observations.noise_px, 0).sum(0) / some
     return score, np.where(given, before["error_px"], error), np.where(given, before["views"], count)
-
-
-def _gap_provenance(seen: Bools, stiffness: Floats, fill_m: float) -> Ints:
-    """Provenance (T, J) of unseen joints: between observations, before or after them, or far from any.
-
-    Far is where a joint's own motion leaves its position too uncertain, so that it follows from the rest of the body.
-    """
-    before, after, between = acceleration.frames_since_seen(seen)
-    span = np.where(between, before * after / np.maximum(before + after, 1), np.minimum(before, after))
-    far = acceleration.random_acceleration_growth(span) / stiffness > fill_m**2
-    return np.where(far, Provenance.PRIOR, np.where(between, Provenance.INTERPOLATED, Provenance.PREDICTED))
-
-
-def _accepted(kept: Bools, seen: Bools, single_view: Bools, fill_m: float, rate_hz: float) -> Bools:
-    """Which of the ``kept`` joints (T, J) remain, given how far a body may move between frames.
-
-    In frames in which no view sees the person: where the observations before and after are close in time (the middle of
-    the gap is the worst) and most of the body is known. Joints seen by a single view: where the frame rate is high
-    enough, because only the frames around resolve which of two ways a limb is tilted.
-    """
-    person_seen = np.asarray(seen.any(-1, keepdims=True))
-    before, after, between = acceleration.frames_since_seen(person_seen)
-    span = np.where(between, (before + after) / 4, np.minimum(before, after))
-    near = acceleration.unseen_variance(span, rate_hz) < fill_m**2
-    count = kept.sum(-1, keepdims=True)
-    whole = 2 * count >= _nearest_value(count, person_seen)
-    dense = acceleration.unseen_variance(np.ones(1), rate_hz) < fill_m**2
-    return np.asarray(kept & (person_seen | (near & whole)) & (~single_view | dense))
-
-
-def _nearest_value(values: Floats, seen: Bools) -> Floats:
-    """Value (T, J) of each joint in the nearest frame in which it was seen; 0 for a joint never seen."""
-    frames = np.arange(len(seen))[:, None]
-    before = np.maximum.accumulate(np.where(seen, frames, -1), axis=0)
-    after = np.minimum.accumulate(np.where(seen, frames, len(seen))[::-1], axis=0)[::-1]
-    use = (before >= 0) & ((frames - before <= after - frames) | (after >= len(seen)))
-    nearest = np.where(use, before, np.minimum(after, len(seen) - 1))
-    return np.where(seen.any(0), np.take_along_axis(values, nearest, axis=0), 0)

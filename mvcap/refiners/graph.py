@@ -102,9 +102,9 @@ class GraphRefiner:
         updated = solve_from(solution, targets, information)
         shift = updated[frame, own] - targets[frame, own]
         spread[frame, own] += _SHIFT * shift[:, :, None] * shift[:, None]
-        out = solution.x.copy()
-        out[frame, own] = updated[frame, own]
-        return replace(solution, x=out, cov=spread)
+        out, learned = solution.x.copy(), np.zeros(solution.x.shape[:2], np.bool_)
+        out[frame, own], learned[frame, own] = updated[frame, own], True
+        return replace(solution, x=out, cov=spread, learned=learned)
 
     def _predict(self, posture: WindowFeatures, network: networks.Network) -> tuple[Floats, Floats, Bools]:
         """Offsets (T, J, 3), factors (T, J, 3, 3), and the moments (T,) at which the network's output is used."""

@@ -214,7 +214,7 @@ def _filled(xyz, where, values):
 
 
 def test_without_errors_of_the_calibration_nothing_is_in_common(seen, walked):
-    assert not seen.common_covariance(walked[2], 1.0, seen.seen).any()
+    assert not seen.view_covariances(walked[2], 1.0, seen.seen)[1].any()
 
 
 def test_common_covariance_is_that_of_views_with_an_error(walked):
@@ -223,7 +223,7 @@ def test_common_covariance_is_that_of_views_with_an_error(walked):
     error = np.array([3.0, 1.0, 5.0, 2.0])
     seen = Observations2D.of(poses, replace(evidence, calibration_px=error))
     used = seen.seen
-    found = seen.common_covariance(xyz, 1.0, used)
+    found = seen.view_covariances(xyz, 1.0, used)[1]
     rng = np.random.default_rng(0)
     frame, joint = np.argwhere(used.all(0))[0]
     step = 1e-5
@@ -244,7 +244,7 @@ def test_who_is_not_seen_has_the_error_of_when_they_were(walked):
     used[:, 8:12, 4] = False
     used[:, :3, 5] = False
     used[:, :, 6] = False
-    found = seen.common_covariance(xyz, 1.0, used)
+    found = seen.view_covariances(xyz, 1.0, used)[1]
     for frame in range(8, 12):
         np.testing.assert_array_equal(found[frame, 4], found[7, 4])
     np.testing.assert_array_equal(found[0, 5], found[3, 5])
