@@ -43,13 +43,13 @@ def bounded_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
 
     Pipes and devices are refused, as reading them may never end.
     """
-    mode = path.stat().st_mode
-    if stat.S_ISDIR(mode):
+    about = path.stat()
+    if stat.S_ISDIR(about.st_mode):
         raise IsADirectoryError(21, "is a folder", str(path))
-    if not stat.S_ISREG(mode):
+    if not stat.S_ISREG(about.st_mode):
         raise ValueError("not a regular file")
     with path.open("rb") as file:
-        data = file.read(most + 1)
+        data = file.read(min(about.st_size, most) + 1)
     if len(data) > most:
         raise ValueError(f"larger than {most / (1 << 20):g} MB")
     return data

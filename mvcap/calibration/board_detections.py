@@ -6,7 +6,6 @@ import hashlib
 import os
 import re
 import time
-import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ import numpy as np
 
 from calib.arrays import Image
 from calib.boards import Board
+from calib.bounded_arrays import bounded_arrays
 from calib.detectors.sighting import Sighting, refused_sighting
 from calib.observe import Finder
 from mvcap.calibration.image_sets import ImageSet
@@ -156,9 +156,9 @@ def _load(file: Path, points: int) -> dict[str, _Seen]:
     """Cached detections by the keys of pictures; empty where the file is missing or cannot be used."""
     names = ("key", "size", "xy", "sigma", "reason", "mirrored", "variant")
     try:
-        with np.load(file, allow_pickle=False) as archive:
-            columns = [archive[name] for name in names]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        held = bounded_arrays(file, names)
+        columns = [held[name] for name in names]
+    except (OSError, ValueError, KeyError):
         return {}
     if columns[2].shape[1:] != (points, 2):
         return {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from calib.bounded_files import bounded_text, parse_yaml, reason_of
 from calib.observations import Observations
 from calib.targets import scene_points
 from mvcap.errors import InputError
@@ -115,20 +117,17 @@ def _by_name(file: Path, rows: Iterable[tuple[int, dict[str, str]]], values: Any
 def _table(file: Path) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
     """Rows with their line numbers, and the heading in lower case."""
     try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            lines = [[cell.strip() for cell in row] for row in csv.reader(stream)]
-    except (OSError, UnicodeDecodeError, csv.Error) as fault:
-        raise InputError(f"{file}: cannot be read ({' '.join(str(fault).split())}); give a CSV file") from fault
+        lines = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(bounded_text(file)))]
+    except (OSError, ValueError, csv.Error) as fault:
+        raise InputError(f"{file}: cannot be read ({reason_of(fault)}); give a CSV file") from fault
     heading = [cell.lower() for cell in lines[0]] if lines else []
     rows = [(number, dict(zip(heading, row, strict=False))) for number, row in enumerate(lines[1:], 2) if any(row)]
     return rows, heading
 
 
 def _of_yaml(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    import yaml
-
     try:
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+        document = parse_yaml(bounded_text(file))
         unit = document.get("unit")
         if unit not in LENGTHS:
             raise InputError(f"{file}: has no unit; write `unit: m` (or cm, mm)")
@@ -137,8 +136,8 @@ def _of_yaml(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             str(view): {str(name): tuple(float(x) for x in at) for name, at in own.items()}
             for view, own in (document.get("pixels") or {}).items()
         }
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as fault:
-        why = " ".join(str(fault).split())
+    except (OSError, AttributeError, KeyError, TypeError, ValueError) as fault:
+        why = reason_of(fault)
         raise InputError(f"{file}: is not a YAML file of unit, points and pixels ({why}); correct it") from fault
     odd = [name for name, at in xyz.items() if len(at) != 3 or not np.isfinite(at).all()]
     odd += [f"{view} {name}" for view, own in pixels.items() for name, at in own.items()

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib.arrays import Image
+from calib.bounded_pictures import decoded_picture
 from mvcap.errors import InputError
 from mvcap.structures.footage import VIDEO_SUFFIXES, Footage
 from mvcap.structures.image_folders import IMAGE_SUFFIXES, natural_order, split_by_camera
@@ -104,14 +105,12 @@ def _image(file: Path) -> Image | str:
 
 def _decoded(file: Path) -> NDArray[Any] | str:
     """The picture (H, W, 3) of a file, BGR, in its own depth, or why there is none."""
-    import cv2
-
     try:
-        data = np.fromfile(file, np.uint8)  # not imread, which fails on some names outside ASCII
+        return decoded_picture(file)
     except OSError as fault:
         return f"{file.name} cannot be read ({fault.strerror})"
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH) if len(data) else None
-    return f"{file.name} is not an image that can be read" if image is None else np.asarray(image)
+    except ValueError as fault:
+        return f"{file.name} is {fault}"
 
 
 def depth_of(files: Sequence[Path]) -> str | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calib.bounded_pictures import decoded_picture
 from mvcap.errors import InputError
 from mvcap.structures.frame_clock import ticks
 from mvcap.structures.image_folders import ImageNumbers, images_in, in_order
@@ -264,16 +265,12 @@ def _load_image(file: Path) -> NDArray[np.uint8]:
 
 def _decode_image(file: Path) -> NDArray[Any]:
     """Return the image (H, W, 3), BGR, in its own depth."""
-    import cv2
-
     try:
-        data = np.fromfile(file, np.uint8)  # not imread, which fails on some names outside ASCII
+        return decoded_picture(file)
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror}); check the file") from error
-    image: Any = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH) if len(data) else None
-    if image is None:
-        raise InputError(f"{file}: is not an image that can be read; replace or remove it")
-    return np.asarray(image)
+    except ValueError as error:
+        raise InputError(f"{file}: is {error}; replace or remove it") from error
 
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mts", ".mpg", ".mpeg", ".ts", ".wmv")

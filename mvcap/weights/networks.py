@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from calib import Rig
+from calib.bounded_files import bounded_text, parse_yaml, reason_of
 from calib.camera import Camera
 from mvcap.assets import cache_dir
 from mvcap.errors import AssetError, ConfigError
@@ -173,16 +174,14 @@ def _digest(camera: Camera) -> str:
 
 
 def _card(path: Path) -> dict[str, Any]:
-    import yaml
-
     place = card_path(path)
     try:
-        card = yaml.safe_load(place.read_text(encoding="utf-8"))
+        card = parse_yaml(bounded_text(place))
     except FileNotFoundError as fault:
         what = "its card is missing" if path.exists() else "there is no such network"
         raise AssetError(f"{place if path.exists() else path}: {what}; {_remedy(path)}") from fault
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
-        reason = " ".join(str(fault).split())
+    except (OSError, ValueError) as fault:
+        reason = reason_of(fault)
         raise ConfigError(f"{place}: cannot be read as a card ({reason}); {_remedy(path)}") from fault
     missing = [key for key in _KEYS if not isinstance(card, dict) or key not in card]
     if missing:
