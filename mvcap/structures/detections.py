@@ -62,7 +62,8 @@ class Detections2D(Table):
         box), divided by the score, so that joints with a low score have more noise.
         """
         points: NDArray[Any] = np.array(xy, dtype=np.float64).reshape(-1, len(skeleton), 2)
-        scores: NDArray[Any] = np.clip(np.nan_to_num(np.array(score, dtype=np.float64)).reshape(-1, len(skeleton)), 0, 1)
+        given = np.nan_to_num(np.array(score, dtype=np.float64))
+        scores: NDArray[Any] = np.clip(given.reshape(-1, len(skeleton)), 0, 1)
         points, scores = without_missing(points, np.where(scores < 1e-3, 0, scores))
         missing = scores == 0
         boxes = joint_box(points) if box is None else np.array(box, dtype=np.float64).reshape(-1, 4)

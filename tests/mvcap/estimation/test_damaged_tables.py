@@ -17,6 +17,7 @@ from mvcap.structures.skeleton import skeleton
 COCO = skeleton("coco17")
 NAMES = ("l", "r")
 FRAMES = 10
+ROWS = 4 * FRAMES
 
 
 def rows(frames=FRAMES):
@@ -87,8 +88,8 @@ def test_impossible_values_are_missing_and_noise_is_estimated(tmp_path, ending):
     xy[0, 0], xy[0, 1], xy[0, 2], noise[0, 3:6], score[0, 6] = 0, np.inf, 1e30, [-1, np.nan, np.inf], 7
     box[0], box[1] = [np.nan, 0, 1, 1e30], [9, 9, 3, 3]
     if ending == "npz":
-        np.savez(tmp_path / "a.npz", **arrays(xy=xy, noise_px=noise, box=box, score=score,
-                                              carried=np.where(FRAME == 0, np.nan, 5), person=FRAME * 1e12))  # fmt: skip
+        ids = {"carried": np.where(FRAME == 0, np.nan, 5), "person": FRAME * 1e12}
+        np.savez(tmp_path / "a.npz", **arrays(xy=xy, noise_px=noise, box=box, score=score, **ids))
     else:
         write_detections_parquet(tmp_path / "a.parquet", [whole], NAMES, COCO)
         table = parquet.read_table(tmp_path / "a.parquet").to_pydict()
@@ -129,8 +130,8 @@ def test_flipped_bytes_are_refused_or_are_only_other_numbers(tmp_path, ending, s
 
 @pytest.mark.parametrize(
     "column",
-    [pa.array(["a"] * (4 * FRAMES)), pa.array([None] * (4 * FRAMES), pa.int32()), pa.array(FRAME + 0.5), pa.array([[1]] * (4 * FRAMES)),
-     pa.array([2**40] * (4 * FRAMES)), pa.array([-1] * (4 * FRAMES))],
+    [pa.array(["a"] * ROWS), pa.array([None] * ROWS, pa.int32()), pa.array(FRAME + 0.5), pa.array([[1]] * ROWS),
+     pa.array([2**40] * ROWS), pa.array([-1] * ROWS)],
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["frame", "nose_x"])
 def test_parquet_columns_of_other_types(tmp_path, column, name):

@@ -1,4 +1,4 @@
-"""Skeletons from a user's file: names, sides and body joints as said, kept through every file, or refused in one line."""
+"""Skeletons from a user's file: names, sides and body joints as said, kept in every file, or refused in one line."""
 
 import numpy as np
 import pytest
