@@ -19,9 +19,11 @@ from mvcap.errors import ConfigError, InputError
 from mvcap.export import provenance
 from mvcap.progress import Progress, silent
 from mvcap.reporting import plots
+from mvcap.reporting.accuracy import WANTED_MM
 from mvcap.reporting.page import render
 from mvcap.reporting.pose_quality import PoseQuality, summarise
 from mvcap.reporting.series import SeriesCollector
+from mvcap.reporting.take_figures import TakeFigures
 from mvcap.structures.artefact import Artefact
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.npz import write_text, written_whole
@@ -47,8 +49,13 @@ class ReportConfig:
     """Height of the overlay videos, px, at most that of the footage."""
     moments: int = 6
     """Moments of the take on the contact sheet."""
+    wanted_mm: float = WANTED_MM
+    """Accuracy that is enough for you, mm: the standard deviation of a joint along its worst axis. The verdict counts
+    the reported joints that are within it. Lower it for clinical gait analysis, raise it for animation or counting."""
 
     def __post_init__(self) -> None:
+        if not self.wanted_mm > 0:
+            raise ConfigError("config key 'report.wanted_mm' must be above 0")
         if self.overlay_height_px < 16 or self.moments < 1:
             raise ConfigError("report: overlay_height_px must be at least 16 and moments at least 1")
 
@@ -58,13 +65,15 @@ def report(session: str | Path | Session, *, progress: Progress = silent) -> dic
 
     Keys of the numbers: ``frames``, ``views``, ``seconds_per_frame`` by stage, ``people`` (``id``, ``frames``,
     ``median_reprojection_px``, ``bone_spread``, ``views_used`` ...), ``identities`` (tracks that tracking merged,
-    repaired and dropped), ``association`` (calibration error of each view), ``warnings``, ``verdict`` and more.
+    repaired and dropped), ``association`` (calibration error of each view), ``accuracy`` (standard deviations against
+    ``report.wanted_mm``), ``one_view`` (what one view or none sees), ``confirmation`` and ``agreement`` (whether the
+    calibration fits the pictures), ``joints`` (by source), ``warnings``, ``verdict`` and more.
     """
     session = Session.of(session)
     config = session.settings("report", ReportConfig)
     refined, raw = stages.poses(session, "refine"), stages.poses(session, "track")
     found = stages.detections(session, "associate")
-    summary, series, raw_series = _numbers(session, found, raw, refined)
+    summary, series, raw_series = _numbers(session, found, raw, refined, config.wanted_mm)
     pictures = {
         "presence": plots.presence_plot(series),
         "above": plots.plan_plot(series, session.rig),
@@ -91,13 +100,18 @@ def report(session: str | Path | Session, *, progress: Progress = silent) -> dic
 
 
 def _numbers(
-    session: Session, found: Artefact[Detections2D], raw: Artefact[Poses3D], refined: Artefact[Poses3D]
+    session: Session,
+    found: Artefact[Detections2D],
+    raw: Artefact[Poses3D],
+    refined: Artefact[Poses3D],
+    wanted_mm: float,
 ) -> tuple[dict[str, Any], SeriesCollector, SeriesCollector]:
     """Return the summary, and the series of the refined and the raw poses, in one pass over each."""
     kind = skeleton(refined.skeleton_name)
     before, after = PoseQuality(kind, session.frames), PoseQuality(kind, session.frames)
     residuals = ViewResiduals(session.rig, kind)
     lag = ViewLag(session.rig)
+    figures = TakeFigures(session.rig, session.frames, session.rate_hz, wanted_mm)
     series, raw_series = (SeriesCollector(kind, session.frames, session.rate_hz) for _ in range(2))
     for chunk in raw.chunks():
         before.add(chunk)
@@ -109,14 +123,21 @@ def _numbers(
             linked.append(residuals.add(rows, chunk))
             lag.add(rows, chunk)
         after.add(chunk, linked)
+        figures.add(chunk, linked, raw.between(*start))
         for part in linked:
             series.add_residuals(part)
     seconds = {name: _seconds(session, name) for name in stages.STAGES}
-    warnings = [*session.notes, *_warnings(session, after, found)]
-    summary = summarise(after, session.rate_hz, session.names, residuals, before, seconds, warnings, lag.late_frames())
-    summary["identities"] = (raw.manifest or {}).get("identities")
-    summary["association"] = _association(session, found)
-    summary["warnings"] = [*summary["warnings"], *_association_warnings(summary["association"])]
+    association = _association(session, found)
+    more = {
+        **figures.summary(found.chunks()),
+        "identities": (raw.manifest or {}).get("identities"),
+        "association": association,
+    }
+    warnings = [*session.notes, *_warnings(session, after, found), *_association_warnings(association)]
+    late = lag.late_frames()
+    summary = summarise(
+        after, session.rate_hz, session.names, residuals, before, seconds, warnings, late, more, figures.people()
+    )
     return summary, series, raw_series
 
 

@@ -7,13 +7,19 @@ from itertools import islice
 from statistics import median
 from typing import Any
 
+from mvcap.reporting.accuracy import accuracy_reasons, alone_place, coarse_place, one_view_reasons
+from mvcap.reporting.joint_sources import overruled_measurements
 from mvcap.reporting.reason import LIMITS, REFUSE, TRUST, Reason
+from mvcap.reporting.view_support import calibration_reasons, false_person
+from mvcap.reporting.world_frame import world_reasons
 
 # Residuals in units of the expected noise; the median for Gaussian 2D errors of exactly that noise is 1.18.
 _NOISY, _WRONG = 3.0, 6.0
 _ODD_VIEW = 2.0
 _ODD_VIEW_AT_LEAST = 1.5  # a view with a smaller normalised residual is good even if the others are much better
 _UNMATCHED_VIEW = 0.25
+_AGREEING_VIEW = 0.5  # share of the people of other views that a view confirms from which it is not wrong
+_MOMENT_FRAMES = 2  # ids of so few frames on average are those of single moments, not fragments of tracks
 _LOOSE_BONES, _BROKEN_BONES = 0.10, 0.25
 _TWO_VIEWS_SHARE = 0.5
 _MISSING_SHARE = 0.3
@@ -65,9 +71,11 @@ def human_scale(summary: Mapping[str, Any]) -> float | None:
 
 
 def _no_findings(summary: Mapping[str, Any]) -> str:
-    noise = summary["normalised_residual"]
+    noise, accuracy = summary["normalised_residual"], summary.get("accuracy") or {}
     error = f" (reprojection error {noise:.1f} times the expected noise)" if noise is not None else ""
-    return f"body proportions are human and the views are consistent{error}"
+    within = accuracy.get("share_within")
+    fine = f"; {within:.0%} of the joints are within {accuracy['wanted_mm']:g} mm" if within is not None else ""
+    return f"body proportions are human and the views are consistent{error}{fine}"
 
 
 def _people(summary: Mapping[str, Any]) -> Iterator[Reason]:
@@ -78,12 +86,19 @@ def _people(summary: Mapping[str, Any]) -> Iterator[Reason]:
             "no people were reconstructed: check the overlays; if there are no 2D detections, check the estimator, "
             "otherwise the calibration, the order of the cameras and the synchronisation",
         )
-    elif len(people) > _IDS_PER_PERSON * summary["people_at_once"]:
+    elif _fragmented(summary):
         yield Reason(
             "limits",
             f"{len(people)} ids for at most {summary['people_at_once']} people at once: tracks are fragmented, so one "
             f"person may have several ids",
         )
+
+
+def _fragmented(summary: Mapping[str, Any]) -> bool:
+    """Whether there are many ids for few people; single moments far apart, as in photographs, cannot share ids."""
+    people = summary["people"]
+    moments = sum(person["frames"] for person in people) <= _MOMENT_FRAMES * len(people)
+    return len(people) > _IDS_PER_PERSON * summary["people_at_once"] and not moments
 
 
 def _scale(summary: Mapping[str, Any]) -> Iterator[Reason]:
@@ -125,20 +140,35 @@ def _time_offsets(summary: Mapping[str, Any]) -> Iterator[Reason]:
 
 
 def _views(summary: Mapping[str, Any]) -> Iterator[Reason]:
+    confirms = (summary.get("confirmation") or {}).get("per_view") or [None] * len(summary["per_view"])
+    idle = [
+        (view["name"], view["share_matched"], agrees)
+        for view, agrees in zip(summary["per_view"], confirms, strict=True)
+        if view.get("share_matched") is not None and view["share_matched"] < _UNMATCHED_VIEW and summary["people"]
+    ]
+    wrong = {name: agrees for name, _, agrees in idle if agrees is not None and agrees < _AGREEING_VIEW}
     for name, ratio in _odd_views(summary):
-        yield Reason(
-            "limits",
-            f"view {name} has {ratio:.1f} times the reprojection error of the others: check that this camera has not "
-            f"moved and that it is synchronised",
-        )
-    for view in summary["per_view"]:
-        matched = view.get("share_matched")
-        if matched is not None and matched < _UNMATCHED_VIEW and summary["people"]:
+        if name not in wrong:
             yield Reason(
                 "limits",
-                f"view {view['name']}: only {matched:.0%} of its detections were assigned to a person; it shows people "
-                f"that no other view sees, or its calibration is wrong",
+                f"view {name} has {ratio:.1f} times the reprojection error of the others: check that this camera has "
+                f"not moved and that it is synchronised",
             )
+    if any(reason.level == REFUSE for reason in calibration_reasons(summary)):
+        return  # which explains the views without people
+    if wrong:
+        listed = ", ".join(f"{name} ({agrees:.0%})" for name, agrees in wrong.items())
+        yield Reason(
+            "limits",
+            f"of the people whom other views see in its picture, too few are seen in view {listed}, so its calibration "
+            f"is wrong, or its pictures are of another camera or time: calibrate it again or leave it out",
+        )
+    if apart := [f"{name} ({matched:.0%})" for name, matched, agrees in idle if agrees is None]:
+        yield Reason(
+            "limits",
+            f"only few detections were assigned to people in view {', '.join(apart)}: it shows people whom no other "
+            f"view sees, or its calibration is wrong: check it in the overlays",
+        )
 
 
 def _odd_views(summary: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
@@ -158,8 +188,8 @@ def _bodies(summary: Mapping[str, Any]) -> Iterator[Reason]:
             "do not trust" if broken else "limits",
             f"limb lengths vary by {median(spreads):.0%} over time (up to {_LOOSE_BONES:.0%} is good)",
         )
-    if summary["views"] <= 2 and long:
-        yield Reason("limits", "two views only: outliers cannot be distinguished from inliers")
+    if (summary.get("confirmation") or {}).get("share", 0) != 0 or any(calibration_reasons(summary)):
+        return  # further views confirm the people, nobody else looks there, or the reason was given
     shares = [person["share_two_views"] for person in long if person["share_two_views"] is not None]
     if shares and median(shares) > _TWO_VIEWS_SHARE:
         yield Reason(
@@ -177,6 +207,14 @@ def _raw_spread(person: Mapping[str, Any]) -> float | None:
 
 
 def _where_not(summary: Mapping[str, Any]) -> Iterator[str]:
+    for one in (summary.get("confirmation") or {}).get("false", []):
+        yield false_person(one)
+    for place in (summary.get("one_view") or {}).get("places", []):
+        yield alone_place(place)
+    for place in (summary.get("accuracy") or {}).get("places", []):
+        yield coarse_place(place, summary["accuracy"]["wanted_mm"])
+    if summary["people"] and summary["views"] == 2:
+        yield "all results rest on two views: an error along the line of sight of both cannot be found"
     for person in summary["people"]:
         name = f"person {person['id']}"
         for span in person["two_views_only"]:
@@ -192,9 +230,14 @@ def _where_not(summary: Mapping[str, Any]) -> Iterator[str]:
 REASONS: tuple[Callable[[Mapping[str, Any]], Iterable[Reason]], ...] = (
     _people,
     _scale,
+    calibration_reasons,
+    world_reasons,
     _residual,
+    one_view_reasons,
+    accuracy_reasons,
     _time_offsets,
     _views,
+    overruled_measurements,
     _bodies,
 )
 """What can be wrong, in the order of what matters most: each function yields the reasons that a summary gives."""

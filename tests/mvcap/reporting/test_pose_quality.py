@@ -175,7 +175,13 @@ def test_loose_bones_and_broken_ids_and_nobody():
     json.dumps(nobody, allow_nan=False)
 
 
-def test_two_cameras_are_a_limit():
+def test_two_cameras_are_no_limit_by_themselves_but_what_they_cannot_show_is_said():
     pair = RIG.select(RIG.names[:2])
     judged = summary(TABLE, detections(TABLE, pair), cameras=pair)["verdict"]
-    assert judged["level"] == "limits" and "two views only" in judged["reasons"][0]
+    assert judged["level"] == "trust" and any("rest on two views" in place for place in judged["where_not"])
+
+
+def test_single_moments_are_no_fragmented_tracks():
+    moments = TABLE[TABLE.frame % 20 == 0]
+    alone = moments.with_columns(person=np.arange(1, len(moments) + 1))
+    assert not any("tracks are fragmented" in reason for reason in summary(alone)["verdict"]["reasons"])
