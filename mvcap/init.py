@@ -14,6 +14,8 @@ from mvcap.structures.frame_pairing import pair_views
 from mvcap.structures.image_folders import IMAGE_SUFFIXES, LAST_NUMBER, images_in, split_by_camera, word_in
 from mvcap.structures.session import Session, ViewSource
 
+_TAKE_FOLDERS = ("videos", "images")
+
 
 @dataclass(frozen=True)
 class _Source:
@@ -65,9 +67,15 @@ def init(
         ViewSource(view.name, str(view.path.resolve()), shown.size, shown.identity(), view.camera)
         for view, shown in zip(views, footage, strict=True)
     )
-    notes = (*timeline.notes, *size_notes, *fit_notes)
+    notes = (*timeline.notes, *_same_footage(kept), *size_notes, *fit_notes)
     session = Session(Path(folder), kept, timeline.rate_hz, timeline.frames, notes)
     return session.keep(fitted, timeline)
+
+
+def _same_footage(views: Sequence[ViewSource]) -> list[str]:
+    """Return a note for views whose files have the same content."""
+    alike = {view.identity: [one.name for one in views if one.identity == view.identity] for view in views}
+    return [f"views {', '.join(names)} have the same footage: one is a copy" for names in alike.values() if names[1:]]
 
 
 # Which views there are
@@ -91,6 +99,10 @@ def _views_in(sources: str | Path | Sequence[str | Path], rig: str | Path | Rig,
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"two views are named {twice[0]!r}; give them different names with NAME=PATH")
+    places = [(view.path.resolve(), view.camera) for view in views]
+    if again := next((view for index, view in enumerate(views) if places[index] in places[:index]), None):
+        other = views[places.index((again.path.resolve(), again.camera))]
+        raise InputError(f"{again.path}: is given for view {other.name} and for view {again.name}; each has its own")
     return views
 
 
@@ -100,24 +112,44 @@ def _expand(path: Path, rig: str | Path | Rig | None, unit: str | None) -> list[
     The images of a folder are those of several cameras if it is the only source (rig is given) and their names say so.
     """
     if not path.is_dir():
+        if str(path) == "-":
+            raise InputError("'-' stands for no videos: `mvcap reconstruct -` takes detections of files")
         return [_Source(path.stem, path)]
     if (path / "session.yaml").exists():
         raise InputError(f"{path}: is a session already; `mvcap reconstruct {path}` takes it, alone and as it is")
-    inside = sorted((p for p in path.iterdir() if not p.name.startswith(".")), key=lambda p: p.name)
+    inside, images = _inside(path), images_in(path)
     videos = [p for p in inside if p.suffix.lower() in VIDEO_SUFFIXES]
-    images = images_in(path)
     if images and (rig is None or not videos):
         return _split(path, images, rig, unit)
-    views = [p for p in inside if p in videos or (p.is_dir() and _holds_images(p))]
-    if not views:
-        raise InputError(
-            f"{path}: contains no videos and no image folders (videos: {', '.join(VIDEO_SUFFIXES[:5])} ...)"
-        )
-    return [_Source(p.name if p.is_dir() else p.stem, p) for p in views]
+    folders = [found for p in inside if p.is_dir() and (found := _one_view(p, single=not videos))]
+    views = sorted([*(_Source(p.stem, p) for p in videos), *folders], key=lambda view: view.path.name)
+    if views:
+        return views
+    within = next((p for p in inside if p.is_dir() and p.name.lower() in _TAKE_FOLDERS), None)
+    if within is not None and rig is not None:
+        return _expand(within, rig, unit)
+    kinds = sorted({p.suffix.lower() for p in inside if p.is_file() and p.suffix})
+    there = f"; there are {', '.join(kinds[:5])}" if kinds else ""
+    raise InputError(
+        f"{path}: contains no videos and no image folders (videos: {', '.join(VIDEO_SUFFIXES[:5])} ...; images: "
+        f"{', '.join(IMAGE_SUFFIXES)}{there})"
+    )
 
 
-def _holds_images(folder: Path) -> bool:
-    return any(p.suffix.lower() in IMAGE_SUFFIXES for p in folder.iterdir())
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=lambda p: p.name)
+    except OSError as fault:
+        raise InputError(f"{folder}: cannot be read ({fault.strerror}); check its permissions") from fault
+
+
+def _one_view(folder: Path, single: bool) -> _Source | None:
+    """Return the view of a folder of images or, if `single`, of one video; None for a folder of something else."""
+    inside = _inside(folder)
+    if any(p.suffix.lower() in IMAGE_SUFFIXES for p in inside):
+        return _Source(folder.name, folder)
+    videos = [p for p in inside if p.suffix.lower() in VIDEO_SUFFIXES]
+    return _Source(folder.name, videos[0]) if single and len(videos) == 1 else None
 
 
 def _split(folder: Path, images: list[Path], rig: str | Path | Rig | None, unit: str | None) -> list[_Source]:
@@ -156,7 +188,7 @@ def _matched(rig: Rig, views: list[_Source], subset: bool) -> Rig:
         return match_views(rig, names, allow_extra=subset)
     except RigMismatchError as fault:
         guess = _likely(rig.names, names)
-        if not guess:
+        if not guess or any(view.camera for view in views):
             raise
         at = {view.name: view for view in views}
         shown = " ".join(f"{camera}={at[name].path}" for name, camera in islice(guess.items(), 4))
@@ -167,12 +199,14 @@ def _matched(rig: Rig, views: list[_Source], subset: bool) -> Rig:
 def _likely(cameras: Sequence[str], names: Sequence[str]) -> dict[str, str]:
     """Return the camera that each view without one may be of: the one whose name it holds, or that holds its name.
 
-    Else, if that is unambiguous, the one with the same last number.
+    Else the one with the same last number, or the only one that is left over.
     """
     lost = [name for name in names if name.lower() not in {camera.lower() for camera in cameras}]
     free = [camera for camera in cameras if camera.lower() not in {name.lower() for name in names}]
     found = {name: word_in(name, free) or next((c for c in free if word_in(c, [name])), None) for name in lost}
     found = {name: found[name] or _same_number(name, free) for name in lost}
+    if len(lost) == len(free) == 1:
+        return {lost[0]: free[0]}
     known = [camera for camera in found.values() if camera]
     return {name: camera for name, camera in found.items() if camera and known.count(camera) == 1}
 

@@ -139,6 +139,8 @@ def _opened_or_made(sources: tuple[str, ...], options: dict[str, Any], changes: 
         _refuse_for_session(session, given, options["rate_hz"])
         return _opened(Path(sources[0]), changes)
     if "rig" not in given:
+        if sources[0] != "-" and "=" not in sources[0] and not Path(sources[0]).exists():
+            raise InputError(f"{sources[0]}: no such file or folder; check the path")
         raise InputError(f"{sources[0]} is not a session; a calibration is needed: --rig FILE")
     if "-" in sources:
         return _made_without_footage(sources, options, given, changes)
@@ -196,6 +198,8 @@ def _shown(value: float | None, form: str) -> str:
 
 
 def _print_summary(summary: dict[str, Any]) -> None:
+    from mvcap.reporting.page import FIRST_REASONS
+
     for person in summary["people"]:
         error, spread = _shown(person["median_reprojection_px"], ".1f"), _shown(person["bone_spread"], ".1%")
         click.echo(
@@ -203,7 +207,9 @@ def _print_summary(summary: dict[str, Any]) -> None:
             f"{error} px, bone lengths ±{spread}, {person['views_used']} views"
         )
     click.echo(f"verdict: {summary['verdict']['level']}")
-    for reason in [*summary["verdict"]["reasons"], *summary["warnings"]]:
+    reasons = summary["verdict"]["reasons"]
+    more = [f"{len(reasons) - FIRST_REASONS} more reasons in the report"] if len(reasons) > FIRST_REASONS else []
+    for reason in [*reasons[:FIRST_REASONS], *more, *summary["warnings"]]:
         click.echo(f"  {reason}")
 
 

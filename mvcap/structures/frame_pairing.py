@@ -36,9 +36,10 @@ def pair_views(
     if rate_hz is not None and not 0 < rate_hz < np.inf:
         raise InputError(f"a rate of {rate_hz} frames per second is not possible; give a number above 0")
     kinds = {"video" if v.kind == "video" else v.numbers.kind if v.numbers else "names" for v in views}
-    notes = []
-    if assumed := sorted({note for view in views for note in view.notes}):
-        notes = [f"{', '.join(name for name, view in zip(names, views, strict=True) if view.notes)}: {assumed[0]}"]
+    told = {
+        note: [n for n, v in zip(names, views, strict=True) if note in v.notes] for one in views for note in one.notes
+    }
+    notes = [f"{', '.join(those)}: {note}" for note, those in told.items()]
     if kinds == {"numbers"}:
         made = _by_number(names, views, notes)
     elif kinds == {"names"}:

@@ -126,6 +126,15 @@ def test_impossible_rates_lengths_and_frames_are_refused(session, found):
             mvcap.reconstruct_rows(found, rig, frames=frames)
         with pytest.raises(InputError, match="frames is the length"):
             mvcap.score(poses, poses, frames=frames)
+    late = np.where(found.frame == found.frame.max(), 10**9, found.frame)
+    with pytest.raises(InputError, match="frame 1000000000: 1000000001 frames, more than any take has"):
+        mvcap.reconstruct_rows(found.with_columns(frame=late), rig)
+    with pytest.raises(InputError, match=r"frame 900000, but only .* frames have rows; .* give frames=900001"):
+        mvcap.reconstruct_rows(found.with_columns(frame=np.minimum(late, 900_000)), rig)
+    with pytest.raises(InputError, match="dense positions: 1000000001 frames"):
+        poses.with_columns(frame=np.where(poses.frame == poses.frame.max(), 10**9, poses.frame)).dense()
+    with pytest.raises(InputError, match="frame=10000000: "):
+        mvcap.detect([], frame=10_000_000)
     with pytest.raises(InputError, match="the lowest here is -10"):
         mvcap.reconstruct_rows(found.with_columns(frame=found.frame - 10), rig)
     with pytest.raises(InputError, match="view -1"):
@@ -218,7 +227,7 @@ def test_dense_detections_of_another_shape():
         with pytest.raises(ValueError, match=words):
             mvcap.Detections2D.from_dense(xy, score, "coco17")
     with pytest.raises(InputError, match="coco17"):
-        mvcap.Detections2D.from_dense(np.zeros((2, 2, 1, 18, 2)), None, "coco18")
+        mvcap.Detections2D.from_dense(np.zeros((2, 2, 1, 18, 2)), None, "coco19")
 
 
 def test_numbers_that_are_no_places(session):

@@ -198,7 +198,7 @@ def test_the_session_is_made_and_named(call, refused, take):
     assert mvcap.Session.open("made").overrides == {"track": {"join_s": 1}}
     call("init", "videos", "--rig", "rig.yaml")
     assert (take / f"{take.name}.mvcap" / "session.yaml").exists()
-    refused("init", "-", "--rig", "rig.yaml", words="-: no such file")
+    refused("init", "-", "--rig", "rig.yaml", words="mvcap reconstruct -")
     write_clip(take / "videos" / "cam1.mp4", FRAMES, SMALL, seed=9)
     refused("init", "videos", "--rig", "rig.yaml", "--session", "made", words="another folder")
     refused("estimate", "made", "--set", "estimator=oracle", words="oracle")

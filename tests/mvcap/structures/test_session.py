@@ -130,11 +130,12 @@ def test_folders_of_images(take):
 
 
 def test_images_without_a_rate_are_noted(take):
-    for name in NAMES:
+    for seed, name in enumerate(NAMES):
         (take / "images" / name).mkdir(parents=True)
-        cv2.imwrite(str(take / "images" / name / "0.jpg"), picture(0))
+        cv2.imwrite(str(take / "images" / name / "0.jpg"), picture(0, seed))
     session = make(take, "images")
-    assert session.rate_hz == 30 and all("rate not given" in note for note in session.notes) and session.notes
+    [note] = session.notes  # once, for all views
+    assert session.rate_hz == 30 and note.startswith("cam01, cam02, cam03, cam04: rate not given")
 
 
 def test_only_detections_made_elsewhere(tmp_path):

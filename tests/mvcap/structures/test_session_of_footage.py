@@ -178,3 +178,40 @@ def test_a_table_counts_the_frames_of_the_take(take):
     assert np.array_equal(np.sort(found.xy[:, 0, 0]), np.sort(whole.xy[:, 0, 0]))
     part = Session.create(rig, take / "part", frames=FRAMES, rate_hz=25.0, start="4f", stop="9f")
     assert len(estimated(part, settings)) == 15 and part.first == 4
+
+
+# Where footage lies
+
+
+def test_a_folder_of_a_take_and_a_folder_a_camera(take):
+    (take / "project").mkdir()
+    (take / "videos").rename(take / "project" / "videos")
+    assert make(take, "project", name="one").names == ("cam1", "cam2", "cam3")
+    for index in (1, 2, 3):
+        (take / "nested" / f"cam{index}").mkdir(parents=True)
+        film = take / "project" / "videos" / f"cam{index}.mp4"
+        film.rename(take / "nested" / f"cam{index}" / "recording.mp4")
+    assert make(take, "nested", name="two").names == ("cam1", "cam2", "cam3")
+
+
+def test_what_else_is_there_is_said(take):
+    (take / "other").mkdir()
+    (take / "other" / "cam1.flv").touch()
+    with pytest.raises(InputError, match=r"no videos and no image folders .*there are \.flv"):
+        make(take, "other")
+    with pytest.raises(InputError, match="mvcap reconstruct -"):
+        mvcap.init("-", take / "rig.yaml", take / "none")
+
+
+def test_one_file_is_one_view(take):
+    film = take / "videos" / "cam1.mp4"
+    with pytest.raises(InputError, match="is given for view cam1 and for view cam2"):
+        make(take, [f"cam1={film}", f"cam2={film}"], subset=True)
+    (take / "videos" / "cam2.mp4").write_bytes(film.read_bytes())
+    assert any("views cam1, cam2 have the same footage" in note for note in make(take).notes)
+
+
+def test_the_only_camera_left_over_may_be_the_one(take):
+    (take / "videos" / "cam2.mp4").rename(take / "videos" / "recording.mp4")
+    with pytest.raises(RigMismatchError, match=r"as in cam2=.*recording\.mp4"):
+        make(take)
