@@ -5,7 +5,7 @@ solutions. Detections err alike for a while (``lasting_noise``), views are calib
 terms of the least squares contradict each other, and the depth of what a single view sees is known from the body's
 apparent size only, which posture changes as well. The constants are fitted to generated takes in which people are seen
 by one view for 0.2 s to 5 s, with hidden limbs, late views, rigs turned by 0.2 to 1 degree, and detectors of different
-joint definitions (``tools/bench stated``).
+joint definitions (``tools/bench covariance``).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def contradiction(off: Floats, limit: float, x: Floats, bones: BoneLengths, view
             counts = rank[:, other] >= rank[:, end]
             square[:, end] += counts * residual**2
             count[:, end] += counts
-    return np.maximum(square / np.maximum(count, 1), 1)
+    return np.asarray(np.maximum(square / np.maximum(count, 1), 1))
 
 
 def viewing_rays(rig: Rig, seen: Bools, off: Floats, x: Floats) -> tuple[Floats, Floats]:
@@ -75,7 +75,7 @@ def viewing_rays(rig: Rig, seen: Bools, off: Floats, x: Floats) -> tuple[Floats,
     view = np.where(seen.any(0), best, most[:, None])
     way = x - np.asarray(rig.positions)[view]
     distance = np.linalg.norm(way, axis=-1)
-    some = seen.any((0, 2))[:, None]
+    some = np.asarray(seen.any((0, 2)))[:, None]
     return way / np.maximum(distance, 1e-6)[..., None], np.where(some, distance, 0)
 
 

@@ -35,7 +35,7 @@ def autocorrelation(residual: Floats, used: Bools, rate_hz: float) -> Floats:
         pairs = both.sum()
         found[at] = product / max(total, 1e-12) * pairs / (pairs + _ENOUGH)
     out = np.interp(np.arange(1, lags + 1), some, found)
-    return np.clip(out, 0, 1)
+    return np.asarray(np.clip(out, 0, 1))
 
 
 def variance_factor(correlation: Floats, averaged: Floats) -> Floats:

@@ -137,7 +137,7 @@ class Observations2D:
         if self.given.any():
             self._add_given(information, gradient, x, np.full(x.shape[:2], np.inf))
             spread = np.linalg.inv(information + unknown)
-        return spread, common
+        return np.asarray(spread, np.float64), np.asarray(common, np.float64)
 
     def _add_given(self, information: Floats, gradient: Floats, x: Floats, kernel: Floats) -> None:
         at = np.nonzero(self.given & np.isfinite(x[..., 0]))

@@ -152,8 +152,8 @@ def person_cases(take: SyntheticTake, seed: int) -> list[Case]:
     kind = take.rows.skeleton
     if kind.joints == take.truth.skeleton.joints:  # an estimator with all joints can stand for one with fewer
         kind = skeleton(_SKELETONS[rng.integers(len(_SKELETONS))])
-    truth = _truth_in_skeleton(take.truth, kind)
-    rows = _to_skeleton(take.rows, kind).with_columns(person=take.person)
+    truth = truth_in_skeleton(take.truth, kind)
+    rows = rows_in_skeleton(take.rows, kind).with_columns(person=take.person)
     calibration_px = _calibration_px(take, rows, rng)
     rows = with_calibration_error(rows, calibration_px)
     out: list[Case] = []
@@ -164,7 +164,7 @@ def person_cases(take: SyntheticTake, seed: int) -> list[Case]:
         genuine = rng.random() >= _TWO_PEOPLE
         if not genuine:
             mine = _mix_people(rows, person, rng)
-        mine = _drop_limbs(mine, len(take.rig), take.rate_hz, rng)
+        mine = drop_limbs(mine, len(take.rig), take.rate_hz, rng)
         out += _case_of_person(mine, xyz, take, calibration_px, genuine, rng)
     return out
 
@@ -229,7 +229,8 @@ def _batches_by_size(samples: list[Sample], size: int) -> list[list[Sample]]:
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
-def _truth_in_skeleton(truth: Poses3D, kind: Skeleton) -> Poses3D:
+def truth_in_skeleton(truth: Poses3D, kind: Skeleton) -> Poses3D:
+    """True poses in another skeleton; covariance, error and views are 0."""
     xyz = truth.skeleton.apply(kind, truth.xyz)
     there = np.isfinite(xyz).all(-1)
     shape = there.shape
@@ -240,7 +241,7 @@ def _truth_in_skeleton(truth: Poses3D, kind: Skeleton) -> Poses3D:
     )  # fmt: skip
 
 
-def _to_skeleton(rows: Detections2D, kind: Skeleton) -> Detections2D:
+def rows_in_skeleton(rows: Detections2D, kind: Skeleton) -> Detections2D:
     """Rows in another skeleton."""
     columns = np.concatenate([rows.xy, rows.noise_px[..., None], rows.score[..., None]], axis=-1)
     values = np.asarray(rows.skeleton.apply(kind, columns), np.float64)
@@ -281,7 +282,7 @@ def _drop_joints(rows: Detections2D, drop: Bools) -> Detections2D:
     return rows[np.asarray((rows.score > 0).any(-1))]
 
 
-def _drop_limbs(rows: Detections2D, views: int, rate_hz: float, rng: np.random.Generator) -> Detections2D:
+def drop_limbs(rows: Detections2D, views: int, rate_hz: float, rng: np.random.Generator) -> Detections2D:
     """Rows of one person with limbs removed for a while from all views but one, or from all."""
     if not len(rows):
         return rows
