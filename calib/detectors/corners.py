@@ -4,7 +4,8 @@ A corner of a chessboard is the product of two edges, f(a / w1) f(b / w2), with 
 px, w their blur and f the error function; the corner of a tag on white is the same with steps from 0 to 1. Position,
 directions and blurs of both edges, contrast, brightness and its slope are estimated together by Gauss-Newton (10
 numbers a corner), on whole pixels, so noise is not interpolated and the inverse normal matrix is the covariance. The
-window is the part of the board around the corner that contains only its two edges, along the projected axes.
+window is the part of the board around the corner that contains only its two edges, along the projected axes. Wide
+lenses bend the edges: their curvatures, which the board's map gives, are part of the distances a and b.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 
 from calib.arrays import Bools, Floats
 
-_RADIUS_PX = (9, 18)  # of a window: over longer distances lenses bend edges
+RADIUS_PX = (9, 18)
+"""Least and largest radius of a window, px: over longer distances lenses bend edges."""
 _RADIUS_BLURS = 7.0  # of a window, in blurs: blurred edges need more of their length
 _MARGIN = (0.4, 1.8)  # px, and in blurs, to anything but the two edges
 _TIP = (0.5, 2.0, 1.5)  # radius left out: px and blurs at the tip of a tag's corner, blurs at a crossing
@@ -26,6 +28,7 @@ _BLUR = (0.35, 6.0)  # px, allowed standard deviation of an edge's blur
 _CHUNK = 48  # corners whose windows fit the processor's cache
 _BEGIN_PX = 0.9  # initial blur
 _FREE = 10
+_MOST_CURVED = 0.01  # half the curvature of an edge, 1/px
 _ALIKE = 0.7  # largest assumed correlation of neighbouring residuals
 _MORE = 1.4  # exponent, measured: compression correlates pixels over more than an autoregression predicts
 
@@ -65,12 +68,24 @@ class Corners:
     match: Floats
 
 
-def fit(image: NDArray[Any], xy: Floats, axes: Floats, around: Surroundings, rounds: int = 5) -> Corners:
-    """Corners near xy (N, 2) in a grey image (H, W); axes (N, 2, 2): px a metre along the board's x and y (columns)."""
+def fit(
+    image: NDArray[Any],
+    xy: Floats,
+    axes: Floats,
+    around: Surroundings,
+    rounds: int = 5,
+    *,
+    second: Floats | None = None,
+) -> Corners:
+    """Corners near xy (N, 2) in a grey image (H, W); axes (N, 2, 2): px a metre along the board's x and y (columns).
+
+    second (N, 2, 2): px a metre squared, the second derivatives along them; edges are straight without.
+    """
     parts = []
     for start in range(0, len(xy), _CHUNK):
         rows = slice(start, start + _CHUNK)
-        parts.append(_fit(image, xy[rows], axes[rows], around[rows], rounds))
+        part = None if second is None else second[rows]
+        parts.append(_fit(image, xy[rows], axes[rows], around[rows], rounds, part))
     if not parts:
         empty = np.zeros(0)
         return Corners(np.zeros((0, 2)), empty, empty, np.zeros((0, 2)), empty)
@@ -78,18 +93,36 @@ def fit(image: NDArray[Any], xy: Floats, axes: Floats, around: Surroundings, rou
     return Corners(*(np.concatenate([getattr(part, name) for part in parts]) for name in fields))
 
 
-def _fit(image: NDArray[Any], xy: Floats, axes: Floats, around: Surroundings, rounds: int) -> Corners:
+def _fit(
+    image: NDArray[Any], xy: Floats, axes: Floats, around: Surroundings, rounds: int, second: Floats | None
+) -> Corners:
     good: Bools = np.isfinite(np.concatenate([xy, axes.reshape(-1, 4)], -1)).all(-1)
     xy = np.where(good[:, None], xy, 0.0)
     inverse = np.linalg.inv(np.where(good[:, None, None], axes, np.eye(2)))
     normal = inverse / np.linalg.norm(inverse, axis=-1, keepdims=True)
     angle = np.arctan2(normal[..., 1], normal[..., 0])
+    curved = _curvatures(axes, normal, second, good)
     state = np.concatenate([xy, angle, np.full((len(xy), 2), np.log(_BEGIN_PX)), np.zeros((len(xy), 4))], -1)
-    window = _window(image, state, inverse, around, good, _RADIUS_PX[0])
-    state = _steps(state, window, around, rounds)
+    window = _window(image, state, inverse, around, good, RADIUS_PX[0])
+    state = _steps(state, window, around, curved, rounds)
     blur = float(np.median(np.exp(state[good, 4:6]))) if good.any() else 0.0
-    window = _window(image, state, inverse, around, good, int(np.clip(_RADIUS_BLURS * blur, *_RADIUS_PX)))
-    return _measure(_steps(state, window, around, 3), window, around, good)
+    window = _window(image, state, inverse, around, good, int(np.clip(_RADIUS_BLURS * blur, *RADIUS_PX)))
+    return _measure(_steps(state, window, around, curved, 3), window, around, curved, good)
+
+
+def _curvatures(axes: Floats, normal: Floats, second: Floats | None, good: Bools) -> Floats:
+    """Half the curvature (N, 2) 1/px of the two edges towards their normals (N, 2, 2), from the map's derivatives.
+
+    An edge runs along the other axis.
+    """
+    out = np.zeros((len(axes), 2))
+    if second is None:
+        return out
+    with np.errstate(all="ignore"):
+        for axis, along in ((0, 1), (1, 0)):
+            squared = (axes[..., along] ** 2).sum(-1)
+            out[:, axis] = 0.5 * (second[..., along] * normal[:, axis]).sum(-1) / squared
+    return np.where(good[:, None] & np.isfinite(out), np.clip(out, -_MOST_CURVED, _MOST_CURVED), 0.0)
 
 
 def _offsets(radius: int) -> NDArray[np.intp]:
@@ -139,8 +172,8 @@ def _shrink(distance: Floats, margin: Floats) -> Floats:
     return np.maximum(distance - margin, np.minimum(distance, _LEAST_PX))
 
 
-def _model(state: Floats, at: Floats, around: Surroundings) -> tuple[Floats, Floats]:
-    """Grey values (N, P) of the model and their derivatives (N, P, 10)."""
+def _model(state: Floats, at: Floats, around: Surroundings, curved: Floats) -> tuple[Floats, Floats]:
+    """Grey values (N, P) of the model and their derivatives (N, P, 10); curved (N, 2): half the edges' curvatures."""
     from scipy.special import erf
 
     x = at - state[:, None, :2]
@@ -152,11 +185,12 @@ def _model(state: Floats, at: Floats, around: Surroundings) -> tuple[Floats, Flo
         cosine, sine = np.cos(state[:, 2 + axis, None]), np.sin(state[:, 2 + axis, None])
         width = np.exp(state[:, 4 + axis, None])
         along = np.where(around.tag, around.side[:, axis], 1.0)[:, None]
-        scaled = (x[..., 0] * cosine + x[..., 1] * sine) / width
+        beside = x[..., 1] * cosine - x[..., 0] * sine
+        scaled = (x[..., 0] * cosine + x[..., 1] * sine - curved[:, axis, None] * beside**2) / width
         edges.append(one + along * erf(scaled / np.sqrt(2)))
         slope = along * np.sqrt(2 / np.pi) * np.exp(-0.5 * scaled**2)
         slopes.append((slope / width, cosine, sine))
-        by_angle.append(slope / width * (x[..., 1] * cosine - x[..., 0] * sine))
+        by_angle.append(slope / width * beside)
         by_blur.append(-slope * scaled)
     height = state[:, 9, None] * scale
     jacobian[..., 9] = scale * edges[0] * edges[1]
@@ -176,7 +210,7 @@ def _model(state: Floats, at: Floats, around: Surroundings) -> tuple[Floats, Flo
     return grey, jacobian
 
 
-def _steps(state: Floats, window: _Window, around: Surroundings, steps: int) -> Floats:
+def _steps(state: Floats, window: _Window, around: Surroundings, curved: Floats, steps: int) -> Floats:
     """Some steps from a state whose grey values are still unknown, without the pixels that no corner uses."""
     order = np.argsort(-window.counts, axis=1, kind="stable")[:, : max(int(window.counts.sum(1).max(initial=0)), 1)]
     take = np.take_along_axis
@@ -184,13 +218,13 @@ def _steps(state: Floats, window: _Window, around: Surroundings, steps: int) -> 
     state = state.copy()
     state[:, 6:] = 0.0
     for _ in range(steps):
-        state = _step(state, at, grey, count, around)
+        state = _step(state, at, grey, count, around, curved)
     return state
 
 
-def _step(state: Floats, at: Floats, grey: Floats, count: Floats, around: Surroundings) -> Floats:
+def _step(state: Floats, at: Floats, grey: Floats, count: Floats, around: Surroundings, curved: Floats) -> Floats:
     """One damped Gauss-Newton step of every corner; large steps are clipped."""
-    model, jacobian = _model(state, at, around)
+    model, jacobian = _model(state, at, around, curved)
     first = not state[:, 9].any()
     weighted = jacobian * count[..., None]
     if first:  # no corner has a contrast yet: only the numbers that the model is linear in
@@ -209,10 +243,10 @@ def _step(state: Floats, at: Floats, grey: Floats, count: Floats, around: Surrou
     return state
 
 
-def _measure(state: Floats, window: _Window, around: Surroundings, good: Bools) -> Corners:
+def _measure(state: Floats, window: _Window, around: Surroundings, curved: Floats, good: Bools) -> Corners:
     """The fitted corners, with their expected error from the residual and the normal matrix."""
     at, grey, count, radius = window
-    model, jacobian = _model(state, at, around)
+    model, jacobian = _model(state, at, around, curved)
     weighted = jacobian * count[..., None]
     matrix = np.swapaxes(weighted, -1, -2) @ weighted
     diagonal = np.maximum(np.einsum("nii->ni", matrix), 1e-9)

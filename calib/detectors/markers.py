@@ -146,8 +146,11 @@ def on_edges(image: NDArray[np.uint8], quads: Floats, bits: int) -> Floats:
     steep *= offsets[2:-2] <= reach[:, None, None]
     most = steep.max(-1, keepdims=True)
     first = np.argmax(steep >= 0.7 * most, -1)
-    best = np.argmax(steep * (np.abs(np.arange(steep.shape[-1]) - first[..., None]) <= 4), -1)
-    shift = np.where(most[..., 0] > _STEP, offsets[2:-2][best], 0.0)
+    near = steep * (np.abs(np.arange(steep.shape[-1]) - first[..., None]) <= 4)
+    near *= near >= 0.5 * near.max(-1, keepdims=True)
+    # The middle of the steep part: its first sample lies up to a pixel inside.
+    middle = (near * offsets[2:-2]).sum(-1) / np.maximum(near.sum(-1), 1e-9)
+    shift = np.where(most[..., 0] > _STEP, middle, 0.0)
     return _crossings(quads + shift[..., None] * out, way)
 
 

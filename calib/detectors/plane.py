@@ -24,6 +24,8 @@ _WORST = 6.0  # times the median unexplained variance, and the median sigma
 _MOVED = 0.3  # of a side: largest distance of a corner from the map's prediction
 _ROUGH_PX = 0.25  # expected error for which no corner is dropped
 _VAGUE, _VAGUE_PX = 0.07, 1.0  # largest expected error: of a side, and for a crossing px
+_CURVED_FROM = 12  # good corners from which on the bending of edges is taken from their offsets
+_CURVED_PX = 0.004  # shift of a corner by it, above which the corners are fitted again
 _RIM_PX = 2.5
 _FLOOR_PX = 0.005  # least error of a corner: bent edges, uneven light, blur that varies over the image
 _SWOLLEN = 0.04  # px per px of blur: white spreads over black, which shifts a tag's corner but no crossing
@@ -52,6 +54,13 @@ class PlaneMap:
         """Pixels a metre (..., 2, 2) along the plane's x and y (columns)."""
         across, down = np.array([step_m, 0.0]), np.array([0.0, step_m])
         pairs = [(self.pixels(points + way) - self.pixels(points - way)) / (2 * step_m) for way in (across, down)]
+        return np.stack(pairs, -1)
+
+    def second(self, points: Floats, step_m: float) -> Floats:
+        """Pixels a metre squared (..., 2, 2), the second derivatives along the plane's x and y (columns)."""
+        middle = 2 * self.pixels(points)
+        ways = np.array([step_m, 0.0]), np.array([0.0, step_m])
+        pairs = [(self.pixels(points + way) + self.pixels(points - way) - middle) / step_m**2 for way in ways]
         return np.stack(pairs, -1)
 
 
@@ -170,6 +179,8 @@ def corners_on(
             fitted = _merge(fitted, again, take)
             good = good | take
     good = _drop_off_map(points, fitted, good, side_m, image.shape, way)
+    if good.sum() >= _CURVED_FROM:
+        fitted = _fit_bent_edges(image, points, around, side_m, way, fitted, good)
     if good.sum() < least:
         return replace(nothing, reason=f"only {int(good.sum())} corners are sharp and uncovered; {least} are needed")
     blur = fitted.blur.max(-1)
@@ -187,7 +198,8 @@ def _fit_expected(
     height, width = image.shape
     inside: Bools = np.all(expected >= _RIM_PX, axis=-1)
     inside &= (expected <= np.array([width, height]) - 1 - _RIM_PX).all(-1)
-    fitted = corners.fit(image, np.where(inside[:, None], expected, np.nan), axes, around)
+    start = np.where(inside[:, None], expected, np.nan)
+    fitted = corners.fit(image, start, axes, around, second=way.second(points, 0.2 * side_m))
     side = side_m * np.linalg.norm(axes, axis=1).min(-1)
     signed = fitted.contrast * around.sign
     vague = np.where(around.tag, _VAGUE * side, np.minimum(_VAGUE * side, _VAGUE_PX))
@@ -202,6 +214,41 @@ def _fit_expected(
     good &= (polarity * signed > _WEAK * typical) & (1 - fitted.match < _WORST * unexplained + 0.03)
     good &= fitted.sigma < np.maximum(_WORST * np.median(fitted.sigma[good]), _ROUGH_PX) if good.any() else good
     return fitted, good, polarity
+
+
+def _fit_bent_edges(
+    image: NDArray[Any],
+    points: Floats,
+    around: Surroundings,
+    side_m: float,
+    way: PlaneMap,
+    fitted: Corners,
+    good: Bools,
+) -> Corners:
+    """The corners fitted again where a lens bends their edges otherwise than the map: at the edge of a fisheye.
+
+    The difference is that of a polynomial of second or third degree through the offsets of the corners from the map.
+    """
+    centre, size = points[good].mean(0), max(float(np.abs(points[good] - points[good].mean(0)).max()), 1e-9)
+    (x, y), one = ((points - centre) / size).T, np.ones(len(points))
+    columns = [one, x, y, x * x, x * y, y * y]
+    second = [[0 * one] * 3 + [2 * one, 0 * one, 0 * one], [0 * one] * 3 + [0 * one, 0 * one, 2 * one]]
+    if good.sum() >= 2 * _CURVED_FROM:
+        columns += [x**3, x * x * y, x * y * y, y**3]
+        second[0] += [6 * x, 2 * y, 0 * one, 0 * one]
+        second[1] += [0 * one, 0 * one, 2 * x, 6 * y]
+    off = fitted.xy[good] - way.pixels(points[good])
+    weights = np.linalg.lstsq(np.stack(columns, -1)[good], off, rcond=None)[0]
+    more = np.stack([np.stack(part, -1) @ weights for part in second], -1) / size**2  # (N, 2, 2) px/m^2
+    axes = way.axes(points, 0.2 * side_m)
+    length = np.linalg.norm(axes, axis=1)
+    reach_px = np.minimum(0.5 * side_m * length, corners.RADIUS_PX[0])
+    shift = np.linalg.norm(more, axis=1) * (reach_px / np.maximum(length, 1e-9)) ** 2 / 6
+    if not np.nanmax(shift[good]) > _CURVED_PX:
+        return fitted
+    start = np.where(good[:, None], fitted.xy, np.nan)
+    again = corners.fit(image, start, axes, around, second=way.second(points, 0.2 * side_m) + more)
+    return _merge(fitted, again, good & np.isfinite(again.xy).all(-1) & (again.match > _MATCH))
 
 
 def _merge(first: Corners, second: Corners, take: Bools) -> Corners:

@@ -25,7 +25,7 @@ from mvcap.errors import InputError
 from mvcap.progress import Progress
 from mvcap.structures.npz import write_npz
 
-_VERSION = 1  # of the cache; raise it when the same picture would give another detection
+_VERSION = 2  # of the cache; raise it when the same picture would give another detection
 _KEEP_EVERY_S = 10.0
 
 

@@ -1,10 +1,16 @@
 """Corners of two blurred edges: their place to a hundredth of a pixel, its error as large as it is said to be."""
 
+import cv2
 import numpy as np
 import pytest
 from scipy.special import erf
 
+from calib.boards import board_from
+from calib.camera import Lens
+from calib.detectors.chessboard import surroundings as around_chessboard
 from calib.detectors.corners import Corners, Surroundings, fit
+from calib.detectors.plane import corners_on
+from calib.geometry import pose, rotation_from_vector, transform
 
 STEP_PX = 40  # from one corner to the next
 SHAPE = (5, 6)
@@ -128,3 +134,43 @@ def test_rows_of_surroundings_are_selected_together():
     around.sign[2] = -1.0
     some = around[np.array([False, False, True, True])]
     assert some.reach[:, 0, 0].tolist() == [3.0, 14.0] and some.sign.tolist() == [-1.0, 1.0] and len(some.tag) == 2
+
+
+def fisheye_board(degrees, distance_m=1.3, sub=4):
+    """A chessboard that a 170 degree fisheye sees at an angle, and its true corners (N, 2) px; the rays are exact."""
+    lens = Lens(
+        "fish", (640, 360), [[215.0, 0, 323.5], [0, 215, 176.5], [0, 0, 1]], [0.02, -0.01, 0.002, -5e-4], "fisheye"
+    )
+    board, side = board_from("chessboard:6x5:90mm"), 0.09
+    angle = np.deg2rad(degrees)
+    ahead = np.array([np.sin(angle), 0.0, np.cos(angle)])
+    R = np.stack([np.cross([0, 1, 0], ahead), [0, 1, 0], ahead], 1) @ rotation_from_vector([0.2, -0.15, 0.1])
+    place = pose(R, distance_m * ahead - R @ board.target.points.mean(0))
+    seen = transform(place, board.target.points)
+    true = lens.distort(seen[:, :2] / seen[:, 2:])
+    low, high = np.floor(true.min(0)).astype(int) - 30, np.ceil(true.max(0)).astype(int) + 30
+    low, high = np.maximum(low, 0), np.minimum(high, np.array(lens.size) - 1)
+    steps = [np.arange(a, b + 1)[:, None] + (np.arange(sub) + 0.5) / sub - 0.5 for a, b in zip(low, high, strict=True)]
+    flat = lens.undistort(np.stack(np.meshgrid(*(step.ravel() for step in steps)), -1))
+    rays = np.concatenate([flat, np.ones((*flat.shape[:-1], 1))], -1)
+    on_board = (rays * ((R[:, 2] @ place[:3, 3]) / (rays @ R[:, 2]))[..., None] - place[:3, 3]) @ R
+    column, row = np.floor(on_board[..., 0] / side + 1), np.floor(on_board[..., 1] / side + 1)
+    grey = np.where((column + row) % 2 == 0, 30.0, 220.0)
+    grey = np.where((column >= 0) & (column <= 6) & (row >= 0) & (row <= 5), grey, 220.0)
+    inner = grey.reshape(len(steps[1]), sub, len(steps[0]), sub).mean((1, 3))
+    image = np.full((360, 640), 220.0)
+    image[low[1] : high[1] + 1, low[0] : high[0] + 1] = inner
+    image = cv2.GaussianBlur(image, (0, 0), 0.6) + np.random.default_rng(0).normal(0, 1, image.shape)
+    return board, np.clip(np.rint(image), 0, 255).astype(np.uint8), true
+
+
+@pytest.mark.parametrize("degrees", [20, 55, 75])
+def test_corners_at_the_edge_of_a_fisheye_have_no_bias_towards_its_centre(degrees):
+    board, image, true = fisheye_board(degrees)
+    points = board.target.points[:, :2]
+    rough = true + np.random.default_rng(1).normal(0, 0.3, true.shape)
+    found = corners_on(image, points, around_chessboard(board), board.square_m, points, rough)
+    outwards = (true - [323.5, 176.5]) / np.linalg.norm(true - [323.5, 176.5], axis=1, keepdims=True)
+    off = ((found.xy - true) * outwards).sum(1)
+    off = off[np.isfinite(off)]
+    assert len(off) >= 25 and abs(off.mean()) < 3 * off.std() / np.sqrt(len(off)) + 0.003 and off.std() < 0.03

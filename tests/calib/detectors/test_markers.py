@@ -137,3 +137,20 @@ def test_what_is_no_image_is_refused_with_its_type_and_shape(image):
     with pytest.raises(CalibrationError) as refused:
         grey_of(image)
     assert str(image.dtype) in str(refused.value) and str(image.shape) in str(refused.value)
+
+
+def test_sides_of_a_marker_are_found_at_the_middle_of_their_blurred_edges():
+    rng, off = np.random.default_rng(0), []
+    for _ in range(20):
+        side, angle = rng.uniform(25, 60), rng.uniform(0, 2 * np.pi)
+        R = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        middle = 60 + rng.uniform(-0.5, 0.5, 2)
+        corners = middle + side / 2 * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) @ R.T
+        y, x = (np.mgrid[0:600, 0:600] + 0.5) / 5 - 0.5
+        inside = (np.abs((np.stack([x, y], -1) - middle) @ R) < side / 2).all(-1)
+        image = np.where(inside, 30.0, 220.0).reshape(120, 5, 120, 5).mean((1, 3))
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 1.2)) + rng.normal(0, 2, image.shape)
+        rough = middle + (corners - middle) * (1 - rng.uniform(0, 4) / side)
+        found = on_edges(np.clip(image, 0, 255).astype(np.uint8), rough[None], 7)[0]
+        off += (((found - corners) * (corners - middle)).sum(1) / np.linalg.norm(corners - middle, axis=1)).tolist()
+    assert abs(np.mean(off)) < 0.06 and np.std(off) < 0.16 and np.abs(off).max() < 0.55

@@ -90,3 +90,16 @@ def test_markers_here_and_there_have_no_layout():
     corner = np.array([[0.0, 0], [20, 0], [20, 20], [0, 20]])
     xy = rng.uniform(0, 600, (7, 1, 2)) + corner
     assert _layout(Markers(np.arange(7), xy, np.zeros(7, bool)), 6) is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "flipped"),
+    [("charuco:7x5:40mm:30mm:DICT_5X5_100", False), ("charuco:7x5:40mm:30mm:DICT_5X5_100:first=20", True),
+     ("aprilgrid:6x6:25mm:7.5mm:DICT_APRILTAG_36h11:first=40", False)],
+)  # fmt: skip
+def test_a_stated_board_that_explains_the_markers_is_not_contradicted(spec, flipped):
+    """Of a board whose last rows are hidden, a smaller board explains as many markers."""
+    board = board_from(spec)
+    image = picture(board, (480, 360), 0.9)
+    image[260:] = 128
+    assert looks_like([np.ascontiguousarray(image[:, ::-1]) if flipped else image], board) is None
