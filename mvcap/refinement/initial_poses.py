@@ -22,6 +22,7 @@ _SHAPE_SIGMA = 10.0  # noise of a body in the pose of another moment, over the p
 _POSTURE_S = 0.1  # correlation time of that noise
 _SPEED_MPS, _SPEED_S = 1.5, 1.0  # a body's velocity: standard deviation of each coordinate, and correlation time
 _HEIGHT_M = 0.25  # standard deviation of the middle's height from the one before and after
+_ROUNDS = 5
 _LEAST_M = 0.02  # least standard deviation of a joint
 _KERNEL = 4.0  # scale of the robust kernel, standard deviations
 _MPS2, _RADPS2 = 20.0, 30.0  # linear and angular acceleration of the whole body, one standard deviation a frame
@@ -54,12 +55,27 @@ def _interpolate(point: Floats, known: NDArray[np.bool_]) -> tuple[Floats, Float
     def along(at: NDArray[np.int64], values: Floats) -> Floats:
         return np.stack([np.interp(frames, at, values[:, axis]) for axis in range(3)], axis=-1)
 
-    middle = along(there, np.nanmean(point[there], axis=1))
+    middle = along(there, _middles(point[there]))
     offset = np.zeros(point.shape)
     for joint in np.flatnonzero(known.any(0)):
         at = np.flatnonzero(known[:, joint])
         offset[:, joint] = along(at, point[at, joint] - middle[at])
     return middle, offset
+
+
+def _middles(point: Floats) -> Floats:
+    """Middles (N, 3) of bodies of which any joints (N, J, 3) are known: alternating means over joints and frames.
+
+    The mean of the joints that are known would be in the legs where the upper body is missing.
+    """
+    known = np.isfinite(point[..., 0])
+    value, joints = np.where(known[..., None], point, 0), known.sum(1)[:, None]
+    middle = value.sum(1) / joints
+    for _ in range(_ROUNDS if not known.all() else 0):
+        away = np.where(known[..., None], value - middle[:, None], 0)
+        usual = away.sum(0) / np.maximum(known.sum(0), 1)[:, None]
+        middle = middle + np.where(known[..., None], away - usual, 0).sum(1) / joints
+    return middle
 
 
 def _fit_whole_body(

@@ -89,3 +89,13 @@ def test_a_moment_of_one_view_is_bridged_by_straight_lines():
     found, _ = begun(xyz, noise_px=0.0, unseen=unseen(moment, views=slice(1, None), total=30))
     expected = xyz[11] + (np.arange(1, 5) / 5)[:, None, None] * (xyz[16] - xyz[11])
     np.testing.assert_allclose(found[moment], expected, atol=1e-3)
+
+
+def test_half_a_body_that_is_missing_for_a_frame_stays_where_it_was():
+    xyz = np.repeat(body(0.0, (0, 0, 1.2, 0.3, 0.8))[None], 20, axis=0)
+    poses, _ = case(walk(20), cameras=3)
+    nothing = Evidence(ring_rig(3), Detections2D.empty(COCO), RATE_HZ, np.ones(9))
+    point = xyz.copy()
+    point[15, :9] = np.nan
+    found = initial_points(COCO, Observations2D.of(poses, nothing), point, 1.0, RATE_HZ)
+    assert np.linalg.norm(found - xyz, axis=-1).max() < 0.05
