@@ -32,18 +32,21 @@ from mvcap.tracking.tracklet_linking import TrackletLinker
 from mvcap.tracking.tracklet_merging import TrackletMerger
 from mvcap.tracking.tracklets import TrackConfig
 
-_VERSION = 3
+_VERSION = 4
 _CHUNK_FRAMES = 250
 _LISTED = 300  # most changes listed in the record; the rest is only counted
 
 Names = Callable[[Ints, Ints], NDArray[np.int32]]
 """Person (M,) of tracklets (M,) at frames (M,); 0 = no person."""
+Links = list[NDArray[np.int32]]
+"""Tracklet (M,) of the rows of each chunk; -1 = no person."""
 
 
 def track(session: str | Path | Session, *, redo: bool = False, progress: Progress = silent) -> Artefact[Poses3D]:
     """Renumber the people of a session's poses so that each has one number over the whole take.
 
-    The manifest lists what was merged, repaired, re-identified and dropped under ``identities``.
+    The manifest lists what was merged, repaired, re-identified and dropped under ``identities``; ``dropped`` in it
+    counts the persons and person-frames by reason.
     """
     session = Session.of(session)
     before = stages.poses(session, "triangulate")
@@ -91,24 +94,15 @@ def _follows(session: Session) -> bool:
 
 def _link_all(
     before: RowSource[Poses3D], config: TrackConfig, rate_hz: float, follows: bool
-) -> tuple[list[NDArray[np.int32]], Names, dict[str, Any]]:
+) -> tuple[Links, Names, dict[str, Any]]:
     """First pass: tracklet of every row by chunk (four bytes a row), their persons, and the record of changes."""
     linker = TrackletLinker(before.skeleton, config, rate_hz, follows)
-    online_ids = OnlineIds(linker) if config.live else None
-    link = online_ids.link if online_ids else linker.link
-    links = []
-    for rows in before.chunks():
-        idents = np.full(len(rows), -1, np.int32)
-        for frame in np.unique(rows.frame):
-            mine = np.flatnonzero(rows.frame == frame)
-            idents[mine] = link(rows[mine])
-        links.append(idents)
-    if online_ids:
-        online_ids.end()
-        record = _record(len(linker.tracklets.pieces), len(online_ids.people), online_ids.changes)
-        return links, online_ids.names, record
+    if config.live:
+        return _link_live(before, OnlineIds(linker))
+    links = [linker.link_rows(rows) for rows in before.chunks()]
     linker.end()
-    found = TrackletMerger(linker.tracklets, linker.encounters, linker.tracker.switches, follows)
+    frames = before.ranges()[-1][1] if before.ranges() else 0
+    found = TrackletMerger(linker.tracklets, linker.encounters, linker.tracker.switches, follows, frames)
     person = found.persons()
     named = np.append(person, 0)  # segment -1 is no person
 
@@ -116,7 +110,23 @@ def _link_all(
         return np.asarray(named[linker.tracklets.pieces_at(idents, frames)])
 
     record = _record(len(linker.tracklets.pieces), int(person.max(initial=0)), found.record(person), found.unlisted)
+    record["frames_per_track"] = round(found.frames_per_track, 2)
+    record["dropped"] = found.dropped(linker.too_few)
     return links, names, record
+
+
+def _link_live(before: RowSource[Poses3D], online_ids: OnlineIds) -> tuple[Links, Names, dict[str, Any]]:
+    """The first pass of a live view: frame by frame, without a second pass."""
+    links = []
+    for rows in before.chunks():
+        idents = np.full(len(rows), -1, np.int32)
+        for frame in np.unique(rows.frame):
+            mine = np.flatnonzero(rows.frame == frame)
+            idents[mine] = online_ids.link(rows[mine])
+        links.append(idents)
+    online_ids.end()
+    tracklets = len(online_ids.linker.tracklets.pieces)
+    return links, online_ids.names, _record(tracklets, len(online_ids.people), online_ids.changes)
 
 
 def _record(tracklets: int, people: int, changes: list[dict[str, Any]], unlisted: int = 0) -> dict[str, Any]:
@@ -135,7 +145,7 @@ def _record(tracklets: int, people: int, changes: list[dict[str, Any]], unlisted
 class _RenumberedRows:
     """Second pass: rows with person numbers, read in order in other ranges than they were written in."""
 
-    def __init__(self, before: RowSource[Poses3D], links: list[NDArray[np.int32]], names: Names) -> None:
+    def __init__(self, before: RowSource[Poses3D], links: Links, names: Names) -> None:
         self._chunks = zip(before.chunks(), links, strict=True)
         self._names = names
         self._pending = Poses3D.empty(before.skeleton)

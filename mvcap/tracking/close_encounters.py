@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from mvcap.tracking.kalman_tracker import FrameInput, KalmanTracker
 
 NEAR_M = 0.5
 """Identities may be switched between bodies whose torsos are this near: an arm's length between their middles."""
+_WITHIN_M = 0.2  # standard deviation of the middle of a second detection of a body
 _UNCERTAIN_M = 0.5  # most standard deviation of a distance that widens the threshold
 _APART_S = 0.5  # an encounter ends when the two have been apart for this long
 _PEOPLE = 64  # most people with encounters: those who were seen longest
@@ -37,8 +39,8 @@ class Encounters:
         self.rate_hz = rate_hz
         self.shared: defaultdict[int, Counter[int]] = defaultdict(Counter)
         """By tracklet and other tracklet: frames in which both were seen closer than two torsos can be."""
-        self.near: defaultdict[int, Counter[int]] = defaultdict(Counter)
-        """The same, for frames in which both were seen near each other."""
+        self.within: defaultdict[int, defaultdict[int, float]] = defaultdict(partial(defaultdict, float))
+        """The same, each frame weighted 0..1 by how likely a second detection of one body is as far from the first."""
         self._now: dict[tuple[int, int], Encounter] = {}
 
     def see(self, idents: Ints, frame_input: FrameInput) -> None:
@@ -47,10 +49,12 @@ class Encounters:
         a, b, apart, sigma = _pairs(frame_input.middle[seen], frame_input.middle_cov[seen])
         for at in np.flatnonzero(apart < NEAR_M + sigma)[:_PAIRS].tolist():
             pair = int(idents[seen[a[at]]]), int(idents[seen[b[at]]])
+            weight = float(np.exp(-(apart[at] ** 2) / (2 * (_WITHIN_M**2 + sigma[at] ** 2))))
             same_position = apart[at] < TORSO_DEPTH_M + min(float(sigma[at]), TORSO_DEPTH_M)
-            for counts in (self.near, self.shared) if same_position else (self.near,):
-                for one, other in (pair, pair[::-1]):
-                    counts[one][other] += 1
+            for one, other in (pair, pair[::-1]):
+                self.within[one][other] += weight
+                if same_position:
+                    self.shared[one][other] += 1
 
     def step(self, frame: int, tracker: KalmanTracker) -> list[tuple[int, int, int, int]]:
         """Update the encounters by one frame; return those that end: first and closest frame, and the two tracklets."""

@@ -3,36 +3,36 @@
 Tracklets at the same position are one body. Where two people had a close encounter, or one was lost, the limb lengths
 before and after show whether their identities were switched; if the evidence is decisive, the tails of the two tracks
 are exchanged. Tracks that end and tracks that begin are then matched by optimal assignment; the best matches are merged
-first, and the assignment is repeated as limb lengths become better known. A track that is too short, or has several
-weaknesses, is a false positive. Everything works on sums over segments (``pieces``); see ``Tracklets``.
+first, and the assignment is repeated as limb lengths become better known. Tracks with more evidence against a person
+than for one are false positives (``person_evidence``). Everything works on sums over segments (``pieces``); see
+``Tracklets``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calib.arrays import Floats, Ints
+from calib.arrays import Ints
 from mvcap.tracking.close_encounters import Encounters
 from mvcap.tracking.gap_bridging import Chains, is_unambiguous, return_evidence, visited_area
 from mvcap.tracking.kalman_tracker import IdentitySwitch
-from mvcap.tracking.limb_reid import LimbProfile, limb_distance, limb_scatter, same_person_nats
+from mvcap.tracking.limb_reid import LimbProfile, limb_distance, same_person_nats
+from mvcap.tracking.person_evidence import TERMS, person_evidence
 from mvcap.tracking.tracklets import Cut, Tracklets
 
 _DECISIVE_NATS = 8.0  # evidence that overrules the frame-to-frame tracking
 _SHARED = 0.5  # two tracks that share their position in more of their common frames are duplicates
 _SHARED_FRAMES = 3
-_SHORT_S = 0.1  # shorter tracklets are not merged with any other
-_MOST = 600  # most tracklets, those seen longest: takes with many false positives have thousands
+_SHORT_S = 0.1  # shorter tracklets are not merged with any other, nor listed where they are dropped
+_MOST = 600  # most tracklets that are re-identified, those seen longest: takes with false positives have thousands
 _ROUNDS = 60  # most repetitions of the assignment
+_Count = TypeVar("_Count", int, float)
 _REPAIRS = 4  # most rounds of switch repair and merging
-_MOST_WEAKNESSES = 3  # from this number on a track is a false positive
-_LIMB_SCATTER = 0.12  # larger scatter of limb lengths than that of any body
-_TWO_VIEWS, _MORE_VIEWS = 2.3, 2.7  # mean number of views: seen by two, and by more
 
 
 @dataclass
@@ -58,22 +58,31 @@ class TrackletMerger:
         encounters: Encounters,
         switches: Sequence[IdentitySwitch] = (),
         follows: bool = False,
+        frames: int | None = None,
     ) -> None:
+        """Take over the first pass. frames: length of the take; default: up to the last observation."""
         self.tracklets, self.encounters, self.switches, self.follows = tracklets, encounters, switches, follows
         self.config, self.rate_hz = tracklets.config, tracklets.rate_hz
         self.changes: list[MergeRecord] = []
         held = tracklets.all
-        frames = np.array([held["frames"][mine].sum() for mine in tracklets.pieces], np.int64)
-        longest = np.argsort(-frames, kind="stable")[:_MOST]
-        short = min(_SHORT_S, self.config.min_seconds) * self.rate_hz
-        kept = sorted(int(ident) for ident in longest if frames[ident] >= max(1.0, short))
-        self.chains: dict[int, list[int]] = {ident: list(tracklets.pieces[ident]) for ident in kept}
+        self._span = 0, int(held["last"].max(initial=0)) if frames is None else frames - 1
+        seen = np.array([held["frames"][mine].sum() for mine in tracklets.pieces], np.int64)
+        longest = np.argsort(-seen, kind="stable")[:_MOST]
+        short = max(1.0, min(_SHORT_S, self.config.min_seconds) * self.rate_hz)
+        self._long: set[int] = {ident for ident in longest.tolist() if seen[ident] >= short}
+        """Tracks that are re-identified across gaps."""
+        self.chains: dict[int, list[int]] = {ident: list(mine) for ident, mine in enumerate(tracklets.pieces) if mine}
         self.chain_of: Ints = np.full(len(held), -1, np.int64)
         for ident, chain in self.chains.items():
             self.chain_of[chain] = ident
-        self.unlisted = len(tracklets.pieces) - len(kept)
-        """Number of tracklets that were left out: too short, or too many."""
-        self._area = visited_area(held["end_mean"][self.chain_of >= 0, :3])
+        self.frames_per_track = 0.0
+        """See ``PersonEvidence``; known after ``persons``."""
+        self._dropped: list[tuple[int, list[int]]] = []
+        """Main reason, an index of ``TERMS``, and segments of each dropped track."""
+        self.unlisted = 0
+        """Number of dropped tracks that are not in the record: those of a moment."""
+        long = np.isin(held["ident"], sorted(self._long))
+        self._area = visited_area(held["end_mean"][long, :3])
 
     def persons(self) -> NDArray[np.int32]:
         """Person (N,) of every segment: 1, 2, 3 ... in order of appearance, 0 = no person."""
@@ -182,6 +191,7 @@ class TrackletMerger:
         new = len(self.tracklets.pieces) + tail[0]  # a number that no other track has
         self._set_chain(chain, head)
         self._set_chain(new, tail)
+        self._long.add(new)
         why = f"limb lengths before and after differ by {share:.1%} ({sigma:.1f} sigma)"
         figures = {"nats": round(nats, 2), "limb_share": round(share, 4), "limb_sigma": round(sigma, 2)}
         frame = int(self.tracklets.all["first"][tail[0]])
@@ -214,7 +224,7 @@ class TrackletMerger:
         """Merge the best pairs of the optimal assignment, each track at most once; then limbs are better known."""
         from scipy.optimize import linear_sum_assignment
 
-        names = list(self.chains)
+        names = [name for name in self.chains if name in self._long]
         if len(names) < 2:
             return False
         all_of = Chains(self.tracklets, [self.chains[name] for name in names])
@@ -240,60 +250,48 @@ class TrackletMerger:
     # False positives
 
     def _drop_false_positives(self) -> None:
-        """Drop tracks that were seen for too short a time, given their weaknesses."""
+        """Drop tracks with more evidence against a person than for one."""
         names = list(self.chains)
         if not names:
             return
-        weaknesses, frames = self._weaknesses(names)
-        for name, mine, count in zip(names, weaknesses, frames.tolist(), strict=True):
-            needed = max(1, round(self.config.min_seconds * self.rate_hz)) * 2 ** len(mine)
-            if count >= needed and len(mine) < _MOST_WEAKNESSES:
+        found = person_evidence(self.tracklets, [self.chains[name] for name in names], self._within(names), self._span)
+        first, short = self.tracklets.all["first"], _SHORT_S * self.rate_hz
+        self.frames_per_track = found.frames_per_track
+        for at in np.flatnonzero(found.nats < 0).tolist():
+            chain = self.chains.pop(names[at])
+            self._dropped.append((int(found.terms[at].argmin()), chain))
+            self.chain_of[chain] = -1
+            if found.frames[at] < short:
+                self.unlisted += 1
                 continue
-            start = self.chains[name][0]
-            why = "; ".join([f"seen for {count / self.rate_hz:.2f} s", *mine])
-            figures = {"frames": float(count), "frames_needed": float(needed)}
-            self.changes.append(
-                MergeRecord("dropped", start, int(self.tracklets.all["first"][start]), why, -1, figures)
-            )
-            self.chain_of[self.chains.pop(name)] = -1
+            start, figures = chain[0], found.figures(at)
+            self.changes.append(MergeRecord("dropped", start, int(first[start]), found.words(at), -1, figures))
 
-    def _weaknesses(self, names: list[int]) -> tuple[list[list[str]], Ints]:
-        """The weaknesses of each track, and the number of frames in which it was seen."""
-        held = self.tracklets.all
-        of = [self.chains[name] for name in names]
-        frames = np.array([held["frames"][chain].sum() for chain in of])
-        joints, views, score = (
-            np.array([held[name][chain].sum() for chain in of]) / frames for name in ("joints", "views", "score")
-        )
-        scatter = [_median_or_zero(limb_scatter(held["limbs"][chain].sum(0))) for chain in of]
-        near_longer = self._share_near_longer_seen(names, frames)
-        typical = [_weighted_median(values, frames) for values in (joints, views, score)]
-        out: list[list[str]] = []
-        for at in range(len(names)):
-            mine = []
-            if views[at] < _TWO_VIEWS and typical[1] > _MORE_VIEWS:
-                mine.append(f"seen by {views[at]:.1f} views, others by {typical[1]:.1f}")
-            if scatter[at] > _LIMB_SCATTER:
-                mine.append(f"limb lengths scatter by {scatter[at]:.0%}")
-            if joints[at] < 0.6 * typical[0]:
-                mine.append(f"{joints[at]:.1f} joints, others {typical[0]:.1f}")
-            if score[at] < typical[2] / 2:
-                mine.append(f"score {score[at]:.2f}, others {typical[2]:.2f}")
-            if near_longer[at] > _SHARED:
-                mine.append(f"near a person seen for longer in {near_longer[at]:.0%} of its frames")
-            out.append(mine)
-        return out, frames
+    def _within(self, names: list[int]) -> list[tuple[int, int, float]]:
+        """Pairs of tracks, by their place in the list, and the weighted frames in which both were at one position."""
+        place, near = {name: at for at, name in enumerate(names)}, dict[tuple[int, int], float]()
+        for a, b, count in _pairs(self.encounters.within):
+            one, other = (int(self.chain_of[self.tracklets.pieces[ident][0]]) for ident in (a, b))
+            if one != other:
+                pair = min(place[one], place[other]), max(place[one], place[other])
+                near[pair] = near.get(pair, 0.0) + count
+        return [(one, other, count) for (one, other), count in near.items()]
 
-    def _share_near_longer_seen(self, names: list[int], frames: Ints) -> Floats:
-        """Share (N,) of a track's frames in which it was near a track that was seen for longer."""
-        place = {name: at for at, name in enumerate(names)}
-        near = np.zeros(len(names))
-        for a, b, count in _pairs(self.encounters.near):
-            pair = {place[int(self.chain_of[piece])] for ident in (a, b) for piece in self.tracklets.pieces[ident][:1]
-                    if self.chain_of[piece] >= 0}  # fmt: skip
-            if len(pair) == 2:
-                near[min(pair, key=lambda at: frames[at])] += count
-        return near / np.maximum(frames, 1)
+    def dropped(self, too_few: int = 0) -> dict[str, Any]:
+        """Number of persons and person-frames that were dropped, by main reason, and of how many person-frames.
+
+        A person-frame is a row with a joint in 3D. too_few: rows that are in no tracklet, for too few joints.
+        """
+        held, reasons = self.tracklets.all, {}
+        for at, term in enumerate(TERMS):
+            frames = [int(held["frames"][chain].sum()) for why, chain in self._dropped if why == at]
+            if frames:
+                seconds = round(max(frames) / self.rate_hz, 4)
+                reasons[term] = {"persons": len(frames), "person_frames": sum(frames), "longest_s": seconds}
+        if too_few:
+            reasons["too_few_joints"] = {"persons": 0, "person_frames": too_few, "longest_s": 0.0}
+        counts = {name: sum(one[name] for one in reasons.values()) for name in ("persons", "person_frames")}
+        return {**counts, "of_person_frames": int(held["frames"].sum()) + too_few, "reasons": reasons}
 
     def record(self, person: NDArray[np.int32]) -> list[dict[str, Any]]:
         """The changes in order of frames: what, person, other, frame, why and their figures."""
@@ -319,17 +317,6 @@ class TrackletMerger:
         return out
 
 
-def _pairs(counts: Mapping[int, Mapping[int, int]]) -> list[tuple[int, int, int]]:
+def _pairs(counts: Mapping[int, Mapping[int, _Count]]) -> list[tuple[int, int, _Count]]:
     """Every pair once, the smaller number first, with its count."""
     return sorted((a, b, count) for a, others in counts.items() for b, count in others.items() if a < b)
-
-
-def _median_or_zero(values: Floats) -> float:
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if len(known) else 0.0
-
-
-def _weighted_median(values: Floats, weight: Ints) -> float:
-    order = np.argsort(values)
-    below = np.cumsum(weight[order])
-    return float(values[order][np.searchsorted(below, below[-1] / 2)])

@@ -19,6 +19,8 @@ from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
 from mvcap.tracking.limb_reid import MOMENTS, limb_sums
 
+ROW_SUMS = 5
+"""Number of sums that ``person_evidence.row_sums`` has for a row."""
 LOST_S = 0.2
 """After this long without an observation the tracklet may be another person: a new segment starts."""
 _VELOCITY_S = 0.3  # time after which the velocity of a new track is known
@@ -44,8 +46,9 @@ class TrackConfig:
     """Longest gap that motion alone may bridge, seconds. After a longer gap people are re-identified by their limb
     lengths only, and get a new number where these are ambiguous."""
     min_seconds: float = 0.25
-    """Tracklets seen for less time, seconds, are dropped; those with weak evidence (two views only, inconsistent limbs)
-    must be seen for longer. Raise it where false positives remain, lower it for very short takes."""
+    """Time, seconds, for which a person is seen before its duration counts for them: false positives flicker for a
+    fraction of it. Tracklets are dropped by all evidence together (duration, views, size, agreement, score). Raise it
+    where false positives remain, lower it where people are seen for a moment; at 0 duration counts against nobody."""
     live: bool = False
     """Number people as a live view does: from observations up to ``delay_s`` later, without later repairs."""
     delay_s: float = 0.25
@@ -92,7 +95,7 @@ class Tracklets:
         sums = [(name, np.float64) for name in ("joints", "views", "score")]
         states = [(f"{end}_{part}", np.float64, (6,) * axes) for end in ("start", "end")
                   for part, axes in (("mean", 1), ("cov", 2))]  # fmt: skip
-        limbs = [("limbs", np.float64, (len(skeleton.limbs), MOMENTS))]
+        limbs = [("limbs", np.float64, (len(skeleton.limbs), MOMENTS)), ("row_sums", np.float64, (ROW_SUMS,))]
         self._held = np.zeros(64, np.dtype([*whole, *sums, *states, *limbs]))
 
     @property
@@ -101,8 +104,9 @@ class Tracklets:
 
         ident; first and last frame with a joint in 3D, and the number ``frames`` of such frames; group_first, group:
         the associator's number at the start and end, -1 = none; sums over frames of the number of ``joints`` in 3D and
-        of their mean ``views`` and ``score``; limbs (B', 4): see ``limb_sums``; start and end, ``mean`` (6,) and
-        ``cov`` (6, 6): position and velocity, at the start those of frame ``begun``, when the velocity is known.
+        of their mean ``views`` and ``score``; row_sums (5,): see ``row_sums``; limbs (B', 4): see ``limb_sums``; start
+        and end, ``mean`` (6,) and ``cov`` (6, 6): position and velocity, at the start those of frame ``begun``, when
+        the velocity is known.
         """
         return self._held[: self._count]
 
@@ -149,6 +153,11 @@ class Tracklets:
         one["first"] = one["last"] = one["begun"] = frame
         self.pieces[ident].append(new)
         return new
+
+    def add_row_sums(self, idents: Ints, frames: Ints, sums: Floats) -> None:
+        """Add the sums (M, 5) of rows of many frames (``person_evidence.row_sums``) to their tracklets' segments."""
+        pieces = self.pieces_at(idents, frames)
+        np.add.at(self.all["row_sums"], pieces[pieces >= 0], sums[pieces >= 0])
 
     def cut(self, start: int, frame: int, a: int, b: int) -> None:
         """Cut two tracklets at the closest frame of their encounter, or where they were cut since its start."""

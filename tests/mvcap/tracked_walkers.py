@@ -95,9 +95,9 @@ class Tracked:
 def linked(rows, follows=False, rate_hz=RATE_HZ, **settings):
     """The first pass: the linker and each row's tracklet."""
     linker = TrackletLinker(rows.skeleton, TrackConfig(**settings), rate_hz, follows)
-    parts = [linker.link(one) for one in frames_of(rows)]
+    ident = linker.link_rows(rows).astype(np.int64)
     linker.end()
-    return linker, np.concatenate([np.zeros(0, np.int64), *parts])
+    return linker, ident
 
 
 def tracked(rows, follows=False, rate_hz=RATE_HZ, **settings):

@@ -70,7 +70,7 @@ def test_a_result_made_elsewhere_scores_the_same(measured, take):
 
 
 def test_settings_are_those_of_the_pipeline(take):
-    nobody = mvcap.evaluate("panoptic", take, overrides={"track": {"min_seconds": 100.0}})
+    nobody = mvcap.evaluate("panoptic", take, overrides={"triangulate": {"min_score": 2.0}})
     assert nobody["recall_500"] == 0 and nobody["mpjpe_mm"] is None and nobody["unmatched_people_per_frame"] == 0
 
 

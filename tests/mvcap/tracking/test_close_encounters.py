@@ -41,13 +41,13 @@ def test_two_who_pass_have_one_encounter_that_is_closest_when_they_are_abreast()
     assert busy[0] == start and (np.diff(busy) == 1).all() and all(near[at].all() for at in busy)
     reach = np.sqrt(NEAR_M**2 - 0.3**2) / 2.0 * RATE_HZ  # they close at 2 m/s
     assert start == pytest.approx(3 * RATE_HZ - reach, abs=4) and busy[-1] == pytest.approx(3 * RATE_HZ + reach, abs=4)
-    assert encounters.near[0][1] == encounters.near[1][0] == pytest.approx(len(busy), abs=5)
+    assert 0 < encounters.within[0][1] == encounters.within[1][0] < len(busy)
 
 
 def test_two_who_pass_at_a_distance_have_none():
     found, encounters, near = encounters_of(passing(1.0))
     assert found == [] and not np.concatenate(near).any()
-    assert not encounters.near and not encounters.shared
+    assert not encounters.within and not encounters.shared
 
 
 def test_an_encounter_goes_on_through_a_short_parting_and_not_through_a_long_one():
@@ -66,14 +66,15 @@ def test_three_who_come_together_have_an_encounter_of_each_pair():
     corners = [(0.2 * np.cos(turn), 0.2 * np.sin(turn)) for turn in (0, 2.1, 4.2)]
     found, encounters, _ = encounters_of(walkers(40, *((line(at, (0, 0)), MIDDLE) for at in corners)))
     assert sorted(pair[2:] for pair in found) == [(0, 1), (0, 2), (1, 2)]
-    assert all(encounters.near[a][b] == encounters.near[b][a] > 30 for a, b in ((0, 1), (0, 2), (1, 2)))
+    assert all(1 < encounters.within[a][b] == encounters.within[b][a] < 40 for a, b in ((0, 1), (0, 2), (1, 2)))
 
 
 @pytest.mark.parametrize(("apart", "one_place"), [(0.1, True), (TORSO_DEPTH_M + 0.15, False)])
 def test_one_place_is_where_two_torsos_cannot_both_be(apart, one_place):
     still = (line((0, 0), (0, 0)), MIDDLE)
     _, encounters, _ = encounters_of(walkers(40, still, (line((apart, 0), (0, 0)), MIDDLE)))
-    assert encounters.near[0][1] == 40
+    share = encounters.within[0][1] / 40
+    assert share == pytest.approx(np.exp(-(apart**2) / (2 * 0.2**2)), abs=0.1)  # smooth: the nearer, the more
     assert (encounters.shared[0][1] > 35) == one_place and (encounters.shared[0][1] == 0) != one_place
 
 
@@ -82,7 +83,7 @@ def test_what_is_near_is_a_matter_of_how_well_places_are_known(noise_m, near):
     rows = walkers(1, (line((0, 0), (0, 0)), MIDDLE), (line((NEAR_M + 0.1, 0), (0, 0)), MIDDLE), noise_m=0.0)
     encounters = Encounters(RATE_HZ)
     encounters.see(np.array([0, 1]), FrameInput.of(table(rows.frame, rows.person, rows.xyz, noise_m=noise_m)))
-    assert encounters.near[0][1] == near and not encounters.shared[0]
+    assert (encounters.within[0][1] > 0) == near and not encounters.shared[0]
 
 
 def test_a_place_known_badly_is_near_to_nothing_far():
@@ -91,7 +92,7 @@ def test_a_place_known_badly_is_near_to_nothing_far():
     vague = table(rows.frame, rows.person, rows.xyz, noise_m=1.0)
     encounters = Encounters(RATE_HZ)
     encounters.see(np.array([0, 1]), FrameInput.of(vague[vague.frame == 0]))
-    assert not encounters.near[0]
+    assert not encounters.within[0]
 
 
 def test_unassigned_rows_and_rows_without_joints_have_no_encounters():
@@ -99,7 +100,7 @@ def test_unassigned_rows_and_rows_without_joints_have_no_encounters():
     encounters = Encounters(RATE_HZ)
     encounters.see(np.array([0, -1]), FrameInput.of(rows))
     encounters.see(np.array([0, 1]), FrameInput.of(table(rows.frame, rows.person, np.full(rows.xyz.shape, np.nan))))
-    assert not encounters.near and not encounters.shared and encounters.end() == []
+    assert not encounters.within and not encounters.shared and encounters.end() == []
     assert encounters.in_encounter(np.array([0, 1, -1]), 0).tolist() == [False] * 3
 
 

@@ -224,7 +224,11 @@ def test_ghosts_are_dropped_and_listed(tmp_path):
     assert record["counts"]["dropped"] == len(drops) + record["not_listed"] == 25
     (listed,) = [drop for drop in drops if drop["figures"]["frames"] == 50]
     why = listed["why"]
-    assert listed["frame"] == 50 and "seen by 2.0 views, others by" in why and "limb lengths scatter" in why
+    assert listed["frame"] == 50 and "seen by 2.0 views" in why and "score 0.40" in why
+    dropped = record["dropped"]
+    assert dropped["persons"] == 25 and dropped["person_frames"] == 50 + len(short) + 23
+    assert dropped["of_person_frames"] == len(poses) + dropped["person_frames"]
+    assert sum(one["person_frames"] for one in dropped["reasons"].values()) == dropped["person_frames"]
 
 
 def test_a_number_given_to_another_body_is_not_believed(tmp_path):

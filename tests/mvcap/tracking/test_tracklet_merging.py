@@ -12,6 +12,7 @@ from tracked_walkers import tracked as tracked_at
 from tracked_walkers import walkers as walkers_at
 
 from mvcap.structures.poses import Poses3D
+from mvcap.tracking.person_evidence import PRIOR_NATS, TERMS
 from mvcap.tracking.tracklet_merging import TrackletMerger
 
 RATE_HZ = 12.5
@@ -223,9 +224,13 @@ def test_false_positives_are_dropped_with_their_reasons(kind):
     found = tracked(both)
     assert found.persons_of(both) == {1: {1}, 2: {2}, 9: {0}} and found.kinds == ["dropped"]
     (drop,) = found.record
-    weaknesses = {"short": 0, "loose": 3}[kind]  # few views, limbs that change, a low score
-    assert drop["person"] == 0 and drop["frame"] == extra.frame[0]
-    assert drop["figures"] == {"frames": len(extra), "frames_needed": 3 * 2**weaknesses}
+    words = {"short": ("seen for 0.16 s",), "loose": ("seen by 2.0 views", "score 0.30")}[kind]
+    assert drop["person"] == 0 and drop["frame"] == extra.frame[0] and all(one in drop["why"] for one in words)
+    terms = {name: value for name, value in drop["figures"].items() if name not in ("frames", "nats")}
+    assert drop["figures"]["frames"] == len(extra) and set(terms) == set(TERMS)
+    assert (
+        drop["figures"]["nats"] == pytest.approx(PRIOR_NATS + sum(terms.values()), abs=0.05) and sum(terms.values()) < 0
+    )
 
 
 def test_tracklets_too_short_to_merge_are_only_counted():
@@ -236,10 +241,10 @@ def test_tracklets_too_short_to_merge_are_only_counted():
     assert found.merger.unlisted == 10 and found.kinds == [] and set(found.person.tolist()) == {0, 1}
 
 
-def test_a_take_of_a_moment_is_kept_where_the_least_is_a_moment():
+@pytest.mark.parametrize("min_seconds", [0, 0.25, 1.0])
+def test_a_take_of_a_moment_is_kept(min_seconds):
     rows = walkers(2, (line((0, 0), STILL), MIDDLE))
-    assert tracked(rows, min_seconds=0).person.tolist() == [1, 1]
-    assert tracked(rows).person.tolist() == [0, 0]
+    assert tracked(rows, min_seconds=min_seconds).person.tolist() == [1, 1]
 
 
 # --- numbers, and what stays true whatever comes ---------------------------------------------------------------------
