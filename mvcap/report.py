@@ -20,6 +20,7 @@ from mvcap.export import provenance
 from mvcap.progress import Progress, silent
 from mvcap.reporting import plots
 from mvcap.reporting.accuracy import WANTED_MM
+from mvcap.reporting.dropped_people import dropped_sentence
 from mvcap.reporting.page import render
 from mvcap.reporting.pose_quality import PoseQuality, summarise
 from mvcap.reporting.series import SeriesCollector
@@ -189,8 +190,11 @@ def _seconds(session: Session, stage: str) -> float:
 
 
 def _warnings(session: Session, quality: PoseQuality, found: Artefact[Detections2D]) -> list[str]:
+    dropped = dropped_sentence(stages.poses(session, "track").manifest or {})
     if quality.people:
-        return []
+        return [dropped] if dropped else []
+    if dropped:  # the verdict says so
+        return _wrong_unit(session, found)
     warning = (
         "no people were found: no detections of two views match; check the detections, the calibration and the "
         "synchronisation"

@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 from mvcap.reporting.accuracy import accuracy_reasons, alone_place, coarse_place, one_view_reasons
+from mvcap.reporting.dropped_people import all_dropped
 from mvcap.reporting.joint_sources import overruled_measurements
 from mvcap.reporting.reason import LIMITS, REFUSE, TRUST, Reason
 from mvcap.reporting.view_support import calibration_reasons, false_person
@@ -80,7 +81,9 @@ def _no_findings(summary: Mapping[str, Any]) -> str:
 
 def _people(summary: Mapping[str, Any]) -> Iterator[Reason]:
     people = summary["people"]
-    if not people:
+    dropped = list(all_dropped(summary))
+    yield from dropped
+    if not people and not dropped:
         yield Reason(
             "do not trust",
             "no people were reconstructed: check the overlays; if there are no 2D detections, check the estimator, "
