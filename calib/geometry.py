@@ -109,8 +109,13 @@ def vector_from_rotation(rotation: ArrayLike) -> Floats:
 
 def pixels(distorted: ArrayLike, K: ArrayLike) -> Floats:
     """Pixels (..., 2) of distorted normalised coordinates (..., 2) by the matrix K (..., 3, 3)."""
-    K = _f64(K)
-    return np.asarray(np.einsum("...ij,...j->...i", K[..., :2, :2], _f64(distorted)) + K[..., :2, 2])
+    K, flat = _f64(K), _f64(distorted)
+    return np.stack([_row(K, row, flat[..., 0], flat[..., 1]) + K[..., row, 2] for row in (0, 1)], -1)
+
+
+def _row(K: Floats, row: int, x: Floats, y: Floats) -> Floats:
+    """Product (...) of a row of the upper left 2x2 part of K (..., 3, 3) and (x, y) (...)."""
+    return np.asarray(K[..., row, 0] * x + K[..., row, 1] * y)
 
 
 def normalise(xy: ArrayLike, K: ArrayLike) -> Floats:
@@ -153,9 +158,14 @@ def project_with_jacobian(
     """Pixels (..., 2) as `project` gives them and their exact derivative (..., 2, 3) by the world point, px/m."""
     flat, depth = _plane(points, cam_from_world, coefficients, model, limit)
     bent, by_plane = distort_with_jacobian(flat, coefficients, model)
-    R = _f64(cam_from_world)[..., :3, :3]
-    by_world = (R[..., :2, :] - flat[..., :, None] * R[..., 2:, :]) / depth[..., None, None]
-    return pixels(bent, K), _f64(K)[..., :2, :2] @ by_plane @ by_world
+    K, R = _f64(K), _f64(cam_from_world)[..., :3, :3]
+    out = np.empty((*flat.shape, 3))
+    # Written out: products of many small matrices cost more than their sums.
+    a, b = ((R[..., row, :] - flat[..., row, None] * R[..., 2, :]) / depth[..., None] for row in (0, 1))
+    for row in (0, 1):
+        first, second = (_row(K, row, by_plane[..., 0, column], by_plane[..., 1, column]) for column in (0, 1))
+        out[..., row, :] = first[..., None] * a + second[..., None] * b
+    return pixels(bent, K), out
 
 
 def _plane(

@@ -70,7 +70,7 @@ def _middles(point: Floats) -> Floats:
     """
     known = np.isfinite(point[..., 0])
     value, joints = np.where(known[..., None], point, 0), known.sum(1)[:, None]
-    middle = value.sum(1) / joints
+    middle: Floats = value.sum(1) / joints
     for _ in range(_ROUNDS if not known.all() else 0):
         away = np.where(known[..., None], value - middle[:, None], 0)
         usual = away.sum(0) / np.maximum(known.sum(0), 1)[:, None]

@@ -36,8 +36,8 @@ class Factors:
     """Of the variance from the views' systematic errors."""
 
 
-NO_VIEW = Factors(0.7, 0.7, 2.0)
-ONE_VIEW = Factors(1.45, 2.0, 1.4)
+NO_VIEW = Factors(0.9, 0.8, 2.0)
+ONE_VIEW = Factors(2.2, 2.1, 1.4)
 TWO_VIEWS = Factors(1.0, 1.0, 2.2)
 """The systematic error of two views is hardly visible: of their four coordinates three are taken up."""
 MORE_VIEWS = Factors(1.1, 1.2, 1.2)

@@ -167,14 +167,17 @@ def _fill_unseen(cov: Floats, seen: Bools) -> Floats:
 
 def _sum_views(slope: Floats, off: Floats, weight: Floats) -> tuple[Floats, Floats]:
     """Sums over views of weighted normal equations, from Jacobians (C, T, J, 2, 3) and residuals (C, T, J, 2)."""
-    known = np.isfinite(off).all(-1) & np.isfinite(slope).all((-1, -2)) & (weight > 0)
-    information, gradient = np.zeros((*off.shape[1:3], 3, 3)), np.zeros((*off.shape[1:3], 3))
-    for view in range(len(off)):
-        at = np.nonzero(known[view])
-        J, w = slope[view][at], weight[view][at]
-        weighted = (J * w[:, None, None]).swapaxes(-1, -2)
-        information[at] += weighted @ J
-        gradient[at] += (weighted @ off[view][at][..., None])[..., 0]
+    known = np.isfinite(off[..., 0]) & np.isfinite(slope[..., 0, 0]) & (weight > 0)
+    root = np.sqrt(np.where(known, weight, 0))
+    # Written out: products of many small matrices cost more than their sums.
+    J = [[np.where(known, slope[..., row, axis], 0) * root for axis in range(3)] for row in (0, 1)]
+    r = [np.where(known, off[..., row], 0) * root for row in (0, 1)]
+    information, gradient = np.empty((*off.shape[1:3], 3, 3)), np.empty((*off.shape[1:3], 3))
+    for a in range(3):
+        for b in range(a, 3):
+            total = (J[0][a] * J[0][b] + J[1][a] * J[1][b]).sum(0)
+            information[..., a, b] = information[..., b, a] = total
+        gradient[..., a] = (J[0][a] * r[0] + J[1][a] * r[1]).sum(0)
     return information, gradient
 
 

@@ -110,20 +110,21 @@ def solve_window(poses: Poses3D, evidence: Evidence, config: BonesConfig) -> Sol
     window is solved again, unless one of the person's limbs cannot reach it.
     """
     problem = WindowProblem.of(poses, evidence, config)
-    x = problem.moved(problem.start.copy(), range(min(_HOLD_STEP, config.steps)))
+    x = problem.start.copy()
+    converged = problem.move_body(x, range(min(_HOLD_STEP, config.steps)))
     lost = problem.lost_agreement(x)
     if lost.any():
         problem = problem.holding(lost, x)
         x = np.where(problem.held[..., None], problem.observations.point, x)
-    x, cov = problem.solved(x, range(_HOLD_STEP, max(config.steps, _HOLD_STEP + 1)))
+    rest = range(_HOLD_STEP, _HOLD_STEP if converged and not lost.any() else max(config.steps, _HOLD_STEP + 1))
+    x, cov = problem.solved(x, range(config.steps), rest)
     lost, alone = problem.lost_agreement(x), None
     if lost.any():
         problem = problem.holding(lost, x)
         alone = lost & problem.held
         x, cov = problem.put_back(x, cov, alone)
-    observations = problem.observations
-    views = (observations.residuals(x, problem.noise_scale) <= config.outlier_sigma).sum(0)
-    cov = cov * np.where(observations.given | (views > 1), _SMOOTHER, _AMBIGUOUS)[..., None, None]
+    views = (problem.observations.residuals(x, problem.noise_scale) <= config.outlier_sigma).sum(0)
+    cov = cov * np.where(problem.observations.given | (views > 1), _SMOOTHER, _AMBIGUOUS)[..., None, None]
     return Solution(problem, x, cov, alone=alone)
 
 
@@ -131,7 +132,7 @@ def solve_from(solution: Solution, x: Floats, information: Floats) -> Floats:
     """Joints (T, J, 3) m after a few more steps from target positions x (T, J, 3) of information (T, J, 3, 3) 1/m^2."""
     measured = np.ones(x.shape[:2], np.bool_)
     problem = replace(solution.problem, measured=measured, prior=None, target=(x, information))
-    return problem.moved(x.copy(), range(_STEPS_AGAIN))
+    return problem.solved(x.copy(), range(_STEPS_AGAIN), range(_STEPS_AGAIN))[0]
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,10 @@ class WindowProblem:
     bones: body_constraints.BoneLengths
     floor: bool
     prior: body_constraints.UsualPlaces | None
+    off: Floats
+    """(C, T, J, 2) residuals of the triangulated points, in standard deviations; NaN where there is none."""
+    agree: Bools
+    """(C, T, J) whether a view agrees with the triangulated point."""
     rejected: Bools
     """(T, J) whether views agree on a position that no human motion or limb reaches."""
     held: Bools
@@ -164,7 +169,10 @@ class WindowProblem:
         """Set up the problem from one person's rows."""
         observations, rate_hz = Observations2D.of(poses, evidence), evidence.rate_hz
         scale = observations.noise_scale()
-        agree = observations.residuals(observations.point, scale) <= config.outlier_sigma
+        off = (observations.rig.project(observations.point) - observations.xy) / (scale * observations.noise_px)[
+            ..., None
+        ]
+        agree = (off**2).sum(-1) <= config.outlier_sigma**2
         variance = _variance(observations.information(observations.point, scale, agree))
         outliers = acceleration.impossible_points(observations.point, variance, rate_hz)
         point = np.where(outliers[..., None], np.nan, observations.point)
@@ -186,13 +194,15 @@ class WindowProblem:
             bones,
             floor,
             body_constraints.usual_places_of(poses.skeleton, evidence.limb_length_m, ~measured, config.usual, rate_hz),
+            off,
+            agree,
             outliers,
             np.zeros(measured.shape, np.bool_),
         )
 
     def lost_agreement(self, x: Floats) -> Bools:
         """Triangulated joints (T, J) of which fewer than two of the views that agree still agree at x (T, J, 3)."""
-        agree = self._agreeing_views()
+        agree = self.agree
         still = agree & (self.observations.residuals(x, self.noise_scale) <= self.config.outlier_sigma)
         return np.asarray(self.measured & ~self.rejected & (agree.sum(0) > 1) & (still.sum(0) < 2))
 
@@ -205,7 +215,7 @@ class WindowProblem:
         variance = np.trace(self.observations.cov, axis1=-2, axis2=-1) / 3
         far = joints & body_constraints.beyond_limbs(point, variance, self.bones)
         held = self.held | (joints & ~far)
-        others = held & ~self._agreeing_views()
+        others = held & ~self.agree
         xy = np.where(others[..., None], np.nan, self.observations.xy)
         observations, measured = replace(self.observations, xy=xy), self.measured & ~far
         prior = None if self.prior is None else replace(self.prior, lost=~measured)
@@ -220,39 +230,39 @@ class WindowProblem:
     def put_back(self, x: Floats, cov: Floats, joints: Bools) -> tuple[Floats, Floats]:
         """Joints x (T, J, 3) and covariances (T, J, 3, 3), of which some joints (T, J) are where their views agree."""
         point = np.where(joints[..., None], self.observations.point, x)
-        alone, _ = self.observations.view_covariances(point, self.noise_scale, self._agreeing_views())
+        alone, _ = self.observations.view_covariances(point, self.noise_scale, self.agree)
         return point, np.where(joints[..., None, None], alone, cov)
 
     def noise_correlation(self) -> Floats:
         """Autocorrelation (K,) of the residuals of triangulated points at lags of 1 to K frames."""
-        observations = self.observations
-        sigma = observations.noise_px * self.noise_scale
-        off = (observations.rig.project(observations.point) - observations.xy) / sigma[..., None]
-        agree = np.linalg.norm(off, axis=-1) <= self.config.outlier_sigma
-        return lasting_noise.autocorrelation(off, agree & (agree.sum(0) > 1), self.rate_hz)
+        used = self.agree & (self.agree.sum(0) > 1)
+        return lasting_noise.autocorrelation(self.off, used, self.rate_hz)
 
-    def _agreeing_views(self) -> Bools:
-        """Views (C, T, J) that agree with the triangulated point."""
-        off = self.observations.residuals(self.observations.point, self.noise_scale)
-        return np.asarray(off <= self.config.outlier_sigma)
+    def move_body(self, x: Floats, steps: range) -> bool:
+        """Move the limbs and the torso of x (T, J, 3) m in place by the Gauss-Newton steps of these numbers.
 
-    def moved(self, x: Floats, steps: range) -> Floats:
-        """Joints x (T, J, 3) m, moved in place by the Gauss-Newton steps of these numbers."""
-        for joints in body_constraints.solve_order(self.skeleton, self.bones):
-            self._move(x, np.zeros(x.shape[:2]), joints, steps)
-        return x
+        Returns whether they have converged.
+        """
+        first = body_constraints.solve_order(self.skeleton, self.bones)[0]
+        return self._move(x, np.zeros(x.shape[:2]), first, steps)[1]
 
-    def solved(self, x: Floats, steps: range) -> tuple[Floats, Floats]:
-        """Joints x (T, J, 3), moved in place from their initial positions, and covariances (T, J, 3, 3)."""
+    def solved(self, x: Floats, steps: range, first_steps: range) -> tuple[Floats, Floats]:
+        """Joints x (T, J, 3), moved in place, and covariances (T, J, 3, 3).
+
+        The steps have these numbers, those of the limbs and the torso ``first_steps``.
+        """
         cov, variance = np.full((*x.shape, 3), np.nan), np.zeros(x.shape[:2])
-        for joints in body_constraints.solve_order(self.skeleton, self.bones):
-            smooth = self._move(x, variance, joints, steps)
+        for number, joints in enumerate(body_constraints.solve_order(self.skeleton, self.bones)):
+            smooth, _ = self._move(x, variance, joints, steps if number else first_steps)
             cov[:, joints] = self._covariance(x, variance, joints, smooth)
             variance[:, joints] = np.trace(cov[:, joints], axis1=-2, axis2=-1) / 3
         return x, cov
 
-    def _move(self, x: Floats, variance: Floats, joints: Ints, steps: range) -> Floats:
-        """Move some joints of x (T, J, 3), the others fixed with variance (T, J); returns the smoothness band."""
+    def _move(self, x: Floats, variance: Floats, joints: Ints, steps: range) -> tuple[Floats, bool]:
+        """Move some joints of x (T, J, 3), the others fixed with variance (T, J).
+
+        Returns the smoothness band, and whether the steps have converged.
+        """
         observations = self.observations.of_joints(joints)
         smooth = block_banded.smoothness_band(np.repeat(self.stiffness[:, joints], 3, axis=1))
         unmeasured = observations.seen.any(0) & ~self.measured[:, joints]
@@ -263,11 +273,8 @@ class WindowProblem:
             kernel = np.where(self.held[:, joints], np.inf, kernel)
             own = observations.normal(x[:, joints], self.noise_scale, kernel)
             if self.target is not None:
-                place, target_information = (values[:, joints] for values in self.target)
-                own = (
-                    own[0] + target_information,
-                    own[1] + (target_information @ (place - x[:, joints])[..., None])[..., 0],
-                )
+                place, known = (values[:, joints] for values in self.target)
+                own = own[0] + known, own[1] + (known @ (place - x[:, joints])[..., None])[..., 0]
             blocks, right = _stack_blocks(*own)
             if step:  # far from the solution bones would rotate the wrong way, reprojection does not
                 self._add_anatomy(blocks, right, x, variance, joints)
@@ -275,8 +282,8 @@ class WindowProblem:
             step_m = block_banded.solve_banded(block_banded.add_blocks(smooth, blocks), right).reshape(len(x), -1, 3)
             x[:, joints] += step_m
             if step >= least_steps and np.abs(step_m).max() < _CONVERGED_M:
-                break
-        return smooth
+                return smooth, True
+        return smooth, False
 
     def _covariance(self, x: Floats, variance: Floats, joints: Ints, smooth: Floats) -> Floats:
         """Covariance (T, K, 3, 3) m^2 of some joints of x (T, J, 3), the others fixed with variance (T, J)."""
