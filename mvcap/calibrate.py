@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from calib import Rig, load_rig
@@ -72,10 +73,8 @@ def calibrate(
         pixels = None if scene_pixels is None else Path(scene_pixels)
         made = _solved(observer.scene(material, Path(scene_points), pixels), old, fix_lenses, photos, progress)
     else:
-        seen = observer.board(material, shown)
-        made = made_from_board(
-            lambda table: _solved(table, old, fix_lenses, photos, progress), seen, material, shown, observer.sides
-        )
+        solve = partial(_solved, old=old, fix_lenses=fix_lenses, photos=photos, progress=progress)
+        made = made_from_board(solve, observer.board(material, shown), material, shown, observer.sides)
         made = made if shown is None else observer.doubted(made, material, shown)
     made = _with_notes(made, place.folder.name, material, photos)
     place.write(made)

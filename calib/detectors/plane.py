@@ -64,10 +64,12 @@ class PlaneMap:
         return np.stack(pairs, -1)
 
 
-def plane_map(points: Floats, xy: Floats, shape: tuple[int, ...], near: PlaneMap | None = None) -> PlaneMap | None:
+def plane_map(
+    points: Floats, xy: Floats, shape: tuple[int, ...], near: PlaneMap | None = None, steps: int = 8
+) -> PlaneMap | None:
     """The map that brings points (N, 2) m nearest to pixels xy (N, 2); None where they determine none.
 
-    near: a map of the same image, whose distortion is close to this one's.
+    near: a map of the same image, from whose distortion the search begins, in at most so many steps.
     """
     middle, scale = np.array([shape[1] - 1, shape[0] - 1]) / 2, float(np.hypot(shape[0], shape[1])) / 2
     if len(points) < _BEND_FROM:
@@ -79,6 +81,8 @@ def plane_map(points: Floats, xy: Floats, shape: tuple[int, ...], near: PlaneMap
     best = int(np.argmin(errors))
     if not np.isfinite(errors[best]):
         return None
+    if near is not None and len(bends) > 1 and best != 1 and steps:  # the distortion lies farther away
+        return plane_map(points, xy, shape, maps[best], steps - 1)
     if 0 < best < len(bends) - 1 and np.isfinite(errors[best - 1 : best + 2]).all():
         fine = np.polyfit(bends[best - 1 : best + 2], np.square(errors[best - 1 : best + 2]), 2)
         vertex = float(np.clip(-fine[1] / (2 * fine[0]), bends[best - 1], bends[best + 1])) if fine[0] > 0 else 0.0

@@ -13,7 +13,7 @@ from typing import Protocol, cast
 import numpy as np
 
 from calib.errors import RigFileError
-from calib.formats.parts import Sizes
+from calib.formats.parts import Sizes, naming
 from calib.rig import Rig
 
 __all__ = ["FORMATS", "load_rig", "save_rig"]
@@ -93,8 +93,9 @@ def load_rig(
     if path.is_file() and path.stat().st_size == 0:
         raise RigFileError(f"{path}: the file is empty; export the calibration again")
     module = _module(format or format_of(path))
-    rig = module.read(path, size)
-    return rig if module.DECLARES_UNIT else _in_metres(rig, path, unit, getattr(module, "HAS_SCALE", True))
+    with naming(path):
+        rig = module.read(path, size)
+        return rig if module.DECLARES_UNIT else _in_metres(rig, path, unit, getattr(module, "HAS_SCALE", True))
 
 
 def save_rig(rig: Rig, path: str | Path, format: str | None = None) -> list[str]:

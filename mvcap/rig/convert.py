@@ -31,7 +31,8 @@ def convert(
     there = [str(file) for file in files_of(target, to) if file.exists()]
     if there and not force:
         raise InputError(f"{', '.join(there)} exists already; choose another name or give --force")
-    return save_rig(rig, target, to)
+    lost = save_rig(rig, target, to)
+    return [*lost, *(f"camera {name!r}, which has no pose in {source}" for name in rig.unplaced)]
 
 
 def written_as(target: str | Path, to: str | None = None) -> str:

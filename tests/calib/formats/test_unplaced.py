@@ -185,3 +185,11 @@ def test_null_has_many_spellings(tmp_path, null):
     document["cam_01"] |= {"rotation": null, "translation": null}
     path.write_text(tomli_w.dumps(document))
     assert load_rig(path).unplaced == ("west",)
+
+
+def test_an_error_beyond_the_reader_names_the_file_too(tmp_path):
+    path = tmp_path / "rig.toml"
+    save_rig(named_rig(2), path)
+    for unit in (-1.0, float("nan")):
+        with pytest.raises(RigFileError, match=r"rig\.toml: the world cannot be scaled"):
+            load_rig(path, unit=unit)
