@@ -21,7 +21,7 @@ from calib import Rig
 from calib.arrays import Bools, Floats
 from mvcap.errors import AssetError, ConfigError
 from mvcap.refiners.bones import BonesConfig, Solution, rows_from, solve_from, solve_window
-from mvcap.refiners.graph_features import WindowFeatures, has_torso, move_joints, part_of, window_features
+from mvcap.refiners.graph_features import WindowFeatures, has_torso, move_joints, arrays_between, window_features
 from mvcap.structures.contracts import Evidence
 from mvcap.structures.poses import Poses3D
 from mvcap.weights import networks
@@ -115,7 +115,7 @@ class GraphRefiner:
         for start in range(0, moments, window):
             stop = min(start + window, moments)
             first, last = max(start - margin, 0), min(stop + margin, moments)
-            arrays = part_of(posture.arrays, first, last)
+            arrays = arrays_between(posture.arrays, first, last)
             if not _within_limits(arrays, network):
                 continue
             o, f, person = network(*(arrays[name][None] for name in _INPUTS))

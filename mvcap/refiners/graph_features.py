@@ -139,7 +139,7 @@ def _interpolate(frames: Ints, at: Ints, values: Floats) -> Floats:
     return np.asarray((1 - share) * values[low] + share * values[np.minimum(low + 1, len(at) - 1)])
 
 
-def part_of(arrays: Mapping[str, NDArray[np.generic]], start: int, stop: int) -> dict[str, NDArray[np.generic]]:
+def arrays_between(arrays: Mapping[str, NDArray[np.generic]], start: int, stop: int) -> dict[str, NDArray[np.generic]]:
     """Arrays of some moments of a window, without connections to the others."""
     out = {name: value if name == "build" else value[start:stop] for name, value in arrays.items()}
     at = np.asarray(out["at"], np.int64) - start

@@ -207,7 +207,7 @@ def test_the_session_is_made_and_named(call, refused, take):
 def test_what_is_no_session(refused, call, take):
     for verb in (*stages.STAGES, "export", "report"):
         refused(verb, "nowhere", words="is not a session")
-    refused("reconstruct", "nowhere", words="--rig FILE")
+    refused("reconstruct", "nowhere", words="no such file or folder")
     refused("reconstruct", "-", "--rig", "rig.yaml", words=("--session", "--frames", "--rate"))
     assert call("init", "videos", "--rig", "rig.yaml", "--session", "made")[0] == 0
     for verb, before in zip((*stages.STAGES[1:], "export", "report"), (*stages.STAGES, "refine"), strict=True):

@@ -13,7 +13,7 @@ from mvcap.errors import AssetError
 from mvcap.plugins import load_plugin
 from mvcap.refiners.bones import Bones, BonesConfig, rows_from, solve_window
 from mvcap.refiners.graph import GraphRefiner, GraphRefinerConfig
-from mvcap.refiners.graph_features import BODY, move_joints, part_of, window_features
+from mvcap.refiners.graph_features import BODY, move_joints, arrays_between, window_features
 from mvcap.structures.contracts import Evidence
 from mvcap.weights import networks
 
@@ -165,7 +165,7 @@ def test_joints_go_by_name(hidden):
 def test_a_part_hears_nothing_of_the_rest(hidden):
     poses, evidence = hidden
     posture = window_features(solve_window(poses, evidence, USUAL), evidence)
-    part = part_of(posture.arrays, 5, 12)
+    part = arrays_between(posture.arrays, 5, 12)
     assert len(part["node"]) == 7 and part["at"].min() >= 0 and part["at"].max() < 7
     assert not part["step"].transpose(0, 2, 1, 3)[part["near"] == 0].any()
 

@@ -198,3 +198,14 @@ def test_it_is_a_limit_of_the_verdict():
 def test_moving_back_restores_it():
     there = TURNED["camera 1"]
     assert facts(moved(moved(WALK, there), invert(there)))["tilt_deg"] == facts(WALK)["tilt_deg"]
+
+
+def test_upper_bodies_do_not_say_where_the_floor_is():
+    kind = skeleton("mvor10")
+    seen = poses(FRAMES)
+    xyz = seen.skeleton.apply(kind, seen.xyz)
+    table = Poses3D.from_positions(kind, seen.frame, seen.person, xyz)
+    found = facts(table, kind=kind)
+    assert found is None or not list(world_reasons({"world": found}))
+    sunk = Poses3D.from_positions(kind, seen.frame, seen.person, xyz - [0, 0, 2.0])
+    assert any("below z = 0" in reason.reason for reason in world_reasons({"world": facts(sunk, kind=kind)}))
