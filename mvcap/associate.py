@@ -18,7 +18,7 @@ from mvcap.structures.row_checks import check_detections, check_rate, check_rig
 from mvcap.structures.row_source import RowsInMemory, RowSource
 from mvcap.structures.session import Session
 
-_VERSION = 3
+_VERSION = 4
 _CHUNK_FRAMES = 100
 
 

@@ -68,7 +68,7 @@ class Affinities:
         first = best[:, 0] if best.shape[1] else np.full(len(best), -np.inf)
         second = best[:, 1] if best.shape[1] > 1 else np.full(len(best), -np.inf)
         others = np.where(np.eye(len(self.rows), dtype=np.bool_), -np.inf, self.rows)
-        unmatched = (first < -_CERTAIN_NATS) & (others.max(1) < 0)
+        unmatched = (first < -_CERTAIN_NATS) & (others.max(1, initial=-np.inf) < 0)
         return bool((((first > _CERTAIN_NATS) & (second < -_CERTAIN_NATS)) | unmatched).all())
 
 
@@ -141,13 +141,33 @@ def associate_frame(
         evidence = np.where(has_rows[:, None], evidence, np.nan)
         evidence[flip] = np.nan  # a left-right swap is corrected for the whole row before its joints move
     if len(duplicate := _find_duplicate(rays, group, people, skeleton)):
-        return associate_frame(input_rays, people.without(duplicate), rig, skeleton, config, model)
+        found = associate_frame(input_rays, people.without(duplicate), rig, skeleton, config, model)
+        return _keep_number(found, people, duplicate, np.isin(group, duplicate))
     if recalibrate:
         people = people.recalibrated(raw_rays, group, bodies)
     moves = joint_moves(evidence, group, rays.view)
     views = np.array([len(np.unique(rays.view[group == one])) for one in range(len(bodies.xyz))], np.int64)
     numbers, people = people.updated(views, bodies, skeleton.torso, config.occlusion_s)
     return numbers[group], replace(moves, group=numbers[moves.group]), people
+
+
+def _keep_number(
+    found: tuple[Ints, JointMoves, TrackedBodies], people: TrackedBodies, duplicate: Ints, rows: NDArray[np.bool_]
+) -> tuple[Ints, JointMoves, TrackedBodies]:
+    """The result with the older number of two tracked people who proved to be one, in place of a new one.
+
+    rows (M,): the rows of the two.
+    """
+    numbers, moves, tracked = found
+    new = np.unique(numbers[rows & (numbers >= people.next_ident)])
+    if len(new) != 1:
+        return found
+    older = people.ident[duplicate].min()
+
+    def renamed(values: Ints) -> Ints:
+        return np.asarray(np.where(values == new[0], older, values))
+
+    return renamed(numbers), replace(moves, group=renamed(moves.group)), replace(tracked, ident=renamed(tracked.ident))
 
 
 def _find_duplicate(rays: BodyRays, group: Ints, people: TrackedBodies, skeleton: Skeleton) -> Ints:

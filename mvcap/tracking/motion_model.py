@@ -14,6 +14,7 @@ from calib.arrays import Floats
 
 TOP_SPEED_MPS = 12.0
 """No person runs faster."""
+_SERIES_TO = 0.05
 
 
 def transition(dt_s: float | Floats, speed_mps: float, acceleration_mps2: float) -> tuple[Floats, Floats]:
@@ -24,11 +25,14 @@ def transition(dt_s: float | Floats, speed_mps: float, acceleration_mps2: float)
     """
     dt = np.asarray(dt_s, np.float64)
     tau = 2 * speed_mps / acceleration_mps2
-    kept = np.exp(-dt / tau)
-    place = np.maximum(2 * dt / tau - 3 + 4 * kept - kept**2, 0.0) * tau**2
-    both = tau * (1 - kept) ** 2
-    steps = np.stack([np.ones_like(dt), tau * (1 - kept), np.zeros_like(dt), kept], axis=-1)
-    noise = speed_mps**2 * np.stack([place, both, both, 1 - kept**2], axis=-1)
+    share = dt / tau
+    kept, lost = np.exp(-share), -np.expm1(-share)
+    # Where little is forgotten the terms of the closed form cancel; its series does not.
+    series = share**3 * np.polyval((31 / 1260, -1 / 12, 7 / 30, -1 / 2, 2 / 3), np.minimum(share, _SERIES_TO))
+    place = np.where(share < _SERIES_TO, series, 2 * share - 2 * lost - lost**2) * tau**2
+    both = tau * lost**2
+    steps = np.stack([np.ones_like(dt), tau * lost, np.zeros_like(dt), kept], axis=-1)
+    noise = speed_mps**2 * np.stack([place, both, both, -np.expm1(-2 * share)], axis=-1)
     return steps.reshape(*dt.shape, 2, 2), noise.reshape(*dt.shape, 2, 2)
 
 

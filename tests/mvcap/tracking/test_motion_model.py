@@ -115,3 +115,17 @@ def test_samples_of_the_process_have_the_stated_covariance():
     found = np.cov(place, velocity)
     np.testing.assert_allclose([place.mean(), velocity.mean()], steps @ [0, 0.7], atol=0.06)
     np.testing.assert_allclose(found, noise, rtol=0.1)
+
+
+@pytest.mark.parametrize("acceleration_mps2", [1e-9, 1e-5, 1e-2, 3.0, 1e3])
+@pytest.mark.parametrize("dt_s", [1e-4, 1e-3, 0.04, 1.0])
+def test_noise_is_right_however_slowly_velocities_are_forgotten(dt_s, acceleration_mps2):
+    """Noise of the position against the integral of its definition: tau^2 s^2 times that of 2 (1 - exp(-u))^2."""
+    tau = 2 * 1.5 / acceleration_mps2
+    points, weights = np.polynomial.legendre.leggauss(40)
+    u = (points + 1) / 2 * dt_s / tau
+    expected = 1.5**2 * tau**2 * float((weights / 2 * (2 * np.expm1(-u) ** 2)).sum()) * dt_s / tau
+    noise = transition(dt_s, 1.5, acceleration_mps2)[1]
+    if dt_s / tau < 10:  # beyond, the rule has too few points
+        assert noise[0, 0] == pytest.approx(expected, rel=1e-6)
+    assert np.linalg.eigvalsh(noise).min() >= -1e-12 * noise.max()
