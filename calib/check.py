@@ -8,14 +8,28 @@ it matters in the volume.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from calib.arrays import Bools, Floats
+from calib.arrays import Floats
 from calib.changes.events import Event, apply_change, in_volume
 from calib.changes.evidence import CHANGE, columns
+from calib.changes.free_check import check_free
+from calib.changes.lags import estimate_lags, shift_times
+from calib.changes.outcome import (
+    SYNCHRONISE,
+    CameraCheck,
+    Change,
+    Check,
+    CheckVerdict,
+    Kind,
+    LateView,
+    Status,
+    along_vector,
+    given_zero,
+    late_views,
+)
 from calib.changes.search import Search, Trust, search
 from calib.errors import CalibrationError
 from calib.observations import Observations
@@ -26,108 +40,6 @@ MATTERS_M = 0.002
 _FEW = 8  # moments; with fewer, the drift of the noise cannot be estimated
 _BLIND_M = 0.02  # a camera whose smallest detectable change is larger counts as not checked
 
-Kind: TypeAlias = Literal["moved", "drifted", "zoomed"]
-Status: TypeAlias = Literal["still", "moved", "drifted", "zoomed", "unclear", "not seen enough"]
-CheckVerdict: TypeAlias = Literal["unmoved", "moved", "wrong", "cannot tell"]
-
-ASSUMES = (
-    "all cameras turned and shifted together, as on one beam, look the same as before: that is not detected",
-    "fewer than half of the cameras moved at once: the others are assumed to stand where they stood",
-    "the views are synchronised: a time offset looks like noise that depends on the motion",
-)
-
-
-@dataclass(frozen=True, eq=False)
-class Change:
-    """A camera whose pose or zoom is different since a moment.
-
-    since: index of the first moment after the change began, 0 where it was before the take; until: first moment at
-    which it is complete, later than since for a slow drift; earliest, latest: 95 % interval of its beginning; moment,
-    time_s: name and time of `since`, NaN without timestamps. rotation_deg, moved_m (of its position) and zoom (new
-    focal length over old), each with one standard deviation; in_volume_m: RMS displacement of what the camera sees at
-    the positions of the target. rivals: cameras whose change would explain the take as well. chance: probability that
-    noise alone produces as much. motion (7,): rotation (rad) and shift (m) in the camera's frame, log of the zoom.
-    """
-
-    camera: str
-    kind: Kind
-    since: int
-    until: int
-    earliest: int
-    latest: int
-    moment: str
-    time_s: float
-    rotation_deg: float
-    rotation_sigma_deg: float
-    moved_m: float
-    moved_sigma_m: float
-    zoom: float
-    zoom_sigma: float
-    in_volume_m: float
-    rivals: tuple[str, ...]
-    chance: float
-    motion: Floats
-
-    def __str__(self) -> str:
-        """In words: which camera, how far, since when."""
-        who = " or ".join((self.camera, *self.rivals))
-        parts = []
-        if self.kind != "zoomed":
-            turned = f"turned by {self.rotation_deg:.2f} (± {self.rotation_sigma_deg:.2g}) degrees"
-            parts.append(f"{turned} and moved by {1000 * self.moved_m:.1f} (± {1000 * self.moved_sigma_m:.2g}) mm")
-        if self.zoom != 1:
-            parts.append(f"zoomed by {100 * (self.zoom - 1):+.2f} (± {100 * self.zoom_sigma:.2g}) %")
-        when = "since before the take" if self.since == 0 else f"since {self.moment}"
-        if self.latest - self.earliest > 1:
-            when += f" (moment {self.since}, between {self.earliest} and {self.latest})"
-        how = "drifted: " if self.kind == "drifted" else ""
-        return f"{who} {how}{' and '.join(parts)} {when}, {1000 * self.in_volume_m:.1f} mm in the volume"
-
-
-@dataclass(frozen=True)
-class CameraCheck:
-    """The result for one camera: RMS residuals px along each axis with the rig as given and with the changes found.
-
-    shared: moments at which it saw points that another camera saw too; noise_px: measured noise of its observations;
-    detectable_m: the smallest rotation in the middle of the take that would have been detected, as a displacement at
-    the positions of the target.
-    """
-
-    name: str
-    status: Status
-    shared: int
-    noise_px: float
-    before_px: float
-    after_px: float
-    detectable_m: float
-
-
-@dataclass(frozen=True, eq=False)
-class Check:
-    """A rig compared with a take.
-
-    changes: those that matter, in the order of time; small: found, but too small to matter. off: factor on the trusted
-    standard deviations that the whole rig needs, moved cameras aside; 1 where it is as good as trusted.
-    """
-
-    cameras: tuple[CameraCheck, ...]
-    changes: tuple[Change, ...]
-    small: tuple[Change, ...]
-    off: float
-    verdict: CheckVerdict
-    reason: str
-    next_action: str
-    assumes: tuple[str, ...] = ASSUMES
-
-    @property
-    def moved(self) -> tuple[str, ...]:
-        """Names of the cameras whose change is unambiguous."""
-        return tuple(dict.fromkeys(change.camera for change in self.changes if not change.rivals))
-
-    def summary(self) -> str:
-        """One line: verdict, reason, and what to do."""
-        return f"{self.verdict}: {self.reason}; next: {self.next_action}"
-
 
 def check(
     rig: Rig,
@@ -136,23 +48,32 @@ def check(
     trust: Trust | None = None,
     matters_m: float = MATTERS_M,
     false_alarms: float = FALSE_ALARMS,
+    alike: ArrayLike | None = None,
 ) -> Check:
     """Compare a rig with a take of a board, a wand or free points, whose moments are in the order of time.
 
-    trust: expected errors of the rig when it was new. matters_m: a smaller displacement of what a camera sees at the
-    positions of the target is no alarm. Raises CalibrationError where the rig lacks a camera of the take, or there is
-    one view.
+    Views with a significant time offset are synchronised first, and named. trust: expected errors of the rig when it
+    was new. matters_m: a smaller displacement of what a camera sees at the positions of the target is no alarm. alike
+    (N,): free points with the same number have errors in common, as one joint of several people; by default each has
+    its own. Raises CalibrationError where the rig lacks a camera of the take, or there is one view.
     """
     mine = of_views(rig, observations)
     if not _has_shared_points(observations):
         return _without_shared(mine, observations)
-    found = search(mine, observations, trust or Trust(), false_alarms)
+    lags = estimate_lags(mine, observations)
+    late = late_views(mine.names, lags)
+    observations = shift_times(observations, lags.sure)
+    trust = trust or Trust()
+    if observations.target.free:
+        group = np.arange(len(observations.target)) if alike is None else np.unique(alike, return_inverse=True)[1]
+        return check_free(mine, observations, group, trust, matters_m, false_alarms, late)
+    found = search(mine, observations, trust, false_alarms)
     changes = [_change(found, row, false_alarms) for row in range(len(found.events))]
     floor = {name: float(np.hypot(matters_m, least)) for name, least in zip(mine.names, _bias_m(found), strict=True)}
     big = tuple(sorted((c for c in changes if c.in_volume_m > floor[c.camera]), key=lambda c: c.since))
     small = tuple(c for c in changes if c.in_volume_m <= floor[c.camera])
-    cameras = _cameras(found, big, false_alarms)
-    return Check(cameras, big, small, found.off, *_verdict(found, cameras, big))
+    cameras = _cameras(found, big, false_alarms, late)
+    return Check(cameras, big, small, found.off, *_verdict(found, cameras, big, late), late)
 
 
 def of_views(rig: Rig, observations: Observations) -> Rig:
@@ -204,9 +125,9 @@ def _change(found: Search, row: int, false_alarms: float) -> Change:
         moment=seen.moments[event.since],
         time_s=float(np.median(times)) if len(times) else float("nan"),
         rotation_deg=float(np.rad2deg(np.linalg.norm(turn))),
-        rotation_sigma_deg=float(np.rad2deg(_along(turn, spread[:3, :3]))),
+        rotation_sigma_deg=float(np.rad2deg(along_vector(turn, spread[:3, :3]))),
         moved_m=float(np.linalg.norm(shift)),
-        moved_sigma_m=_along(shift, by_shift @ spread[:6, :6] @ by_shift.T),
+        moved_sigma_m=along_vector(shift, by_shift @ spread[:6, :6] @ by_shift.T),
         zoom=zoom,
         zoom_sigma=zoom * float(np.sqrt(max(spread[6, 6], 0))),
         in_volume_m=in_volume(motion, found.found.spread[event.camera]),
@@ -214,14 +135,6 @@ def _change(found: Search, row: int, false_alarms: float) -> Change:
         chance=found.chances[row],
         motion=motion,
     )
-
-
-def _along(vector: Floats, covariance: Floats) -> float:
-    """Standard deviation along a vector; along the worst direction where it is zero."""
-    size = float(np.linalg.norm(vector))
-    if size == 0:
-        return float(np.sqrt(max(np.linalg.eigvalsh(covariance)[-1], 0)))
-    return float(np.sqrt(np.maximum(vector @ covariance @ vector, 0))) / size
 
 
 def _simplest(event: Event, spread: Floats, volume: Floats, false_alarms: float) -> tuple[Floats, Floats, Kind]:
@@ -240,17 +153,9 @@ def _simplest(event: Event, spread: Floats, volume: Floats, false_alarms: float)
     return *given_zero(motion, spread, np.arange(CHANGE) == 6), "zoomed"
 
 
-def given_zero(motion: Floats, spread: Floats, kept: Bools) -> tuple[Floats, Floats]:
-    """A normal motion (7,) and its covariance (7, 7) where the numbers that are not kept are known to be zero."""
-    gone = ~kept
-    pull = spread[np.ix_(kept, gone)] @ np.linalg.inv(spread[np.ix_(gone, gone)])
-    out, covariance = np.zeros(CHANGE), np.zeros((CHANGE, CHANGE))
-    out[kept] = motion[kept] - pull @ motion[gone]
-    covariance[np.ix_(kept, kept)] = spread[np.ix_(kept, kept)] - pull @ spread[np.ix_(gone, kept)]
-    return out, covariance
-
-
-def _cameras(found: Search, changes: Sequence[Change], false_alarms: float) -> tuple[CameraCheck, ...]:
+def _cameras(
+    found: Search, changes: Sequence[Change], false_alarms: float, late: Sequence[LateView]
+) -> tuple[CameraCheck, ...]:
     take = found.take
     before = take.evidence((), blocks=1).rms_px
     after = found.found.rms_px
@@ -266,6 +171,8 @@ def _cameras(found: Search, changes: Sequence[Change], false_alarms: float) -> t
             status = "unclear"
         elif shared[view] < _FEW or not detectable[view] < _BLIND_M:
             status = "not seen enough"
+        elif name in {one.camera for one in late}:
+            status = "late"
         numbers = (take.all.sigma_px[view], before[view], after[view], detectable[view])
         out.append(CameraCheck(name, status, int(shared[view]), *map(float, numbers)))
     return tuple(out)
@@ -296,13 +203,15 @@ def _detectable(found: Search, false_alarms: float) -> Floats:
     return out
 
 
-def _verdict(found: Search, cameras: Sequence[CameraCheck], changes: Sequence[Change]) -> tuple[CheckVerdict, str, str]:
+def _verdict(
+    found: Search, cameras: Sequence[CameraCheck], changes: Sequence[Change], late: Sequence[LateView]
+) -> tuple[CheckVerdict, str, str]:
     """Verdict, reason and next action."""
     sure = [change for change in changes if not change.rivals]
     ambiguous = [change for change in changes if change.rivals]
     blind = [camera.name for camera in cameras if camera.status == "not seen enough"]
     if sure:
-        return "moved", "; ".join(map(str, (*sure, *ambiguous))), _repair_action(sure, ambiguous)
+        return "moved", "; ".join(map(str, (*sure, *ambiguous, *late))), _repair_action(sure, ambiguous)
     if ambiguous:
         names = " and ".join((ambiguous[0].camera, *ambiguous[0].rivals))
         why = "two cameras alone do not show" if len(cameras) == 2 else "the take does not show"
@@ -329,6 +238,8 @@ def _verdict(found: Search, cameras: Sequence[CameraCheck], changes: Sequence[Ch
             f"{reason}, but {', '.join(blind)} saw too little",
             f"film the target in view of {', '.join(blind)}",
         )
+    if late:
+        return "unmoved", "; ".join((reason, *map(str, late))), SYNCHRONISE
     return "unmoved", reason, "go on"
 
 

@@ -209,8 +209,9 @@ def _parts(rig: Rig, seen: Sightings, start: int, stop: int) -> Iterator[_Part]:
             kept = np.flatnonzero(np.isfinite(initial[at]).all((1, 2)))
             if len(kept):
                 yield _linearise_bodies(rig, seen, body, low + kept, initial[at][kept])
-        if len(seen.free):
-            yield _linearise_free(rig, seen, at)
+        kept = _kept_free(seen, at)
+        if len(kept):
+            yield _linearise_free(rig, seen, at, kept)
 
 
 @dataclass(frozen=True, eq=False)
@@ -316,12 +317,17 @@ def _inverse_root(matrix: Floats) -> Floats:
     return np.asarray(vectors * np.where(known, 1 / np.sqrt(np.where(known, values, 1)), 0)[..., None, :])
 
 
-def _linearise_free(rig: Rig, seen: Sightings, at: slice) -> _Part:
+def _kept_free(seen: Sightings, at: slice) -> NDArray[np.intp]:
+    """Free points, numbered over moments and columns, that two views see and that have a position."""
+    known = np.isfinite(seen.start[at, seen.free]).all(-1)
+    return np.flatnonzero(((seen.weight[:, at, seen.free] > 0).sum(0) >= 2) & known)
+
+
+def _linearise_free(rig: Rig, seen: Sightings, at: slice, kept: NDArray[np.intp]) -> _Part:
     """Free points, each refined to the least squares of its observations."""
     xy = seen.observations.xy[:, at, seen.free].reshape(len(rig), -1, 2)
     weight = seen.weight[:, at, seen.free].reshape(len(rig), -1)
     points = seen.start[at, seen.free].reshape(-1, 3).copy()
-    kept = np.flatnonzero(((weight > 0).sum(0) >= 2) & np.isfinite(points).all(-1))
     xy, weight, points = xy[:, kept], weight[:, kept], points[kept]
     for _ in range(_STEPS):
         residual, by_point, *_ = _residuals(rig, points, xy, weight)

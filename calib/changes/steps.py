@@ -10,7 +10,7 @@ were tried (Andrews, "Tests for parameter instability and structural change with
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -28,12 +28,16 @@ _STRAIGHTER = 30.0  # twice the log likelihood by which a drift has to exceed a 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A change of a camera: share (B,) of it that has happened in each block, 0 to 1; since, until: blocks."""
+    """A change of a camera: share (B,) of it that has happened in each block, 0 to 1; since, until: blocks.
+
+    wide (7,): prior standard deviations of the change: rad, m, 1.
+    """
 
     camera: int
     share: Floats
     since: int
     until: int
+    wide: Floats = field(default_factory=lambda: _WIDE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +77,7 @@ def fit_changes(found: Evidence, prior: Floats, steps: Sequence[Step], excess: f
             both = np.einsum("b,bij->ij", step.share * other.share, H[:, mine, theirs])
             normal[at, D + CHANGE * column : D + CHANGE * (column + 1)] = both
     normal, right = normal / excess, right / excess
-    normal += np.diag(np.concatenate([prior, np.tile(_WIDE**-2, len(steps))]))
+    normal += np.diag(np.concatenate([prior, *(step.wide**-2 for step in steps)]))
     covariance = _inverse(normal)
     solution = covariance @ right
     errors, changes = solution[:D], solution[D:].reshape(-1, CHANGE)
