@@ -219,8 +219,8 @@ def load_detections(
 
     path: the folder with one file or subfolder per camera of the rig, named after it, or the file with all views.
     estimator: ``openpose``, ``openpose_parts``, ``coco``, ``alphapose``, ``deeplabcut``, ``sleap``, ``table``, or
-    another name of ``plugins.TABLE`` that reads files. frames: length of the take, default that of the files. ``settings``: further
-    settings of the estimator.
+    another name of ``plugins.TABLE`` that reads files. frames: length of the take, default that of the files.
+    ``settings``: further settings of the estimator.
     Raises InputError, which names the file, for missing or damaged files and for files of other views.
     """
     kind = plugins.plugin_class("estimator", estimator)

@@ -21,7 +21,7 @@ from calib import Rig
 from calib.arrays import Bools, Floats
 from mvcap.errors import AssetError, ConfigError
 from mvcap.refiners.bones import BonesConfig, Solution, rows_from, solve_from, solve_window
-from mvcap.refiners.graph_features import WindowFeatures, has_torso, move_joints, arrays_between, window_features
+from mvcap.refiners.graph_features import WindowFeatures, arrays_between, has_torso, move_joints, window_features
 from mvcap.structures.contracts import Evidence
 from mvcap.structures.poses import Poses3D
 from mvcap.weights import networks

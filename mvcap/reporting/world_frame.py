@@ -75,7 +75,9 @@ class WorldFrame:
         nats = _PRIOR_NATS + _body_nats(directions, weight, up) + _camera_nats(rig, up) + _floor_nats(touching, weight)
         feet = np.array([_quantile(rows[:, 3], _STANDING) for rows in kept])
         low = np.array([_quantile(rows[:, 4], _STANDING) for rows in kept])
-        lowest = np.fmin(feet, np.where(np.isfinite(feet), low, np.minimum(low, 0)))  # above the floor, hips say nothing
+        lowest = np.fmin(
+            feet, np.where(np.isfinite(feet), low, np.minimum(low, 0))
+        )  # above the floor, hips say nothing
         heads = np.array([_quantile(rows[:, 5], 0.5) for rows in kept])
         return {
             "up": [round(float(value), 3) for value in up],

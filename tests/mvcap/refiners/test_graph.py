@@ -13,7 +13,7 @@ from mvcap.errors import AssetError
 from mvcap.plugins import load_plugin
 from mvcap.refiners.bones import Bones, BonesConfig, rows_from, solve_window
 from mvcap.refiners.graph import GraphRefiner, GraphRefinerConfig
-from mvcap.refiners.graph_features import BODY, move_joints, arrays_between, window_features
+from mvcap.refiners.graph_features import BODY, arrays_between, move_joints, window_features
 from mvcap.structures.contracts import Evidence
 from mvcap.weights import networks
 
