@@ -93,7 +93,8 @@ def _one_of(options: tuple[Any, ...], value: Any, path: str) -> Any:
 
 
 def _shown(value: Any) -> str:
-    return f"{value!r} ({type(value).__name__})"
+    text = repr(value)
+    return f"{text if len(text) <= 200 else text[:197] + '...'} ({type(value).__name__})"
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -327,7 +327,7 @@ def write_keypoint_csv(folder, take, rig):
         np.savetxt(folder / f"{name}.csv", lines, delimiter=",", fmt="%.4f")
 
 
-def test_an_added_estimator_refiner_and_exporter_run_in_a_session(place):
+def test_an_added_estimator_refiner_and_exporter_run_in_a_session(place, monkeypatch):
     take, xyz = opencv_take()
     rig, _ = rig_and_rows(take)
     write_keypoint_csv(Path("csv"), take, rig)
@@ -336,6 +336,7 @@ def test_an_added_estimator_refiner_and_exporter_run_in_a_session(place):
     before = mvcap.load_poses("take.mvcap/poses.npz")
     people_match(before.dense(FRAMES), xyz)
     floor = "refiners.above_floor:AboveFloor.floor_m=0.15"  # ankles are at 0.1 m
+    monkeypatch.setenv("MVCAP_PLUGINS", "keypoint_csv,above_floor,wide_csv")  # what the session names by now
     said_by(place, command_with("above_floor:AboveFloor"), "--set", floor)
     after = mvcap.load_poses("take.mvcap/poses.npz")
     low = before.xyz[..., 2] < 0.149
@@ -495,7 +496,7 @@ def options_of(*paths):
 def test_options_and_verbs_in_the_text_exist():
     groups = [command for command in cli.commands.values() if hasattr(command, "commands")]
     commands = [*cli.commands.values(), *(inner for group in groups for inner in group.commands.values())]
-    options = {text for command in commands for option in command.params for text in option.opts}
+    options = {text for command in (cli, *commands) for option in command.params for text in option.opts}
     options |= {"--help", *options_of("tools/bench", "tools/test", "tools/readme/pictures.py")}
     named = {word for code in quoted(ALL_PROSE) for word in re.findall(r"(?<!\S)--[a-z-]+", code)}
     assert named <= options, named - options

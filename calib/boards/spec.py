@@ -22,6 +22,7 @@ __all__ = [
 
 MOST_PLACES = 1000
 """Most columns, rows or ids of a board."""
+_LONGEST = 1000
 UNITS = {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "in": 0.0254, "inch": 0.0254}
 FORMS = {
     "chessboard": "chessboard:9x6:30mm (inner corners, side of a square)",
@@ -54,7 +55,7 @@ def length_m(text: str | float) -> float:
     """Metres of a length with its unit, as "30mm", "3 cm", "0.03 m" or "1.2in"; CalibrationError without a unit."""
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:e-?[0-9]+)?)\s*([a-z]+)\s*", str(text).lower())
     if match is None or match[2] not in UNITS:
-        raise CalibrationError(f"{text!r} is not a length with a unit; write it as 30mm, 3cm, 0.03m or 1.2in")
+        raise CalibrationError(f"{str(text)[:60]!r} is not a length with a unit; write it as 30mm, 3cm, 0.03m or 1.2in")
     return float(match[1]) * UNITS[match[2]]
 
 
@@ -63,6 +64,8 @@ def _set(boards: list[Single]) -> Board:
 
 
 def _from_text(text: str) -> Single:
+    if len(text) > _LONGEST:
+        raise CalibrationError(f"board {text[:60]!r}...: longer than {_LONGEST} characters; as {FORMS['charuco']}")
     kind, *parts = (part.strip() for part in text.strip().split(":"))
     kind = kind.lower()
     if kind not in FORMS:
@@ -71,7 +74,7 @@ def _from_text(text: str) -> Single:
         return _of_kind(kind, _fields(kind, parts))
     except (CalibrationError, KeyError, ValueError, IndexError) as error:
         why = str(error) if isinstance(error, CalibrationError) else f"it is written as {FORMS[kind]}"
-        raise CalibrationError(f"board {text!r}: {why}") from error
+        raise CalibrationError(f"board {text[:200]!r}: {why}") from error
 
 
 def _fields(kind: str, parts: list[str]) -> dict[str, Any]:
@@ -151,8 +154,13 @@ def _from_mapping(given: Mapping[str, Any]) -> Board:
         raise CalibrationError(f"board: the kind of board must be one of {', '.join(FORMS)}, not {kind!r}")
     try:
         return _of_kind(kind, fields)
-    except (KeyError, ValueError, TypeError) as error:
-        raise CalibrationError(f"board {dict(given)}: it is written as {FORMS[kind]}") from error
+    except (KeyError, ValueError, TypeError, ArithmeticError) as error:
+        raise CalibrationError(f"board {_shown(given)}: it is written as {FORMS[kind]}") from error
+
+
+def _shown(given: Mapping[str, Any]) -> str:
+    text = str(dict(given))
+    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 def _from_kalibr(given: Mapping[str, Any]) -> Board:
@@ -160,14 +168,16 @@ def _from_kalibr(given: Mapping[str, Any]) -> Board:
     try:
         if given["target_type"] == "aprilgrid":
             tag = float(given["tagSize"])
-            return AprilGrid(int(given["tagCols"]), int(given["tagRows"]), tag, tag * float(given["tagSpacing"]))
+            columns, rows = (_count(key, given[key]) for key in ("tagCols", "tagRows"))
+            return AprilGrid(columns, rows, tag, tag * float(given["tagSpacing"]))
         if given["target_type"] == "checkerboard":
             across, down = float(given["colSpacingMeters"]), float(given["rowSpacingMeters"])
             if math.isclose(across, down):
-                return Chessboard(int(given["targetCols"]), int(given["targetRows"]), across)
-    except (KeyError, ValueError, TypeError) as error:
-        raise CalibrationError(f"Kalibr target {dict(given)}: {error} is missing or wrong") from error
-    raise CalibrationError(f"Kalibr target {dict(given)}: only aprilgrid and checkerboards of squares can be used")
+                columns, rows = (_count(key, given[key]) for key in ("targetCols", "targetRows"))
+                return Chessboard(columns, rows, across)
+    except (KeyError, ValueError, TypeError, ArithmeticError) as error:
+        raise CalibrationError(f"Kalibr target {_shown(given)}: {reason_of(error)} is missing or wrong") from error
+    raise CalibrationError(f"Kalibr target {_shown(given)}: only aprilgrid and checkerboards of squares can be used")
 
 
 def _from_file(path: Path) -> Board:

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from calib.arrays import Floats
-from calib.bounded_files import bounded_bytes
+from calib.bounded_files import bounded_bytes, reason_of
 from calib.camera import Camera, Lens
 from calib.errors import CalibrationError, RigFileError
 from calib.formats.parts import (
@@ -100,7 +100,8 @@ def read(path: Path, size: Sizes = None) -> Rig:
         lenses = dict(_text_lenses(files[0]) if suffix == ".txt" else _binary_lenses(files[0]))
         images = list(_text_images(files[1]) if suffix == ".txt" else _binary_images(files[1]))
     except (struct.error, ValueError, IndexError, OverflowError, MemoryError) as error:
-        raise RigFileError(f"{folder}: the COLMAP model is damaged or cut off ({error}); export it again") from None
+        why = reason_of(error)
+        raise RigFileError(f"{folder}: the COLMAP model is damaged or cut off ({why}); export it again") from None
     return rig_of(path, _cameras(lenses, images))
 
 

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from calib.arrays import Floats
-from calib.bounded_files import compose_yaml, parse_xml
+from calib.bounded_files import compose_yaml, parse_xml, reason_of
 from calib.errors import RigFileError
 from calib.formats.parts import text_of, write_text
 
@@ -31,7 +31,7 @@ def load(path: Path) -> dict[str, object]:
     try:
         root = _of_xml(text) if text.lstrip().startswith("<") else _of_yaml(text)
     except (ValueError, ArithmeticError) as error:
-        reason = " ".join(str(error).split())
+        reason = reason_of(error)
         raise RigFileError(f"{path}: not OpenCV's YAML or XML, or cut off ({reason}); export it again") from None
     if not isinstance(root, dict):
         raise RigFileError(f"{path}: no OpenCV storage with named values; give a calibration file")

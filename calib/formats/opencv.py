@@ -28,6 +28,7 @@ from calib.formats.parts import (
     is_absent,
     mapping,
     naming,
+    needed,
     numbers,
     size_for,
     text_of,
@@ -177,7 +178,7 @@ def _camera(name: str, values: Mapping[str, object], sizes: Sizes) -> Camera:
     distortion = values.get("distortion")
     if distortion is None:
         raise CalibrationError(f"camera {name!r}: the distortion is missing; write zeros if the images have none")
-    return camera(name, size, values["K"], distortion, R, t, fisheye=fisheye)
+    return camera(name, size, needed(values, "K", name), distortion, R, t, fisheye=fisheye)
 
 
 def _extrinsics(name: str, values: Mapping[str, object]) -> tuple[object, object]:

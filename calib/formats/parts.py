@@ -48,11 +48,7 @@ def text_of(path: Path, most: int = MOST_BYTES) -> str:
 
 def damaged(path: Path, error: Exception) -> RigFileError:
     """The error for a file whose text is not valid in its format, or is cut off."""
-    return RigFileError(f"{path}: the file is damaged or cut off ({_one_line(error)}); export or copy it again")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    return RigFileError(f"{path}: the file is damaged or cut off ({reason_of(error)}); export or copy it again")
 
 
 def numbers(value: object, shape: tuple[int, ...], what: str) -> Floats:
@@ -240,7 +236,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         part.write_bytes(data)
         part.replace(path)
     except OSError as error:
-        raise RigFileError(f"{path}: cannot be written ({_one_line(error)}); choose another place") from None
+        raise RigFileError(f"{path}: cannot be written ({reason_of(error)}); choose another place") from None
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from mvcap.version import __version__
 
 _BAD_INPUT = 2
 _INTERRUPTED = 130
+_LONGEST = 1500
 
 
 class _Verbs(click.Group):
@@ -60,7 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (MvcapError, CalibrationError) as fault:
         if verbose:
             raise
-        _fail(f"mvcap: {' '.join(str(fault).split())}", _BAD_INPUT)
+        _fail(f"mvcap: {one_line(fault)}", _BAD_INPUT)
     except click.exceptions.NoArgsIsHelpError as fault:
         _fail(fault.format_message(), _BAD_INPUT)
     except click.ClickException as fault:
@@ -70,6 +71,12 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+
+
+def one_line(fault: Exception) -> str:
+    """Return an error's message as one line of at most 1500 characters that a terminal shows and does not obey."""
+    text = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in " ".join(str(fault).split()))
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
 
 
 def _terminated(number: int, frame: object) -> None:

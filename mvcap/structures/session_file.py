@@ -103,7 +103,7 @@ def _listed(value: Any, what: str) -> list[Any]:
 
 
 def _text(value: Any, what: str) -> str:
-    if not isinstance(value, str) or "\0" in value:
+    if not isinstance(value, str) or _CONTROLS.search(value):
         raise ValueError(f"{what} is no text")
     return value
 

@@ -113,3 +113,12 @@ def test_flags_that_stand_alone():
     for decorate, word, name in ((options.json_option, "--json", "as_json"), (options.redo_option, "--redo", "redo")):
         assert called(decorate) == {name: False} and called(decorate, word) == {name: True}
     assert str(called(options.session_argument, "made")["session"]) == "made"
+
+
+def test_an_error_is_one_line_that_a_terminal_shows_and_does_not_obey():
+    from mvcap.cli.main import one_line
+
+    assert one_line(ValueError("a\n  b\x1b[2Jc\u202ed")) == "a b\\x1b[2Jc\\u202ed"
+    assert one_line(ValueError("K\u00fcche \u65e5")) == "K\u00fcche \u65e5"
+    long = one_line(ValueError("begin " + "x" * 9000 + " end"))
+    assert len(long) < 1600 and long.startswith("begin") and long.endswith("end")
