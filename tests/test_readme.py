@@ -62,6 +62,7 @@ SHOWN = {
     "rig": ("calib/README.md", "rig.rays("),
     "settings": ("configs/README.md", "session.override("),
     "library": ("mvcap/README.md", "refine_rows("),
+    "level": ("mvcap/README.md", "level_poses("),
 }
 """All other Python: a name for each block, the file that it is in, and what only it has."""
 WORDS = (
@@ -195,6 +196,8 @@ def test_python_runs(tmp_path, monkeypatch, capsys):
         for name in re.split(r"\s{2,}", line.strip())[0].split():
             for stage in STAGES:
                 assert (Path("take1.mvcap") / name.replace("STAGE", stage)).exists(), name
+    levelled = executed("level", poses=mvcap.load_poses("take1.mvcap/poses.npz"), rig=rig)
+    assert levelled["made"].new_from_old.shape == (4, 4) and levelled["poses"].persons.tolist() == [1, 2]
 
 
 def opencv_take(frames=FRAMES, people=2, cameras=4, noise_px=1.0, mixed=True):

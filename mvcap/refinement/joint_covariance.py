@@ -37,7 +37,7 @@ class Factors:
 
 
 NO_VIEW = Factors(0.9, 0.8, 2.0)
-ONE_VIEW = Factors(2.2, 2.1, 1.4)
+ONE_VIEW = Factors(2.7, 2.2, 1.4)
 TWO_VIEWS = Factors(1.0, 1.0, 2.2)
 """The systematic error of two views is hardly visible: of their four coordinates three are taken up."""
 MORE_VIEWS = Factors(1.1, 1.2, 1.2)
