@@ -179,16 +179,16 @@ def allow_plugins(*names: str) -> None:
 
 
 def allowed_overrides(overrides: Overrides, path: Path) -> dict[str, Any]:
-    """Return the overrides of a session's file; PluginError if they name a foreign plug-in that nobody allowed.
+    """Return the overrides of a file of settings; PluginError if they name a foreign plug-in that nobody allowed.
 
-    A session may come from somebody else, and importing a module runs it. What the user of this process names himself
+    A session, with its file or others, may come from somebody else, and importing a module runs it. What the user of this process names himself
     (``--set``, ``Session.override``, ``allow_plugins``, the environment variable MVCAP_PLUGINS) is allowed.
     """
     for name in foreign_plugins(overrides):
         if not _is_allowed(name):
             raise PluginError(
-                f"{path} names the plug-in {name!r}, which is not of mvcap, so opening this session would run its "
-                f"code; if you trust it, give `mvcap --allow-plugin {name} ...` or set {PLUGIN_VARIABLE}={name}; "
+                f"{path} names the plug-in {name!r}, which is not of mvcap, so using this file would run its code;"
+                f" if you trust it, give `mvcap --allow-plugin {name} ...` or set {PLUGIN_VARIABLE}={name}; "
                 "otherwise remove it from the file"
             )
     return dict(overrides)

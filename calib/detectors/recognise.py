@@ -134,7 +134,8 @@ def _shows_chessboard(greys: Sequence[NDArray[np.uint8]], board: Chessboard) -> 
     import cv2
 
     flags = cv2.CALIB_CB_NORMALIZE_IMAGE
-    return any(cv2.findChessboardCornersSB(grey, (board.columns, board.rows), flags)[0] for grey in greys)
+    size = (board.columns, board.rows)
+    return any(cv2.findChessboardCornersSB(grey, size, None, flags)[0] for grey in greys)
 
 
 def _best_family(greys: Sequence[NDArray[np.uint8]]) -> _Guess | None:

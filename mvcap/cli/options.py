@@ -26,10 +26,10 @@ def settings_options(command: Command) -> Command:
     ) -> Any:
         from mvcap.cli import settings
 
-        changes = config.read(config_file) if config_file else {}
-        assigned = (*assigned, "track.live=true") if live else assigned
-        changes = config.merge(changes, config.assignments(assigned))
-        config.allow_plugins(*config.foreign_plugins(changes))
+        typed = config.assignments((*assigned, "track.live=true") if live else assigned)
+        config.allow_plugins(*config.foreign_plugins(typed))  # not those of a file, which may be of somebody else
+        changes = config.allowed_overrides(config.read(config_file), config_file) if config_file else {}
+        changes = config.merge(changes, typed)
         settings.check_overrides(changes)
         return command(*args, changes=changes, **rest)
 

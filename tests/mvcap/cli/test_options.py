@@ -122,3 +122,13 @@ def test_an_error_is_one_line_that_a_terminal_shows_and_does_not_obey():
     assert one_line(ValueError("K\u00fcche \u65e5")) == "K\u00fcche \u65e5"
     long = one_line(ValueError("begin " + "x" * 9000 + " end"))
     assert len(long) < 1600 and long.startswith("begin") and long.endswith("end")
+
+
+def test_a_file_of_settings_allows_no_plug_in(tmp_path):
+    """It may have come with the session; what is typed is the user's."""
+    file, ran = tmp_path / "own.yaml", tmp_path / "ran"
+    (tmp_path / "somebodys_module.py").write_text(f"open({str(ran)!r}, 'w')")
+    file.write_text("refiner: somebodys_module:Refiner\n")
+    with pytest.raises(PluginError, match="allow-plugin"):
+        called(options.settings_options, "--config", file)
+    assert not ran.exists()
