@@ -13,7 +13,7 @@ from calib.changes.events import ChangeTake, Event, apply_change, rigs_over_time
 from calib.changes.evidence import CHANGE, moment_costs, sightings
 from calib.changes.free_check import typical_px
 from calib.changes.free_points import FreeTake
-from calib.changes.free_search import held_out_gain
+from calib.changes.free_search import held_out_chance
 from calib.changes.lags import shift_times
 from calib.changes.outcome import Change, Check, given_zero
 from calib.changes.search import Trust
@@ -26,6 +26,7 @@ from calib.rig import Rig
 _LEAST_MOMENTS = 3
 _HELD_OUT = 12  # blocks of moments, every second of which a fit leaves out
 _BETTER = 2.0  # standard errors by which moments left out have to fit better
+_BY_ACCIDENT = 0.05  # the same for free points, as a probability
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +177,7 @@ def _repair_free(
     ]
     fitted = take.refine(events, [_model_of(change) for change in changes], base.soft.seen.start)
     names = tuple(name for name in mine.names if name in {change.camera for change in changes})
-    if not held_out_gain(take, base, fitted) > _BETTER:
+    if held_out_chance(take, base, fitted) > _BY_ACCIDENT:
         raise CalibrationError(_no_better(names))
     covariance = take.clustered(fitted).covariance
     own = np.append(1 / trust.precision(np.zeros(1))[: CHANGE - 1], 0.0)

@@ -38,6 +38,7 @@ _BLOCKS, _GROUPS, _NUMBERS = 24, 24, 6_000_000
 _ROUNDS, _SETTLED_M = 6, 5e-4
 _FAR = 0.2  # rad, m: largest correction of a camera in one round
 _ANNEALED = 10  # reweighted steps of a resection, whose scale starts at the residuals' own
+_EDGE = 1 / 6  # of a take, at either end, in which no change is dated
 _LEAST_POINTS, _RESECTED = 30, 1500  # points of a resection: least and most
 
 
@@ -296,7 +297,8 @@ def _step_of(take: FreeTake, base: Soft, camera: int, points: Floats) -> int | N
         apart = others / rest[:, None] - sums / total[:, None]
         gain = (apart**2).sum(-1) * rest * total / total[-1]
     blocks = np.arange(len(gain))
-    gain[~np.isfinite(gain) | (blocks < 1) | (blocks > len(gain) - 3)] = -1
+    ends = max(int(_EDGE * len(gain)), 1)  # fewer moments on one side do not show how much blocks differ
+    gain[~np.isfinite(gain) | (blocks < ends) | (blocks > len(gain) - 1 - ends)] = -1
     return int(edges[int(gain.argmax()) + 1])
 
 

@@ -23,7 +23,8 @@ _SIMPLER = 16.0  # the same for a model with more numbers
 _FLAT = 14.0  # twice the log likelihood ratio below which a change is not examined further
 _RARER = {"turned": -7.0, "shifted": 16.0, "zoomed": 16.0}  # the same for a model: a bump turns a camera
 _FOLDS = 4
-_BETTER = 3.0  # standard errors by which held-out moments have to fit better
+_HELD_OUT = 0.05  # largest probability that held-out moments fit better by accident
+_JOINTS_M = 0.012  # estimators differ by so much about where a joint is: a smaller displacement is no alarm
 _LIKELY = 0.95
 _FREEDOM = 0.6  # of the cells in one direction of clustering: effective degrees of freedom of the covariance
 
@@ -32,8 +33,8 @@ _FREEDOM = 0.6  # of the cells in one direction of clustering: effective degrees
 class FoundChange:
     """A change of a camera with its model, covariance (7, 7) and the probability that noise alone produces as much.
 
-    rivals: cameras that explain it as well. gain: mean cost that it takes away from a held-out block, in standard
-    errors.
+    rivals: cameras that explain it as well. held_out: probability that blocks of moments which its fit left out fit
+    better by accident.
     """
 
     event: Event
@@ -41,7 +42,7 @@ class FoundChange:
     covariance: Floats
     chance: float
     rivals: tuple[int, ...]
-    gain: float
+    held_out: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,14 +76,14 @@ def search_free(take: FreeTake, false_alarms: float, matters_m: float) -> FreeSe
             break
         hypothesis, chance = models[row], chances[row]
         event = hypothesis.events[-1]
-        if in_volume(event.motion, hypothesis.cells.spread[event.camera]) < matters_m:
+        if in_volume(event.motion, hypothesis.cells.spread[event.camera]) < max(matters_m, _JOINTS_M):
             break
-        gain = held_out_gain(take, base, hypothesis)
-        if gain < _BETTER:
+        held_out = held_out_chance(take, base, hypothesis)
+        if held_out > _HELD_OUT or chance * held_out > false_alarms**2:
             break
         base = _dated(take, base, hypothesis)
         take.excess = take.excess_of(base.soft)
-        facts.append((chance, rivals, gain))
+        facts.append((chance, rivals, held_out))
         moved = {one.camera for one in base.events}
         if len(take.rig) > 2 and 2 * len(moved) >= len(take.rig):
             many = True
@@ -152,9 +153,11 @@ def change_chance(take: FreeTake, hypothesis: Hypothesis, clustered: Clustered) 
     event, kept = hypothesis.events[-1], free_dimensions(hypothesis.models[-1])
     motion, cover = event.motion[kept], clustered.covariance[-1][np.ix_(kept, kept)]
     square = float(motion @ np.linalg.solve(cover, motion))
-    count, freedom = len(motion), _freedom(take, float(clustered.share[-1]), event.since)
+    turned = hypothesis.models[-1] == "turned"
+    estimated = float(clustered.share[-1]) if turned and event.since == 0 else 1.0
+    count, freedom = len(motion), _freedom(take, estimated, event.since)
     tried = len(take.rig) * (take.blocks if event.since else 1)
-    tried *= 1 if hypothesis.models[-1] == "turned" else len(MODELS)
+    tried *= 1 if turned else len(MODELS)
     return min(1.0, tried * float(fdtrc(count, freedom - count + 1, square * (freedom - count + 1) / freedom / count)))
 
 
@@ -168,8 +171,10 @@ def _freedom(take: FreeTake, estimated: float, since: int = 0) -> float:
     return cells / min(max(estimated, 0.05), 1.0) ** 2
 
 
-def held_out_gain(take: FreeTake, base: Hypothesis, hypothesis: Hypothesis) -> float:
-    """Mean cost that changes take away from `base` in blocks of moments that their fit left out, in standard errors."""
+def held_out_chance(take: FreeTake, base: Hypothesis, hypothesis: Hypothesis) -> float:
+    """Probability (Student's t) that changes take away as much cost from blocks that their fit left out by accident."""
+    from scipy.special import stdtr
+
     cells, event = hypothesis.cells, min(hypothesis.events[len(base.events) :], key=lambda one: one.since)
     blocks = len(cells.first) - 1
     block_of = np.searchsorted(cells.first, np.arange(len(take.index)), "right") - 1
@@ -183,8 +188,8 @@ def held_out_gain(take: FreeTake, base: Hypothesis, hypothesis: Hypothesis) -> f
     shown = (cells.information != 0).any((1, 2)) & (cells.first[:-1] >= event.since)
     gain = gain[shown]
     if len(gain) < 2:
-        return 0.0
-    return float(gain.mean() / max(gain.std(ddof=1) / np.sqrt(len(gain)), 1e-12))
+        return 1.0
+    return float(stdtr(len(gain) - 1, -gain.mean() / max(gain.std(ddof=1) / np.sqrt(len(gain)), 1e-12)))
 
 
 def _fitted_without(take: FreeTake, hypothesis: Hypothesis, left_out: Bools) -> tuple[Event, ...]:

@@ -46,7 +46,8 @@ def rig_checks(options: Options) -> Section:
 def check_takes(seeds: range, degrees: float) -> Row:
     """Figures of the checks of some takes, in which a camera turns before the take, in every third within it."""
     from calib.check import check
-    from mvcap.calibration.people_observations import joint_observations, match_lost_views
+    from mvcap.calibration.people_observations import match_lost_views
+    from mvcap.triangulation.joint_observations import joint_observations
 
     found, named, angles, moves, right, wrong, lagged = 0, 0, [], [], 0, 0, 0
     with clock() as timed:

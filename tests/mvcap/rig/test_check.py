@@ -7,13 +7,14 @@ from generated_people import circle, make_session
 from calib import Camera, Rig, load_rig, save_rig
 from calib.geometry import pose, rotation_from_vector
 from mvcap.associate import associate
-from mvcap.calibration.people_observations import joint_observations, people_observations
+from mvcap.calibration.people_observations import people_observations
 from mvcap.errors import InputError
 from mvcap.estimate import estimate
 from mvcap.rig.align import align
 from mvcap.rig.check import check
 from mvcap.structures.feet_and_heads import feet_and_bodies
 from mvcap.structures.skeleton import skeleton
+from mvcap.triangulation.joint_observations import joint_observations
 
 FRAMES, BUMP = 150, 100
 OLD_FROM_NEW = pose(rotation_from_vector([0.3, -0.5, 1.1]), [0.7, -2.0, 0.4])

@@ -5,6 +5,7 @@ import pytest
 from synthetic_take import ring_rig, truth
 
 from mvcap.structures.detections import Detections2D
+from mvcap.triangulation.joint_observations import joint_observations
 from mvcap.triangulation.view_lag import ViewLag
 
 FRAMES = 120
@@ -26,7 +27,7 @@ def seen(rig, poses, late):
     return Detections2D.concatenate(tables, poses.skeleton)
 
 
-@pytest.mark.parametrize("late", [-3, 0, 2, 4])
+@pytest.mark.parametrize("late", [-3, 0, 1, 2, 4])
 def test_the_late_view_is_named(late):
     rig = ring_rig(5)
     poses = truth(FRAMES, people=2)
@@ -50,3 +51,24 @@ def test_people_who_stand_tell_nothing():
     lag = ViewLag(rig)
     lag.add(seen(rig, poses, 3), poses)
     assert lag.late_frames() == {}
+
+
+def test_a_long_take_keeps_some_of_its_chunks(monkeypatch):
+    from mvcap.triangulation import view_lag
+
+    monkeypatch.setattr(view_lag, "_MOST_FRAMES", 60)
+    rig, poses = ring_rig(5), truth(FRAMES, people=2)
+    rows, lag = seen(rig, poses, 2), ViewLag(rig)
+    for start in range(0, FRAMES, 20):
+        lag.add(rows[(rows.frame >= start) & (rows.frame < start + 20)], poses)
+    assert lag.late_frames()[rig.names[2]] == pytest.approx(2, abs=0.3)
+
+
+def test_people_keep_their_columns_while_they_are_seen():
+    rig, poses = ring_rig(3), truth(8, people=2)
+    rows = seen(rig, poses, 0)
+    rows = rows[(rows.frame < 8) & ((rows.person == rows.person.max()) | (rows.frame < 3) | (rows.frame > 5))]
+    kept = joint_observations(rows, rig, 10.0)
+    assert kept.xy.shape == (3, 8, 2 * len(rows.skeleton), 2)
+    of_second = kept.xy[0, :, len(rows.skeleton) :]
+    np.testing.assert_array_equal(np.isfinite(of_second).any((1, 2)), [True] * 8)
