@@ -150,7 +150,10 @@ class FreeTake:
 
     def refine(self, events: Sequence[Event], models: Sequence[str], start: Floats | None = None) -> Hypothesis:
         """The changes, each within its model, that fit best (Gauss-Newton on Student's t)."""
-        events = tuple(events)
+        events = tuple(
+            replace(event, motion=event.motion * free_dimensions(model))
+            for event, model in zip(events, models, strict=True)
+        )
         for turn in range(_ROUNDS):
             soft = self.soft(events, start)
             start = soft.seen.start

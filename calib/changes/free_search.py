@@ -23,6 +23,8 @@ _SIMPLER = 16.0  # the same for a model with more numbers
 _FLAT = 14.0  # twice the log likelihood ratio below which a change is not examined further
 _RARER = {"turned": -7.0, "shifted": 16.0, "zoomed": 16.0}  # the same for a model: a bump turns a camera
 _FOLDS = 4
+_FAR_DEG, _FAR_M = 20.0, 1.0  # largest change of a camera by which its people are still found
+_AGREE = 3.0  # times the typical residual of the others that a moved camera may have
 _HELD_OUT = 0.05  # largest probability that held-out moments fit better by accident
 _JOINTS_M = 0.012  # estimators differ by so much about where a joint is: a smaller displacement is no alarm
 _LIKELY = 0.95
@@ -78,6 +80,8 @@ def search_free(take: FreeTake, false_alarms: float, matters_m: float) -> FreeSe
         event = hypothesis.events[-1]
         if in_volume(event.motion, hypothesis.cells.spread[event.camera]) < max(matters_m, _JOINTS_M):
             break
+        if not _is_plausible(hypothesis):
+            break
         held_out = held_out_chance(take, base, hypothesis)
         if held_out > _HELD_OUT or chance * held_out > false_alarms**2:
             break
@@ -96,6 +100,18 @@ def search_free(take: FreeTake, false_alarms: float, matters_m: float) -> FreeSe
         for row, (event, model) in enumerate(zip(base.events, base.models, strict=True))
     )
     return FreeSearch(take, found, before, base, many, _detectable(take, base, whole, false_alarms))
+
+
+def _is_plausible(hypothesis: Hypothesis) -> bool:
+    """Whether the camera of the last change is still near its place, and then agrees with the others about as well.
+
+    Else its people are others than those of the other views: nothing is known of it.
+    """
+    event = hypothesis.events[-1]
+    far = np.linalg.norm(event.motion[:3]) > np.deg2rad(_FAR_DEG) or np.linalg.norm(event.motion[3:6]) > _FAR_M
+    typical = [float(np.median(of[of > 0])) if (of > 0).any() else np.nan for of in hypothesis.soft.size2]
+    others = np.nanmedian(np.delete(typical, event.camera))
+    return bool(not far and typical[event.camera] <= _AGREE**2 * others)
 
 
 def _best_trial(take: FreeTake, base: Hypothesis) -> tuple[list[Hypothesis], tuple[int, ...]] | None:
