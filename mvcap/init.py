@@ -12,6 +12,7 @@ from mvcap.errors import InputError
 from mvcap.structures.footage import VIDEO_SUFFIXES, Footage
 from mvcap.structures.frame_pairing import pair_views
 from mvcap.structures.image_folders import IMAGE_SUFFIXES, LAST_NUMBER, images_in, split_by_camera, word_in
+from mvcap.structures.row_checks import check_rate
 from mvcap.structures.session import Session, ViewSource
 
 _TAKE_FOLDERS = ("videos", "images")
@@ -52,6 +53,7 @@ def init(
     how to fix it.
     """
     views = _views_in(sources, rig, rig_unit)
+    rate_hz = None if rate_hz is None else check_rate(rate_hz)
     footage = [Footage.probe(view.path, rate_hz, view.files) for view in views]
     if len(views) < 2:
         raise InputError(f"{views[0].path}: one view only; 3D needs two or more synchronised views")

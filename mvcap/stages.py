@@ -35,19 +35,25 @@ def discard(session: Session, stage: str) -> None:
 
 
 def detections(session: Session, stage: str) -> Artefact[Detections2D]:
-    """Return the finished detections of ``estimate`` or ``associate``; SessionError if the stage is not done."""
-    return _finished(session.artefact(stage, Detections2D))
+    """Return the finished detections of ``estimate`` or ``associate``; SessionError if it is not done."""
+    return _finished(session.artefact(stage, Detections2D), session.frames)
 
 
 def poses(session: Session, stage: str) -> Artefact[Poses3D]:
-    """Return the finished poses of ``triangulate``, ``track`` or ``refine``; SessionError if the stage is not done."""
-    return _finished(session.artefact(stage, Poses3D))
+    """Return the finished poses of ``triangulate``, ``track`` or ``refine``; SessionError if it is not done."""
+    return _finished(session.artefact(stage, Poses3D), session.frames)
 
 
-def _finished(artefact: Artefact[T]) -> Artefact[T]:
+def _finished(artefact: Artefact[T], frames: int) -> Artefact[T]:
     if not artefact.complete:
         folder = artefact.folder.parent.parent
         raise SessionError(f"{folder}: stage {artefact.name!r} is not done; run `mvcap {artefact.name} {folder}` first")
+    made = int((artefact.manifest or {})["frames"])
+    if made != frames:
+        raise SessionError(
+            f"{artefact.folder.parent.parent}: session.yaml has {frames} frames, stage {artefact.name!r} {made}: the "
+            "file was changed; put the right number back"
+        )
     return artefact
 
 

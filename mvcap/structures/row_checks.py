@@ -14,16 +14,14 @@ from mvcap.errors import InputError
 from mvcap.structures.detections import Detections2D, without_missing
 from mvcap.structures.pixels import LARGEST_SHARE, check_pixels
 from mvcap.structures.poses import Poses3D
-from mvcap.structures.timeline import SPARSE, check_length
-
-_MOST_HZ = 1e5
+from mvcap.structures.timeline import MOST_HZ, SPARSE, check_length
 
 
 def check_rate(rate_hz: Any) -> float:
     """Return a frame rate as a float; InputError if it is no finite number above 0."""
     good = isinstance(rate_hz, int | float | np.number) and not isinstance(rate_hz, bool)
-    if not good or not 0 < float(rate_hz) <= _MOST_HZ:
-        raise InputError(f"rate_hz must be frames per second, above 0 and at most {_MOST_HZ:g}, not {rate_hz!r}")
+    if not good or not 0 < float(rate_hz) <= MOST_HZ:
+        raise InputError(f"rate_hz must be frames per second, above 0 and at most {MOST_HZ:g}, not {rate_hz!r}")
     return float(rate_hz)
 
 

@@ -32,6 +32,7 @@ from mvcap.structures.footage import Footage
 from mvcap.structures.image_folders import images_in, split_by_camera
 from mvcap.structures.npz import write_npz, write_text
 from mvcap.structures.own_files import refuse_links, remove_leftovers
+from mvcap.structures.row_checks import check_rate
 from mvcap.structures.session_file import check_names, read_session_file
 from mvcap.structures.table import Table
 from mvcap.structures.timeline import ARRAYS, Timeline, check_length, part_of
@@ -101,10 +102,9 @@ class Session:
         is returned if it exists. Raises InputError for less than two cameras or one frame, SessionError if the folder
         is in use.
         """
-        if frames < 1 or not rate_hz > 0:
-            raise InputError(
-                f"a session needs at least one frame and a rate above 0; got {frames} frames at {rate_hz} Hz"
-            )
+        if frames < 1:
+            raise InputError(f"a session needs at least one frame, not {frames}")
+        rate_hz = check_rate(rate_hz)
         check_length(frames, "a session without footage")
         loaded = rig if isinstance(rig, Rig) else load_rig(Path(rig), unit=rig_unit, size=size)
         if len(loaded) < 2:

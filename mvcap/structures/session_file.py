@@ -11,11 +11,11 @@ from typing import Any
 
 from calib.bounded_files import bounded_text, parse_yaml, reason_of
 from mvcap.errors import SessionError
+from mvcap.structures.timeline import MOST_FRAMES, MOST_HZ
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 _LONGEST = 200
-_MOST_FRAMES = 100_000_000
 _LARGEST_PX = 1_000_000
 
 
@@ -74,7 +74,7 @@ def read_session_file(path: Path) -> SessionFile:
         views = tuple(_view(one) for one in _listed(held["views"], "views"))
         notes = tuple(_text(note, "a note") for note in _listed(held["notes"], "notes"))
         rate, frames = _number(held["rate_hz"], "rate_hz"), held["frames"]
-        if not views or not 0 < rate <= 1e6 or type(frames) is not int or not 0 < frames <= _MOST_FRAMES:
+        if not views or not 0 < rate <= MOST_HZ or type(frames) is not int or not 0 < frames <= MOST_FRAMES:
             raise ValueError("views, rate_hz or frames is out of range")
     except KeyError as fault:
         raise SessionError(_damaged(path, f"{fault.args[0]} is missing")) from fault

@@ -18,6 +18,8 @@ Floats = NDArray[np.float64]
 
 MOST_FRAMES = 5_000_000
 """The longest take, in frames: 46 hours at 30 Hz."""
+MOST_HZ = 1e5
+"""The highest rate of a take, frames a second."""
 ARRAYS = ("frame_of", "time_s", "number_of", "number_count", "first")
 """The arrays of a timeline on disk; the last three are left out if they follow from the first."""
 SPARSE = (100, 100_000)

@@ -444,3 +444,13 @@ def test_without_videos_what_is_missing_or_too_much_is_said(refused, take):
     refused(*line, "--frames", "9", "--to", "10f", words="the take has 9 frames")
     refused("reconstruct", "-", "videos", "--rig", "rig.yaml", words="'-' stands for no videos")
     assert not (take / "none").exists()
+
+
+def test_a_length_that_contradicts_the_stages(refused, call, tmp_path):
+    session = make_session(tmp_path / "take", 6, people=1)
+    assert call("reconstruct", session.folder, "--set", "export.formats=[json]")[0] == 0
+    path = session.folder / "session.yaml"
+    path.write_text(path.read_text().replace("frames: 6", "frames: 3"))
+    for verb in ("report", "export"):
+        refused(verb, session.folder, words=("session.yaml has 3 frames", "6"))
+    refused("rig", "level", session.folder, words="session.yaml has 3 frames")

@@ -144,7 +144,7 @@ def test_only_detections_made_elsewhere(tmp_path):
     with pytest.raises(InputError, match="no images"):
         session.footage(0)
     for frames, rate_hz in ((0, 25.0), (5, 0.0), (5, -1.0), (5, float("nan"))):
-        with pytest.raises(InputError, match="at least one frame and a rate above 0"):
+        with pytest.raises(InputError, match="at least one frame"):
             mvcap.Session.create(small_rig(), tmp_path / "t", frames=frames, rate_hz=rate_hz)
     with pytest.raises(InputError, match="one camera only"):
         mvcap.Session.create(Rig(small_rig().cameras[:1]), tmp_path / "t", frames=5, rate_hz=25.0)
@@ -456,3 +456,18 @@ def test_a_folder_of_others_is_said_in_one_line(take):
     (take / "locked").mkdir(mode=0o500)
     with pytest.raises(SessionError, match="Permission denied"):
         mvcap.init(take / "videos", take / "rig.yaml", take / "locked" / "session")
+
+
+@pytest.mark.parametrize("rate_hz", [float("inf"), float("nan"), 0.0, -25.0, 1e9])
+def test_a_rate_that_no_camera_has(tmp_path, rate_hz):
+    with pytest.raises(InputError, match="rate_hz"):
+        Session.create(rig(), tmp_path / "made", frames=5, rate_hz=rate_hz)
+    assert not (tmp_path / "made").exists()
+
+
+def test_more_frames_than_any_take_has(tmp_path):
+    made = Session.create(rig(), tmp_path / "made", frames=5, rate_hz=25.0)
+    path = made.folder / "session.yaml"
+    path.write_text(path.read_text().replace("frames: 5", "frames: 99999999"))
+    with pytest.raises(SessionError, match="out of range"):
+        Session.of(made.folder)
