@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mvcap.reporting.figures import share, tidy
 from mvcap.reporting.joint_sources import JointSource, joint_sources
 from mvcap.reporting.reason import LIMITS, REFUSE, Reason
+from mvcap.reporting.single_view_joints import SingleViewJoints, named_views, single_joint_reasons, view_shares
 from mvcap.reporting.time_spans import bin_count, frame_bins, longest_spans
 from mvcap.structures.poses import Poses3D
 from mvcap.triangulation.reprojection_residuals import Histogram, Residuals
@@ -72,6 +73,7 @@ class AccuracyCounts:
         self._rows = self._one = self._none = 0
         self._alone_joints = self._alone_bad = 0
         self._people: dict[int, _Person] = {}
+        self._single = SingleViewJoints()
 
     def add(self, poses: Poses3D, found: Sequence[Residuals]) -> None:
         """Add a chunk of poses; found: the residuals of the same frames, which tell the views of each row."""
@@ -86,6 +88,7 @@ class AccuracyCounts:
         self._joints += source.size
         one, none, view = _rows_alone(source, _views_of_rows(len(poses), found))
         alone = one | none
+        self._single.add(poses, found, (source == JointSource.MISSING) | (sigma > self.wanted_mm), alone)
         self._rows += len(poses)
         self._one, self._none = self._one + int(one.sum()), self._none + int(none.sum())
         self._alone_joints += source[alone].size
@@ -121,7 +124,8 @@ class AccuracyCounts:
         joints of the rows), ``median_mm``, ``p90_mm``, ``p95_mm``, ``by_source`` (the same for two views or more, one
         view, no view) and ``places`` where most joints are less accurate. one_view: shares of the joints and of the
         rows (a person in a frame) seen by one view and by none, ``share_uncertain`` (joints of these rows, of all
-        joints, that are missing or less accurate than wanted) and ``places`` (person, time, view or None).
+        joints, that are missing or less accurate than wanted), ``places`` (person, time, view or None, and shares of
+        all such ``views``) and ``joints`` (of people of whom some joints are seen by one view or none).
         """
         reported = int(self._reported.sum())
         every = slice(None)
@@ -147,6 +151,7 @@ class AccuracyCounts:
                 "share_uncertain": share(self._alone_bad, self._joints),
                 "share_uncertain_of_these": share(self._alone_bad, self._alone_joints),
                 "places": self._alone_places(views),
+                "joints": self._single.summary(views),
             },
         }
 
@@ -185,7 +190,8 @@ class AccuracyCounts:
                 by_view = {view: int(rows[within].sum()) for view, rows in one.by_view.items()}
                 view = max(by_view, key=by_view.__getitem__)
                 name = views[view] if view >= 0 else None
-                found.append({"person": person, "from_s": tidy(begin), "to_s": tidy(end), "view": name})
+                place = {"person": person, "from_s": tidy(begin), "to_s": tidy(end), "view": name}
+                found.append({**place, "views": view_shares(by_view, views)})
         return _longest_first(found)
 
     def _spans(self, marked: NDArray[np.bool_]) -> list[tuple[float, float]]:
@@ -236,9 +242,11 @@ def accuracy_reasons(summary: Mapping[str, Any]) -> Iterator[Reason]:
 
 
 def one_view_reasons(summary: Mapping[str, Any]) -> Iterator[Reason]:
-    """Reason where people seen by one view or none are uncertain and a relevant part of the take."""
+    """Reasons where people, or parts of them, that one view or none sees are uncertain and a relevant part."""
     found, wanted = summary.get("one_view") or {}, (summary.get("accuracy") or {}).get("wanted_mm")
-    if (found.get("share_uncertain") or 0) <= _RELEVANT:
+    whole = (found.get("share_uncertain") or 0) > _RELEVANT
+    yield from single_joint_reasons(summary, whole)
+    if not whole:
         return
     one, none = found["share_rows"], found["share_rows_no_view"]
     unseen = f", and by none in {none:.0%}" if none >= 0.005 else ""
@@ -253,8 +261,9 @@ def one_view_reasons(summary: Mapping[str, Any]) -> Iterator[Reason]:
 
 def alone_place(place: Mapping[str, Any]) -> str:
     """Return a place of ``one_view`` in words."""
-    by = f"by {place['view']} only" if place["view"] is not None else "by no view"
-    return f"person {place['person']} {_when(place)} {by}"
+    if place["view"] is None:
+        return f"person {place['person']} {_when(place)} by no view"
+    return f"person {place['person']} {_when(place)} by {named_views(place.get('views') or {place['view']: 1.0})}"
 
 
 def coarse_place(place: Mapping[str, Any], wanted_mm: float) -> str:

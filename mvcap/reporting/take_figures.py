@@ -8,6 +8,7 @@ from typing import Any
 from calib import Rig
 from mvcap.reporting.accuracy import WANTED_MM, AccuracyCounts
 from mvcap.reporting.joint_sources import JointCounts
+from mvcap.reporting.unconfirmed_tracks import UnconfirmedTracks
 from mvcap.reporting.view_exchange import sample_frames, view_agreement
 from mvcap.reporting.view_support import ViewSupport
 from mvcap.structures.detections import Detections2D
@@ -23,26 +24,29 @@ class TakeFigures:
         self._accuracy = AccuracyCounts(frames, rate_hz, wanted_mm)
         self._support = ViewSupport(rig, rate_hz)
         self._joints = JointCounts()
+        self._unconfirmed = UnconfirmedTracks(rate_hz)
 
     def add(self, refined: Poses3D, found: Sequence[Residuals], raw: Poses3D | None = None) -> None:
         """Add a chunk of refined poses, and of the same frames the residuals and the poses before refinement."""
         self._accuracy.add(refined, found)
         self._support.add(refined, found)
         self._joints.add(refined, raw)
+        self._unconfirmed.add(refined)
 
     def summary(self, detections: Iterable[Detections2D] = ()) -> dict[str, Any]:
-        """Return the keys ``accuracy``, ``one_view``, ``confirmation``, ``joints`` and ``agreement`` of a report.
+        """Return the report's ``accuracy``, ``one_view``, ``confirmation``, ``joints``, ``unconfirmed``, ``agreement``.
 
-        detections: chunks of the rows of all views, of which a few frames are looked at for ``agreement``.
+        detections: chunks of the rows of all views in order of time, after association, for the last two keys.
         """
         confirmation = self._support.summary()
         known = {view: share for view, share in enumerate(confirmation["per_view"]) if share is not None}
         suspects = sorted(range(len(self._rig)), key=lambda view: known.get(view, 0.0))
-        agreement = view_agreement(sample_frames(detections), self._rig, suspects)
+        agreement = view_agreement(sample_frames(self._unconfirmed.link(detections)), self._rig, suspects)
         return {
             **self._accuracy.summary(self._rig.names),
             "confirmation": confirmation,
             "joints": self._joints.summary(),
+            "unconfirmed": self._unconfirmed.summary(self._rig.names),
             "agreement": agreement.plain() if agreement else None,
         }
 

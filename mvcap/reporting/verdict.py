@@ -11,6 +11,8 @@ from mvcap.reporting.accuracy import accuracy_reasons, alone_place, coarse_place
 from mvcap.reporting.dropped_people import all_dropped
 from mvcap.reporting.joint_sources import overruled_measurements
 from mvcap.reporting.reason import LIMITS, REFUSE, TRUST, Reason
+from mvcap.reporting.single_view_joints import single_joint_place
+from mvcap.reporting.unconfirmed_tracks import unconfirmed_place, unconfirmed_reasons
 from mvcap.reporting.view_support import calibration_reasons, false_person
 from mvcap.reporting.world_frame import world_reasons
 
@@ -25,6 +27,7 @@ _LOOSE_BONES, _BROKEN_BONES = 0.10, 0.25
 _TWO_VIEWS_SHARE = 0.5
 _MISSING_SHARE = 0.3
 _IDS_PER_PERSON = 3
+_NEARLY_ALL = 0.995
 _SHORT_S = 1.0
 _LINES = 20  # maximum number of entries in where_not
 
@@ -75,7 +78,10 @@ def _no_findings(summary: Mapping[str, Any]) -> str:
     noise, accuracy = summary["normalised_residual"], summary.get("accuracy") or {}
     error = f" (reprojection error {noise:.1f} times the expected noise)" if noise is not None else ""
     within = accuracy.get("share_within")
-    fine = f"; {within:.0%} of the joints are within {accuracy['wanted_mm']:g} mm" if within is not None else ""
+    reported = accuracy.get("share_reported")
+    part = f" ({reported:.0%} of all)" if reported is not None and reported < _NEARLY_ALL else ""
+    wanted = accuracy.get("wanted_mm", 0)
+    fine = f"; {within:.0%} of the reported joints{part} are within {wanted:g} mm" if within is not None else ""
     return f"body proportions are human and the views are consistent{error}{fine}"
 
 
@@ -214,6 +220,11 @@ def _where_not(summary: Mapping[str, Any]) -> Iterator[str]:
         yield false_person(one)
     for place in (summary.get("one_view") or {}).get("places", []):
         yield alone_place(place)
+    unconfirmed = summary.get("unconfirmed") or {}
+    for place in [*unconfirmed.get("places", []), *unconfirmed.get("nobody", [])]:
+        yield unconfirmed_place(place)
+    for one in (summary.get("one_view") or {}).get("joints", []):
+        yield single_joint_place(one)
     for place in (summary.get("accuracy") or {}).get("places", []):
         yield coarse_place(place, summary["accuracy"]["wanted_mm"])
     if summary["people"] and summary["views"] == 2:
@@ -237,6 +248,7 @@ REASONS: tuple[Callable[[Mapping[str, Any]], Iterable[Reason]], ...] = (
     world_reasons,
     _residual,
     one_view_reasons,
+    unconfirmed_reasons,
     accuracy_reasons,
     _time_offsets,
     _views,

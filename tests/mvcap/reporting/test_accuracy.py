@@ -48,7 +48,8 @@ def take(sigma_mm=10.0, alone_mm=None, view=2, frames=FRAMES):
         ]
     )
     rows = rows.with_columns(person=person)
-    hidden = (person == 1) & np.isin(rows.frame, poses.frame[alone]) & (rows.view != view)
+    only = view(rows.frame) if callable(view) else view
+    hidden = (person == 1) & np.isin(rows.frame, poses.frame[alone]) & (rows.view != only)
     return poses, rows[~hidden]
 
 
@@ -97,7 +98,8 @@ def test_one_view_is_called_one_view_with_share_time_and_view():
     summary = summary_of_poses(*take(10, 300), RIG)
     found = summary["one_view"]
     assert found["share_rows"] == 0.25 == found["share_joints"] and found["share_rows_no_view"] == 0
-    assert found["places"] == [{"person": 1, "from_s": 8 / RATE_HZ, "to_s": 20 / RATE_HZ, "view": "cam3"}]
+    (place,) = found["places"]
+    assert place == {"person": 1, "from_s": 8 / RATE_HZ, "to_s": 20 / RATE_HZ, "view": "cam3", "views": {"cam3": 1.0}}
     assert summary["people"][0]["share_one_view"] == 0.5 and summary["people"][1]["share_one_view"] == 0
     verdict = summary["verdict"]
     assert verdict["level"] == "limits" and "one view only in 25%" in verdict["reasons"][0]
@@ -106,6 +108,15 @@ def test_one_view_is_called_one_view_with_share_time_and_view():
     assert not any("two views" in line for line in verdict["where_not"])
     source = summary["accuracy"]["by_source"]["one_view"]
     assert source["share_joints"] == 0.25 and source["median_mm"] == pytest.approx(300, rel=0.02)
+
+
+def test_views_that_take_turns_are_all_named_with_their_shares():
+    summary = summary_of_poses(*take(10, 300, view=lambda frame: frame // 2 % 3), RIG)
+    (place,) = summary["one_view"]["places"]
+    assert place["views"] == {name: pytest.approx(1 / 3, abs=1e-3) for name in RIG.names}
+    said = "one view at a time: cam1 (33%), cam2 (33%), cam3 (33%)"
+    assert said in summary["verdict"]["reasons"][0] and said in summary["verdict"]["where_not"][0]
+    assert "cam1 only" not in summary["verdict"]["reasons"][0]
 
 
 def test_joints_of_one_view_that_are_left_missing_count_as_well():
