@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -88,6 +89,9 @@ def _views_in(sources: str | Path | Sequence[str | Path], rig: str | Path | Rig,
     given = [sources] if isinstance(sources, str | Path) else list(sources)
     if not given:
         raise InputError("no footage given; name a folder or a list of videos")
+    for folder in (Path(source) for source in given):
+        if not os.access(folder, os.R_OK | os.X_OK) and folder.is_dir():
+            raise InputError(f"{folder}: the folder cannot be read (permission denied); make it readable")
     views: list[_Source] = []
     for source in given:
         name, equals, rest = str(source).partition("=")

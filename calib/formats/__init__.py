@@ -12,6 +12,7 @@ from typing import Protocol, cast
 
 import numpy as np
 
+from calib.bounded_files import reason_of
 from calib.errors import RigFileError
 from calib.formats.parts import Sizes, naming
 from calib.rig import Rig
@@ -88,11 +89,15 @@ def load_rig(
     them. Raises RigFileError, one line, for everything that cannot be read or is not valid.
     """
     path = Path(path)
-    if not path.exists():
-        raise RigFileError(f"{path}: there is no such file; check the path")
-    if path.is_file() and path.stat().st_size == 0:
-        raise RigFileError(f"{path}: the file is empty; export the calibration again")
-    module = _module(format or format_of(path))
+    try:
+        if not path.exists():
+            raise RigFileError(f"{path}: there is no such file; check the path")
+        if path.is_file() and path.stat().st_size == 0:
+            raise RigFileError(f"{path}: the file is empty; export the calibration again")
+        module = _module(format or format_of(path))
+    except OSError as error:
+        where = error.filename or path
+        raise RigFileError(f"{where}: cannot be read ({reason_of(error)}); make it readable") from None
     with naming(path):
         rig = module.read(path, size)
         return rig if module.DECLARES_UNIT else _in_metres(rig, path, unit, getattr(module, "HAS_SCALE", True))

@@ -62,6 +62,10 @@ def main(arguments: list[str] | None = None) -> None:
         if verbose:
             raise
         _fail(f"mvcap: {one_line(fault)}", _BAD_INPUT)
+    except PermissionError as fault:  # of a file that a verb does not look at by itself
+        if verbose:
+            raise
+        _fail(f"mvcap: {one_line(fault)}; make it readable, or choose another place", _BAD_INPUT)
     except click.exceptions.NoArgsIsHelpError as fault:
         _fail(fault.format_message(), _BAD_INPUT)
     except click.ClickException as fault:

@@ -68,11 +68,15 @@ class Footage:
         number.
         """
         path = Path(path)
-        if not path.exists():
-            raise InputError(f"{path}: no such file or folder; check the path")
-        if not path.is_dir():
-            return _probe_video(path)
-        return _probe_images(path, images_in(path) if files is None else files, rate_hz)
+        try:
+            if not path.exists():
+                raise InputError(f"{path}: no such file or folder; check the path")
+            if not path.is_dir():
+                return _probe_video(path)
+            return _probe_images(path, images_in(path) if files is None else files, rate_hz)
+        except PermissionError as fault:
+            where = fault.filename or path
+            raise InputError(f"{where}: cannot be read ({fault.strerror}); make it readable") from fault
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Stream frames start to stop (exclusive) as (frame, RGB uint8 (H, W, 3)), the rotation flag applied.
