@@ -68,7 +68,8 @@ def report(session: str | Path | Session, *, progress: Progress = silent) -> dic
     ``median_reprojection_px``, ``bone_spread``, ``views_used`` ...), ``identities`` (tracks that tracking merged,
     repaired and dropped), ``association`` (calibration error of each view), ``accuracy`` (standard deviations against
     ``report.wanted_mm``), ``one_view`` (what one view or none sees), ``unconfirmed`` (people detected but
-    not reconstructed), ``confirmation`` and ``agreement`` (whether the calibration fits the pictures), ``joints``, ``warnings``, ``verdict`` and more.
+    not reconstructed), ``confirmation`` and ``agreement`` (whether the calibration fits the pictures), ``joints``
+    (by source), ``warnings``, ``verdict`` and more.
     """
     session = Session.of(session)
     config = session.settings("report", ReportConfig)
