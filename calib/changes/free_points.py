@@ -38,7 +38,9 @@ _BLOCKS, _GROUPS, _NUMBERS = 24, 24, 6_000_000
 _ROUNDS, _SETTLED_M = 6, 5e-4
 _FAR = 0.2  # rad, m: largest correction of a camera in one round
 _ANNEALED = 10  # reweighted steps of a resection, whose scale starts at the residuals' own
-_EDGE = 1 / 6  # of a take, at either end, in which no change is dated
+EDGE = 1 / 5
+"""Share of a take, at either end, in which no change is dated."""
+
 _LEAST_POINTS, _RESECTED = 30, 1500  # points of a resection: least and most
 
 
@@ -160,7 +162,7 @@ class FreeTake:
             cells = self.cells(soft, clustered=False)
             fit = fit_changes(cells, self.prior, self.steps(events, models, cells), self.excess)
             moves = [in_volume(change, cells.spread[e.camera]) for e, change in zip(events, fit.changes, strict=True)]
-            if max(moves, default=0.0) < _SETTLED_M or turn == _ROUNDS - 1:
+            if not max(moves, default=0.0) >= _SETTLED_M or turn == _ROUNDS - 1:
                 break
             events = tuple(
                 replace(event, motion=(event.motion + _bounded(change)) * free_dimensions(model))
@@ -300,7 +302,7 @@ def _step_of(take: FreeTake, base: Soft, camera: int, points: Floats) -> int | N
         apart = others / rest[:, None] - sums / total[:, None]
         gain = (apart**2).sum(-1) * rest * total / total[-1]
     blocks = np.arange(len(gain))
-    ends = max(int(_EDGE * len(gain)), 1)  # fewer moments on one side do not show how much blocks differ
+    ends = max(int(EDGE * len(gain)), 1)  # fewer moments on one side do not show how much blocks differ
     gain[~np.isfinite(gain) | (blocks < ends) | (blocks > len(gain) - 1 - ends)] = -1
     return int(edges[int(gain.argmax()) + 1])
 
@@ -328,6 +330,8 @@ def _resected(
         known = np.isfinite(residual).all(-1) & np.isfinite(slope).all((-1, -2))
         residual, slope = np.where(known[:, None], residual, 0), np.where(known[:, None, None], slope, 0)
         variance = (take.scale * sigma) ** 2 + np.einsum("nki,nij,nkj->n", slope, cov, slope) / 2
+        known &= np.isfinite(variance)
+        variance = np.where(known, variance, 1)
         size2 = np.where(known, (residual**2).sum(-1) / variance, 1e6)
         cost = float(((FREEDOM + 2) * np.log1p(size2 / FREEDOM)).sum())
         first = cost if turn == 0 else first
@@ -338,6 +342,8 @@ def _resected(
         motion = motion + _bounded(
             np.linalg.solve(normal, np.einsum("n,nki,nk->i", weight, J, residual) - precision * motion)
         )
+        if not np.isfinite(motion).all():
+            return None
     return motion, (first - cost) * max(
         1.0, len(np.flatnonzero(np.isfinite(take.observations.sigma[camera]))) / len(good)
     )

@@ -14,7 +14,17 @@ import numpy as np
 from calib.arrays import Bools, Floats
 from calib.changes.events import Event, in_volume
 from calib.changes.evidence import CHANGE
-from calib.changes.free_points import MODELS, Clustered, FreeTake, Guess, Hypothesis, Soft, free_dimensions, guesses
+from calib.changes.free_points import (
+    EDGE,
+    MODELS,
+    Clustered,
+    FreeTake,
+    Guess,
+    Hypothesis,
+    Soft,
+    free_dimensions,
+    guesses,
+)
 from calib.changes.steps import fit_changes
 
 _TRIED = 3  # cameras whose hypotheses are refined fully
@@ -26,7 +36,7 @@ _FOLDS = 4
 _FAR_DEG, _FAR_M = 20.0, 1.0  # largest change of a camera by which its people are still found
 _AGREE = 3.0  # times the typical residual of the others that a moved camera may have
 _HELD_OUT = 0.05  # largest probability that held-out moments fit better by accident
-_JOINTS_M = 0.012  # estimators differ by so much about where a joint is: a smaller displacement is no alarm
+_JOINTS_M = 0.018  # estimators differ by so much about where a joint is: a smaller displacement is no alarm
 _LIKELY = 0.95
 _FREEDOM = 0.6  # of the cells in one direction of clustering: effective degrees of freedom of the covariance
 
@@ -73,7 +83,9 @@ def search_free(take: FreeTake, false_alarms: float, matters_m: float) -> FreeSe
             break
         models, rivals = trial
         chances = [change_chance(take, one, take.clustered(one)) for one in models]
-        row = next((row for row, chance in enumerate(chances) if chance <= false_alarms), None)
+        # A bump turns a camera: what looks like no turn needs more evidence.
+        needed = false_alarms if chances[-1] <= false_alarms or models[0].models[-1] == "turned" else false_alarms**3
+        row = next((row for row, chance in enumerate(chances) if chance <= needed), None)
         if row is None:
             break
         hypothesis, chance = models[row], chances[row]
@@ -85,7 +97,11 @@ def search_free(take: FreeTake, false_alarms: float, matters_m: float) -> FreeSe
         held_out = held_out_chance(take, base, hypothesis)
         if held_out > _HELD_OUT or chance * held_out > false_alarms**2:
             break
-        base = _dated(take, base, hypothesis)
+        hypothesis = _dated(take, base, hypothesis)
+        share = hypothesis.events[-1].since / len(take.index)
+        if 0 < share < EDGE or share > 1 - EDGE:
+            break
+        base = hypothesis
         take.excess = take.excess_of(base.soft)
         facts.append((chance, rivals, held_out))
         moved = {one.camera for one in base.events}
