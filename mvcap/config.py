@@ -181,8 +181,9 @@ def allow_plugins(*names: str) -> None:
 def allowed_overrides(overrides: Overrides, path: Path) -> dict[str, Any]:
     """Return the overrides of a file of settings; PluginError if they name a foreign plug-in that nobody allowed.
 
-    A session, with its file or others, may come from somebody else, and importing a module runs it. What the user of this process names himself
-    (``--set``, ``Session.override``, ``allow_plugins``, the environment variable MVCAP_PLUGINS) is allowed.
+    A session, with its file or others, may come from somebody else, and importing a module runs it. What the user of
+    this process names himself (``--set``, ``Session.override``, ``allow_plugins``, the environment variable
+    MVCAP_PLUGINS) is allowed.
     """
     for name in foreign_plugins(overrides):
         if not _is_allowed(name):

@@ -144,7 +144,7 @@ def test_only_detections_made_elsewhere(tmp_path):
     with pytest.raises(InputError, match="no images"):
         session.footage(0)
     for frames, rate_hz in ((0, 25.0), (5, 0.0), (5, -1.0), (5, float("nan"))):
-        with pytest.raises(InputError, match="at least one frame|frames per second"):
+        with pytest.raises(InputError, match=r"at least one frame|frames per second"):
             mvcap.Session.create(small_rig(), tmp_path / "t", frames=frames, rate_hz=rate_hz)
     with pytest.raises(InputError, match="one camera only"):
         mvcap.Session.create(Rig(small_rig().cameras[:1]), tmp_path / "t", frames=5, rate_hz=25.0)
