@@ -48,13 +48,17 @@ def _finished(artefact: Artefact[T], frames: int) -> Artefact[T]:
     if not artefact.complete:
         folder = artefact.folder.parent.parent
         raise SessionError(f"{folder}: stage {artefact.name!r} is not done; run `mvcap {artefact.name} {folder}` first")
+    _check_frames(artefact, frames)
+    return artefact
+
+
+def _check_frames(artefact: Artefact[T], frames: int) -> None:
     made = int((artefact.manifest or {})["frames"])
     if made != frames:
         raise SessionError(
             f"{artefact.folder.parent.parent}: session.yaml has {frames} frames, stage {artefact.name!r} {made}: the "
             "file was changed; put the right number back"
         )
-    return artefact
 
 
 def run_stage(
@@ -68,9 +72,10 @@ def run_stage(
 ) -> Artefact[T]:
     """Fill an artefact chunk by chunk, keeping finished chunks and resuming from the state of the last one.
 
-    StaleError if an artefact made with other settings or inputs exists.
+    StaleError if an artefact made with other settings or inputs exists, SessionError for one of another length.
     """
     place.begin(origin, skeleton, session.frames, chunk_frames)
+    _check_frames(place, session.frames)
     if place.complete:
         return place
     seconds = float((place.manifest or {}).get("seconds", 0.0))

@@ -13,8 +13,9 @@ from typing import Protocol, cast
 import numpy as np
 
 from calib.bounded_files import reason_of
-from calib.errors import RigFileError
+from calib.errors import CalibrationError, RigFileError
 from calib.formats.parts import Sizes, naming
+from calib.names import name_fault
 from calib.rig import Rig
 
 __all__ = ["FORMATS", "load_rig", "save_rig"]
@@ -100,6 +101,7 @@ def load_rig(
         raise RigFileError(f"{where}: cannot be read ({reason_of(error)}); make it readable") from None
     with naming(path):
         rig = module.read(path, size)
+        _check_names(rig)
         return rig if module.DECLARES_UNIT else _in_metres(rig, path, unit, getattr(module, "HAS_SCALE", True))
 
 
@@ -108,14 +110,24 @@ def save_rig(rig: Rig, path: str | Path, format: str | None = None) -> list[str]
 
     `format` follows from the name when not given: `.toml` is toml, `.json` `.xml` `.yml` opencv, `.qca.txt` qualisys,
     intri.yml easymocap, cameras.txt colmap, camchain.yaml kalibr, all else the own format. Raises RigFileError where
-    the format is not written or cannot hold a camera of the rig.
+    the format is not written or cannot hold a camera of the rig, or the name of one is no name (``name_fault``).
     """
     path = Path(path)
     module = _module(format or told_by_name(path))
     if not hasattr(module, "write"):
         raise RigFileError(f"{path}: {format} files are only read; write one of {', '.join(writable())}")
+    with naming(path):
+        _check_names(rig)
     module.write(rig, path)
     return list(module.lost(rig)) if hasattr(module, "lost") else []
+
+
+def _check_names(rig: Rig) -> None:
+    """Raise CalibrationError for a name of a camera with which no file could be named."""
+    for name in rig.names:
+        if fault := name_fault(name):
+            text = ascii(name) if len(ascii(name)) <= 60 else f"{ascii(name)[:57]}..."
+            raise CalibrationError(f"the camera name {text} {fault}; rename the camera and its view")
 
 
 def told_by_name(path: Path) -> str:

@@ -232,6 +232,11 @@ class Session:
         shape = (self.frames, len(self.views))
         try:
             found = bounded_arrays(path, ARRAYS)
+            if (held := len(np.atleast_1d(found["frame_of"]))) != self.frames:
+                raise SessionError(
+                    f"{self.folder}: session.yaml has {self.frames} frames, timeline.npz {held}: the file was changed; "
+                    "put the right number back"
+                )
             for name, kind in (("frame_of", "i"), ("time_s", "f"), ("number_of", "i")):
                 if name != "number_of" or name in found:
                     check_array(name, found[name], shape, kind)

@@ -1,21 +1,18 @@
-"""The file ``session.yaml``: its views, rate, length and notes, checked; and what the name of a view may be."""
+"""The file ``session.yaml``: its views, rate, length and notes, checked."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from calib.bounded_files import bounded_text, parse_yaml, reason_of
+from calib.names import CONTROLS, name_fault
 from mvcap.errors import SessionError
 from mvcap.structures.timeline import MOST_FRAMES, MOST_HZ
 
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
-_LONGEST = 200
 _LARGEST_PX = 1_000_000
 
 
@@ -28,25 +25,6 @@ class SessionFile:
     rate_hz: float
     frames: int
     notes: tuple[str, ...]
-
-
-def name_fault(name: object) -> str | None:
-    """Return why a text cannot be the name of a view, or None: a name is also part of the names of files.
-
-    Refused: separators of paths, control characters, names that Windows keeps for devices or drives, dots or spaces at
-    an end that it strips, more than 200 bytes. All else is only a name: ``cam$_$``, ``<b>``, ``Küche 2``.
-    """
-    if not isinstance(name, str) or not name:
-        return "is no text; write it in quotes"
-    if _CONTROLS.search(name):
-        return "has control characters"
-    if "/" in name or "\\" in name or name in (".", ".."):
-        return "is a path; a name has no / or \\"
-    if re.match("[A-Za-z]:", name) or _DEVICES.fullmatch(name):
-        return "is a drive or a device on Windows"
-    if name != name.strip() or name.endswith("."):
-        return "begins or ends with a space, or ends with a dot"
-    return f"is longer than {_LONGEST} bytes" if len(name.encode()) > _LONGEST else None
 
 
 def check_names(names: Iterable[object], where: object) -> None:
@@ -103,7 +81,7 @@ def _listed(value: Any, what: str) -> list[Any]:
 
 
 def _text(value: Any, what: str) -> str:
-    if not isinstance(value, str) or _CONTROLS.search(value):
+    if not isinstance(value, str) or CONTROLS.search(value):
         raise ValueError(f"{what} is no text")
     return value
 

@@ -454,3 +454,7 @@ def test_a_length_that_contradicts_the_stages(refused, call, tmp_path):
     for verb in ("report", "export"):
         refused(verb, session.folder, words=("session.yaml has 3 frames", "6"))
     refused("rig", "level", session.folder, words="session.yaml has 3 frames")
+    artefact = session.artefact("refine", stages.Table)
+    artefact.note(complete=False)  # as a killed run leaves it
+    refused("refine", session.folder, words=("session.yaml has 3 frames", "6"))
+    refused("track", session.folder, words=("session.yaml has 3 frames", "6"))
