@@ -14,6 +14,8 @@ from calib.geometry import COEFFICIENTS, Model
 _ROTATION_TOLERANCE = 1e-4  # error that a file's rounded digits may cause; beyond it the matrix is no rotation
 _ROTATION_EXACT = 1e-9
 _LARGEST_SIDE_PX = 1_000_000
+_LARGEST_PX = 1e9  # of K: a focal length of 1 km on pixels of 1 micrometre
+_FARTHEST_M = 1e12
 
 
 def _frozen(values: ArrayLike) -> Floats:
@@ -49,7 +51,8 @@ class Lens:
     def _checked_size(self) -> tuple[int, int]:
         size = np.asarray(self.size, np.float64).ravel()
         if size.shape != (2,) or not np.isfinite(size).all() or (size < 1).any() or (size % 1 != 0).any():
-            raise self._refuse(f"the image size is {self.size}", "give whole pixels (width, height)")
+            sides = ", ".join(f"{side:.7g}" for side in size)
+            raise self._refuse(f"the image size is ({sides})", "give whole pixels (width, height)")
         if (size > _LARGEST_SIDE_PX).any():
             raise self._refuse(f"the image size is {size[0]:.7g} x {size[1]:.7g}", "no image is so large")
         return int(size[0]), int(size[1])
@@ -62,6 +65,8 @@ class Lens:
             raise self._refuse(f"K is not of the form fx s cx / 0 fy cy / 0 0 1 but {_short(K)}")
         if K[0, 0] <= 0 or K[1, 1] <= 0:
             raise self._refuse(f"the focal lengths {K[0, 0]:g}, {K[1, 1]:g} px have to be positive (K is singular)")
+        if abs(K[:2]).max() > _LARGEST_PX:
+            raise self._refuse(f"K holds {abs(K[:2]).max():g} px, a focal length or centre beyond any camera")
         return K
 
     def _checked_distortion(self) -> Floats:
@@ -121,6 +126,11 @@ class Camera:
             raise CalibrationError(
                 f"camera {self.name!r}: cam_from_world has to be a finite 4x4 with last row 0 0 0 1, not "
                 f"{_short(given)}; calibrate it again or correct the file"
+            )
+        if abs(given[:3, 3]).max() > _FARTHEST_M:
+            raise CalibrationError(
+                f"camera {self.name!r}: its translation is {abs(given[:3, 3]).max():g} m, farther than any camera; "
+                "calibrate it again or correct the file"
             )
         given[:3, :3] = self._checked_rotation(given[:3, :3])
         object.__setattr__(self, "cam_from_world", _frozen(given))

@@ -33,7 +33,7 @@ class _Family:
 class Rig:
     """Named, posed cameras in a fixed order; `source` says where they came from.
 
-    `unplaced`: names of the cameras that the file holds without a pose, which are left out.
+    `unplaced`: names of the cameras that the file holds without a pose or a lens, which are left out.
     Raises CalibrationError where there is no camera or two share a name.
     """
 

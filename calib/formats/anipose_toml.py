@@ -45,7 +45,7 @@ def read(path: Path, size: Sizes = None) -> Rig:
         raise RigFileError(f"{path}: a file of nested [cameras.N] sections; export it as an aniposelib TOML")
     sections = {key: entry for key, entry in document.items() if isinstance(entry, dict) and "matrix" in entry}
     named = {key: mapping(entry, path, key) for key, entry in sections.items()}
-    placed, unplaced = placed_only(named, "rotation", "translation")
+    placed, unplaced = placed_only(named, "rotation", "translation", lens="distortions")
     return rig_of(path, _cameras(placed, size), [str(named[key].get("name", key)) for key in unplaced])
 
 

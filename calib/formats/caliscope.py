@@ -13,7 +13,7 @@ from pathlib import Path
 from calib.bounded_files import parse_toml
 from calib.camera import Camera
 from calib.errors import RigFileError
-from calib.formats.parts import Sizes, camera, damaged, has, mapping, needed, text_of, without_pose
+from calib.formats.parts import Sizes, camera, damaged, has, left_out, mapping, needed, text_of
 from calib.formats.parts import rig as rig_of
 from calib.rig import Rig
 
@@ -45,8 +45,9 @@ def _name(key: str, section: object) -> str:
 
 
 def _has_pose(section: dict[str, object]) -> bool:
-    pose = [section.get(key) for key in ("rotation", "translation")]
-    return section.get("ignore", False) is not True and not without_pose(pose)
+    return section.get("ignore", False) is not True and not left_out(
+        section, ("rotation", "translation"), "distortions"
+    )
 
 
 def _cameras(sections: dict[str, dict[str, object]]) -> Iterator[Camera]:

@@ -34,10 +34,10 @@ def read(path: Path, size: Sizes = None) -> Rig:
     cameras = mapping(top["cameras"], path, "cameras")
     poses = {_name(key, cameras): entry for key, entry in mapping(top["camera_poses"], path, "camera_poses").items()}
     sections = {
-        name: {**mapping(entry, path, name), **mapping(poses.get(name) or {}, path, name)}
+        name: {**mapping(entry or {}, path, name), **mapping(poses.get(name) or {}, path, name)}
         for name, entry in cameras.items()
     }
-    placed, unplaced = placed_only(sections, "R", "T")
+    placed, unplaced = placed_only(sections, "R", "T", lens="dist")
     return rig_of(path, _cameras(placed), unplaced)
 
 

@@ -51,7 +51,7 @@ def read(path: Path, size: Sizes = None) -> Rig:
     """The rig in metres with z up, of a file or of all files of a folder; they hold the image sizes."""
     files = _files(path) if path.is_dir() else [path]
     sections = {_name(file): mapping(_load(file), file, "the pickle") for file in files}
-    placed, unplaced = placed_only(sections, "rotation", "translation")
+    placed, unplaced = placed_only(sections, "rotation", "translation", lens="distortion")
     return rig_of(path, _cameras(placed, {_name(file): file for file in files}), unplaced)
 
 

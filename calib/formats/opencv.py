@@ -26,13 +26,14 @@ from calib.formats.parts import (
     damaged,
     head_of,
     is_absent,
+    left_out,
+    listed_cameras,
     mapping,
     naming,
     needed,
     numbers,
     size_for,
     text_of,
-    without_pose,
     write_text,
 )
 from calib.formats.parts import rig as rig_of
@@ -98,8 +99,8 @@ def read(path: Path, size: Sizes = None) -> Rig:
 
 def _is_placed(values: dict[str, object]) -> bool:
     if not is_absent(values.get("pose")):
-        return True
-    return not without_pose([values.get("R"), values.get("t")])
+        return not left_out(values, ["pose"], "distortion")
+    return not left_out(values, ("R", "t"), "distortion")
 
 
 def _cameras(held: list[tuple[Path, str, dict[str, object]]], size: Sizes) -> Iterator[Camera]:
@@ -115,11 +116,12 @@ def _sections(path: Path, stem: str) -> dict[str, dict[str, object]]:
         return {_name(_canonical(top).get("name", stem)): _canonical(top)}
     inner = top.get("cameras", top)
     if isinstance(inner, list):
-        listed = [_canonical(mapping(entry, path, "a camera")) for entry in inner]
+        held, nulls = listed_cameras(inner, path)
+        listed = [_canonical(entry) for entry in held]
         named = {_name(values.get("name", number)): values for number, values in enumerate(listed)}
         if len(named) < len(listed):
             raise RigFileError(f"{path}: two cameras have the same name; give each its own")
-        return named
+        return named | {name: {} for name in nulls}
     table = {
         name: _canonical(entry) for name, entry in mapping(inner, path, "cameras").items() if isinstance(entry, dict)
     }
@@ -128,7 +130,8 @@ def _sections(path: Path, stem: str) -> dict[str, dict[str, object]]:
         raise RigFileError(f"{path}: no camera matrix in it (looked for {', '.join(KEYS['K'])}); rename its key")
     if without := sorted(set(table) - set(found) - {"metadata"}):
         raise RigFileError(f"{path}: no camera matrix for {', '.join(without)}; calibrate it or take it out")
-    return found
+    nulls = [name for name, entry in inner.items() if entry is None] if "cameras" in top else []
+    return found | {name: {} for name in nulls}
 
 
 def _name(value: object) -> str:

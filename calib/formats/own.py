@@ -16,7 +16,18 @@ import numpy as np
 from calib.bounded_files import parse_yaml
 from calib.camera import Camera, Lens
 from calib.errors import CalibrationError, RigFileError
-from calib.formats.parts import Sizes, damaged, head_of, is_absent, mapping, needed, numbers, text_of, write_text
+from calib.formats.parts import (
+    Sizes,
+    damaged,
+    head_of,
+    left_out,
+    listed_cameras,
+    mapping,
+    needed,
+    numbers,
+    text_of,
+    write_text,
+)
 from calib.formats.parts import rig as rig_of
 from calib.geometry import Model
 from calib.rig import Rig
@@ -47,10 +58,10 @@ def read(path: Path, size: Sizes = None) -> Rig:
     cameras = top.get("cameras")
     if not isinstance(cameras, list):
         raise RigFileError(f"{path}: cameras has to be a list; the file is damaged, export it again")
-    sections = [mapping(section, path, "a camera") for section in cameras]
-    unplaced = [section for section in sections if "cam_from_world" in section and is_absent(section["cam_from_world"])]
+    sections, nulls = listed_cameras(cameras, path)
+    unplaced = [one for one in sections if "cam_from_world" in one and left_out(one, ["cam_from_world"], "distortion")]
     placed = [section for section in sections if not any(section is other for other in unplaced)]
-    names = [str(section.get("name")) for section in unplaced]
+    names = [*(str(section.get("name")) for section in unplaced), *nulls]
     return rig_of(path, _cameras(placed, _LENGTHS[str(units["length"])]), names)
 
 

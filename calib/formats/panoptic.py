@@ -20,12 +20,13 @@ from calib.formats.parts import (
     damaged,
     five,
     head_of,
+    left_out,
+    listed_cameras,
     mapping,
     needed,
     numbers,
     refuse_lenses,
     text_of,
-    without_pose,
     write_text,
 )
 from calib.formats.parts import rig as rig_of
@@ -58,14 +59,14 @@ def read(path: Path, size: Sizes = None, kind: str | None = None) -> Rig:
     listed = mapping(document, path, "the file").get("cameras")
     if not isinstance(listed, list):
         raise RigFileError(f"{path}: cameras has to be a list; give Panoptic's calibration_*.json")
-    sections = [mapping(section, path, "a camera") for section in listed]
+    sections, nulls = listed_cameras(listed, path)
     kinds = sorted({str(section.get("type")) for section in sections})
     if kind is not None and kind not in kinds:
         raise RigFileError(f"{path}: no camera of the kind {kind!r}; there are {', '.join(kinds)}")
     chosen = [section for section in sections if kind in (None, section.get("type"))]
-    unplaced = [section for section in chosen if without_pose([section.get(part) for part in ("R", "t")])]
+    unplaced = [section for section in chosen if left_out(section, ("R", "t"), "distCoef")]
     placed = [section for section in chosen if not any(section is other for other in unplaced)]
-    return rig_of(path, _cameras(placed), [str(section.get("name")) for section in unplaced])
+    return rig_of(path, _cameras(placed), [*(str(section.get("name")) for section in unplaced), *nulls])
 
 
 def _cameras(sections: list[dict[str, object]]) -> Iterator[Camera]:

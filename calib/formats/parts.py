@@ -94,11 +94,30 @@ def without_pose(values: Sequence[object]) -> bool:
     return all(map(is_absent, values)) or any(value is not None and is_absent(value) for value in values)
 
 
+def left_out(section: Mapping[str, object], parts: Sequence[str], lens: str) -> bool:
+    """Whether a camera has to be left out: without a pose, of these keys, or with null as pose or as distortion `lens`.
+
+    Null distortion is not taken as none, as that would shift every pixel of a camera whose lens is only unknown.
+    """
+    values = ["null" if part in section and section[part] is None else section.get(part) for part in parts]
+    given = section.get(lens, [])
+    return without_pose(values) or given is None or (isinstance(given, str) and _is_null(given))
+
+
+def listed_cameras(listed: Sequence[object], path: Path) -> tuple[list[dict[str, object]], list[str]]:
+    """The sections of a list of cameras, and the names, from the place in it, of the entries that are null.
+
+    RigFileError for an entry that is no table.
+    """
+    nulls = [f"number {number}" for number, entry in enumerate(listed, 1) if entry is None]
+    return [mapping(entry, path, "a camera") for entry in listed if entry is not None], nulls
+
+
 def placed_only(
-    sections: Mapping[str, dict[str, object]], *parts: str
+    sections: Mapping[str, dict[str, object]], *parts: str, lens: str = ""
 ) -> tuple[dict[str, dict[str, object]], list[str]]:
-    """The sections of the cameras that have a pose, which consists of these keys, and the names of the others."""
-    unplaced = [name for name, values in sections.items() if without_pose([values.get(part) for part in parts])]
+    """The sections of the cameras that are not `left_out`, whose pose is of these keys, and the names of the others."""
+    unplaced = [name for name, values in sections.items() if left_out(values, parts, lens)]
     return {name: values for name, values in sections.items() if name not in unplaced}, unplaced
 
 
@@ -168,17 +187,18 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def rig(path: Path, cameras: Iterable[Camera], unplaced: Sequence[str] = ()) -> Rig:
-    """The rig of the cameras in their order; it names the `unplaced` ones, which have no pose in the file.
+    """The rig of the cameras in their order; it names the `unplaced` ones, without pose or lens in the file.
 
     RigFileError, with the file's name, for any error in them.
     """
     with naming(path):
         found = tuple(cameras)
         if not found and unplaced:
-            raise CalibrationError(f"none of {', '.join(unplaced)} has a pose; calibrate the extrinsics too")
+            raise CalibrationError(f"none of {', '.join(unplaced)} has a pose and a lens; calibrate the extrinsics too")
         if not found:
             raise CalibrationError("no camera in it; give a calibration file")
-        without = f" (without {', '.join(unplaced)}, which have no pose in the file)" if unplaced else ""
+        verb = "has" if len(unplaced) == 1 else "have"
+        without = f" (without {', '.join(unplaced)}, which {verb} no pose or lens in the file)" if unplaced else ""
         return Rig(found, source=f"{path}{without}", unplaced=tuple(unplaced))
 
 

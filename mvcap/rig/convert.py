@@ -32,7 +32,7 @@ def convert(
     if there and not force:
         raise InputError(f"{', '.join(there)} exists already; choose another name or give --force")
     lost = save_rig(rig, target, to)
-    return [*lost, *(f"camera {name!r}, which has no pose in {source}" for name in rig.unplaced)]
+    return [*lost, *(f"camera {name!r}, which has no pose or lens in {source}" for name in rig.unplaced)]
 
 
 def written_as(target: str | Path, to: str | None = None) -> str:

@@ -20,8 +20,9 @@ from mvcap.structures.timeline import MOST_HZ, SPARSE, check_length
 def check_rate(rate_hz: Any) -> float:
     """Return a frame rate as a float; InputError if it is no finite number above 0."""
     good = isinstance(rate_hz, int | float | np.number) and not isinstance(rate_hz, bool)
-    if not good or not 0 < float(rate_hz) <= MOST_HZ:
-        raise InputError(f"rate_hz must be frames per second, above 0 and at most {MOST_HZ:g}, not {rate_hz!r}")
+    if not good or not 0 < rate_hz <= MOST_HZ:
+        shown = repr(float(rate_hz) if isinstance(rate_hz, np.floating) else rate_hz)[:60]
+        raise InputError(f"rate_hz must be frames per second, above 0 and at most {MOST_HZ:g}, not {shown}")
     return float(rate_hz)
 
 

@@ -193,3 +193,47 @@ def test_an_error_beyond_the_reader_names_the_file_too(tmp_path):
     for unit in (-1.0, float("nan")):
         with pytest.raises(RigFileError, match=r"rig\.toml: the world cannot be scaled"):
             load_rig(path, unit=unit)
+
+
+def spoilt(folder, format, **changes):
+    """Three cameras in a list, the second with these changes, or null without any."""
+    path = folder / ("calibration_x.json" if format == "panoptic" else "rig.yaml" if format == "rig" else "rig.json")
+    save_rig(named_rig(3), path, format)
+    document = yaml.safe_load(path.read_text())
+    document["cameras"][1] = document["cameras"][1] | changes if changes else None
+    path.write_text(json.dumps(document) if path.suffix == ".json" else yaml.safe_dump(document, sort_keys=False))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("format", "changes", "name"),
+    [
+        ("panoptic", {"R": None}, "west"),
+        ("panoptic", {"t": None}, "west"),
+        ("panoptic", {"distCoef": None}, "west"),
+        ("panoptic", {}, "number 2"),
+        ("opencv", {"R": None}, "west"),
+        ("opencv", {"dist": None}, "west"),
+        ("opencv", {}, "number 2"),
+        ("rig", {"distortion": None}, "west"),
+        ("rig", {}, "number 2"),
+    ],
+)
+def test_null_as_pose_as_lens_or_as_a_whole_camera_leaves_it_out(tmp_path, format, changes, name):
+    path = spoilt(tmp_path, format, **changes)
+    rig = load_rig(path)
+    assert rig.names == ("east", "north") and rig.unplaced == (name,)
+    assert f"(without {name}, which has no pose or lens in the file)" in rig.source
+
+
+@pytest.mark.parametrize("format", ["panoptic", "opencv", "rig"])
+@pytest.mark.parametrize("focal", [1e308, 1e12])
+def test_a_focal_length_beyond_any_camera_is_refused(tmp_path, format, focal):
+    path = spoilt(tmp_path, format, K=[[focal, 0.0, 640.0], [0.0, focal, 360.0], [0.0, 0.0, 1.0]])
+    with pytest.raises(RigFileError, match=r"'west': K holds 1e.* beyond any camera"):
+        load_rig(path)
+
+
+def test_numbers_in_messages_are_plain(tmp_path):
+    with pytest.raises(RigFileError, match=r"image size is \(0, 720\)"):
+        load_rig(spoilt(tmp_path, "rig", size=[0, 720]))
