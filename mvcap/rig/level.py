@@ -29,6 +29,7 @@ from mvcap.structures.row_checks import check_rate
 from mvcap.structures.session import Session
 
 _MOST_CHUNKS = 40
+_NAMED = 5  # files named in a message
 _SAME_DEG, _SAME_M = 0.02, 0.001  # how far cameras of one calibration may be off each other in another world
 _ANOTHER = "it is another calibration, with which the take has to be reconstructed anew"
 
@@ -166,7 +167,17 @@ def _write_again(session: Session, before: Path, progress: Progress) -> tuple[tu
         raise
     except MvcapError as fault:
         return tuple(files), [f"not written again: {fault}"]
-    return tuple(files), []
+    return tuple(files), _old_exports(session.folder / "exports", files)
+
+
+def _old_exports(folder: Path, files: list[Path]) -> list[str]:
+    """Return a line that names the exported files which were not written again, so that they are of the old world."""
+    there = sorted(path.name for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
+    new = {path.name for path in files if path.parent == folder}
+    if not (old := [name for name in there if name not in new]):
+        return []
+    listed = ", ".join([*old[:_NAMED], *([f"{len(old) - _NAMED} more"] if len(old) > _NAMED else [])])
+    return [f"not written again, so still in the old world: {listed} in {folder}; delete what you do not need"]
 
 
 def _formats(session: Session, folder: Path) -> list[str]:

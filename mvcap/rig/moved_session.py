@@ -21,7 +21,7 @@ from mvcap.errors import InputError, SessionError
 from mvcap.progress import Progress
 from mvcap.structures.artefact import Artefact, Origin
 from mvcap.structures.detections import Detections2D
-from mvcap.structures.npz import write_text
+from mvcap.structures.npz import remedy, write_text
 from mvcap.structures.pose_stream import move_poses
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.session import Session
@@ -66,7 +66,7 @@ def move_session(session: Session, new_from_old: Floats, scale: float, progress:
         if isinstance(fault, SessionError):
             raise
         why = fault.strerror or fault
-        raise SessionError(f"{staged} cannot be written: {why}; free some space or give --out FOLDER") from fault
+        raise SessionError(f"{staged} cannot be written: {why}; {remedy(fault, 'give --out FOLDER')}") from fault
     finish_move(session)
 
 
@@ -118,7 +118,7 @@ def copy_session(session: Session, folder: Path) -> Session:
     except OSError as fault:
         shutil.rmtree(folder, ignore_errors=True)
         why = fault.strerror or fault
-        raise SessionError(f"{folder} cannot be written: {why}; free some space or choose another folder") from fault
+        raise SessionError(f"{folder} cannot be written: {why}; {remedy(fault, 'choose another folder')}") from fault
     return Session.open(folder)
 
 

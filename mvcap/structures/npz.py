@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import struct
@@ -26,6 +27,15 @@ from mvcap.structures.own_files import lock
 _DATE = (1980, 1, 1, 0, 0, 0)  # constant date of zip entries, so that equal results give identical files
 
 
+def remedy(fault: Exception, instead: str) -> str:
+    """Return what to do about a file that could not be written, `instead` being another place: permission or space."""
+    while not isinstance(fault, OSError) and isinstance(before := fault.__cause__ or fault.__context__, Exception):
+        fault = before
+    if isinstance(fault, OSError) and fault.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"give permission to write there, or {instead}"
+    return f"free some space or {instead}"
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder, and rename it to ``path`` on success; otherwise remove it.
@@ -43,7 +53,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as fault:
         raise SessionError(
-            f"{path} cannot be written: {fault.strerror or fault}; free some space or choose a writable folder"
+            f"{path} cannot be written: {fault.strerror or fault}; {remedy(fault, 'choose a writable folder')}"
         ) from fault
     finally:
         with suppress(OSError):

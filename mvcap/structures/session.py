@@ -30,7 +30,7 @@ from mvcap.errors import ConfigError, InputError, SessionError, StaleError
 from mvcap.structures.artefact import Artefact
 from mvcap.structures.footage import Footage
 from mvcap.structures.image_folders import images_in, split_by_camera
-from mvcap.structures.npz import write_npz, write_text
+from mvcap.structures.npz import remedy, write_npz, write_text
 from mvcap.structures.own_files import refuse_links, remove_leftovers
 from mvcap.structures.row_checks import check_rate
 from mvcap.structures.session_file import check_names, read_session_file
@@ -97,16 +97,21 @@ class Session:
     ) -> Session:
         """Make a session without footage, for detections that come from files: one view for every camera of the rig.
 
-        rig: a calibration file or a Rig; rig_unit, size: unit, and picture size (w, h) px, of a file that names none.
-        frames: length of the take; start, stop: the part of it that is wanted, as ``init`` takes it. The same session
-        is returned if it exists. Raises InputError for less than two cameras or one frame, SessionError if the folder
-        is in use.
+        rig: a calibration file or a Rig; rig_unit, size: unit, and picture size (w, h) px, of a file that names none; a
+        size that differs from that in the file is refused. frames: length of the take; start, stop: the part of it that
+        is wanted, as ``init`` takes it. The same session is returned if it exists. Raises InputError for less than two
+        cameras or one frame, SessionError if the folder is in use.
         """
         if frames < 1:
             raise InputError(f"a session needs at least one frame, not {frames}")
         rate_hz = check_rate(rate_hz)
         check_length(frames, "a session without footage")
         loaded = rig if isinstance(rig, Rig) else load_rig(Path(rig), unit=rig_unit, size=size)
+        if size is not None and (other := next((one for one in loaded if one.size != tuple(size)), None)):
+            raise InputError(
+                f"{loaded.source or 'the rig'}: camera {other.name!r} has pictures of {other.size[0]}x{other.size[1]}, "
+                f"not the size given, {size[0]}x{size[1]}; leave the size out"
+            )
         if len(loaded) < 2:
             raise InputError(f"{loaded.source or 'the rig'}: one camera only; 3D needs two or more")
         first, last = part_of(start, stop, rate_hz, frames)
@@ -180,10 +185,8 @@ class Session:
             if isinstance(fault, SessionError):
                 raise
             why = (fault.strerror if isinstance(fault, OSError) else None) or fault
-            raise SessionError(
-                f"{self.folder}: the session cannot be written ({why}); free some space or give a writable folder with "
-                "--session"
-            ) from fault
+            todo = remedy(fault, "give a writable folder with --session")
+            raise SessionError(f"{self.folder}: the session cannot be written ({why}); {todo}") from fault
 
     @property
     def names(self) -> tuple[str, ...]:

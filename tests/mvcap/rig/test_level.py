@@ -279,3 +279,12 @@ def test_a_long_take_is_sampled_evenly(take, monkeypatch):
     monkeypatch.setattr(poses, "ranges", lambda: [(n * 10, n * 10 + 10) for n in range(5)])
     monkeypatch.setattr(poses, "read", lambda start: start)
     assert evenly(poses) == [0, 30]
+
+
+def test_exports_of_a_former_name_are_named_as_of_the_old_world(take):
+    old = (take / "exports" / "down.csv").read_bytes()
+    line = next(line for line in level(take).lines if "old world" in line)
+    assert "down.csv" in line and "take.csv" not in line and "\n" not in line
+    assert (take / "exports" / "down.csv").read_bytes() == old
+    (take / "exports" / "down.csv").unlink()
+    assert not any("old world" in line for line in level(take).lines)

@@ -471,3 +471,13 @@ def test_more_frames_than_any_take_has(tmp_path):
     path.write_text(path.read_text().replace("frames: 5", "frames: 99999999"))
     with pytest.raises(SessionError, match="out of range"):
         Session.of(made.folder)
+
+
+def test_a_size_other_than_the_rig_s_is_refused(tmp_path):
+    save_rig(rig(), tmp_path / "rig.yaml")
+    width, height = rig()[0].size
+    with pytest.raises(InputError, match=f"{width}x{height}, not the size given, 100x100") as caught:
+        Session.create(tmp_path / "rig.yaml", tmp_path / "made", frames=5, rate_hz=25.0, size=(100, 100))
+    assert "\n" not in str(caught.value) and not (tmp_path / "made").exists()
+    made = Session.create(tmp_path / "rig.yaml", tmp_path / "made", frames=5, rate_hz=25.0, size=(width, height))
+    assert made.views[0].size == (width, height)

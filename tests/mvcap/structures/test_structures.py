@@ -1,6 +1,8 @@
 """The nouns: skeletons, tables, archives and artefacts keep what they promise, and say what is wrong in one line."""
 
+import errno
 import json
+import os
 import re
 import zipfile
 from itertools import pairwise
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from calib import RigFileError
 from mvcap import stages
 from mvcap.errors import InputError, SessionError, StaleError
 from mvcap.structures import anthropometry, npz
@@ -295,6 +298,21 @@ def test_a_broken_writer_leaves_the_old_file_and_nothing_else(tmp_path):
     assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["a.txt"]
     with pytest.raises(SessionError, match="cannot be written"):
         npz.write_text(path / "below" / "b.txt", "x")
+
+
+@pytest.mark.parametrize(
+    ("number", "todo"),
+    [(errno.EACCES, "permission"), (errno.EPERM, "permission"), (errno.EROFS, "permission"), (errno.ENOSPC, "space")],
+)
+def test_what_to_do_about_a_file_that_cannot_be_written_fits_the_reason(tmp_path, number, todo):
+    with pytest.raises(SessionError) as caught, npz.written_whole(tmp_path / "a.txt"):
+        raise OSError(number, os.strerror(number))
+    assert todo in str(caught.value).partition("; ")[2] and ("free some space" in str(caught.value)) == (
+        todo == "space"
+    )
+    wrapped = RigFileError("cannot be written")
+    wrapped.__context__ = OSError(number, os.strerror(number))  # as `raise ... from None` leaves it
+    assert todo in npz.remedy(wrapped, "go elsewhere")
 
 
 # Artefacts
