@@ -118,7 +118,8 @@ def _sections(path: Path, stem: str) -> dict[str, dict[str, object]]:
     if isinstance(inner, list):
         held, nulls = listed_cameras(inner, path)
         listed = [_canonical(entry) for entry in held]
-        named = {_name(values.get("name", number)): values for number, values in enumerate(listed)}
+        places = [number for number, entry in enumerate(inner) if entry is not None]
+        named = {_name(values.get("name", number)): values for number, values in zip(places, listed, strict=True)}
         if len(named) < len(listed):
             raise RigFileError(f"{path}: two cameras have the same name; give each its own")
         return named | {name: {} for name in nulls}
@@ -130,7 +131,7 @@ def _sections(path: Path, stem: str) -> dict[str, dict[str, object]]:
         raise RigFileError(f"{path}: no camera matrix in it (looked for {', '.join(KEYS['K'])}); rename its key")
     if without := sorted(set(table) - set(found) - {"metadata"}):
         raise RigFileError(f"{path}: no camera matrix for {', '.join(without)}; calibrate it or take it out")
-    nulls = [name for name, entry in inner.items() if entry is None] if "cameras" in top else []
+    nulls = [name for name, entry in mapping(inner, path, "cameras").items() if entry is None and "cameras" in top]
     return found | {name: {} for name in nulls}
 
 

@@ -133,7 +133,7 @@ _OPTIONS = {
 
 
 def _opened_or_made(sources: tuple[str, ...], options: dict[str, Any], changes: dict[str, Any]) -> Any:
-    given = [name for name in _OPTIONS if options[name] not in (None, False)]
+    given = [name for name in _OPTIONS if options[name] is not None and options[name] is not False]  # 0 is given
     if len(sources) == 1 and (Path(sources[0]) / "session.yaml").exists():
         session = _opened(Path(sources[0]), {})
         _refuse_for_session(session, given, options["rate_hz"])

@@ -226,6 +226,14 @@ def test_null_as_pose_as_lens_or_as_a_whole_camera_leaves_it_out(tmp_path, forma
     assert f"(without {name}, which has no pose or lens in the file)" in rig.source
 
 
+def test_null_in_a_table_or_list_without_names_leaves_the_other_names_as_they_are(tmp_path):
+    path = tmp_path / "rig.json"
+    one = {"K": K, "dist": [0.0] * 5, "R": np.eye(3).tolist(), "t": [0.0, 0.0, 0.0], "size": SIZE}
+    for cameras, names, lost in (({"a": one, "b": None}, ("a",), ("b",)), ([None, one], ("1",), ("number 1",))):
+        path.write_text(json.dumps({"cameras": cameras}))
+        assert (load_rig(path).names, load_rig(path).unplaced) == (names, lost)
+
+
 @pytest.mark.parametrize("format", ["panoptic", "opencv", "rig"])
 @pytest.mark.parametrize("focal", [1e308, 1e12])
 def test_a_focal_length_beyond_any_camera_is_refused(tmp_path, format, focal):

@@ -441,6 +441,9 @@ def test_without_videos_what_is_missing_or_too_much_is_said(refused, take):
     refused(*line, "--frames", "1000000000", words="more than any take has")
     refused(*line, "--frames", "9", "--trim", words="--trim is for videos")
     refused(*line, "--frames", "9", "--size", "big", words="--size big: give width x height")
+    refused(*line, "--frames", "9", "--size", "100x100", words=("64x48", "not the size given, 100x100"))
+    for rate in ("inf", "nan", "0", "1e9"):
+        refused(*line[:-2], "--frames", "9", "--rate", rate, words="rate_hz must be")
     refused(*line, "--frames", "9", "--to", "10f", words="the take has 9 frames")
     refused("reconstruct", "-", "videos", "--rig", "rig.yaml", words="'-' stands for no videos")
     assert not (take / "none").exists()
