@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mvcap.errors import InputError
 from mvcap.estimation.prediction_files import (
     FilePerson,
@@ -17,17 +14,16 @@ from mvcap.estimation.prediction_files import (
     check_frames,
     existing_folder,
     file_skeleton,
-    fingerprint,
     frame_number,
     ident_of,
     keypoints,
     match_views,
     read_json,
     rows_of,
-    skeleton_files,
 )
 from mvcap.estimation.skeleton_detection import detect_layout
-from mvcap.structures.contracts import Estimate, State, View
+from mvcap.estimation.view_files import ViewFiles
+from mvcap.structures.contracts import View
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.pixels import check_pixels
 
@@ -47,45 +43,26 @@ class AlphaPoseConfig:
     """Number in ``image_id`` of the session's first frame. A frame that is not in the file has no people."""
 
 
-class AlphaPose:
+class AlphaPose(ViewFiles):
     """Estimator ``alphapose``: AlphaPose's output, a JSON file for each view."""
 
     Config = AlphaPoseConfig
-    needs_images = False
 
     def __init__(self, config: AlphaPoseConfig) -> None:
+        super().__init__(config.skeleton)
         self.config = config
         self._kind = file_skeleton("coco17" if config.skeleton == "auto" else config.skeleton)
         self.skeleton = self._kind.skeleton
-        self._rows: dict[str, Detections2D] = {}
 
-    def prepare(self, views: tuple[View, ...]) -> str:
-        """Read all files; return their fingerprint. InputError if one is missing, broken or has other frames."""
-        files = self._files(views)
-        for view in views:
-            self._rows[view.name] = self._read(files[view.name], view)
-        return fingerprint([*(files[view.name] for view in views), *skeleton_files(self.config.skeleton)])
-
-    def frame_count(self, views: tuple[View, ...]) -> int:
-        """Return the frames up to the last one in which a view shows a person."""
-        files = self._files(views)
-        return max(int(self._read(files[view.name], view).frame.max(initial=-1)) for view in views) + 1
-
-    def estimate(self, image: NDArray[np.uint8] | None, frame: int, view: View, state: State) -> Estimate:
-        """Return the people of one frame; needs no image."""
-        if view.name not in self._rows:
-            self._rows[view.name] = self._read(self._files((view,))[view.name], view)
-        rows = self._rows[view.name]
-        start, stop = np.searchsorted(rows.frame, (frame, frame + 1))
-        return Estimate(rows[start:stop], state)
-
-    def _files(self, views: tuple[View, ...]) -> dict[str, Path]:
+    def files_of(self, views: tuple[View, ...]) -> dict[str, Path]:
+        """Return the file of each view, by its name; InputError if one is missing."""
         folder = existing_folder(self.config.folder, "alphapose")
         found = {path.parent.name: path for path in folder.glob("*/alphapose-results.json")}
         found |= {path.stem: path for path in folder.glob("*.json")}
         return match_views([view.name for view in views], found, "file", folder, "alphapose")
 
-    def _read(self, path: Path, view: View) -> Detections2D:
+    def read(self, path: Path, view: View) -> Detections2D:
+        """Return the rows of a view's file, in order of frames; InputError if it is broken or of other frames."""
         document = read_json(path)
         if not isinstance(document, list) or not all(isinstance(i, dict) and "image_id" in i for i in document):
             raise InputError(f"{path}: not a results file of AlphaPose, which is a list of bodies with image_id")

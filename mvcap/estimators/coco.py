@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mvcap.errors import InputError
 from mvcap.estimation.file_kinds import other_estimator
@@ -24,7 +23,6 @@ from mvcap.estimation.prediction_files import (
     check_frames,
     existing_folder,
     file_skeleton,
-    fingerprint,
     frame_number,
     ident_of,
     keypoint_pairs,
@@ -32,10 +30,10 @@ from mvcap.estimation.prediction_files import (
     match_views,
     read_json,
     rows_of,
-    skeleton_files,
 )
 from mvcap.estimation.skeleton_detection import detect_layout
-from mvcap.structures.contracts import Estimate, State, View
+from mvcap.estimation.view_files import ViewFiles
+from mvcap.structures.contracts import View
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.pixels import check_image_size, check_pixels
 
@@ -64,41 +62,19 @@ class Predictions:
     """None if the file does not list its frames."""
 
 
-class Coco:
+class Coco(ViewFiles):
     """Estimator ``coco``: COCO results or annotations, or predictions that MMPose saves, a JSON file for each view."""
 
     Config = CocoConfig
-    needs_images = False
 
     def __init__(self, config: CocoConfig) -> None:
+        super().__init__(config.skeleton)
         self.config = config
         self._kind = file_skeleton("coco17" if config.skeleton == "auto" else config.skeleton)
         self.skeleton = self._kind.skeleton
-        self._rows: dict[str, Detections2D] = {}
 
-    def prepare(self, views: tuple[View, ...]) -> str:
-        """Read all files; return their fingerprint. InputError if one is missing, broken or has other frames."""
-        files = self._files(views)
-        for view in views:
-            self._rows[view.name] = self._read(files[view.name], view)
-        beside = [path for name in files.values() if (path := _annotations_beside(name)).exists()]
-        own = skeleton_files(self.config.skeleton)
-        return fingerprint([*(files[view.name] for view in views), *beside, *own])
-
-    def frame_count(self, views: tuple[View, ...]) -> int:
-        """Return the frames up to the last one in which a view shows a person."""
-        files = self._files(views)
-        return max(int(self._read(files[view.name], view).frame.max(initial=-1)) for view in views) + 1
-
-    def estimate(self, image: NDArray[np.uint8] | None, frame: int, view: View, state: State) -> Estimate:
-        """Return the people of one frame; needs no image."""
-        if view.name not in self._rows:
-            self._rows[view.name] = self._read(self._files((view,))[view.name], view)
-        rows = self._rows[view.name]
-        start, stop = np.searchsorted(rows.frame, (frame, frame + 1))
-        return Estimate(rows[start:stop], state)
-
-    def _files(self, views: tuple[View, ...]) -> dict[str, Path]:
+    def files_of(self, views: tuple[View, ...]) -> dict[str, Path]:
+        """Return the file of each view, by its name; InputError if one is missing."""
         folder = existing_folder(self.config.folder, "coco")
         found = {
             path.stem.removeprefix("results_"): path
@@ -107,7 +83,12 @@ class Coco:
         }
         return match_views([view.name for view in views], found, "file", folder, "coco")
 
-    def _read(self, path: Path, view: View) -> Detections2D:
+    def files_beside(self, files: dict[str, Path]) -> list[Path]:
+        """Return the annotations beside the files of results."""
+        return [path for name in files.values() if (path := _annotations_beside(name)).exists()]
+
+    def read(self, path: Path, view: View) -> Detections2D:
+        """Return the rows of a view's file, in order of frames; InputError if it is broken or of other frames."""
         beside = _annotations_beside(path)
         listed = read_json(beside) if beside.exists() else None
         images = _frames_of_images(listed, beside) if listed is not None else None

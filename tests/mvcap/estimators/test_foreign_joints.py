@@ -248,10 +248,11 @@ def test_a_view_with_other_points_is_named(tmp_path):
     refused(lambda: DeepLabCut(DeepLabCut.Config(folder=str(tmp_path))).prepare(views), "right.csv", "LAnkle", "left")
 
 
-def test_labels_of_deeplabcut_lie_in_folders_of_the_views(tmp_path):
+@pytest.mark.parametrize("suffix", ["csv", "CSV"])
+def test_labels_of_deeplabcut_lie_in_folders_of_the_views(tmp_path, suffix):
     xy, _ = known_points(frames=2, people=1)
     index = [("labeled-data", "left", f"img{n}.png") for n in (0, 2)]
-    write_dlc_csv(tmp_path / "left" / "CollectedData_me.csv", xy, None, index)
+    write_dlc_csv(tmp_path / "left" / f"CollectedData_me.{suffix}", xy, None, index)
     rows = found(DeepLabCut(DeepLabCut.Config(folder=str(tmp_path))), 2)
     assert len(rows) == 1 and (rows.score == 1).all()
 
