@@ -91,23 +91,49 @@ class Residuals:
     """(N, J) whether the view saw the joint."""
 
 
+@dataclass(frozen=True, eq=False)
+class LinkedOffsets:
+    """Where the N detections that belong to a pose lie beside its reprojection."""
+
+    row: NDArray[np.int64]
+    """(N,) row of the detections."""
+    pose: NDArray[np.int64]
+    """(N,) row of the pose."""
+    view: NDArray[np.int64]
+    off_px: NDArray[np.float64]
+    """(N, J, 2) reprojected joint less detection, px; NaN where the view saw no such joint or the pose lacks it."""
+    noise_px: NDArray[np.floating]
+    """(N, J) of the detections."""
+    seen: NDArray[np.bool_]
+    """(N, J) whether the view saw the joint."""
+
+
+def linked_offsets(detections: Detections2D, poses: Poses3D, rig: Rig) -> LinkedOffsets:
+    """Offsets of detections from the poses that they belong to, in the joints of the poses; see ``residuals``."""
+    row, pose = linked_rows(detections, poses)
+    view = detections.view[row].astype(np.int64)
+    xy, noise = detections.xy[row], detections.noise_px[row]
+    if detections.skeleton.joints != poses.skeleton.joints:
+        xy = detections.skeleton.apply(poses.skeleton, xy)
+        noise = detections.skeleton.apply(poses.skeleton, noise[..., None])[..., 0]
+    off = np.full((len(row), len(poses.skeleton), 2), np.nan)
+    for camera in np.unique(view).tolist():
+        mine = view == camera
+        off[mine] = rig[camera].project(poses.xyz[pose[mine]].astype(np.float64)) - xy[mine]
+    return LinkedOffsets(row, pose, view, off, noise, np.asarray(np.isfinite(xy).all(-1)))
+
+
 def residuals(detections: Detections2D, poses: Poses3D, rig: Rig) -> Residuals:
     """Residuals of detections against the poses that they belong to: same frame, detection's person = pose's group.
 
     A joint that the detections' skeleton lacks is left out. Detections that belong to no pose give no row.
     """
-    row, pose = linked_rows(detections, poses)
-    view = detections.view[row].astype(np.int64)
-    projected = rig.project(poses.xyz.astype(np.float64))  # (C, M, J, 2)
-    xy, noise = detections.xy[row], detections.noise_px[row]
-    if detections.skeleton.joints != poses.skeleton.joints:
-        xy = detections.skeleton.apply(poses.skeleton, xy)
-        noise = detections.skeleton.apply(poses.skeleton, noise[..., None])[..., 0]
-    error = np.linalg.norm(projected[view, pose] - xy, axis=-1) if len(row) else np.empty((0, len(poses.skeleton)))
+    linked = linked_offsets(detections, poses, rig)
+    error, noise = np.linalg.norm(linked.off_px, axis=-1), linked.noise_px
     with np.errstate(divide="ignore", invalid="ignore"):
         normalised = np.where(noise > 0, error / noise, np.nan)
-    seen = np.asarray(np.isfinite(xy).all(-1))
-    return Residuals(pose, detections.frame[row], view, poses.person[pose], error, normalised, seen)
+    frame, person = detections.frame[linked.row], poses.person[linked.pose]
+    return Residuals(linked.pose, frame, linked.view, person, error, normalised, linked.seen)
 
 
 class ViewResiduals:

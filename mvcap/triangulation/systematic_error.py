@@ -14,7 +14,7 @@ from calib import Rig
 from calib.arrays import Floats
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
-from mvcap.triangulation.reprojection_residuals import linked_rows
+from mvcap.triangulation.reprojection_residuals import linked_offsets
 
 _LEAST_JOINTS = 4  # fewer have no mean
 _GATE_SIGMA = 5.0  # a larger residual is an outlier, of which the triangulation made no use
@@ -31,19 +31,11 @@ class SystematicError:
 
     def add(self, found: Detections2D, raw: Poses3D) -> None:
         """Add detections and the raw poses triangulated from them, linked by frame and group."""
-        row, pose = linked_rows(found, raw)
-        if not len(row):
+        linked = linked_offsets(found, raw, self._rig)
+        if not len(linked.row):
             return
-        view = found.view[row].astype(np.int64)
-        xy, noise = found.xy[row].astype(np.float64), found.noise_px[row].astype(np.float64)
-        if found.skeleton.joints != raw.skeleton.joints:
-            xy = np.asarray(found.skeleton.apply(raw.skeleton, xy), np.float64)
-            noise = np.asarray(found.skeleton.apply(raw.skeleton, noise[..., None])[..., 0], np.float64)
-        projected = np.full(xy.shape, np.nan)
-        for camera in np.unique(view).tolist():
-            mine = np.flatnonzero(view == camera)
-            projected[mine] = self._rig[camera].project(raw.xyz[pose[mine]].astype(np.float64))
-        off, views = projected - xy, raw.views[pose].astype(np.float64)
+        view, off, noise = linked.view, linked.off_px, linked.noise_px.astype(np.float64)
+        views = raw.views[linked.pose].astype(np.float64)
         with np.errstate(invalid="ignore", divide="ignore"):
             known = np.isfinite(off).all(-1) & (noise > 0) & (views > 1)
             used = known & ((off**2).sum(-1) <= (_GATE_SIGMA * noise) ** 2)
