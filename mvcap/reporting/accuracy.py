@@ -13,7 +13,7 @@ from mvcap.reporting.figures import share, tidy
 from mvcap.reporting.joint_sources import JointSource, joint_sources
 from mvcap.reporting.reason import LIMITS, REFUSE, Reason
 from mvcap.reporting.single_view_joints import SingleViewJoints, named_views, single_joint_reasons, view_shares
-from mvcap.reporting.time_spans import bin_count, frame_bins, longest_spans
+from mvcap.reporting.time_spans import bin_count, frame_bins, longest_spans, span_in_words
 from mvcap.structures.poses import Poses3D
 from mvcap.triangulation.reprojection_residuals import Histogram, Residuals
 
@@ -232,7 +232,7 @@ def accuracy_reasons(summary: Mapping[str, Any]) -> Iterator[Reason]:
     within = found.get("share_within")
     if within is None or within >= _MOST:
         return
-    places = _named(f"person {one['person']} {_when(one)}" for one in found["places"][:_PLACES])
+    places = _named(f"person {one['person']} {span_in_words(one)}" for one in found["places"][:_PLACES])
     yield Reason(
         REFUSE if within < _HALF else LIMITS,
         f"{1 - within:.0%} of the reported joints have a standard deviation above {found['wanted_mm']:g} mm along "
@@ -262,17 +262,17 @@ def one_view_reasons(summary: Mapping[str, Any]) -> Iterator[Reason]:
 def alone_place(place: Mapping[str, Any]) -> str:
     """Return a place of ``one_view`` in words."""
     if place["view"] is None:
-        return f"person {place['person']} {_when(place)} by no view"
-    return f"person {place['person']} {_when(place)} by {named_views(place.get('views') or {place['view']: 1.0})}"
+        return f"person {place['person']} {span_in_words(place)} by no view"
+    return (
+        f"person {place['person']} {span_in_words(place)} by {named_views(place.get('views') or {place['view']: 1.0})}"
+    )
 
 
 def coarse_place(place: Mapping[str, Any], wanted_mm: float) -> str:
     """Return a place of ``accuracy`` in words."""
-    return f"person {place['person']} {_when(place)}: most joints have a standard deviation above {wanted_mm:g} mm"
-
-
-def _when(place: Mapping[str, Any]) -> str:
-    return f"from {place['from_s']:.1f} s to {place['to_s']:.1f} s"
+    return (
+        f"person {place['person']} {span_in_words(place)}: most joints have a standard deviation above {wanted_mm:g} mm"
+    )
 
 
 def _named(places: Iterator[str]) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +20,11 @@ def bin_count(frames: int) -> int:
 def frame_bins(frame: NDArray[np.integer], frames: int) -> NDArray[np.int64]:
     """Return the bin (M,) of each frame (M,) of a take of so many frames."""
     return np.asarray(frame.astype(np.int64) * bin_count(frames) // max(frames, 1))
+
+
+def span_in_words(span: Mapping[str, Any]) -> str:
+    """Return a span of a summary, ``from_s`` to ``to_s``, in words."""
+    return f"from {span['from_s']:.1f} s to {span['to_s']:.1f} s"
 
 
 def longest_spans(

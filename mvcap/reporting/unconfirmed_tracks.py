@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mvcap.reporting.figures import share, tidy
 from mvcap.reporting.reason import LIMITS, Reason
 from mvcap.reporting.single_view_joints import named_views, view_shares
+from mvcap.reporting.time_spans import span_in_words
 from mvcap.structures.detections import Detections2D, joint_box
 from mvcap.structures.poses import Poses3D
 
@@ -212,7 +213,7 @@ def unconfirmed_reasons(summary: Mapping[str, Any]) -> Iterator[Reason]:
 
 def unconfirmed_place(place: Mapping[str, Any]) -> str:
     """Return a place of ``unconfirmed`` in words."""
-    when = f"from {place['from_s']:.1f} s to {place['to_s']:.1f} s"
+    when = span_in_words(place)
     if "view" in place:
         return f"{place['view']} {when}: detections of a person that no other view confirms, not reconstructed"
     views = place["views"]

@@ -12,6 +12,7 @@ from mvcap.reporting.dropped_people import all_dropped
 from mvcap.reporting.joint_sources import overruled_measurements
 from mvcap.reporting.reason import LIMITS, REFUSE, TRUST, Reason
 from mvcap.reporting.single_view_joints import single_joint_place
+from mvcap.reporting.time_spans import span_in_words
 from mvcap.reporting.unconfirmed_tracks import unconfirmed_place, unconfirmed_reasons
 from mvcap.reporting.view_support import calibration_reasons, false_person
 from mvcap.reporting.world_frame import world_reasons
@@ -232,7 +233,7 @@ def _where_not(summary: Mapping[str, Any]) -> Iterator[str]:
     for person in summary["people"]:
         name = f"person {person['id']}"
         for span in person["two_views_only"]:
-            yield f"{name} from {span['from_s']:.1f} s to {span['to_s']:.1f} s: seen by two views only"
+            yield f"{name} {span_in_words(span)}: seen by two views only"
         if (_raw_spread(person) or 0) > _LOOSE_BONES:
             yield f"{name}: limb lengths vary by {_raw_spread(person):.0%} before refinement"
         if person["share_joints_missing"] > _MISSING_SHARE:
