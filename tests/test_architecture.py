@@ -24,7 +24,7 @@ LONGEST_FUNCTION, LONGEST_FILE = 60, 420
 HELP_S = 0.3
 
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-GROUND = {"errors", "config", "progress", "plugins", "stages", "assets", "version"}
+GROUND = {"errors", "config", "progress", "plugins", "stages", "assets", "downloads", "version"}
 """Files at the top of mvcap that are no subcommand."""
 NOUNS = "structures"
 KIND = {
@@ -35,7 +35,7 @@ KIND = {
 GENERATORS = {"datasets"}
 """A room of alternatives whose verb is to come: nothing names them yet."""
 FLOORS = (
-    {"calib", "errors", "progress", "nn", "version"},
+    {"calib", "errors", "progress", "downloads", "nn", "version"},
     {"config", "assets", "board"},
     {"structures", "weights", "doctor"},
     {

@@ -779,7 +779,7 @@ def test_weights_and_wheels_are_as_large_and_old_as_said():
     assert f"The weights ({size / 1e6:.1f} MB in all)" in ALL_PROSE
     tasks = {path.stem for path in networks.SHIPPED.glob("*.onnx")}
     assert tasks == set(plugins.TABLE["task"])
-    told = set(re.findall(r"`([a-z0-9]+)` ([\d.]+) wheel", ALL_PROSE))
+    told = set(re.findall(r"`([a-z0-9@/-]+)` ([\d.]+) (?:wheel|package)", ALL_PROSE))
     assert told == {(asset.source.package, asset.source.version) for asset, _ in assets.status()}
     licences = {asset.licence for asset, _ in assets.status()}
     assert all(f"| {licence} |" in ALL_PROSE for licence in licences)

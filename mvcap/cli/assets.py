@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mvcap.cli.options import json_option
+
+if TYPE_CHECKING:
+    from mvcap.downloads import Progress
 
 
 @click.group()
@@ -31,7 +37,7 @@ def assets_list(as_json: bool) -> None:
         return
     for row in rows:
         size = f"{row['size'] / 1e6:.2f} MB"
-        click.echo(f"{row['state']:<8} {row['name']:<30} {size:>9}  {row['licence']:<13} {row['needed_by']}")
+        click.echo(f"{row['state']:<8} {row['name']:<40} {size:>9}  {row['licence']}, for {row['needed_by']}")
         click.echo(f"{'':<8} {row['source']}  sha256 {row['sha256']}")
 
 
@@ -41,7 +47,9 @@ def assets_fetch(names: tuple[str, ...]) -> None:
     """Fetch models or samples into the cache; a name may be that of a group, such as demo-multiperson."""
     from mvcap.assets import fetch
 
-    for path in fetch(names):
+    with _receiving() as progress:
+        paths = fetch(names, progress)
+    for path in paths:
         click.echo(path)
 
 
@@ -63,6 +71,35 @@ def assets_remove(names: tuple[str, ...]) -> None:
 
     for path in remove(names):
         click.echo(path)
+
+
+@contextmanager
+def _receiving() -> Iterator[Progress]:
+    """Show on standard error what is downloaded and how large it is: a bar on a terminal, else a line at its start."""
+    if not sys.stderr.isatty():
+        told: set[str] = set()
+
+        def line(what: str, received: int, total: int) -> None:
+            if what not in told:
+                told.add(what)
+                click.echo(f"receiving {what}" + (f" ({total / 1e6:.1f} MB)" if total else ""), err=True)
+
+        yield line
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, SpinnerColumn, TextColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bar
+
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
+    tasks: dict[str, Any] = {}
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+
+        def show(what: str, received: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total or None)
+            bar.update(tasks[what], completed=received)
+
+        yield show
 
 
 COMMANDS: tuple[click.Command, ...] = (assets,)
