@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from calib.arrays import Bools, Floats, Ints
 from calib.bundle.equations import (
-    LENS,
     OFFSET,
     Layout,
     Rows,
@@ -30,6 +29,7 @@ from calib.bundle.equations import (
 )
 from calib.bundle.problem import Problem, Solution
 from calib.calibration import POSE
+from calib.geometry import vector_from_rotation
 
 _TOLERANCE = 1e-8  # of the cost
 _ITERATIONS = 100
@@ -187,13 +187,18 @@ def _robust(residual: Floats, huber: float) -> tuple[float, Floats]:
 
 
 def _prior(setup: _Setup, state: State) -> tuple[float, Floats, Floats]:
-    """Half the priors' cost, their gradient (C, 16) and information (C, 16, 16)."""
-    problem = setup.problem
-    if problem.prior_information is None or problem.prior_mean is None:
-        return 0.0, np.zeros((len(problem.lenses), LENS)), np.zeros((len(problem.lenses), LENS, LENS))
-    deviation = state.lens - problem.prior_mean
-    gradient = np.einsum("cij,cj->ci", problem.prior_information, deviation)
-    return 0.5 * float((deviation * gradient).sum()), gradient, problem.prior_information
+    """Half the priors' cost, their gradient (C, 22) and information (C, 22, 22) by poses and lenses."""
+    problem, views = setup.problem, len(setup.problem.lenses)
+    deviation, information = np.zeros((views, OFFSET)), np.zeros((views, OFFSET, OFFSET))
+    if problem.prior_information is not None and problem.prior_mean is not None:
+        deviation[:, POSE:] = state.lens - problem.prior_mean
+        information[:, POSE:, POSE:] = problem.prior_information
+    if problem.pose_information is not None and problem.pose_mean is not None:
+        moved = state.cam_from_world @ np.linalg.inv(problem.pose_mean)
+        deviation[:, :3], deviation[:, 3:POSE] = vector_from_rotation(moved[:, :3, :3]), moved[:, :3, 3]
+        information[:, :POSE, :POSE] = problem.pose_information
+    gradient = np.einsum("cij,cj->ci", information, deviation)
+    return 0.5 * float((deviation * gradient).sum()), gradient, information
 
 
 def _shape_cost(setup: _Setup, state: State) -> tuple[float, Floats]:
@@ -243,10 +248,10 @@ def _normal(setup: _Setup, state: State) -> _Normal:
             block_gradient[of] += np.add.reduceat((block.swapaxes(1, 2) @ residual[..., None])[..., 0], starts)
             W[of[:, None], :, at] += np.add.reduceat(block.swapaxes(1, 2) @ shared, starts).swapaxes(1, 2)
     for view, (free, columns) in enumerate(zip(layout.free, layout.columns, strict=True)):
-        inner = (free >= POSE) & (free < OFFSET)
-        lens, at = free[inner] - POSE, np.arange(columns.start, columns.stop)[inner]
-        A[np.ix_(at, at)] += information[view][np.ix_(lens, lens)]
-        gradient[at] += prior_gradient[view][lens]
+        known = free[free < OFFSET]
+        at = np.arange(columns.start, columns.stop)[free < OFFSET]
+        A[np.ix_(at, at)] += information[view][np.ix_(known, known)]
+        gradient[at] += prior_gradient[view][known]
     shape_cost, shape_gradient = _shape_cost(setup, state)
     if shape_gradient.size:
         at = np.arange(layout.shape.start, layout.shape.stop)

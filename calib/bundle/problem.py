@@ -19,7 +19,8 @@ class Problem:
     """Observations and initial estimates of all unknowns; see `Calibration` for the shapes.
 
     world_from_body NaN: a moment that is not used. lens_free (C, 16) of fx fy cx cy and coefficients; a prior is a
-    Gaussian: prior_mean (C, 16), prior_information (C, 16, 16). poses_free (C,); bodies_free: whether the target moves;
+    Gaussian: prior_mean (C, 16), prior_information (C, 16, 16); pose_mean (C, 4, 4), pose_information (C, 6, 6) of a
+    small rotation and shift of the camera in its own frame. poses_free (C,); bodies_free: whether the target moves;
     shape_sigma_m above 0: the target's points are free, with this prior; offsets_free (C,): one time offset per camera,
     which needs consecutive moments, as does jitter_s, the standard deviation of the time error of a single image. noise
     (C,) multiplies the sigma of a camera's observations.
@@ -38,6 +39,8 @@ class Problem:
     points: Floats | None = None
     prior_mean: Floats | None = None
     prior_information: Floats | None = None
+    pose_mean: Floats | None = None
+    pose_information: Floats | None = None
     pieces_free: bool = True
     shape_sigma_m: float = 0.0
     offset_s: Floats | None = None

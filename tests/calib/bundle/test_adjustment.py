@@ -404,3 +404,21 @@ def test_delays_of_images_do_not_bend_a_rig_that_allows_for_them():
     assert error[1] < 0.5 * error[0]
     inner = aware.residual[:, 1:-1]
     assert np.sqrt(np.nanmean(inner**2)) < 0.2 < np.sqrt(np.nanmean(plain.residual[:, 1:-1] ** 2))
+
+
+def test_a_prior_on_poses_holds_what_the_points_do_not_determine():
+    """Without points the result is the old rig; with points, poses between theirs and those of the prior."""
+    problem = small_problem()
+    poses = problem.cam_from_world
+    away = motion(np.array([[0.0, 0.004, 0, 0.02, 0, 0]] + [[0.0] * 6] * (len(poses) - 1)))
+    nobody = replace(
+        problem, used=np.zeros_like(problem.used), poses_free=np.ones(len(poses), bool), cam_from_world=away @ poses,
+        pose_mean=poses, pose_information=np.broadcast_to(np.diag([1e4] * 3 + [1e3] * 3), (len(poses), 6, 6)),
+    )  # fmt: skip
+    found = bundle.adjust(nobody)
+    np.testing.assert_allclose(found.cam_from_world, poses, atol=1e-6)
+    known = replace(nobody, used=problem.used, cam_from_world=poses)
+    both = bundle.adjust(known)
+    assert both.converged and both.cost <= bundle.adjust(known, iterations=0).cost
+    held = replace(known, pose_information=1e9 * known.pose_information)
+    np.testing.assert_allclose(bundle.adjust(held).cam_from_world, poses, atol=1e-5)
