@@ -1,4 +1,4 @@
-"""``mvcap rig ...``: show, convert and compare calibrations, check one against a take, set the world frame of both."""
+"""``mvcap rig ...``: show, convert and compare calibrations, check or adjust one by a take, set the world of both."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _size_option = click.option("--size", metavar="WxH", callback=_size, help="Image
 
 @click.group()
 def rig() -> None:
-    """Show, convert, compare, check and align calibrations; level a finished take."""
+    """Show, convert, compare, check, adjust and align calibrations; level a finished take."""
 
 
 @rig.command("show")
@@ -201,6 +201,38 @@ def check(rig_file: Path, take: Path, as_json: bool, **asked: Any) -> None:
 def _repair_facts(repair: Any) -> dict[str, Any] | None:
     """Return a repair's attributes without the rig, which has its own file; None without a repair."""
     return None if repair is None else {key: value for key, value in vars(repair).items() if key != "rig"}
+
+
+@rig.command("adjust")
+@click.argument("session", type=_file, metavar="SESSION")
+@click.option("--out", type=_file, metavar="RIG", help="Write the adjusted rig there, and leave SESSION as it is.")
+@click.option("--force", is_flag=True, help="Overwrite RIG.")
+@json_option
+def adjust(session: Path, as_json: bool, **asked: Any) -> None:
+    """Adjust the cameras of a take to the people in it, if held-out moments then agree better; show before and after.
+
+    Scale and world stay. The old rig is kept in the session; `mvcap reconstruct SESSION` then starts at association.
+    """
+    from calib.report.json_values import json_values
+    from mvcap.rig.adjust import adjust as run
+
+    with bar(as_json) as progress:
+        made = run(session, progress=progress, **asked)
+    if as_json:
+        click.echo(json.dumps(json_values(made.as_dict())))
+        return
+    rows = [["camera", "residual px", "if adjusted px", "moved mm", "turned deg", "centre px", "focal %"]]
+    for view, name in enumerate(made.fit.old.names):
+        x, y = made.fit.principal_px[view]
+        rows.append(
+            [name, *(f"{px[view]:.1f}" for px in (made.fit.view_before_px, made.fit.view_after_px)),
+             f"{1000 * made.fit.moved_m[view]:.1f}", f"{made.fit.turned_deg[view]:.2f}", f"{x:+.1f} {y:+.1f}",
+             f"{made.fit.focal_percent[view]:+.2f}"]
+        )  # fmt: skip
+    _print_table(rows)
+    click.echo("\n".join(made.lines))
+    if made.file is not None:
+        click.echo(f"rig: {made.file}")
 
 
 @rig.command("align")

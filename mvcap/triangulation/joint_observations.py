@@ -10,6 +10,7 @@ from calib.observations import Observations
 from calib.targets import free_points
 from mvcap.errors import InputError
 from mvcap.structures.detections import Detections2D
+from mvcap.structures.skeleton import Skeleton
 
 MOST_MOMENTS = 2000
 """Most frames used; neighbouring ones are almost redundant."""
@@ -42,6 +43,12 @@ def joint_observations(rows: Detections2D, rig: Rig, rate_hz: float, most: int =
     sizes = tuple(camera.size for camera in rig)
     points = free_points(flat[2])
     return Observations(points, rig.names, sizes, xy.reshape(*flat, 2), sigma.reshape(flat), time_s, names)
+
+
+def mirrored_joints(kind: Skeleton, columns: int) -> NDArray[np.int64]:
+    """A number for each column of ``joint_observations``: the same for a joint, left and right, of everybody."""
+    joint = np.arange(len(kind))
+    return np.asarray(np.minimum(joint, kind.mirror)[np.arange(columns) % len(kind)])
 
 
 def _slots(moment: NDArray[np.integer], person: NDArray[np.integer]) -> NDArray[np.int64]:
