@@ -23,6 +23,7 @@ from mvcap.reporting.accuracy import WANTED_MM
 from mvcap.reporting.dropped_people import dropped_sentence
 from mvcap.reporting.page import render
 from mvcap.reporting.pose_quality import PoseQuality, summarise
+from mvcap.reporting.residual_split import ResidualSplit
 from mvcap.reporting.series import SeriesCollector
 from mvcap.reporting.take_figures import TakeFigures
 from mvcap.structures.artefact import Artefact
@@ -68,8 +69,9 @@ def report(session: str | Path | Session, *, progress: Progress = silent) -> dic
     ``median_reprojection_px``, ``bone_spread``, ``views_used`` ...), ``identities`` (tracks that tracking merged,
     repaired and dropped), ``association`` (calibration error of each view), ``accuracy`` (standard deviations against
     ``report.wanted_mm``), ``one_view`` (what one view or none sees), ``unconfirmed`` (people detected but
-    not reconstructed), ``confirmation`` and ``agreement`` (whether the calibration fits the pictures), ``joints``
-    (by source), ``warnings``, ``verdict`` and more.
+    not reconstructed), ``confirmation`` and ``agreement`` (whether the calibration fits the pictures),
+    ``residual_parts`` (what the rig and the estimator are at fault for, by view and joint), ``joints`` (by source),
+    ``warnings``, ``verdict`` and more.
     """
     session = Session.of(session)
     config = session.settings("report", ReportConfig)
@@ -82,6 +84,7 @@ def report(session: str | Path | Session, *, progress: Progress = silent) -> dic
         "side": plots.elevation_plot(series, session.rig),
         "bones": plots.limb_length_plot(raw_series),
         "errors": plots.error_plot(series, session.names),
+        "parts": plots.residual_parts_plot(summary["residual_parts"]["views"]),
     }
     videos: dict[str, str] = {}
     if session.has_footage():
@@ -112,7 +115,7 @@ def _numbers(
     kind = skeleton(refined.skeleton_name)
     before, after = PoseQuality(kind, session.frames), PoseQuality(kind, session.frames)
     residuals = ViewResiduals(session.rig, kind)
-    lag = ViewLag(session.rig)
+    lag, split = ViewLag(session.rig), ResidualSplit(session.rig, kind, session.rate_hz)
     figures = TakeFigures(session.rig, session.frames, session.rate_hz, wanted_mm)
     series, raw_series = (SeriesCollector(kind, session.frames, session.rate_hz) for _ in range(2))
     for chunk in raw.chunks():
@@ -124,6 +127,7 @@ def _numbers(
         for rows in _between(found, *start):
             linked.append(residuals.add(rows, chunk))
             lag.add(rows, chunk)
+            split.add(rows, chunk)
         after.add(chunk, linked)
         figures.add(chunk, linked, raw.between(*start))
         for part in linked:
@@ -134,6 +138,7 @@ def _numbers(
         **figures.summary(found.chunks()),
         "identities": (raw.manifest or {}).get("identities"),
         "association": association,
+        "residual_parts": split.summary(lag, wanted_mm),
     }
     warnings = [*session.notes, *_warnings(session, after, found), *_association_warnings(association)]
     late = lag.late_frames()

@@ -16,6 +16,8 @@ from calib.changes.soft_points import soft_points
 from calib.observations import Observations
 from calib.rig import Rig
 
+SURE = 4.0
+"""Standard deviations of a significant offset."""
 _LONGEST_STEP_S = 0.15  # between moments, for velocities
 _ROUNDS = 4
 _REWEIGHTED = 5
@@ -25,7 +27,6 @@ _LEAST_MOMENTS = 12
 _MOST_SEEN = 60_000  # observations; of more, every second, third ... column
 _FASTEST, _MOST = 4.0, 0.9  # times the speed that this share of the points do not exceed
 _REACH = 4.0  # moments, largest offset
-_SURE = 4.0  # standard deviations of a significant offset
 _LEAST = 0.15  # moments: smaller offsets are not corrected
 _SYSTEMATIC = 0.02  # moments: standard deviation of errors that do not average out
 _SOFT = 3.0  # robust standard deviations from which residuals lose weight
@@ -47,7 +48,7 @@ class Lags:
     def sure(self) -> Floats:
         """Offsets (C,) s that are significant, 0 for the other views."""
         late, sigma = np.nan_to_num(self.late_s), np.nan_to_num(self.sigma_s, nan=np.inf)
-        return np.where((abs(late) > _SURE * sigma) & (abs(late) > _LEAST * self.step_s), late, 0.0)
+        return np.where((abs(late) > SURE * sigma) & (abs(late) > _LEAST * self.step_s), late, 0.0)
 
 
 def estimate_lags(rig: Rig, seen: Observations) -> Lags:

@@ -26,6 +26,11 @@ _PICTURES = {
         "Before refinement. True limb lengths are constant, so all variation is error. Dotted: the median.",
     ),
     "errors": ("Reprojection error", "Distance between the reprojected 3D joints and the detections of each view."),
+    "parts": (
+        "Rig or detector",
+        "Displacement of all joints of a view alike, which is the rig's; of each joint in its own direction at all "
+        "times, which is how the detector takes it from that side; and median scatter.",
+    ),
 }
 _VERDICTS = {
     "trust": ("good", "✓", "This take can be trusted"),
@@ -59,8 +64,8 @@ def render(
     """Return the report as HTML.
 
     summary: the result of ``pose_quality.summarise``. pictures: SVG, PNG or JPEG files by name: "contact_sheet",
-    "presence", "above", "side", "bones", "errors"; missing ones are left out. videos: path of each view's overlay
-    relative to the page, with forward slashes. settings, provenance: flat or nested mappings, shown unchanged.
+    "presence", "above", "side", "bones", "errors", "parts"; missing ones are left out. videos: path of each view's
+    overlay relative to the page, with forward slashes. settings, provenance: flat or nested mappings, shown unchanged.
     """
     from jinja2 import Environment, StrictUndefined
 
@@ -81,6 +86,7 @@ def render(
         joint_errors=_joint_errors(summary),
         changes=_changes(summary),
         dropped=dropped_sentence(summary) if summary["people"] else None,
+        parts=summary.get("residual_parts"),
         calibration_px=summary.get("association", {}).get("calibration_px"),
         contact_sheet=_inlined(pictures["contact_sheet"]) if "contact_sheet" in pictures else None,
         plots=[(key, *_PICTURES[key], _inlined(pictures[key])) for key in _PICTURES if key in pictures],

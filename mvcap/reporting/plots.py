@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec
 
@@ -130,6 +130,31 @@ def _error_map(series: SeriesCollector, views: tuple[str, ...], shown: list[int]
         axes.set_title(f"person {person}", color=_readable(person))
         figure.colorbar(picture, ax=axes, label="error / px", aspect=max(8, len(views)), pad=0.01, extend="max")
     return _time_axis(figure, panels, series, kind)
+
+
+_PARTS = {
+    "rig_px": ("rig: all joints of the view alike", "#d55e00"),
+    "joint_px": ("detector: each joint in its own direction", "#56b4e9"),
+    "scatter_px": ("detector: scatter", "#0072b2"),
+}
+
+
+@_styled
+def residual_parts_plot(views: Sequence[Mapping[str, Any]], kind: Kind = "svg") -> bytes:
+    """Plot the parts of each view's residuals as bars; views: those of ``residual_parts`` of a report."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.6, 0.9 + max(len(views), 1) * 3.6 * _ROW_IN), layout="constrained")
+    axes = figure.subplots()
+    for number, (key, (label, colour)) in enumerate(_PARTS.items()):
+        place = [view + (number - 1) * 0.26 for view in range(len(views))]
+        axes.barh(place, [one[key] or 0.0 for one in views], 0.24, color=colour, label=label)
+    axes.set_yticks(range(len(views)), _labels(tuple(str(one["name"]) for one in views)))
+    axes.set_ylim(max(len(views), 1) - 0.5, -0.5)
+    axes.set_xlabel("px")
+    axes.grid(visible=False, axis="y")
+    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3)
+    return _bytes(figure, kind)
 
 
 @_styled

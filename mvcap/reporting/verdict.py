@@ -11,6 +11,7 @@ from mvcap.reporting.accuracy import accuracy_reasons, alone_place, coarse_place
 from mvcap.reporting.dropped_people import all_dropped
 from mvcap.reporting.joint_sources import overruled_measurements
 from mvcap.reporting.reason import LIMITS, REFUSE, TRUST, Reason
+from mvcap.reporting.residual_split import rig_reasons
 from mvcap.reporting.single_view_joints import single_joint_place
 from mvcap.reporting.time_spans import span_in_words
 from mvcap.reporting.unconfirmed_tracks import unconfirmed_place, unconfirmed_reasons
@@ -248,6 +249,7 @@ REASONS: tuple[Callable[[Mapping[str, Any]], Iterable[Reason]], ...] = (
     calibration_reasons,
     world_reasons,
     _residual,
+    rig_reasons,
     one_view_reasons,
     unconfirmed_reasons,
     accuracy_reasons,

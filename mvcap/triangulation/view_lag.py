@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from calib import Rig
-from calib.changes.lags import estimate_lags
+from calib.arrays import Floats
+from calib.changes.lags import SURE, Lags, estimate_lags
+from calib.observations import Observations
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
+from mvcap.structures.skeleton import Skeleton
 from mvcap.triangulation.joint_observations import joint_observations
 from mvcap.triangulation.reprojection_residuals import linked_rows
 
@@ -23,6 +26,8 @@ class ViewLag:
         self._rig = rig
         self._kept: list[Detections2D] = []
         self._added, self._every = 0, 1
+        self._estimated = -1
+        self._found: Lags | None = None
 
     def add(self, detections: Detections2D, poses: Poses3D) -> None:
         """Add the detections of a chunk that belong to poses of the same frames."""
@@ -33,11 +38,33 @@ class ViewLag:
         while sum(len(np.unique(rows.frame)) for rows in self._kept) > _MOST_FRAMES and len(self._kept) > 1:
             self._kept, self._every = self._kept[::2], 2 * self._every
 
+    def observations(self) -> tuple[Observations, Skeleton] | None:
+        """Return the joints kept as free points, 10 Hz whatever the rate, and their skeleton; None without people."""
+        if not self._kept:
+            return None
+        rows = Detections2D.concatenate(self._kept, self._kept[0].skeleton)
+        return joint_observations(rows, self._rig, _RATE_HZ, _MOST_FRAMES), rows.skeleton
+
     def late_frames(self) -> dict[str, float]:
         """Views by name with a time offset against the others, and their lag in frames (ahead: negative)."""
-        if len(self._rig) < 3 or not self._kept:  # with two views it is open which one is late
-            return {}
-        rows = Detections2D.concatenate(self._kept, self._kept[0].skeleton)
-        seen = joint_observations(rows, self._rig, _RATE_HZ, _MOST_FRAMES)
-        late = estimate_lags(self._rig, seen).sure * _RATE_HZ
+        lags = self._lags()
+        late = np.zeros(0) if lags is None else lags.sure * _RATE_HZ
         return {self._rig.names[view]: float(late[view]) for view in np.flatnonzero(np.abs(late) >= _OFFSET_FRAMES)}
+
+    def lag_frames(self) -> Floats:
+        """Lags (C,) of all views against their median, frames (ahead: negative); NaN where motion does not show it.
+
+        A lag within four standard deviations is not shown.
+        """
+        lags = self._lags()
+        if lags is None:
+            return np.full(len(self._rig), np.nan)
+        known = abs(lags.late_s) > SURE * lags.sigma_s
+        return np.where(known, lags.late_s * _RATE_HZ, np.nan)
+
+    def _lags(self) -> Lags | None:
+        """The lags of what was added; None with two views, of which it is open which one is late."""
+        if self._estimated != self._added:
+            kept = self.observations() if len(self._rig) > 2 else None
+            self._estimated, self._found = self._added, None if kept is None else estimate_lags(self._rig, kept[0])
+        return self._found

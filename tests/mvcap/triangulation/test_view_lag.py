@@ -72,3 +72,18 @@ def test_people_keep_their_columns_while_they_are_seen():
     assert kept.xy.shape == (3, 8, 2 * len(rows.skeleton), 2)
     of_second = kept.xy[0, :, len(rows.skeleton) :]
     np.testing.assert_array_equal(np.isfinite(of_second).any((1, 2)), [True] * 8)
+
+
+def test_lags_of_all_views_and_the_joints_kept_are_told():
+    rig, poses = ring_rig(5), truth(FRAMES, people=2)
+    lag = ViewLag(rig)
+    assert lag.observations() is None and np.isnan(lag.lag_frames()).all()
+    lag.add(seen(rig, poses, 2), poses)
+    found = lag.lag_frames()
+    assert found[2] == pytest.approx(2, abs=0.3) and not (np.abs(np.delete(found, 2)) > 0.3).any()
+    table, kind = lag.observations()
+    assert table.views == rig.names and len(table.moments) == FRAMES and kind == poses.skeleton
+    two = ViewLag(rig.select(rig.names[:2]))
+    rows = seen(rig, poses, 0)
+    two.add(rows[rows.view < 2], poses)
+    assert np.isnan(two.lag_frames()).all() and two.late_frames() == {}
