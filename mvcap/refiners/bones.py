@@ -23,7 +23,7 @@ from calib.arrays import Bools, Floats, Ints
 from mvcap.errors import ConfigError
 from mvcap.refinement import acceptance, joint_covariance, lasting_noise
 from mvcap.refinement.observations import Observations2D
-from mvcap.refiners.window_problem import WindowProblem
+from mvcap.refiners.bones_problem import WindowProblem
 from mvcap.structures.contracts import Evidence
 from mvcap.structures.poses import Poses3D, Provenance, packed_covariance
 

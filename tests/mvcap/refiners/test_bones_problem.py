@@ -8,7 +8,7 @@ from refined_walk import case, walk
 from synthetic_take import COCO
 
 from mvcap.refiners.bones import BonesConfig
-from mvcap.refiners.window_problem import WindowProblem
+from mvcap.refiners.bones_problem import WindowProblem
 
 WRIST = COCO.index("left_wrist")
 
