@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from calib import bundle
 from calib.arrays import Bools, Floats, Ints
@@ -67,6 +67,7 @@ class RigRefit:
     view_before_px, view_after_px (C,): the same of each view, NaN where there is none. gain: by how much the held-out
     observations are more probable, in standard errors between stretches of time. better: whether the new rig fits them
     better by more than noise. late_s (C,): delays of views, which the fit corrected for and the figures did not.
+    extent_m (3,): of the points along the axes of the world; elsewhere nothing confirms the new rig.
     """
 
     rig: Rig
@@ -80,6 +81,7 @@ class RigRefit:
     gain: float
     better: bool
     late_s: Floats
+    extent_m: Floats
 
     @property
     def moved_m(self) -> Floats:
@@ -122,33 +124,40 @@ def refit(
     """
     mine = of_views(rig, observations)
     lags = np.nan_to_num(estimate_lags(mine, observations).sure)
-    seen = _thinned(observations, most)
+    moments = _sampled_moments(observations, most)
+    seen, synchronised = (table.at(moments) for table in (observations, shift_times(observations, lags)))
     free = _determined_views(seen)
-    synchronised = _thinned(shift_times(observations, lags), most)
     prior = tolerance or RigTolerance()
     new, scale = _fit(mine, synchronised, free, prior)
     progress(1, 1 + _FOLDS)
     held, fold_of = _HeldOut(mine, seen, scale), _folds_of_points(seen, group)
     for fold in range(_FOLDS):
-        moments, points = held.block % _FOLDS == fold, fold_of == fold
-        rest = _without_points(synchronised.at(~moments), points if fold_of.any() else np.zeros(len(points), bool))
+        out, points = held.block % _FOLDS == fold, fold_of == fold
+        rest = _without_points(synchronised.at(~out), points if fold_of.any() else np.zeros(len(points), bool))
         trial, _ = _fit(mine, rest, free, prior)
-        held.add(fold, trial, moments, points if fold_of.any() else np.ones(len(points), bool))
+        held.add(trial, out, points if fold_of.any() else np.ones(len(points), bool))
         progress(2 + fold, 1 + _FOLDS)
     (before, view_before), (after, view_after) = held.medians()
     gain = held.gain()
     better = gain > _SURE and held.better_in_all() and after < (1 - _WORTH) * before
     return RigRefit(
         replace(new, source=rig.source), mine, free, len(seen.moments), before, after, view_before, view_after, gain,
-        bool(better), lags,
+        bool(better), lags, _extent_m(new, seen, scale),
     )  # fmt: skip
 
 
-def _thinned(seen: Observations, most: int) -> Observations:
-    """The observations at every second, third ... moment that two views share, at most so many."""
+def _extent_m(rig: Rig, seen: Observations, scale: float) -> Floats:
+    """Extent (3,) m of the points along the axes of the world, without the outermost twentieth on either side."""
+    points = soft_points(rig, seen.xy.reshape(len(rig), -1, 2), scale * seen.sigma.reshape(len(rig), -1)).xyz
+    low, high = np.nanquantile(points, [0.05, 0.95], axis=0)
+    return np.asarray(high - low)
+
+
+def _sampled_moments(seen: Observations, most: int) -> NDArray[np.intp]:
+    """Every second, third ... moment that two views share, so that there are at most so many observations."""
     shared = np.flatnonzero((seen.seen.sum(0) >= 2).any(-1))
     count = int(seen.seen[:, shared].sum())
-    return seen.at(shared[:: max(1, -(-count // most))])
+    return shared[:: max(1, -(-count // most))]
 
 
 def _without_points(seen: Observations, points: Bools) -> Observations:
@@ -276,7 +285,7 @@ class _HeldOut:
         self._count = np.zeros(_BLOCKS)
         self._errors: list[Floats] = []
 
-    def add(self, fold: int, trial: Rig, moments: Bools, points: Bools) -> None:
+    def add(self, trial: Rig, moments: Bools, points: Bools) -> None:
         """Add the observations of some moments and points, which the trial's fit did not use."""
         part = _without_points(self._seen.at(moments), ~points)
         shape = part.sigma.shape

@@ -44,8 +44,8 @@ class ResidualSplit:
         ``joint_px`` (root mean square of what each joint has beside it), ``lag_ms`` (against the median view; where
         motion shows it), ``scatter_px`` (median of what is left) and ``joints``, with the last but for one joint;
         ``at_fault``: names of the views whose constant part is larger than the scatter and matters at ``wanted_mm``;
-        ``adjustment``: ``before_px``, ``after_px``, ``moments`` of a trial of ``mvcap rig adjust`` on held-out
-        moments, where views are at fault and it helps.
+        ``adjustment``: where views are at fault, a trial of ``mvcap rig adjust``: ``helps``, ``before_px`` and
+        ``after_px`` on what was held out, ``moments``, and ``refused``: why there are no such figures.
         """
         parts = self._sample.parts()
         with np.errstate(invalid="ignore"):
@@ -80,19 +80,24 @@ class ResidualSplit:
             ],
         }
 
-    def _trial(self, lag: ViewLag) -> dict[str, Any] | None:
-        """Held-out figures of an adjusted rig; None where it is not better, or the take does not determine one."""
+    def _trial(self, lag: ViewLag) -> dict[str, Any]:
+        """Held-out figures of an adjusted rig."""
+        nothing = {"helps": False, "before_px": None, "after_px": None, "moments": 0}
         try:
             kept = lag.observations()
             if kept is None:
-                return None
+                return {**nothing, "refused": "no two views see the same person"}
             seen, kind = kept
             found = refit(self._rig, seen, group=mirrored_joints(kind, len(seen.target)), most=_TRIAL_SEEN)
-        except (CalibrationError, InputError):
-            return None
-        if not found.better:
-            return None
-        return {"before_px": tidy(found.before_px), "after_px": tidy(found.after_px), "moments": found.moments}
+        except (CalibrationError, InputError) as refusal:
+            return {**nothing, "refused": str(refusal)}
+        return {
+            "helps": found.better,
+            "before_px": tidy(found.before_px),
+            "after_px": tidy(found.after_px),
+            "moments": found.moments,
+            "refused": None,
+        }
 
 
 def rig_reasons(summary: Mapping[str, Any]) -> Iterator[Reason]:
@@ -107,13 +112,16 @@ def rig_reasons(summary: Mapping[str, Any]) -> Iterator[Reason]:
         for view in worst[:_NAMED]
     )
     more = f", and {len(worst) - _NAMED} more" if len(worst) > _NAMED else ""
-    if trial := found.get("adjustment"):
+    trial = found.get("adjustment") or {}
+    if trial.get("helps"):
         way_out = (
             f"the views would agree to {trial['after_px']:.1f} px after an adjustment (now {trial['before_px']:.1f} "
             f"px, both on held-out moments): `mvcap rig adjust SESSION`"
         )
+    elif trial.get("refused"):
+        way_out = f"calibrate again; {trial['refused']}"
     else:
-        way_out = "calibrate again, or check the synchronisation; adjusting the rig to these people does not help"
+        way_out = "calibrate again, or check the synchronisation: no adjustment to these people makes the views agree"
     yield Reason(
         LIMITS,
         f"the rig rather than the estimator is at fault: all joints of a view lie beside the poses in one direction, "

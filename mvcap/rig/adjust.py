@@ -62,6 +62,7 @@ class RigAdjustment:
             "before_px": fit.before_px,
             "after_px": fit.after_px,
             "gain_sigma": fit.gain,
+            "extent_m": fit.extent_m,
             "cameras": [
                 {"camera": name, **{key: values[row] for key, values in view.items()}}
                 for row, name in enumerate(fit.old.names)
@@ -133,6 +134,9 @@ def _lines(session: Session, fit: RigRefit, file: Path | None, kept: Path | None
     ]
     if late:
         lines.append(f"time offsets: {', '.join(late)}; the fit allows for them, a rig cannot correct them")
+    if file is not None:
+        wide = " x ".join(f"{length:.1f}" for length in fit.extent_m)
+        lines.append(f"the people were in a space of {wide} m; elsewhere nothing confirms the new rig")
     if file is None:
         lines.append(f"no adjustment helps: {held}, which is not better by more than noise; the rig stays as it is")
     elif kept is None:

@@ -66,6 +66,7 @@ def test_a_disturbed_rig_is_adjusted_and_keeps_world_and_scale(seed):
     scale, R, _ = similarity(points[0], points[1])
     assert scale == pytest.approx(1, abs=0.01) and np.degrees(np.arccos(R[2, 2])) < 0.5, "no tilt of the floor"
     assert np.nanmedian(np.linalg.norm(points[1] - points[0], axis=-1)) < 0.05
+    np.testing.assert_allclose(found.extent_m, np.ptp(places.reshape(-1, 3), axis=0), rtol=0.5)
     assert found.moved_m.max() < 0.06 and found.turned_deg.max() < 1.5 and abs(found.focal_percent).max() < 1.5
 
 

@@ -66,12 +66,12 @@ def test_parts_of_the_residuals_are_shown_by_view_and_joint(material):
     joints = [{"joint": name, "joint_px": 2.5, "scatter_px": 3.25} for name in COCO.joints]
     view = {"constant_px": [4.5, None], "rig_px": 12.25, "rig_mm": 31.0, "joint_px": 2.0, "lag_ms": None}
     views = [{"name": name, **view, "scatter_px": 5.75, "joints": joints} for name in RIG.names]
-    trial = {"before_px": 11.5, "after_px": 6.25, "moments": 40}
+    trial = {"helps": True, "before_px": 11.5, "after_px": 6.25, "moments": 40, "refused": None}
     parts = {"views": views, "at_fault": ["cam01"], "adjustment": trial}
     html = page_of(({**summary, "residual_parts": parts}, {**pictures, "parts": plots.residual_parts_plot(views)}))
     assert 'id="parts"' in html and "12.2 px" in html and "31.0 mm" in html and "2.50 / 3.25" in html
     assert "would agree to 6.25 px" in html
-    html = page_of(({**summary, "residual_parts": {**parts, "adjustment": None}}, pictures))
+    html = page_of(({**summary, "residual_parts": {**parts, "adjustment": {**trial, "helps": False}}}, pictures))
     assert "would agree" not in html and "12.2 px" in html
     assert "All joints alike" not in page_of(material)
 

@@ -59,7 +59,12 @@ def wrong():
 
 def test_turned_cameras_are_the_rigs_fault_and_an_adjustment_is_tried(wrong):
     trial = wrong["adjustment"]
-    assert wrong["at_fault"] and trial["after_px"] < 0.6 * trial["before_px"] and trial["after_px"] < 1.3 * 1.18 * NOISE
+    assert (
+        wrong["at_fault"]
+        and trial["helps"]
+        and trial["after_px"] < 0.6 * trial["before_px"]
+        and trial["after_px"] < 1.3 * 1.18 * NOISE
+    )
     (reason,) = rig_reasons({"residual_parts": wrong})
     assert reason.level == LIMITS and "`mvcap rig adjust SESSION`" in reason.reason
     assert f"to {trial['after_px']:.1f} px after an adjustment (now {trial['before_px']:.1f} px" in reason.reason
@@ -88,11 +93,14 @@ def test_what_is_fine_for_the_accuracy_wanted_is_no_reason():
     assert summary_of(1.0, wanted_mm=1000.0)["at_fault"] == []
 
 
-def test_nothing_is_promised_where_no_adjustment_can_be_computed(wrong, monkeypatch):
+def test_nothing_is_promised_where_no_adjustment_can_be_computed(wrong):
     two = summary_of(1.0, cameras=2, wanted_mm=5.0)
-    assert two["adjustment"] is None
-    (reason,) = rig_reasons({"residual_parts": {**wrong, "adjustment": None}})
-    assert "adjust SESSION" not in reason.reason and "does not help" in reason.reason
+    assert two["at_fault"] and two["adjustment"]["after_px"] is None and not two["adjustment"]["helps"]
+    (reason,) = rig_reasons({"residual_parts": two})
+    assert "adjust SESSION" not in reason.reason and "needs three views" in reason.reason
+    vain = {**wrong, "adjustment": {**wrong["adjustment"], "helps": False}}
+    (reason,) = rig_reasons({"residual_parts": vain})
+    assert "adjust SESSION" not in reason.reason and "no adjustment to these people" in reason.reason
     assert list(rig_reasons({})) == [] and list(rig_reasons({"residual_parts": None})) == []
 
 
