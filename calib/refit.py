@@ -30,7 +30,8 @@ from calib.observations import Observations
 from calib.rig import Rig
 
 MOST_SEEN = 12_000
-"""Observations of the fit; of more, every second, third ... moment is used."""
+"""Observations of the fit; of more, moments and points are thinned out."""
+_MOMENTS = 60  # as long as there are so many, moments are left out first, then points
 _ASPECT = 2e-4  # standard deviation of the ratio of the focal lengths along x and y
 _OUTLIER = 6.0  # standard deviations beyond which an observation is left out
 _ROUNDS, _ITERATIONS = 3, 12
@@ -124,9 +125,11 @@ def refit(
     """
     mine = of_views(rig, observations)
     lags = np.nan_to_num(estimate_lags(mine, observations).sure)
-    moments = _sampled_moments(observations, most)
-    seen, synchronised = (table.at(moments) for table in (observations, shift_times(observations, lags)))
-    free = _determined_views(seen)
+    moments, kept = _sample(observations, most)
+    free = _determined_views(observations.at(moments))
+    seen, synchronised = (
+        _without_points(table.at(moments), ~kept) for table in (observations, shift_times(observations, lags))
+    )
     prior = tolerance or RigTolerance()
     new, scale = _fit(mine, synchronised, free, prior)
     progress(1, 1 + _FOLDS)
@@ -153,11 +156,18 @@ def _extent_m(rig: Rig, seen: Observations, scale: float) -> Floats:
     return np.asarray(high - low)
 
 
-def _sampled_moments(seen: Observations, most: int) -> NDArray[np.intp]:
-    """Every second, third ... moment that two views share, so that there are at most so many observations."""
+def _sample(seen: Observations, most: int) -> tuple[NDArray[np.intp], Bools]:
+    """Moments (M,) well apart and, for each, which points (M, N) are used, so that about `most` observations are.
+
+    Where many people are seen, other points are used at each moment rather than too few moments.
+    """
     shared = np.flatnonzero((seen.seen.sum(0) >= 2).any(-1))
-    count = int(seen.seen[:, shared].sum())
-    return shared[:: max(1, -(-count // most))]
+    count, whole = len(shared), int(seen.seen[:, shared].sum())
+    wanted = max(most * count // max(whole, 1), _MOMENTS)
+    moments = shared[:: max(1, -(-count // wanted))]
+    every = max(1, round(int(seen.seen[:, moments].sum()) / most))
+    number = np.arange(len(seen.target)) + np.arange(len(moments))[:, None]
+    return moments, np.asarray(number % every == 0)
 
 
 def _without_points(seen: Observations, points: Bools) -> Observations:

@@ -130,6 +130,16 @@ def test_too_little_is_refused_with_what_to_film():
         refit(true, seen.of(["cam1", "cam2"]))
 
 
+def test_of_many_people_points_are_left_out_rather_than_moments():
+    true = arc(5)
+    rng = np.random.default_rng(6)
+    target, places = body_places(rng, MOMENTS, people=8)
+    seen = filmed([true], [0], target, places, 3.0, rng)
+    found = refit(disturbed(true, 1), seen, group=np.arange(8 * JOINTS) % JOINTS, most=3000)
+    assert found.better and found.moments >= 50
+    assert shape_error_m(found.rig, true, places) < 0.6 * shape_error_m(found.old, true, places)
+
+
 def test_a_tight_prior_keeps_the_rig():
     true = arc(5)
     seen, _ = take(true, 0)
