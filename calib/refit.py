@@ -39,7 +39,7 @@ _FOLDS, _BLOCKS = 3, 12  # parts of the observations held out in turn, and stret
 _LEAST_MOMENTS, _LEAST_POINTS, _LEAST_VIEWS = 12, 6, 3
 _OFTEN = 8  # least observations of a point in a view to tell the constant part of its residuals
 _ALIKE = 16.0  # joints of a body whose errors in a view go together
-_SURE, _WORTH = 2.0, 0.02  # standard errors, and share of the residual, by which the rig has to be better
+_SURE, _WORTH = 2.0, 0.05  # standard errors, and share of the residual, by which the rig has to be better
 _ALIGNED = 20  # reweighted steps of the alignment
 _STILL_M = 0.005  # least deviation from which a camera loses weight in the alignment
 

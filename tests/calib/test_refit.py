@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from moved_cameras import SIZE, arc, body_places, bumped, filmed
+from moved_cameras import SIZE, arc, body_places, bumped, filmed, people_take
 
 from calib import CalibrationError, Camera, Lens, Rig
 from calib.geometry import similarity
@@ -94,6 +94,12 @@ def test_a_detector_with_its_own_idea_of_the_joints_pulls_no_camera():
     moved = true.project(places + shift) - true.project(places) + own[:, None]
     found = refit(true, replace(seen, xy=seen.xy + moved), group=GROUP)
     assert not found.better
+
+
+@pytest.mark.parametrize("seed", [0, 1, 12])
+def test_noise_that_lasts_is_no_reason_for_another_rig(seed):
+    old, seen, _ = people_take(seed, 0)
+    assert not refit(old, seen, group=np.arange(len(seen.target)) % JOINTS).better
 
 
 def test_a_late_view_is_not_taken_for_a_turned_one():
