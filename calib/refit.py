@@ -67,8 +67,8 @@ class RigRefit:
     and stay as they are. before_px, after_px: median residual, px, of points that three views or more see, held out;
     view_before_px, view_after_px (C,): the same of each view, NaN where there is none. gain: by how much the held-out
     observations are more probable, in standard errors between stretches of time. better: whether the new rig fits them
-    better by more than noise. late_s (C,): delays of views, which the fit corrected for and the figures did not.
-    extent_m (3,): of the points along the axes of the world; elsewhere nothing confirms the new rig.
+    better by more than noise and by 5 %. late_s (C,): delays of views, which the fit corrected for and the figures did
+    not. extent_m (3,): of the points along the axes of the world; elsewhere nothing confirms the new rig.
     """
 
     rig: Rig

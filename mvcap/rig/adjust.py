@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,9 +82,9 @@ def adjust(
     The old calibration is the prior: half a degree, 20 mm, 0.5 % of the focal length, 1 % of the image for the
     principal point (``calib.refit.RigTolerance``). World, scale and floor stay: the new rig lies where its cameras are
     nearest to the old ones. A third of the moments, in stretches of time, and of the joints is held out in turn; the
-    new rig is written only if it fits them better by more than noise. Then it becomes the rig of the session, the old
-    one is kept beside it, and the results from ``associate`` on are removed, so that ``reconstruct`` makes them again.
-    out: a file for the new rig instead; the session is left as it is. force: overwrite it.
+    new rig is written only if it fits them better by more than noise, and by 5 %. Then it becomes the rig of the
+    session, the old one is kept beside it, and the results from ``associate`` on are removed, so that ``reconstruct``
+    makes them again. out: a file for the new rig instead; the session is left as it is. force: overwrite it.
     Raises InputError for a file that exists or a take without people whom two views see, CalibrationError where too few
     views, joints or moments determine a rig, SessionError where the session cannot be written; it is then as it was.
     """
@@ -103,7 +104,10 @@ def adjust(
         save_rig(fit.rig, file)
     elif fit.better:
         file, kept = session.folder / "rig.yaml", _keep_old(session)
-        save_rig(fit.rig, file)
+        with ExitStack() as undo:
+            undo.callback(kept.unlink)
+            save_rig(fit.rig, file)
+            undo.pop_all()
         stages.discard(session, "associate")
         session = Session.open(session.folder)
     return RigAdjustment(session, fit, file, kept, tuple(_lines(session, fit, file, kept)))
@@ -138,7 +142,7 @@ def _lines(session: Session, fit: RigRefit, file: Path | None, kept: Path | None
         wide = " x ".join(f"{length:.1f}" for length in fit.extent_m)
         lines.append(f"the people were in a space of {wide} m; elsewhere nothing confirms the new rig")
     if file is None:
-        lines.append(f"no adjustment helps: {held}, which is not better by more than noise; the rig stays as it is")
+        lines.append(f"no adjustment helps: {held}; the rig stays as it is")
     elif kept is None:
         lines.append(f"{held}; the session keeps its old rig")
     else:
