@@ -34,10 +34,14 @@ def associate(
     associator, settings = plugins.load_plugin("associator", session.overrides)
     if redo:
         stages.discard(session, "associate")
-    rig = session.rig
+    rig, step = session.rig, stages.frame_step(session)
 
     def make(start: int, stop: int, state: State) -> tuple[Detections2D, State]:
-        return _associate(associator, before.between(start, stop), rig, session.rate_hz, state)
+        rows = before.between(start, stop)
+        rows, state = _associate(
+            associator, rows.with_columns(frame=rows.frame // step), rig, session.rate_hz / step, state
+        )
+        return rows.with_columns(frame=rows.frame * step), state
 
     settings = {**settings, **plugins.weight_identities(associator, rig)}
     origin = stages.origin_of("associate", _VERSION, settings, before, session)

@@ -71,9 +71,8 @@ def refine(session: str | Path | Session, *, redo: bool = False, progress: Progr
     found = stages.detections(session, "associate")
     gate = session.settings("triangulate", TriangulateConfig).gate_sigma
     reach = round(config.overlap_s * session.rate_hz)
-    work = _Windows(
-        before, found, session.rig, session.rate_hz, refiner, gate, calibration_error_px(found, session.rig)
-    )
+    error_px, step = calibration_error_px(found, session.rig), stages.frame_step(session)
+    work = _Windows(before, found, session.rig, session.rate_hz, refiner, gate, error_px, step)
 
     def make(start: int, stop: int, state: State) -> tuple[Poses3D, State]:
         return work.refined(start, stop, reach), {}
@@ -126,10 +125,11 @@ class _Windows:
         refiner: Refiner,
         gate_sigma: float,
         error_px: Floats,
+        step: int = 1,
     ) -> None:
-        self._before, self._found, self._rig, self._rate_hz = before, found, rig, rate_hz
+        self._before, self._found, self._rig, self._rate_hz, self._step = before, found, rig, rate_hz, step
         self._refiner, self._gate_sigma, self._error_px = refiner, gate_sigma, error_px
-        self._limbs = person_limbs(before, rate_hz)
+        self._limbs = person_limbs(before, rate_hz / step)
         self._systematic_px = _systematic_error_px(before, found, rig)
 
     def refined(self, start: int, stop: int, reach: int) -> Poses3D:
@@ -144,7 +144,9 @@ class _Windows:
         for person in np.unique(window.person):
             poses, views = window[window.person == person], seen[row[window.person[pose] == person]]
             limbs = self._limbs[int(person)]
-            evidence = Evidence(self._rig, views, self._rate_hz, limbs.length_m, limbs.sigma, common_px)
+            evidence = Evidence(
+                self._rig, views, self._rate_hz, limbs.length_m, limbs.sigma, common_px, frame_step=self._step
+            )
             made: Any = self._refiner.refine(poses, evidence)
             if not isinstance(made, Poses3D):
                 name = type(self._refiner).__name__

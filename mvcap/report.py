@@ -71,6 +71,7 @@ def report(session: str | Path | Session, *, progress: Progress = silent) -> dic
     ``report.wanted_mm``), ``one_view`` (what one view or none sees), ``unconfirmed`` (people detected but
     not reconstructed), ``confirmation`` and ``agreement`` (whether the calibration fits the pictures),
     ``residual_parts`` (what the rig and the estimator are at fault for, by view and joint), ``joints`` (by source),
+    ``frame_step`` (N if every N-th frame was looked at),
     ``warnings``, ``verdict`` and more.
     """
     session = Session.of(session)
@@ -113,10 +114,11 @@ def _numbers(
 ) -> tuple[dict[str, Any], SeriesCollector, SeriesCollector]:
     """Return the summary, and the series of the refined and the raw poses, in one pass over each."""
     kind = skeleton(refined.skeleton_name)
-    before, after = PoseQuality(kind, session.frames), PoseQuality(kind, session.frames)
+    step = stages.frame_step(session)
+    before, after = (PoseQuality(kind, session.frames, step) for _ in range(2))
     residuals = ViewResiduals(session.rig, kind)
     lag, split = ViewLag(session.rig), ResidualSplit(session.rig, kind, session.rate_hz)
-    figures = TakeFigures(session.rig, session.frames, session.rate_hz, wanted_mm)
+    figures = TakeFigures(session.rig, session.frames, session.rate_hz, wanted_mm, step)
     series, raw_series = (SeriesCollector(kind, session.frames, session.rate_hz) for _ in range(2))
     for chunk in raw.chunks():
         before.add(chunk)
@@ -135,17 +137,33 @@ def _numbers(
     seconds = {name: _seconds(session, name) for name in stages.STAGES}
     association = _association(session, found)
     more = {
+        "frame_step": step,
         **figures.summary(found.chunks()),
         "identities": (raw.manifest or {}).get("identities"),
         "association": association,
         "residual_parts": split.summary(lag, wanted_mm),
     }
-    warnings = [*session.notes, *_warnings(session, after, found), *_association_warnings(association)]
+    warnings = [
+        *session.notes,
+        *_skipped_frames(step),
+        *_warnings(session, after, found),
+        *_association_warnings(association),
+    ]
     late = lag.late_frames()
     summary = summarise(
         after, session.rate_hz, session.names, residuals, before, seconds, warnings, late, more, figures.people()
     )
     return summary, series, raw_series
+
+
+def _skipped_frames(step: int) -> list[str]:
+    if step == 1:
+        return []
+    ordinal = f"{step}{('th', 'st', 'nd', 'rd')[step % 10 if step % 10 < 4 and step // 10 % 10 != 1 else 0]}"
+    return [
+        f"every {ordinal} frame was looked at (estimate.every={step}): the frames in between are interpolated; they "
+        "count for the accuracy, but not among what views see"
+    ]
 
 
 def _association(session: Session, found: Artefact[Detections2D]) -> dict[str, Any]:
@@ -231,7 +249,8 @@ def _wrong_unit(session: Session, found: Artefact[Detections2D]) -> list[str]:
 
 
 def _contact_sheet(session: Session, found: Artefact[Detections2D], poses: Artefact[Poses3D], count: int) -> bytes:
-    shown = spread_frames(session.frames, count)
+    step = stages.frame_step(session)
+    shown = [frame * step for frame in spread_frames(-(-session.frames // step), count)]
     sheet = ContactSheet(shown, session.names, session.rate_hz, _THUMB_PX)
     for frame in shown:
         rows, now = found.between(frame, frame + 1), poses.between(frame, frame + 1)

@@ -28,6 +28,17 @@ CHUNK_FRAMES = 50
 """Frames per chunk: at most these are lost when a stage is killed. A chunk's images are never all in memory at once."""
 
 
+EVERY = "estimate.every"
+"""Key of the settings of the artefact ``estimate`` that was made from every N-th frame only; absent if N is 1."""
+
+
+def frame_step(session: Session) -> int:
+    """Return N if the finished detections of a session are those of every N-th frame, whose numbers N divides."""
+    recorded = session.artefact("estimate", Detections2D).manifest or {}
+    step = (recorded.get("settings") or {}).get(EVERY, 1)
+    return step if isinstance(step, int) and step > 0 else 1
+
+
 def discard(session: Session, stage: str) -> None:
     """Remove the results of a stage and of all later stages."""
     for name in reversed(STAGES[STAGES.index(stage) :]):

@@ -59,7 +59,8 @@ def track(session: str | Path | Session, *, redo: bool = False, progress: Progre
     if place.complete:
         return place
     begun = time.perf_counter()
-    links, names, record = _link_all(before, config, session.rate_hz, _follows(session))
+    step = stages.frame_step(session)
+    links, names, record = _link_all(before, config, session.rate_hz, _follows(session), step)
     if "identities" not in (place.manifest or {}):
         place.note(identities=record, seconds=round(time.perf_counter() - begun, 3))
     source = _RenumberedRows(before, links, names)
@@ -93,32 +94,37 @@ def _follows(session: Session) -> bool:
 
 
 def _link_all(
-    before: RowSource[Poses3D], config: TrackConfig, rate_hz: float, follows: bool
+    before: RowSource[Poses3D], config: TrackConfig, rate_hz: float, follows: bool, step: int = 1
 ) -> tuple[Links, Names, dict[str, Any]]:
-    """First pass: tracklet of every row by chunk (four bytes a row), their persons, and the record of changes."""
-    linker = TrackletLinker(before.skeleton, config, rate_hz, follows)
+    """First pass: tracklet of every row by chunk (four bytes a row), their persons, and the record of changes.
+
+    step: only the frames whose number it divides were looked at; nobody is missed in the others.
+    """
+    linker = TrackletLinker(before.skeleton, config, rate_hz / step, follows)
     if config.live:
-        return _link_live(before, OnlineIds(linker))
-    links = [linker.link_rows(rows) for rows in before.chunks()]
+        return _link_live(before, OnlineIds(linker), step)
+    links = [linker.link_rows(rows.with_columns(frame=rows.frame // step)) for rows in before.chunks()]
     linker.end()
-    frames = before.ranges()[-1][1] if before.ranges() else 0
+    frames = -(-before.ranges()[-1][1] // step) if before.ranges() else 0
     found = TrackletMerger(linker.tracklets, linker.encounters, linker.tracker.switches, follows, frames)
     person = found.persons()
     named = np.append(person, 0)  # segment -1 is no person
 
     def names(idents: Ints, frames: Ints) -> NDArray[np.int32]:
-        return np.asarray(named[linker.tracklets.pieces_at(idents, frames)])
+        return np.asarray(named[linker.tracklets.pieces_at(idents, frames // step)])
 
-    record = _record(len(linker.tracklets.pieces), int(person.max(initial=0)), found.record(person), found.unlisted)
+    changes = [{**one, "frame": one["frame"] * step} for one in found.record(person)]
+    record = _record(len(linker.tracklets.pieces), int(person.max(initial=0)), changes, found.unlisted)
     record["frames_per_track"] = round(found.frames_per_track, 2)
     record["dropped"] = found.dropped(linker.too_few)
     return links, names, record
 
 
-def _link_live(before: RowSource[Poses3D], online_ids: OnlineIds) -> tuple[Links, Names, dict[str, Any]]:
+def _link_live(before: RowSource[Poses3D], online_ids: OnlineIds, step: int) -> tuple[Links, Names, dict[str, Any]]:
     """The first pass of a live view: frame by frame, without a second pass."""
     links = []
     for rows in before.chunks():
+        rows = rows.with_columns(frame=rows.frame // step)
         idents = np.full(len(rows), -1, np.int32)
         for frame in np.unique(rows.frame):
             mine = np.flatnonzero(rows.frame == frame)
@@ -126,7 +132,12 @@ def _link_live(before: RowSource[Poses3D], online_ids: OnlineIds) -> tuple[Links
         links.append(idents)
     online_ids.end()
     tracklets = len(online_ids.linker.tracklets.pieces)
-    return links, online_ids.names, _record(tracklets, len(online_ids.people), online_ids.changes)
+
+    def names(idents: Ints, frames: Ints) -> NDArray[np.int32]:
+        return online_ids.names(idents, frames // step)
+
+    changes = [{**one, "frame": one["frame"] * step} for one in online_ids.changes]
+    return links, names, _record(tracklets, len(online_ids.people), changes)
 
 
 def _record(tracklets: int, people: int, changes: list[dict[str, Any]], unlisted: int = 0) -> dict[str, Any]:

@@ -37,6 +37,22 @@ def accepted_joints(kept: Bools, seen: Bools, single_view: Bools, fill_m: float,
     return np.asarray(kept & (person_seen | (near & whole)) & (~single_view | dense))
 
 
+def joints_between(kept: Bools, sigma: Floats, looked_at: Bools, fill_m: float) -> Bools:
+    """Joints (T, J) of frames that were not looked at, between two looked-at frames in which they are ``kept``.
+
+    They are kept as long as time adds less than ``fill_m`` to the larger of the two standard deviations, sigma (T, J)
+    m: a joint that two views measure badly is no better in between. looked_at: (T,).
+    """
+    frames = np.flatnonzero(looked_at)
+    at = np.searchsorted(frames, np.arange(len(looked_at)))
+    inside = ~looked_at & (at > 0) & (at < len(frames))
+    before, after = frames[np.maximum(at - 1, 0)[inside]], frames[at[inside]]
+    out = np.zeros(kept.shape, np.bool_)
+    limit = np.hypot(np.maximum(sigma[before], sigma[after]), fill_m)
+    out[inside] = kept[before] & kept[after] & (sigma[inside] < limit)
+    return out
+
+
 def nearest_values(values: Floats, seen: Bools) -> Floats:
     """Value (T, J) of each joint in the nearest frame in which it was seen; 0 for a joint never seen."""
     frames = np.arange(len(seen))[:, None]

@@ -40,6 +40,8 @@ class Observations2D:
     """(C, T, J) of the detections, 0 where unseen."""
     calibration_px: Floats
     """(C,) calibration error of each view, constant over all frames."""
+    step: int = 1
+    """Only the frames whose number it divides were looked at."""
 
     @classmethod
     def of(cls, poses: Poses3D, evidence: Evidence) -> Observations2D:
@@ -53,7 +55,25 @@ class Observations2D:
         cov[there] = full_covariance(poses.cov[row[there]].astype(np.float64))
         point[~np.isfinite(cov).all((-1, -2))] = np.nan
         calibration_px = np.broadcast_to(evidence.calibration_px, len(evidence.rig))
-        return cls(evidence.rig, first, row, point, cov, *_gather_pixels(poses, evidence, first, shape), calibration_px)
+        pixels = _gather_pixels(poses, evidence, first, shape)
+        return cls(evidence.rig, first, row, point, cov, *pixels, calibration_px, evidence.frame_step)
+
+    @property
+    def looked_at(self) -> Bools:
+        """Whether (T,) a frame was looked at."""
+        return np.asarray((self.first + np.arange(len(self.row))) % self.step == 0)
+
+    def with_skipped(self, views: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return numbers of views (T, J) in which a frame that was not looked at has the smaller of its neighbours'.
+
+        Nobody was hidden there: the neighbours are the last frame before and the first after that were looked at.
+        """
+        frames = np.flatnonzero(self.looked_at)
+        at = np.searchsorted(frames, np.arange(len(self.row)))
+        inside = ~self.looked_at & (at > 0) & (at < len(frames))
+        out = views.copy()
+        out[inside] = np.minimum(views[frames[at[inside] - 1]], views[frames[at[inside]]])
+        return out
 
     @property
     def seen(self) -> Bools:

@@ -113,7 +113,7 @@ def solve_window(poses: Poses3D, evidence: Evidence, config: BonesConfig) -> Sol
         alone = lost & problem.held
         x, cov = problem.put_back(x, cov, alone)
         off = problem.residuals(x)
-    views = (off <= config.outlier_sigma).sum(0)
+    views = problem.observations.with_skipped((off <= config.outlier_sigma).sum(0))
     cov = cov * np.where(problem.observations.given | (views > 1), _SMOOTHER, _AMBIGUOUS)[..., None, None]
     return Solution(problem, x, cov, alone=alone)
 
@@ -137,6 +137,7 @@ def rows_from(poses: Poses3D, solution: Solution) -> Poses3D:
     sigma = np.sqrt(np.maximum(np.linalg.eigvalsh(cov)[..., -1], 0))
     provenance = _provenance(solution, used, frame_cov)
     kept = (provenance == Provenance.MEASURED) | (sigma < config.fill_m)
+    kept |= acceptance.joints_between(kept, sigma, observations.looked_at, config.fill_m)
     kept = acceptance.accepted_joints(kept, seen, provenance == Provenance.ONE_VIEW, config.fill_m, problem.rate_hz)
     score, error_px, given_views = _score_and_error(
         poses, observations, used, np.where(seen, off * problem.noise_scale, np.nan)
@@ -168,7 +169,7 @@ def stated_covariance(solution: Solution, off: Floats) -> tuple[Floats, Floats]:
     problem, x = solution.problem, solution.x
     observations, config = problem.observations, problem.config
     used = off <= config.outlier_sigma
-    views = np.where(observations.given, 2, used.sum(0))
+    views = observations.with_skipped(np.where(observations.given, 2, used.sum(0)))
     frame_cov, systematic = observations.view_covariances(x, problem.noise_scale, used)
     trace = np.trace(solution.cov, axis1=-2, axis2=-1) / _SMOOTHER
     averaged = np.trace(frame_cov, axis1=-2, axis2=-1) / np.maximum(trace, 1e-12)

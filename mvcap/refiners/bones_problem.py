@@ -125,9 +125,10 @@ class WindowProblem:
         return point, np.where(joints[..., None, None], alone, cov)
 
     def noise_correlation(self) -> Floats:
-        """Autocorrelation (K,) of the residuals of triangulated points at lags of 1 to K frames."""
-        used = self.agree & (self.agree.sum(0) > 1)
-        return lasting_noise.autocorrelation(self.off, used, self.rate_hz)
+        """Autocorrelation (K,) of the residuals of triangulated points at lags of 1 to K frames that were looked at."""
+        used, looked = self.agree & (self.agree.sum(0) > 1), self.observations.looked_at
+        rate_hz = self.rate_hz / self.observations.step
+        return lasting_noise.autocorrelation(self.off[:, looked], used[:, looked], rate_hz)
 
     def move_body(self, x: Floats, steps: range) -> bool:
         """Move the limbs and the torso of x (T, J, 3) m in place by the Gauss-Newton steps of these numbers.

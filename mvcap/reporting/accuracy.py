@@ -13,7 +13,7 @@ from mvcap.reporting.figures import share, tidy
 from mvcap.reporting.joint_sources import JointSource, joint_sources
 from mvcap.reporting.reason import LIMITS, REFUSE, Reason
 from mvcap.reporting.single_view_joints import SingleViewJoints, named_views, single_joint_reasons, view_shares
-from mvcap.reporting.time_spans import bin_count, frame_bins, longest_spans, span_in_words
+from mvcap.reporting.time_spans import bin_count, frame_bins, in_looked_frames, longest_spans, span_in_words
 from mvcap.structures.poses import Poses3D
 from mvcap.triangulation.reprojection_residuals import Histogram, Residuals
 
@@ -62,16 +62,23 @@ class _Person:
 class AccuracyCounts:
     """Standard deviations of the joints and rows seen by one view or none, of a whole take, added chunk by chunk."""
 
-    def __init__(self, frames: int, rate_hz: float, wanted_mm: float = WANTED_MM) -> None:
+    def __init__(self, frames: int, rate_hz: float, wanted_mm: float = WANTED_MM, step: int = 1) -> None:
+        """Start with no counts. step: only the frames whose number it divides were looked at.
+
+        The joints of the others count for the accuracy; what views see of them is unknown.
+        """
         self.frames = frames
         self.rate_hz = rate_hz
+        self.step = step
         self.wanted_mm = wanted_mm
         self._sigma = Histogram(len(JointSource))
         self._reported = np.zeros(len(JointSource), np.int64)
         self._known, self._fine = np.zeros(len(JointSource), np.int64), np.zeros(len(JointSource), np.int64)
         self._joints = 0
+        self._looked = np.zeros(len(JointSource), np.int64)
+        """Reported joints by source in the frames that were looked at."""
         self._rows = self._one = self._none = 0
-        self._alone_joints = self._alone_bad = 0
+        self._alone_joints = self._alone_bad = self._looked_joints = 0
         self._people: dict[int, _Person] = {}
         self._single = SingleViewJoints()
 
@@ -86,27 +93,34 @@ class AccuracyCounts:
         for total, which in ((self._reported, source > 0), (self._known, known), (self._fine, fine)):
             total += np.bincount(source[which], minlength=len(total))
         self._joints += source.size
+        looked = poses.frame % self.step == 0
+        self._looked += np.bincount(source[looked].ravel(), minlength=len(JointSource))
         one, none, view = _rows_alone(source, _views_of_rows(len(poses), found))
+        one, none = one & looked, none & looked
         alone = one | none
-        self._single.add(poses, found, (source == JointSource.MISSING) | (sigma > self.wanted_mm), alone)
-        self._rows += len(poses)
+        bad = (source == JointSource.MISSING) | (sigma > self.wanted_mm)
+        self._single.add(poses, found, bad, alone, looked)
+        self._rows += int(looked.sum())
         self._one, self._none = self._one + int(one.sum()), self._none + int(none.sum())
+        self._looked_joints += source[looked].size
         self._alone_joints += source[alone].size
         self._alone_bad += int((~fine[alone]).sum())
-        bins = frame_bins(poses.frame, self.frames)
+        bins = frame_bins(*in_looked_frames(poses.frame, self.frames, self.step))
         for person in np.unique(poses.person).tolist():
             mine = poses.person == person
-            self._add_person(person, bins[mine], source[mine], sigma[mine], alone[mine], view[mine])
+            part = looked[mine], alone[mine], view[mine]
+            self._add_person(person, bins[mine], source[mine], sigma[mine], *part)
 
     def _add_person(
         self, person: int, bins: NDArray[np.int64], source: NDArray[np.uint8], sigma: NDArray[np.float64],
-        alone: NDArray[np.bool_], view: NDArray[np.int64],
+        looked: NDArray[np.bool_], alone: NDArray[np.bool_], view: NDArray[np.int64],
     ) -> None:  # fmt: skip
         if person not in self._people:
-            rows, lonely, joints, coarse = np.zeros((4, bin_count(self.frames)), np.int64)
+            count = bin_count(in_looked_frames(np.empty(0, np.int64), self.frames, self.step)[1])
+            rows, lonely, joints, coarse = np.zeros((4, count), np.int64)
             self._people[person] = _Person(rows, lonely, joints, coarse)
         one = self._people[person]
-        np.add.at(one.rows, bins, 1)
+        np.add.at(one.rows, bins, looked)
         np.add.at(one.alone, bins, alone)
         np.add.at(one.joints, bins, (source > 0).sum(1))
         np.add.at(one.coarse, bins, (sigma > self.wanted_mm).sum(1))
@@ -144,11 +158,11 @@ class AccuracyCounts:
                 "places": self._coarse_places(),
             },
             "one_view": {
-                "share_joints": share(int(self._reported[JointSource.ONE_VIEW]), reported),
-                "share_joints_no_view": share(int(self._reported[JointSource.NO_VIEW]), reported),
+                "share_joints": share(int(self._looked[JointSource.ONE_VIEW]), int(self._looked[1:].sum())),
+                "share_joints_no_view": share(int(self._looked[JointSource.NO_VIEW]), int(self._looked[1:].sum())),
                 "share_rows": share(self._one, self._rows),
                 "share_rows_no_view": share(self._none, self._rows),
-                "share_uncertain": share(self._alone_bad, self._joints),
+                "share_uncertain": share(self._alone_bad, self._looked_joints),
                 "share_uncertain_of_these": share(self._alone_bad, self._alone_joints),
                 "places": self._alone_places(views),
                 "joints": self._single.summary(views),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.reporting.figures import tidy
-from mvcap.reporting.time_spans import bin_count, frame_bins, longest_spans
+from mvcap.reporting.time_spans import bin_count, frame_bins, in_looked_frames, longest_spans
 from mvcap.reporting.verdict import verdict
 from mvcap.reporting.world_frame import WorldFrame
 from mvcap.structures.anthropometry import limb_lengths
@@ -75,9 +75,11 @@ class _Person:
 class PoseQuality:
     """Quality numbers of a table of poses, raw or refined, added chunk by chunk in the order of frames."""
 
-    def __init__(self, skeleton: Skeleton, frames: int) -> None:
+    def __init__(self, skeleton: Skeleton, frames: int, step: int = 1) -> None:
+        """Start with no rows. step: only the frames whose number it divides were looked at, and count views."""
         self.skeleton = skeleton
         self.frames = frames
+        self.step = step
         self.people: dict[int, _Person] = {}
         self.lengths = Histogram(len(skeleton.limbs), 1e-5, 1e6, 4000)
         self.error = Histogram(len(skeleton))
@@ -121,7 +123,8 @@ class PoseQuality:
 
     def _person(self, person: int) -> _Person:
         if person not in self.people:
-            self.people[person] = _Person(self.skeleton, bin_count(self.frames))
+            _, frames = in_looked_frames(np.empty(0, np.int64), self.frames, self.step)
+            self.people[person] = _Person(self.skeleton, bin_count(frames))
         return self.people[person]
 
     def _add_person(self, one: _Person, rows: Poses3D, lengths: NDArray[np.float64]) -> None:
@@ -130,9 +133,10 @@ class PoseQuality:
         one.last = int(rows.frame.max())
         one.frames += len(rows)
         one.missing += int((~present).sum())
-        one.views += np.bincount(rows.views[present], minlength=256)
         one.limbs.add(lengths)
-        bins = frame_bins(rows.frame, self.frames)
+        present &= (rows.frame % self.step == 0)[:, None]
+        one.views += np.bincount(rows.views[present], minlength=256)
+        bins = frame_bins(*in_looked_frames(rows.frame, self.frames, self.step))
         np.add.at(one.joints, bins, present.sum(1))
         np.add.at(one.few, bins, (present & (rows.views == _FEW_VIEWS)).sum(1))
 

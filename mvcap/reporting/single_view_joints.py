@@ -50,10 +50,14 @@ class SingleViewJoints:
         self._people: dict[int, _Person] = {}
         self._joints: tuple[str, ...] = ()
 
-    def add(self, poses: Poses3D, found: Sequence[Residuals], bad: NDArray[np.bool_], alone: NDArray[np.bool_]) -> None:
+    def add(
+        self, poses: Poses3D, found: Sequence[Residuals], bad: NDArray[np.bool_], alone: NDArray[np.bool_],
+        looked: NDArray[np.bool_],
+    ) -> None:  # fmt: skip
         """Add a chunk of poses and the residuals of the same frames.
 
-        bad: joints (M, J) that are missing or less accurate than wanted; alone: rows (M,) of one view or none.
+        bad: joints (M, J) that are missing or less accurate than wanted; alone: rows (M,) of one view or none; looked:
+        rows (M,) of frames that were looked at, the others do not count.
         """
         self._joints = poses.skeleton.joints
         views, which = np.zeros((2, *bad.shape), np.int64)
@@ -61,8 +65,8 @@ class SingleViewJoints:
             np.add.at(views, part.pose, part.seen)
             np.maximum.at(which, part.pose, np.where(part.seen, part.view[:, None], 0))
         one, none = bad & (views == 1), bad & (views == 0)
-        for person in np.unique(poses.person).tolist():
-            mine = poses.person == person
+        for person in np.unique(poses.person[looked]).tolist():
+            mine = (poses.person == person) & looked
             if person not in self._people:
                 self._people[person] = _Person(0, *np.zeros((3, bad.shape[1]), np.int64))
             counts = self._people[person]

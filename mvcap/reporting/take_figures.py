@@ -19,12 +19,13 @@ from mvcap.triangulation.reprojection_residuals import Residuals
 class TakeFigures:
     """Accuracy, one-view parts, confirmation by further views, and joints by source, of a whole take."""
 
-    def __init__(self, rig: Rig, frames: int, rate_hz: float, wanted_mm: float = WANTED_MM) -> None:
+    def __init__(self, rig: Rig, frames: int, rate_hz: float, wanted_mm: float = WANTED_MM, step: int = 1) -> None:
+        """Start with no counts. step: only the frames whose number it divides were looked at."""
         self._rig = rig
-        self._accuracy = AccuracyCounts(frames, rate_hz, wanted_mm)
-        self._support = ViewSupport(rig, rate_hz)
+        self._accuracy = AccuracyCounts(frames, rate_hz, wanted_mm, step)
+        self._support = ViewSupport(rig, rate_hz / step)
         self._joints = JointCounts()
-        self._unconfirmed = UnconfirmedTracks(rate_hz)
+        self._unconfirmed = UnconfirmedTracks(rate_hz, step)
 
     def add(self, refined: Poses3D, found: Sequence[Residuals], raw: Poses3D | None = None) -> None:
         """Add a chunk of refined poses, and of the same frames the residuals and the poses before refinement."""

@@ -22,6 +22,14 @@ def frame_bins(frame: NDArray[np.integer], frames: int) -> NDArray[np.int64]:
     return np.asarray(frame.astype(np.int64) * bin_count(frames) // max(frames, 1))
 
 
+def in_looked_frames(frame: NDArray[np.integer], frames: int, step: int) -> tuple[NDArray[np.int64], int]:
+    """Return frames (M,) and the length of their take counted in the frames that ``step`` divides.
+
+    A frame in between counts as the one before it.
+    """
+    return np.asarray(frame.astype(np.int64) // step), -(-frames // step)
+
+
 def span_in_words(span: Mapping[str, Any]) -> str:
     """Return a span of a summary, ``from_s`` to ``to_s``, in words."""
     return f"from {span['from_s']:.1f} s to {span['to_s']:.1f} s"

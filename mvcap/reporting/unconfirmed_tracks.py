@@ -48,9 +48,10 @@ class _Track:
 class UnconfirmedTracks:
     """Finds the detections of views that show a person who is not reconstructed."""
 
-    def __init__(self, rate_hz: float) -> None:
+    def __init__(self, rate_hz: float, step: int = 1) -> None:
+        """Start with no tracks. step: only the frames whose number it divides were looked at."""
         self._rate_hz = rate_hz
-        self._stride = max(1, round(rate_hz / _HZ))
+        self._stride = step * max(1, round(rate_hz / step / _HZ))
         self._step_s = self._stride / rate_hz
         self._groups: list[NDArray[np.int64]] = []
         self._open: dict[int, list[_Track]] = {}

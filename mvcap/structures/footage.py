@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,16 +78,21 @@ class Footage:
             where = fault.filename or path
             raise InputError(f"{where}: cannot be read ({fault.strerror}); make it readable") from fault
 
-    def read(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    def read(
+        self, start: int = 0, stop: int | None = None, wanted: Container[int] | None = None
+    ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Stream frames start to stop (exclusive) as (frame, RGB uint8 (H, W, 3)), the rotation flag applied.
 
-        The pixels of a frame do not depend on where reading begins. Memory stays constant. A damaged frame that cannot
-        be decoded is left out together with its number. Raises InputError if an image file cannot be read.
+        wanted: the frames to give, default all; files of other images are not read, and those of a video are decoded
+        but not converted to RGB. The pixels of a frame do not depend on where reading begins. Memory stays constant. A
+        damaged frame that cannot be decoded is left out together with its number. Raises InputError if an image file
+        cannot be read.
         """
         start, stop, _ = slice(start, stop).indices(self.frames)
         if start >= stop:
             return iter(())
-        return self._read_images(start, stop) if self.kind == "images" else self._read_video(start, stop)
+        wanted = range(start, stop) if wanted is None else wanted
+        return (self._read_images if self.kind == "images" else self._read_video)(start, stop, wanted)
 
     def identity(self) -> str:
         """Return a fingerprint that is fast for large files: sha256 of the sizes and of the first and last MiB."""
@@ -103,8 +108,10 @@ class Footage:
                 digest.update(stream.read(_MIB))
         return digest.hexdigest()
 
-    def _read_images(self, start: int, stop: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    def _read_images(self, start: int, stop: int, wanted: Container[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         for frame, file in enumerate(self.files[start:stop], start):
+            if frame not in wanted:
+                continue
             image = _load_image(file)
             if image.shape[1::-1] != self.size:
                 raise InputError(
@@ -113,7 +120,7 @@ class Footage:
                 )
             yield frame, image
 
-    def _read_video(self, start: int, stop: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    def _read_video(self, start: int, stop: int, wanted: Container[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         with _open(self.path) as (container, stream):
             frame = start
             for picture in _decode_from(container, stream, self._key_before(start)):
@@ -124,7 +131,8 @@ class Footage:
                     if frame >= stop:
                         return
                 if picture.pts == self.pts[frame]:
-                    yield frame, _upright(picture, self.rotation_deg)
+                    if frame in wanted:
+                        yield frame, _upright(picture, self.rotation_deg)
                     frame += 1
                 if frame >= stop:
                     return

@@ -320,17 +320,22 @@ class Session:
         """Return whether the session has images, or only detections from files."""
         return all(view.path for view in self.views)
 
-    def images(self, view: int, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Image | None]]:
+    def images(
+        self, view: int, start: int = 0, stop: int | None = None, every: int = 1
+    ) -> Iterator[tuple[int, Image | None]]:
         """Stream (frame, RGB image) of a view; the image is None if the view dropped the frame.
 
-        Raises StaleError if the footage has changed since the session was made.
+        every: leave out the frames whose number it does not divide. Raises StaleError if the footage has changed since
+        the session was made.
         """
         stop = self.frames if stop is None else min(stop, self.frames)
-        wanted = self.frame_of[start:stop, view]
+        frames = range(-(-start // every) * every, stop, every)
+        wanted = self.frame_of[frames.start : stop : every, view]
         shown = wanted[wanted >= 0]
-        images = self.footage(view).read(int(shown[0]), int(shown[-1]) + 1) if len(shown) else iter(())
+        numbers = None if every == 1 else frozenset(shown.tolist())
+        images = self.footage(view).read(int(shown[0]), int(shown[-1]) + 1, numbers) if len(shown) else iter(())
         number, image = next(images, (-1, None))
-        for frame, want in enumerate(wanted, start):
+        for frame, want in zip(frames, wanted, strict=True):
             while image is not None and number < want:
                 number, image = next(images, (-1, None))
             yield frame, image if want >= 0 and number == want else None

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mvcap.refinement.acceptance import accepted_joints, gap_provenance, nearest_values
+from mvcap.refinement.acceptance import accepted_joints, gap_provenance, joints_between, nearest_values
 from mvcap.structures.poses import Provenance
 
 RATE_HZ = 25.0
@@ -43,3 +43,13 @@ def test_the_nearest_value_is_that_of_the_nearest_frame():
     values = np.array([1.0, 0, 0, 0, 2.0])[:, None]
     assert nearest_values(values, seen)[:, 0].tolist() == [1, 1, 1, 2, 2]
     assert not nearest_values(values, np.zeros((5, 1), bool)).any()
+
+
+def test_joints_between_looked_at_frames_are_kept_while_time_adds_little():
+    looked = np.array([True, False, False, True, False, False])
+    kept = looked[:, None] & np.array([[True, True, False]])
+    sigma = np.array([[0.3, 0.01, 0.01]] * 6)
+    sigma[1:3] += np.array([[0.02, 0.2, 0.0]])
+    found = joints_between(kept, sigma, looked, 0.12)
+    assert found[1:3].tolist() == [[True, False, False]] * 2  # uncertain, too far, missing on both sides
+    assert not found[[0, 3, 4, 5]].any()  # only what lies between two

@@ -250,3 +250,15 @@ def test_who_is_not_seen_has_the_error_of_when_they_were(walked):
     np.testing.assert_array_equal(found[0, 5], found[3, 5])
     others = np.delete(found, 6, axis=1).mean(1)
     np.testing.assert_allclose(found[:, 6], others)
+
+
+def test_a_frame_that_was_not_looked_at_has_the_views_of_its_neighbours():
+    poses, evidence = case(walk(7))
+    evidence = replace(evidence, frame_step=3)
+    observations = Observations2D.of(poses, evidence)
+    assert observations.looked_at.tolist() == [True, False, False, True, False, False, True]
+    views = np.array([4, 0, 0, 2, 0, 0, 5])[:, None]
+    assert observations.with_skipped(views)[:, 0].tolist() == [4, 2, 2, 2, 2, 2, 5]
+    late = replace(observations, first=1)  # frames 1 to 7: the last one has no frame after it
+    assert late.looked_at.tolist() == [False, False, True, False, False, True, False]
+    assert late.with_skipped(views)[:, 0].tolist() == [4, 0, 0, 0, 0, 0, 5]
