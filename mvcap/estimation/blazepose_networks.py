@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mvcap.estimation.image_pyramid import ImagePyramid
 from mvcap.structures.skeleton import SKELETONS
 
 _DETECTOR_PX = 224
@@ -172,11 +173,11 @@ class Landmarker:
         self._mirror = mirror
         # Points 33 and 34 (the next crop) and the rest lie on the midline of the body, so they have no mirror partner.
         self._partner = np.concatenate([SKELETONS["blazepose33"].mirror, np.arange(_JOINTS, 39)])
-        self._pyramid: list[NDArray[np.uint8]] = []
+        self._pyramid = ImagePyramid(np.zeros((1, 1, 3), np.uint8))
 
-    def look_at(self, image: NDArray[np.uint8]) -> None:
-        """Set the current RGB image (H, W, 3); crops are read from the level of its pyramid that avoids aliasing."""
-        self._pyramid = [image]
+    def look_at(self, image: NDArray[np.uint8] | ImagePyramid) -> None:
+        """Set the current RGB image (H, W, 3)."""
+        self._pyramid = image if isinstance(image, ImagePyramid) else ImagePyramid(image)
 
     def __call__(self, crop: NDArray[np.float64]) -> Landmarks:
         """Return the landmarks of the body in one crop (4,)."""
@@ -194,7 +195,7 @@ class Landmarker:
             sharpness = (sharpness + other_sharpness) / 2
         xy = points[:, :2] @ image_from_crop[:, :2].T + image_from_crop[:, 2]
         seen = _sigmoid(points[:_JOINTS, 3]) * _sigmoid(points[:_JOINTS, 4])
-        height, width = self._pyramid[0].shape[:2]
+        width, height = self._pyramid.size
         within = np.asarray(((xy > -0.5) & (xy < (width - 0.5, height - 0.5))).all(-1))
         inside = bool(within[:_JOINTS].mean() > 0.3)
         score = np.where(within[:_JOINTS], seen * presence, 0)
@@ -208,7 +209,7 @@ class Landmarker:
         """Return a label image (H, W): m + 1 where the m-th mask has the highest probability above 0.5, else 0."""
         import cv2
 
-        height, width = self._pyramid[0].shape[:2]
+        width, height = self._pyramid.size
         best = np.zeros((height, width), np.float32)
         label = np.zeros((height, width), np.uint8)
         for number, one in enumerate(found, start=1):
@@ -219,16 +220,7 @@ class Landmarker:
         return label
 
     def _read(self, image_from_crop: NDArray[np.float64]) -> NDArray[np.float32]:
-        import cv2
-
-        scale = np.hypot(*image_from_crop[:, 0])
-        level = max(0, int(np.floor(np.log2(max(scale, 1e-6)))))
-        while len(self._pyramid) <= level:
-            self._pyramid.append(np.asarray(cv2.pyrDown(self._pyramid[-1]), dtype=np.uint8))
-        # pyrDown keeps pixel (0, 0) in place: coordinates at level l are image px / 2^l, from pixel centre to centre.
-        matrix = _between_pixel_centres(image_from_crop) / 2**level
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        pixels = cv2.warpAffine(self._pyramid[level], matrix, (_LANDMARK_PX, _LANDMARK_PX), flags=flags)
+        pixels = self._pyramid.crop(_between_pixel_centres(image_from_crop), (_LANDMARK_PX, _LANDMARK_PX))
         return np.divide(pixels, np.float32(255), dtype=np.float32)
 
     def _run(self, pixels: NDArray[np.float32]) -> tuple[NDArray[np.float64], float, float, NDArray[np.float32]]:

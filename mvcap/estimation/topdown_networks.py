@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.errors import AssetError
+from mvcap.estimation.image_pyramid import ImagePyramid
 from mvcap.estimation.model_card import DetectorCard, PoseCard
+from mvcap.estimation.onnx_network import OnnxNetwork
 from mvcap.structures.skeleton import skeleton
 
 Boxes = NDArray[np.float64]
@@ -24,57 +26,12 @@ _PAD = 114
 """Grey value of the padding, as in the training of the detectors."""
 
 
-class OnnxNetwork:
-    """An ONNX network with one input."""
-
-    def __init__(self, path: Path, threads: int, device: str) -> None:
-        import onnxruntime as ort
-
-        provider = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}[device]
-        if provider not in ort.get_available_providers():
-            raise AssetError(
-                f"onnxruntime has no {provider} here; install onnxruntime-gpu, or set topdown.device to cpu"
-            )
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        try:
-            self._session = ort.InferenceSession(str(path), options, providers=[provider])
-        except _faults() as fault:
-            reason = " ".join(str(fault).split())
-            raise AssetError(
-                f"{path}: not a network that onnxruntime can load ({reason}); download it again"
-            ) from fault
-        self.path = path
-        self.input = self._session.get_inputs()[0]
-        self.output_names = [output.name for output in self._session.get_outputs()]
-
-    def __call__(self, batch: NDArray[np.float32]) -> list[NDArray[Any]]:
-        """Return the outputs for a batch (N, 3, H, W); AssetError if the network does not accept it."""
-        try:
-            outputs: list[NDArray[Any]] = self._session.run(None, {self.input.name: batch})
-        except _faults() as fault:
-            reason = " ".join(str(fault).split())[:300]
-            raise AssetError(
-                f"{self.path}: does not accept input {batch.shape} ({reason}); correct the card"
-            ) from fault
-        return outputs
-
-
-def _faults() -> tuple[type[Exception], ...]:
-    """Return the exception classes of onnxruntime, whose only common base class is Exception."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    own = [value for value in vars(state).values() if isinstance(value, type) and issubclass(value, Exception)]
-    return (RuntimeError, ValueError, *own)
-
-
 class PersonDetector:
     """Detector of the people in an image."""
 
     def __init__(self, card: DetectorCard, path: Path, threads: int, device: str) -> None:
         self._card = card
-        self._net = OnnxNetwork(path, threads, device)
+        self._net = OnnxNetwork(path, threads, device, "correct the card")
 
     def __call__(self, image: NDArray[np.uint8]) -> Boxes:
         """Return the boxes (N, 4) px of the people in an RGB image (H, W, 3), by descending score."""
@@ -101,7 +58,7 @@ class PersonDetector:
         if len(boxes) != 1 or len(labels) != 1:
             shapes = ", ".join(str(out.shape) for out in outputs)
             raise AssetError(
-                f"{self._net.path}: outputs {shapes} instead of (1, N, 5) and (1, N); export it with its NMS"
+                f"{self._net.name}: outputs {shapes} instead of (1, N, 5) and (1, N); export it with its NMS"
             )
         return boxes[0], labels[0]
 
@@ -112,7 +69,7 @@ class PoseNetwork:
     def __init__(self, card: PoseCard, path: Path, threads: int, device: str) -> None:
         self._card = card
         self._joints = len(skeleton(card.skeleton))
-        self._net = OnnxNetwork(path, threads, device)
+        self._net = OnnxNetwork(path, threads, device, "correct the card")
         self._one_by_one = isinstance(self._net.input.shape[0], int)
 
     def __call__(self, image: NDArray[np.uint8], boxes: Boxes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -120,8 +77,8 @@ class PoseNetwork:
         if not len(boxes):
             return np.zeros((0, self._joints, 2)), np.zeros((0, self._joints))
         maps = [picture_from_crop(box, self._card.size, self._card.box_scale) for box in boxes]
-        levels = [image]
-        batch = np.stack([_normalised(_crop(levels, matrix, self._card.size), self._card) for matrix in maps])
+        pyramid = ImagePyramid(image)
+        batch = np.stack([_normalised(pyramid.crop(matrix, self._card.size), self._card) for matrix in maps])
         parts = np.split(batch, len(batch)) if self._one_by_one else [batch]
         found = [self._decode(self._net(part)) for part in parts]
         xy = np.concatenate([points for points, _ in found])
@@ -136,7 +93,7 @@ class PoseNetwork:
             shapes = ", ".join(str(out.shape) for out in outputs)
             wanted = "(N, J, bins) twice" if self._card.output == "simcc" else "(N, J, h, w)"
             raise AssetError(
-                f"{self._net.path}: outputs {shapes} instead of {wanted} with J = {self._joints} "
+                f"{self._net.name}: outputs {shapes} instead of {wanted} with J = {self._joints} "
                 f"({self._card.skeleton}); correct output or skeleton in the card"
             )
         size = np.array(self._card.size, dtype=np.float64)
@@ -153,21 +110,6 @@ def picture_from_crop(box: NDArray[np.floating], size: tuple[int, int], box_scal
     step = max(width / size[0], height / size[1])
     corner = (box[:2] + box[2:]) / 2 - step * np.array(size) / 2
     return np.array([[step, 0, corner[0]], [0, step, corner[1]]], dtype=np.float64)
-
-
-def _crop(levels: list[NDArray[np.uint8]], matrix: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return the crop (h, w, 3) of an image, read from the pyramid level that avoids aliasing.
-
-    ``levels``: the pyramid so far, the full image first; missing levels are added.
-    """
-    import cv2
-
-    level = max(0, int(np.log2(matrix[0, 0])))
-    while len(levels) <= level:
-        levels.append(np.asarray(cv2.pyrDown(levels[-1]), np.uint8))
-    # pyrDown keeps the centre of the first pixel in place: coordinates at level l are image px / 2^l.
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(levels[level], matrix / 2**level, size, flags=flags), np.uint8)
 
 
 def decode_simcc(

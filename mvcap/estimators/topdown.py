@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mvcap.errors import ConfigError, InputError
 from mvcap.estimation.model_card import model_file, read_card
+from mvcap.estimation.onnx_network import DEVICES
 from mvcap.estimation.prediction_files import fingerprint
 from mvcap.estimation.topdown_networks import Boxes, PersonDetector, PoseNetwork
 from mvcap.structures.contracts import Estimate, State, View
@@ -50,11 +51,13 @@ class TopDownConfig:
     threads: int = 1
     """Threads of each network. Views are already processed in parallel (``estimate.threads``)."""
     device: str = "cpu"
-    """``cpu``, or ``cuda`` with onnxruntime-gpu."""
+    """``cpu``, ``auto`` for the fastest that the installed onnxruntime supports, or ``cuda``, ``coreml``, ``directml``,
+    ``openvino`` where its build for them is installed."""
 
     def __post_init__(self) -> None:
-        if self.every < 1 or self.threads < 1 or self.patience < 0 or self.device not in ("cpu", "cuda"):
-            raise ConfigError("topdown: every and threads must be at least 1, patience at least 0, device cpu or cuda")
+        if self.every < 1 or self.threads < 1 or self.patience < 0 or self.device not in DEVICES:
+            devices = ", ".join(DEVICES)
+            raise ConfigError(f"topdown: every and threads must be at least 1, patience at least 0, device {devices}")
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mvcap.errors import AssetError
 from mvcap.estimation.model_card import DetectorCard, PoseCard
+from mvcap.estimation.onnx_network import OnnxNetwork
 from mvcap.estimation.topdown_networks import (
-    OnnxNetwork,
     PersonDetector,
     PoseNetwork,
     decode_heatmaps,
