@@ -12,14 +12,15 @@ from typing import Literal
 
 from mvcap import assets
 from mvcap.downloads import HttpsSource
+from mvcap.estimation.onnx_network import available_devices
 
 _PACKAGES: dict[str, str] = {
     "numpy": "everything",
     "scipy": "everything",
     "opencv-contrib-python-headless": "images (on macOS and Windows: opencv-contrib-python)",
     "av": "reading and writing video",
-    "ai-edge-litert": "estimator blazepose",
-    "onnxruntime": "estimator topdown and the shipped networks",
+    "ai-edge-litert": "BlazePose, of the estimators people and blazepose",
+    "onnxruntime": "MoveNet, the estimator topdown, and the shipped networks",
     "onnx": "converting networks of other forms",
     "pyarrow": "parquet files",
     "matplotlib": "plots of the report",
@@ -27,6 +28,7 @@ _PACKAGES: dict[str, str] = {
     "torch": "mvcap train (extra 'learn')",
     "open3d-cpu": "point clouds (extra 'cloud'; not needed yet)",
 }
+_RUNTIMES = ("gpu", "directml", "openvino")
 _OPTIONAL = {"torch", "open3d-cpu"}
 
 
@@ -42,7 +44,7 @@ class Check:
 
 def doctor() -> list[Check]:
     """Check this machine; the detail of every check that is not ok says how to fix it."""
-    return [_python(), _cores(), *map(_package, _PACKAGES), *_one_cv2(), *_models(), _cache(), _browser()]
+    return [_python(), _cores(), _devices(), *map(_package, _PACKAGES), *_one_cv2(), *_models(), _cache(), _browser()]
 
 
 def _python() -> Check:
@@ -53,6 +55,15 @@ def _python() -> Check:
 
 def _cores() -> Check:
     return Check("processors", "ok", f"{os.cpu_count()}; no GPU is needed")
+
+
+def _devices() -> Check:
+    """Say where networks of the estimators ``people`` and ``topdown`` can run."""
+    if _version("onnxruntime") is None and not any(_version(f"onnxruntime-{kind}") for kind in _RUNTIMES):
+        return Check("devices", "missing", "for networks; pip install onnxruntime")
+    found = available_devices()
+    advice = "" if len(found) > 1 else f" (faster with a build for your device: onnxruntime-{', -'.join(_RUNTIMES)})"
+    return Check("devices", "ok", f"networks run on {' and '.join(found)}{advice}")
 
 
 def _package(name: str) -> Check:

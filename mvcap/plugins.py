@@ -23,6 +23,7 @@ from mvcap.structures.contracts import Learned
 
 TABLE: Mapping[str, Mapping[str, str]] = {
     "estimator": {
+        "people": "mvcap.estimators.people:People",
         "blazepose": "mvcap.estimators.blazepose:BlazePose",
         "topdown": "mvcap.estimators.topdown:TopDown",
         "openpose": "mvcap.estimators.openpose:OpenPose",
@@ -69,7 +70,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
 """Kind -> name -> ``"package.module:Name"``."""
 
 
-DEFAULT: Mapping[str, str] = {"estimator": "blazepose", "associator": "geometry", "refiner": "bones"}
+DEFAULT: Mapping[str, str] = {"estimator": "people", "associator": "geometry", "refiner": "bones"}
 """What a session uses of each kind that it can name; these have settings of their own."""
 
 

@@ -37,14 +37,14 @@ GENERATORS = {"datasets"}
 FLOORS = (
     {"calib", "errors", "progress", "downloads", "nn", "version"},
     {"config", "assets", "board"},
-    {"structures", "weights", "doctor"},
+    {"structures", "weights"},
     {
         "plugins", "stages", "init", "association", "triangulation", "tracking", "estimation", "refinement",
         "synthesis", "drawing", "metrics", "evaluation", "exporters",
     },
     {
         "estimators", "associators", "refiners", "benchmarks", "datasets", "self_calibration", "reporting", "estimate",
-        "associate", "triangulate", "track", "refine", "export",
+        "associate", "triangulate", "track", "refine", "export", "doctor",
     },
     {"calibration", "training", "report", "evaluate"},
     {"tasks", "rig", "calibrate", "reconstruct", "train"},

@@ -249,7 +249,7 @@ def asset_or_skip(name):
 @pytest.mark.footage
 def test_the_man_and_the_woman_are_found(tmp_path):
     take = asset_or_skip("demo-multiperson")
-    for model in ("blazepose-detector", "blazepose-landmarks"):
+    for model in ("movenet-thunder", "movenet-lightning", "movenet-multipose", "blazepose-landmarks"):
         asset_or_skip(model)
     (tmp_path / "videos").mkdir()
     for path in sorted(take.glob("*.mp4")):
