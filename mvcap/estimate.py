@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from calib import Rig
 from calib.arrays import Image
 from mvcap import plugins, stages
 from mvcap.errors import ConfigError, InputError
+from mvcap.estimation.flow_fusion import FlowFrame, FlowWindow, reduced_gray
 from mvcap.progress import Progress, silent
 from mvcap.structures.artefact import Artefact, Origin
 from mvcap.structures.contracts import UNKNOWN_FRAMES, Estimator, FileEstimator, State, View
@@ -44,7 +46,18 @@ class EstimateConfig:
     """Look at every N-th frame only, for an N-th of the time; ``refine`` fills the frames in between, with larger
     covariances. Raise it for footage of high rate and slow motion: at 60 Hz, 2 or 3 cost little accuracy."""
 
+    temporal: str = "none"
+    """``flow``: carry the joints of the frames before and after along optical flow and fuse them by score with those
+    found, for estimators of images that track people. Helps where people hide each other for a moment."""
+    flow_frames: int = 2
+    """With ``flow``: how many images before and after are used. A person missed in fewer images than twice that is put
+    in between."""
+
     def __post_init__(self) -> None:
+        if self.temporal not in ("none", "flow"):
+            raise ConfigError(f"config key 'estimate.temporal' must be none or flow, not {self.temporal!r}")
+        if not 1 <= self.flow_frames <= 10:
+            raise ConfigError("config key 'estimate.flow_frames' must be 1 to 10")
         if self.threads < 0:
             raise ConfigError("config key 'estimate.threads' must be 0 or more")
         if self.every < 1:
@@ -73,13 +86,18 @@ def estimate(
     if (number_of != np.arange(session.frames)[:, None] // (config.every if estimator.needs_images else 1)).any():
         inputs["numbers"] = hashlib.sha256(np.ascontiguousarray(number_of, np.int64).tobytes()).hexdigest()
     settings |= {stages.EVERY: config.every} if config.every > 1 else {}
+    if config.temporal == "flow":
+        if not estimator.needs_images:
+            name = settings["estimator"]
+            raise ConfigError(f"estimate.temporal=flow needs images, and estimator {name!r} reads none; set it to none")
+        settings |= {"estimate.temporal": "flow", "estimate.flow_frames": config.flow_frames}
     origin = Origin("estimate", _VERSION, settings, inputs)
     work = _Views(session, estimator, views, number_of, config)
     place = session.artefact("estimate", Detections2D)
-    with ThreadPoolExecutor(work.threads) as pool:
+    with _one_opencv_thread(config.temporal == "flow"), ThreadPoolExecutor(work.threads) as pool:
 
         def make(start: int, stop: int, state: State) -> tuple[Detections2D, State]:
-            jobs = [pool.submit(work.one_view, view, start, stop, _of_view(state, view)) for view in views]
+            jobs = [pool.submit(work.one_chunk, view, start, stop, _of_view(state, view)) for view in views]
             done = [job.result() for job in jobs]
             rows = Detections2D.concatenate([rows for rows, _ in done], estimator.skeleton)
             after = {
@@ -125,13 +143,38 @@ class _Views:
         self.estimator = estimator
         self.number_of = number_of
         self.every = config.every
+        self.one_chunk = self._found if config.temporal == "none" else self._fused
+        self._span = config.flow_frames * config.every
         self.threads = min(config.threads or os.cpu_count() or 1, len(views))
         self.stopped = False
         self._images: dict[int, Iterator[tuple[int, Image | None]]] = {}
 
-    def one_view(self, view: View, start: int, stop: int, state: State) -> tuple[Detections2D, State]:
+    def _found(self, view: View, start: int, stop: int, state: State) -> tuple[Detections2D, State]:
         """Return the detections of one view in frames start to stop (exclusive), and the estimator's state after."""
         found = []
+        for _, rows, _, after in self._detected(view, start, stop, state):
+            state = after
+            found.append(rows)
+        return Detections2D.concatenate(found, self.estimator.skeleton), state
+
+    def _fused(self, view: View, start: int, stop: int, state: State) -> tuple[Detections2D, State]:
+        """Return the same, fused along optical flow; detection is ahead of ``stop``, the state holds what it saw."""
+        window = FlowWindow.of_state(_part(state, "window"), self._span, view.index, self.estimator.skeleton)
+        own, found = _part(state, "own"), []
+        begin, end = int(state.get("next", start)), min(stop + self._span, self.session.frames)
+        for frame, rows, image, after in self._detected(view, begin, end, own):
+            own = after
+            window.add(FlowFrame(frame, rows, *reduced_gray(image)))
+            found += window.fused(min(frame - self._span + 1, stop))
+        found += window.fused(stop)
+        held = {"next": np.array(max(begin, end)), **_named("own", own)}
+        rows = Detections2D.concatenate(found, self.estimator.skeleton)
+        return rows, held | _named("window", window.state(self.estimator.skeleton))
+
+    def _detected(
+        self, view: View, start: int, stop: int, state: State
+    ) -> Iterator[tuple[int, Detections2D, Any, State]]:
+        """Yield the frames of a view that were looked at, their rows and image, and the estimator's state after."""
         for frame in range(-(-start // self.every) * self.every, stop, self.every):
             if self.stopped:
                 break
@@ -144,9 +187,7 @@ class _Views:
             state = result.state
             if result.masks is not None:
                 self._keep_masks(result.masks, frame, view)
-            if len(result.rows):
-                found.append(result.rows.with_columns(frame=np.full(len(result.rows), frame, np.int32)))
-        return Detections2D.concatenate(found, self.estimator.skeleton), state
+            yield frame, result.rows.with_columns(frame=np.full(len(result.rows), frame, np.int32)), image, state
 
     def _image(self, view: View, frame: int) -> Image | None:
         if view.index not in self._images:
@@ -166,8 +207,31 @@ class _Views:
 
 
 def _of_view(state: State, view: View) -> State:
-    prefix = f"{view.index}."
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    return _part(state, f"{view.index}")
+
+
+def _part(state: State, prefix: str) -> State:
+    return {name.removeprefix(f"{prefix}."): value for name, value in state.items() if name.startswith(f"{prefix}.")}
+
+
+def _named(prefix: str, state: State) -> State:
+    return {f"{prefix}.{name}": value for name, value in state.items()}
+
+
+@contextmanager
+def _one_opencv_thread(needed: bool) -> Iterator[None]:
+    """Let OpenCV use one thread for a while: its optical flow depends on their number, and views run in parallel."""
+    if not needed:
+        yield
+        return
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def detect(
