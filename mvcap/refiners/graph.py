@@ -129,7 +129,8 @@ def _views(solution: Solution, posture: WindowFeatures) -> NDArray[np.int64]:
     """Number of views (T', J) that agree with each joint of the vocabulary at all frames; a given point counts as 2."""
     problem = solution.problem
     used = (problem.observations.residuals(solution.x, problem.noise_scale) <= problem.config.outlier_sigma).sum(0)
-    return np.asarray(np.where(problem.observations.given, 2, used)[:, np.maximum(posture.joint, 0)])
+    views = problem.observations.with_skipped(np.where(problem.observations.given, 2, used))
+    return np.asarray(views[:, np.maximum(posture.joint, 0)])
 
 
 def _within_limits(arrays: dict[str, NDArray[np.generic]], network: networks.Network) -> bool:
