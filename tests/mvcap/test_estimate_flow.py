@@ -14,6 +14,7 @@ from mvcap.estimate import EstimateConfig
 from mvcap.structures.contracts import Estimate
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.session import Session
+from mvcap.structures.video_writer import write_video
 
 FRAMES = 24
 
@@ -47,20 +48,25 @@ class Flicker:
     stop = 10**6
 
 
-@pytest.fixture
-def session(tmp_path, monkeypatch):
-    """A session of three short videos of still pictures; chunks of ten frames."""
+@pytest.fixture(scope="module")
+def take(tmp_path_factory):
+    """Three short videos of still pictures, and their rig."""
     import cv2
 
-    from mvcap.structures.video_writer import write_video
-
-    (tmp_path / "take").mkdir()
+    folder = tmp_path_factory.mktemp("take")
+    (folder / "videos").mkdir()
     for camera in range(1, 4):
         still = cv2.resize(np.random.default_rng(camera).integers(0, 255, (12, 16, 3), dtype=np.uint8), (64, 48))
-        write_video(tmp_path / "take" / f"cam{camera}.mp4", [still] * FRAMES, 25.0, (64, 48))
+        write_video(folder / "videos" / f"cam{camera}.mp4", [still] * FRAMES, 25.0, (64, 48))
+    mvcap.save_rig(synthetic.ring_rig(3, size=(64, 48)), folder / "rig.yaml")
+    return folder
+
+
+@pytest.fixture
+def session(take, tmp_path, monkeypatch):
+    """A session of it, with flow, in chunks of ten frames."""
     monkeypatch.setattr(stages.run_stage, "__defaults__", (10,))
-    mvcap.save_rig(synthetic.ring_rig(3, size=(64, 48)), tmp_path / "rig.yaml")
-    made = mvcap.init(tmp_path / "take", tmp_path / "rig.yaml", tmp_path / "session")
+    made = mvcap.init(take / "videos", take / "rig.yaml", tmp_path / "session")
     made.override({"estimator": f"{__name__}:Flicker", "estimate": {"temporal": "flow", "threads": 2}})
     return made
 
