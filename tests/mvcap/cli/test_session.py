@@ -218,13 +218,14 @@ def test_what_is_no_session(refused, call, take):
 
 def test_a_model_with_the_wrong_sha256(refused, call, take, monkeypatch):
     monkeypatch.setenv("MVCAP_CACHE", str(take / "cache"))
-    broken = take / "cache" / assets.ASSETS["blazepose-detector"].file
+    network = "movenet-thunder/movenet-thunder.json"
+    broken = take / "cache" / assets.ASSETS[network].file
     broken.parent.mkdir(parents=True)
-    broken.write_bytes(b"x" * assets.ASSETS["blazepose-detector"].size)
-    words = (str(broken), "is broken", "mvcap assets fetch blazepose-detector")
-    refused("assets", "verify", "blazepose-detector", words=words)
+    broken.write_bytes(b"x" * assets.ASSETS[network].size)
+    words = (str(broken), "is broken", f"mvcap assets fetch {network}")
+    refused("assets", "verify", network, words=words)
     refused("reconstruct", "videos", "--rig", "rig.yaml", "--session", "made", words=words)
-    assert call("assets", "remove", "blazepose-detector") == (0, f"{broken}\n", "")
+    assert call("assets", "remove", network) == (0, f"{broken}\n", "")
     refused("assets", "fetch", "blazpose", words="blazpose: no asset has this name")
 
 
