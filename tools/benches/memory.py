@@ -73,7 +73,8 @@ def in_child(task: str, **arguments: Any) -> Any:
 def child(task: str, **arguments: Any) -> Any:
     """Be the child."""
     tasks: dict[str, Callable[..., Any]] = {
-        "nothing": child_nothing, "clips": child_clips, "reconstruct": child_reconstruct, "blazepose": child_blazepose
+        "nothing": child_nothing, "clips": child_clips, "reconstruct": child_reconstruct, "blazepose": child_blazepose,
+        "stages": child_stages,
     }  # fmt: skip
     return tasks[task](**arguments)
 
@@ -181,4 +182,17 @@ def child_blazepose(videos: str, rig: str, folder: str, frames: int) -> dict[str
     held: dict[str, Row] = {}
     with peak(held, "estimate"):
         mvcap.estimate(session)
+    return held
+
+
+def child_stages(folder: str, names: list[str]) -> dict[str, Row]:
+    """Some stages of a session that is made already."""
+    import mvcap
+
+    held: dict[str, Row] = {}
+    for name in names:
+        begun = time.process_time()
+        with peak(held, name):
+            getattr(mvcap, name)(folder)
+        held[name]["CPU s"] = time.process_time() - begun
     return held
