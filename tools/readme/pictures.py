@@ -123,7 +123,7 @@ def swap(work: Path, out: Path) -> Path:
     from mvcap import plugins
     from mvcap.association.left_right_swaps import correct_swaps
 
-    session = demo(work / "demo", THREE_D[:1])
+    session = demo(work / "demo_blazepose", THREE_D[:1], "blazepose")  # it exchanges sides more often
     rows = whole(session, "estimate")
     associator, _ = plugins.load_plugin("associator", session.overrides)
     before = associator.associate(rows, session.rig, session.rate_hz, {})[0]
@@ -249,7 +249,7 @@ def generated(folder: Path, errors: str, **more: float) -> Session:
     return session
 
 
-def demo(folder: Path, stages: Sequence[str]) -> Session:
+def demo(folder: Path, stages: Sequence[str], estimator: str = "people") -> Session:
     """Return the demo's session with the results of these stages."""
     import mvcap
     from mvcap import assets
@@ -262,6 +262,7 @@ def demo(folder: Path, stages: Sequence[str]) -> Session:
         take = assets.path("demo-multiperson")
         clips = {f"cam0{number}": take / f"cam0{number}.mp4" for number in range(1, 5)}
         session = mvcap.init(list(clips.values()), rig=take / "Calib.qca.txt", folder=folder)
+        session.override({"estimator": estimator})
     for name in stages:
         getattr(mvcap, name)(session)
     return session
