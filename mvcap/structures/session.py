@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -354,10 +354,21 @@ class Session:
         if source.camera:
             cameras = [view.camera for view in self.views if view.path == source.path]
             files = split_by_camera(images_in(path), cameras).get(source.camera, [])
-        footage = Footage.probe(path, rate_hz=self.rate_hz, files=files)
+        footage = _video(path, _stamp(path)) if path.is_file() else Footage.probe(path, self.rate_hz, files)
         if footage.identity() != source.identity:
             raise StaleError(f"{path}: changed since the session was made; run `mvcap init` with another folder")
         return footage
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size
+
+
+@lru_cache(maxsize=64)
+def _video(path: Path, stamp: tuple[int, int]) -> Footage:
+    """Return the facts of a video, once a process: the last part of it is decoded for them."""
+    return Footage.probe(path)
 
 
 def _same_rig(a: Rig, b: Rig) -> bool:
