@@ -205,8 +205,8 @@ class _Noise:
 
 
 # Fitted to the residuals of both demo takes with adjusted rigs, by maximum likelihood of Student's t with 3 degrees of
-# freedom, then scaled so that about 68 and 95 % of the residuals along an axis are inside 1 and 1.96 standard
-# deviations. `tools/bench detectors` repeats the check, by joint.
+# freedom, then scaled so that 68 and 95 % of the residuals along an axis are as nearly as both can be inside 1 and 1.96
+# standard deviations: 70 to 76 and 90 to 94 %. `tools/bench detectors` repeats the check, by joint.
 _NOISE = {
     "fast": _Noise(0.108, 0.0035, 0.44, 1.75, 0.0),
     "balanced": _Noise(0.104, 0.001, 0.60, 0.73, 0.0062),
