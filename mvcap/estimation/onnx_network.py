@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.errors import AssetError
+from mvcap.weights.networks import runtime_faults
 
 PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
@@ -57,7 +58,7 @@ class OnnxNetwork:
             self._session = ort.InferenceSession(
                 model if isinstance(model, bytes) else str(model), options, providers=providers
             )
-        except _faults() as fault:
+        except runtime_faults() as fault:
             reason = " ".join(str(fault).split())
             raise AssetError(
                 f"{self.name}: not a network that onnxruntime can load ({reason}); delete it and download it again"
@@ -69,15 +70,7 @@ class OnnxNetwork:
         """Return the outputs for a batch; AssetError if the network does not accept it."""
         try:
             outputs: list[NDArray[Any]] = self._session.run(None, {self.input.name: np.ascontiguousarray(batch)})
-        except _faults() as fault:
+        except runtime_faults() as fault:
             reason = " ".join(str(fault).split())[:300]
             raise AssetError(f"{self.name}: does not accept input {batch.shape} ({reason}){self._remedy}") from fault
         return outputs
-
-
-def _faults() -> tuple[type[Exception], ...]:
-    """Return the exception classes of onnxruntime, whose only common base class is Exception."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    own = [value for value in vars(state).values() if isinstance(value, type) and issubclass(value, Exception)]
-    return (RuntimeError, ValueError, *own)

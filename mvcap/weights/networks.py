@@ -91,13 +91,13 @@ def _session(path: Path, sha256: str) -> Any:
     options.log_severity_level = 3
     try:
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except _faults() as fault:
+    except runtime_faults() as fault:
         reason = " ".join(str(fault).split())[:200]
         raise AssetError(f"{path}: not a network that onnxruntime can load ({reason}); {_remedy(path)}") from fault
 
 
-def _faults() -> tuple[type[Exception], ...]:
-    """Exceptions that onnxruntime raises: classes of its own, whose only common base is Exception."""
+def runtime_faults() -> tuple[type[Exception], ...]:
+    """Return the exceptions that onnxruntime raises: classes of its own, whose only common base is Exception."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     own = [value for value in vars(state).values() if isinstance(value, type) and issubclass(value, Exception)]
