@@ -76,14 +76,15 @@ def estimate(
     session = Session.of(session)
     config = session.settings("estimate", EstimateConfig)
     estimator, settings = plugins.load_plugin("estimator", session.overrides)
-    number_of, counts = _file_numbers(session, estimator, config.every)
-    rate_hz = session.rate_hz / config.every if estimator.needs_images else session.rate_hz
+    step = config.every if estimator.needs_images else 1
+    number_of, counts = _file_numbers(session, estimator, step)
+    rate_hz = session.rate_hz / step
     views = tuple(View(i, v.name, v.size, rate_hz, int(counts[i])) for i, v in enumerate(session.views))
     source = estimator.prepare(views)
     if redo:
         stages.discard(session, "estimate")
     inputs = {"take": session.identity, "source": source}
-    if (number_of != np.arange(session.frames)[:, None] // (config.every if estimator.needs_images else 1)).any():
+    if (number_of != np.arange(session.frames)[:, None] // step).any():
         inputs["numbers"] = hashlib.sha256(np.ascontiguousarray(number_of, np.int64).tobytes()).hexdigest()
     settings |= {stages.EVERY: config.every} if config.every > 1 else {}
     if config.temporal == "flow":
@@ -100,11 +101,9 @@ def estimate(
             jobs = [pool.submit(work.one_chunk, view, start, stop, _of_view(state, view)) for view in views]
             done = [job.result() for job in jobs]
             rows = Detections2D.concatenate([rows for rows, _ in done], estimator.skeleton)
-            after = {
-                f"{view.index}.{key}": value
-                for view, (_, own) in zip(views, done, strict=True)
-                for key, value in own.items()
-            }
+            after: State = {}
+            for view, (_, own) in zip(views, done, strict=True):
+                after |= _named(str(view.index), own)
             return rows[np.argsort(rows.frame, kind="stable")], after
 
         try:
@@ -113,16 +112,16 @@ def estimate(
             work.stopped = True  # on an interrupt, the threads stop at once instead of finishing their chunk
 
 
-def _file_numbers(session: Session, estimator: Estimator, every: int) -> tuple[NDArray[Any], NDArray[Any]]:
+def _file_numbers(session: Session, estimator: Estimator, step: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the number (T, C) that an estimator has for a view's image at each frame, and how many (C,) a view has.
 
     Files of a view (setting ``folder``) count the images of its footage: they were made from it, with the images that
     the session leaves out. One file for all views, and known poses, count the frames of the whole take. An estimator of
-    images counts those that it is given, every N-th of the session, as if that had been recorded at a lower rate.
+    images counts those that it is given, every step-th of the session, as if recorded at a lower rate.
     """
     frame = np.tile(np.arange(session.frames)[:, None], (1, len(session.views)))
     if estimator.needs_images:
-        return frame // every, np.full(len(session.views), -(-session.frames // every))
+        return frame // step, np.full(len(session.views), -(-session.frames // step))
     if isinstance(estimator, FileEstimator) and hasattr(getattr(estimator, "config", None), "folder"):
         return np.asarray(session.number_of), np.asarray(session.number_count)
     return frame + session.first, np.maximum(session.number_count, session.first + session.frames)
@@ -207,7 +206,7 @@ class _Views:
 
 
 def _of_view(state: State, view: View) -> State:
-    return _part(state, f"{view.index}")
+    return _part(state, str(view.index))
 
 
 def _part(state: State, prefix: str) -> State:
@@ -282,7 +281,7 @@ def detect(
                 continue
             result = plugin.estimate(picture, number, view, _of_view(state, view))
             state = {name: value for name, value in state.items() if not name.startswith(f"{view.index}.")}
-            state |= {f"{view.index}.{name}": value for name, value in result.state.items()}
+            state |= _named(str(view.index), result.state)
             parts.append(result.rows)
     if memory is not None:
         memory.clear()
