@@ -193,6 +193,11 @@ def _padding(attr: Mapping[str, Any]) -> str:
     return {"SAME": "SAME_UPPER", "VALID": "VALID"}[base64.b64decode(attr["padding"]["s"]).decode()]
 
 
+def _outputs(name: str, count: int) -> list[str]:
+    """Return TensorFlow's names of the outputs of a node: name, name:1, name:2 ..."""
+    return [f"{name}:{index}" if index else name for index in range(count)]
+
+
 def _placeholder(graph: _Graph, into: list[str], out: str, attr: Mapping[str, Any]) -> None:
     sizes = [int(dim["size"]) for dim in attr["shape"]["shape"].get("dim", [])]
     dims = [size if size > 0 else f"d{axis}" if axis else 1 for axis, size in enumerate(sizes)]
@@ -200,15 +205,12 @@ def _placeholder(graph: _Graph, into: list[str], out: str, attr: Mapping[str, An
 
 
 def _convolution(graph: _Graph, into: list[str], out: str, attr: Mapping[str, Any]) -> None:
-    kernel = graph.values[into[1]]  # height, width, in, out
-    fused = [base64.b64decode(name).decode() for name in attr.get("fused_ops", {}).get("list", {}).get("s", [])]
-    _convolve(graph, into, out, attr, kernel, 1, fused)
+    _convolve(graph, into, out, attr, graph.values[into[1]], 1)  # height, width, in, out
 
 
 def _depthwise(graph: _Graph, into: list[str], out: str, attr: Mapping[str, Any]) -> None:
     kernel = graph.values[into[1]]  # height, width, in, multiplier
-    fused = [base64.b64decode(name).decode() for name in attr.get("fused_ops", {}).get("list", {}).get("s", [])]
-    _convolve(graph, into, out, attr, kernel.reshape(*kernel.shape[:2], 1, -1), kernel.shape[2], fused)
+    _convolve(graph, into, out, attr, kernel.reshape(*kernel.shape[:2], 1, -1), kernel.shape[2])
 
 
 def _convolve(
@@ -218,8 +220,8 @@ def _convolve(
     attr: Mapping[str, Any],
     kernel: NDArray[Any],
     groups: int,
-    fused: list[str],
 ) -> None:
+    fused = [base64.b64decode(name).decode() for name in attr.get("fused_ops", {}).get("list", {}).get("s", [])]
     inputs = [graph.channels_first(into[0]), graph.constant(kernel.transpose(3, 2, 0, 1))]
     if "BiasAdd" in fused:
         inputs.append(into[2])
@@ -296,18 +298,16 @@ def _pack(graph: _Graph, into: list[str], out: str, attr: Mapping[str, Any]) -> 
 
 
 def _unpack(graph: _Graph, into: list[str], out: str, attr: Mapping[str, Any]) -> None:
-    for index in range(_number(attr, "num")):  # TensorFlow names the outputs name, name:1, name:2 ...
-        name = f"{out}:{index}" if index else out
+    for index, name in enumerate(_outputs(out, _number(attr, "num"))):
         graph.emit("Gather", [into[0], graph.constant(np.array(index))], name, axis=_number(attr, "axis"))
 
 
 def _split(graph: _Graph, into: list[str], out: str, attr: Mapping[str, Any]) -> None:
-    names = [f"{out}:{index}" if index else out for index in range(_number(attr, "num_split"))]
-    graph.emit("Split", [into[1]], names, axis=graph.axes(into[0])[0])
+    graph.emit("Split", [into[1]], _outputs(out, _number(attr, "num_split")), axis=graph.axes(into[0])[0])
 
 
 def _split_by_sizes(graph: _Graph, into: list[str], out: str, attr: Mapping[str, Any]) -> None:
-    names = [f"{out}:{index}" if index else out for index in range(_number(attr, "num_split"))]
+    names = _outputs(out, _number(attr, "num_split"))
     graph.emit("Split", [into[0], graph.int64(into[1])], names, axis=graph.axes(into[2])[0])
 
 
