@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import inf
 from pathlib import Path
 from typing import ClassVar
@@ -151,7 +152,7 @@ class People:
 
     def prepare(self, views: tuple[View, ...]) -> str:
         """Fetch and convert missing networks; return their identity."""
-        self._models()
+        _ = self._models
         names = sorted({_FINDER, *(_ASSETS[network] for network, _ in PASSES[self.config.mode])})
         return " ".join(f"{name}:{network_identity(name)}" for name in names)
 
@@ -187,7 +188,9 @@ class People:
             masks = reader.landmarker.paint_masks(marks)
         return Estimate(rows, people.kept(keep).state(), masks)
 
+    @cached_property
     def _models(self) -> dict[str, Path]:
+        """Files of the networks, fetched, verified and converted once for all threads."""
         networks = dict.fromkeys(network for network, _ in PASSES[self.config.mode])
         files = {
             network: assets.path(_ASSETS[network]) if network == "full" else converted_network(_ASSETS[network])
@@ -197,7 +200,7 @@ class People:
 
     def _networks(self) -> tuple[BodyFinder, BodyReader]:
         if not hasattr(self._own, "networks"):
-            models, how = self._models(), (self.config.threads, self.config.device)
+            models, how = self._models, (self.config.threads, self.config.device)
             finder = BodyFinder(models["finder"], self.config.detector_threshold, *how)
             self._own.networks = finder, BodyReader(self.config.mode, models, *how)
         networks: tuple[BodyFinder, BodyReader] = self._own.networks
@@ -219,11 +222,9 @@ class People:
     ) -> tuple[_People, list[Body], list[bool]]:
         """Add the bodies of a search whom no crop shows; a lost person nearby is found again."""
         bodies, seen = list(bodies), list(seen)
-        new: list[Body] = []
         for row in range(len(found)):
             one = found[np.array([row])]
             known = np.reshape([body.coco for body, there in zip(bodies, seen, strict=True) if there], (-1, 17, 2))
-            known = np.concatenate([known, np.reshape([body.coco for body in new], (-1, 17, 2))])
             if len(known) and body_distance(one.xy[0], known).min() < SAME_BODY:
                 continue
             body = reader(one.xy[0], _beside(one.xy[0], known), one)
@@ -238,9 +239,10 @@ class People:
                 again = lost[int(np.argmin(away))]
                 bodies[again], seen[again] = body, True
                 people.xy[again], people.step[again], people.lost[again] = body.coco, 0, 0
-            elif len(bodies) + len(new) < self.config.people:
-                new.append(body)
-        return people.with_new(new), [*bodies, *new], [*seen, *[True] * len(new)]
+            elif len(bodies) < self.config.people:
+                bodies.append(body)
+                seen.append(True)
+        return people.with_new(bodies[len(people.ident) :]), bodies, seen
 
     def _rows(self, bodies: list[Body], ident: NDArray[np.int64], frame: int, view: View) -> Detections2D:
         xy, score = [body.xy for body in bodies], [body.score for body in bodies]
