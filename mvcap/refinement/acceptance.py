@@ -6,6 +6,7 @@ import numpy as np
 
 from calib.arrays import Bools, Floats, Ints
 from mvcap.refinement import acceleration
+from mvcap.refinement.observations import skipped_frames
 from mvcap.structures.poses import Provenance
 
 
@@ -43,10 +44,7 @@ def joints_between(kept: Bools, sigma: Floats, looked_at: Bools, fill_m: float) 
     They are kept as long as time adds less than ``fill_m`` to the larger of the two standard deviations, sigma (T, J)
     m: a joint that two views measure badly is no better in between. looked_at: (T,).
     """
-    frames = np.flatnonzero(looked_at)
-    at = np.searchsorted(frames, np.arange(len(looked_at)))
-    inside = ~looked_at & (at > 0) & (at < len(frames))
-    before, after = frames[np.maximum(at - 1, 0)[inside]], frames[at[inside]]
+    inside, before, after = skipped_frames(looked_at)
     out = np.zeros(kept.shape, np.bool_)
     limit = np.hypot(np.maximum(sigma[before], sigma[after]), fill_m)
     out[inside] = kept[before] & kept[after] & (sigma[inside] < limit)

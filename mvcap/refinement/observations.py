@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
-from calib.arrays import Bools, Floats
+from calib.arrays import Bools, Floats, Ints
 from mvcap.structures.contracts import Evidence
 from mvcap.structures.poses import Poses3D, full_covariance
 
@@ -68,11 +68,9 @@ class Observations2D:
 
         Nobody was hidden there: the neighbours are the last frame before and the first after that were looked at.
         """
-        frames = np.flatnonzero(self.looked_at)
-        at = np.searchsorted(frames, np.arange(len(self.row)))
-        inside = ~self.looked_at & (at > 0) & (at < len(frames))
+        inside, before, after = skipped_frames(self.looked_at)
         out = views.copy()
-        out[inside] = np.minimum(views[frames[at[inside] - 1]], views[frames[at[inside]]])
+        out[inside] = np.minimum(views[before], views[after])
         return out
 
     @property
@@ -168,6 +166,17 @@ class Observations2D:
             precision /= ((1 + square / kernel[at] ** 2) ** 2)[:, None, None]
             information[at] += precision
             gradient[at] += np.einsum("nij,nj->ni", precision, off)
+
+
+def skipped_frames(looked_at: Bools) -> tuple[Bools, Ints, Ints]:
+    """Return which frames (T,) lie between frames that were looked at, and the nearest of these before and after (K,).
+
+    looked_at: (T,).
+    """
+    frames = np.flatnonzero(looked_at)
+    at = np.searchsorted(frames, np.arange(len(looked_at)))
+    inside = ~looked_at & (at > 0) & (at < len(frames))
+    return inside, frames[at[inside] - 1], frames[at[inside]]
 
 
 def _fill_unseen(cov: Floats, seen: Bools) -> Floats:
