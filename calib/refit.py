@@ -113,18 +113,20 @@ def refit(
     group: ArrayLike | None = None,
     tolerance: RigTolerance | None = None,
     most: int = MOST_SEEN,
+    late_s: ArrayLike | None = None,
     progress: Callable[[int, int], None] = lambda done, whole: None,
 ) -> RigRefit:
     """Adjust the poses, focal lengths and principal points of a rig to free points that its views observe.
 
     group (N,): points with the same number are the same joint, or its left and right, whose errors are alike; they are
-    held out together. most: observations used; progress: called with the fits done and all of them. The new rig is
-    placed in the old world by the similarity that brings the cameras nearest to where they were; cameras that moved
-    further than the others hardly count in it. So scale, axes and floor stay. Raises CalibrationError where fewer than
-    three views share enough points, or too few moments are seen.
+    held out together. most: observations used; late_s (C,): delays of the views, s, where they were estimated before;
+    progress: called with the fits done and all of them. The new rig is placed in the old world by the similarity that
+    brings the cameras nearest to where they were; cameras that moved further than the others hardly count in it. So
+    scale, axes and floor stay. Raises CalibrationError where fewer than three views share enough points, or too few
+    moments are seen.
     """
     mine = of_views(rig, observations)
-    lags = np.nan_to_num(estimate_lags(mine, observations).sure)
+    lags = np.asarray(estimate_lags(mine, observations).sure if late_s is None else late_s, np.float64)
     moments, kept = _sample(observations, most)
     free = _determined_views(observations.at(moments))
     seen, synchronised = (

@@ -88,7 +88,8 @@ class ResidualSplit:
             if kept is None:
                 return {**nothing, "refused": "no two views see the same person"}
             seen, kind = kept
-            found = refit(self._rig, seen, group=mirrored_joints(kind, len(seen.target)), most=_TRIAL_SEEN)
+            group, late_s = mirrored_joints(kind, len(seen.target)), lag.sure_s()
+            found = refit(self._rig, seen, group=group, most=_TRIAL_SEEN, late_s=late_s)
         except (CalibrationError, InputError) as refusal:
             return {**nothing, "refused": str(refusal)}
         return {

@@ -26,11 +26,12 @@ class ViewLag:
         self._rig = rig
         self._kept: list[Detections2D] = []
         self._added, self._every = 0, 1
-        self._estimated = -1
         self._found: Lags | None = None
+        self._seen: tuple[Observations, Skeleton] | None = None
 
     def add(self, detections: Detections2D, poses: Poses3D) -> None:
         """Add the detections of a chunk that belong to poses of the same frames."""
+        self._found = self._seen = None
         row, pose = linked_rows(detections, poses)
         if self._added % self._every == 0 and len(row):
             self._kept.append(detections[row].with_columns(person=poses.person[pose]))
@@ -40,10 +41,10 @@ class ViewLag:
 
     def observations(self) -> tuple[Observations, Skeleton] | None:
         """Return the joints kept as free points, 10 Hz whatever the rate, and their skeleton; None without people."""
-        if not self._kept:
-            return None
-        rows = Detections2D.concatenate(self._kept, self._kept[0].skeleton)
-        return joint_observations(rows, self._rig, _RATE_HZ, _MOST_FRAMES), rows.skeleton
+        if self._kept and self._seen is None:
+            rows = Detections2D.concatenate(self._kept, self._kept[0].skeleton)
+            self._seen = joint_observations(rows, self._rig, _RATE_HZ, _MOST_FRAMES), rows.skeleton
+        return self._seen
 
     def late_frames(self) -> dict[str, float]:
         """Views by name with a time offset against the others, and their lag in frames (ahead: negative)."""
@@ -62,9 +63,16 @@ class ViewLag:
         known = abs(lags.late_s) > SURE * lags.sigma_s
         return np.where(known, lags.late_s * _RATE_HZ, np.nan)
 
+    def sure_s(self) -> Floats | None:
+        """Return the significant offsets (C,) s at the 10 Hz of ``observations``, 0 for the other views.
+
+        None with two views or without people.
+        """
+        lags = self._lags()
+        return None if lags is None else lags.sure
+
     def _lags(self) -> Lags | None:
         """The lags of what was added; None with two views, of which it is open which one is late."""
-        if self._estimated != self._added:
-            kept = self.observations() if len(self._rig) > 2 else None
-            self._estimated, self._found = self._added, None if kept is None else estimate_lags(self._rig, kept[0])
+        if self._found is None and len(self._rig) > 2 and (kept := self.observations()):
+            self._found = estimate_lags(self._rig, kept[0])
         return self._found
