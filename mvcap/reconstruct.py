@@ -43,16 +43,18 @@ def reconstruct(
 ) -> dict[str, Any]:
     """Run all stages on a session, export the poses and write the report; return the report's numbers.
 
-    Finished stages are kept, and an interrupted run resumes at its last finished chunk. StaleError if a stage's result
-    was made with other settings or from other inputs. ``redo`` names the first stage to run again.
+    Finished stages are kept, and an interrupted run resumes at its last finished chunk. ``redo`` names the first stage
+    to run again. Raises StaleError if a stage's result was made with other settings or from other inputs, SessionError
+    while another process works on the session.
     """
     session = Session.of(session)
     if redo is not None and redo not in stages.STAGES:
         raise InputError(f"--redo {redo!r}: unknown stage; available: {', '.join(stages.STAGES)}")
-    for name, verb in _VERBS.items():
-        verb(session, redo=name == redo, progress=progress)
-    export(session)
-    return report(session, progress=progress)
+    with stages.sole_use(session):
+        for name, verb in _VERBS.items():
+            verb(session, redo=name == redo, progress=progress)
+        export(session)
+        return report(session, progress=progress)
 
 
 def reconstruct_rows(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -13,6 +14,7 @@ from mvcap.progress import Progress
 from mvcap.structures.artefact import Artefact, Origin
 from mvcap.structures.contracts import State
 from mvcap.structures.detections import Detections2D
+from mvcap.structures.own_files import folder_in_use
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.session import Session
 from mvcap.structures.table import Table
@@ -39,10 +41,30 @@ def frame_step(session: Session) -> int:
     return step if isinstance(step, int) and step > 0 else 1
 
 
+def origins(session: Session) -> dict[str, str]:
+    """Return the fingerprints of the results that a session has, by stage."""
+    held = {name: session.artefact(name, Table).manifest for name in STAGES}
+    return {name: str(manifest["fingerprint"]) for name, manifest in held.items() if manifest}
+
+
+@contextmanager
+def sole_use(session: Session) -> Iterator[None]:
+    """Keep other processes from making or removing results of a session; SessionError while one does."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(folder_in_use(session.folder))
+        except BlockingIOError as fault:
+            raise SessionError(
+                f"{session.folder}: another mvcap is working on this session; wait until it has ended, or stop it"
+            ) from fault
+        yield
+
+
 def discard(session: Session, stage: str) -> None:
-    """Remove the results of a stage and of all later stages."""
-    for name in reversed(STAGES[STAGES.index(stage) :]):
-        session.artefact(name, Table).remove()
+    """Remove the results of a stage and of all later stages; SessionError while another process makes some."""
+    with sole_use(session):
+        for name in reversed(STAGES[STAGES.index(stage) :]):
+            session.artefact(name, Table).remove()
 
 
 def detections(session: Session, stage: str) -> Artefact[Detections2D]:
@@ -83,8 +105,22 @@ def run_stage(
 ) -> Artefact[T]:
     """Fill an artefact chunk by chunk, keeping finished chunks and resuming from the state of the last one.
 
-    StaleError if an artefact made with other settings or inputs exists, SessionError for one of another length.
+    StaleError if an artefact made with other settings or inputs exists, SessionError for one of another length, and
+    while another process works on the session.
     """
+    with sole_use(session):
+        return _filled(session, place, origin, skeleton, make, progress, chunk_frames)
+
+
+def _filled(
+    session: Session,
+    place: Artefact[T],
+    origin: Origin,
+    skeleton: str,
+    make: Make[T],
+    progress: Progress,
+    chunk_frames: int,
+) -> Artefact[T]:
     place.begin(origin, skeleton, session.frames, chunk_frames)
     _check_frames(place, session.frames)
     if place.complete:

@@ -12,7 +12,7 @@ import click
 from calib.errors import CalibrationError
 from mvcap import config
 from mvcap.cli import assets, calibrate, doctor, evaluate, rig, session, train
-from mvcap.errors import MvcapError, StaleError
+from mvcap.errors import MvcapError
 from mvcap.version import __version__
 
 _BAD_INPUT = 2
@@ -21,14 +21,17 @@ _LONGEST = 1500
 
 
 class _Verbs(click.Group):
-    """The group of all verbs; if a verb fails with StaleError, the session's settings are restored."""
+    """The group of all verbs; one that fails before it changed a result puts the session's settings back."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except StaleError:
-            for changed, before in (ctx.obj or {}).get("overridden", []):
-                changed.keep_overrides(before)
+        except MvcapError:
+            from mvcap import stages
+
+            for changed, before, results in (ctx.obj or {}).get("overridden", []):
+                if results and results == stages.origins(changed):
+                    changed.keep_overrides(before)
             raise
 
 

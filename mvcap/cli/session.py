@@ -62,7 +62,10 @@ def _opened(folder: Path, changes: dict[str, Any]) -> Any:
 
 def _override(session: Any, changes: dict[str, Any]) -> None:
     if changes:
-        click.get_current_context().obj["overridden"].append((session, session.override(changes)))
+        from mvcap import stages
+
+        results = stages.origins(session)
+        click.get_current_context().obj["overridden"].append((session, session.override(changes), results))
 
 
 def _default_folder(source: str) -> Path:

@@ -37,6 +37,7 @@ from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import Skeleton
 
 _FINDER = "movenet-multipose"
+_MOST_THREADS = 256
 _SURE = 0.9  # the share of a pass in a body, see ``own_body``, below which people who are close are told apart
 _ASSETS = {"thunder": "movenet-thunder", "lightning": "movenet-lightning", "full": "blazepose-landmarks"}
 
@@ -79,8 +80,10 @@ class PeopleConfig:
             raise ConfigError(f"people: mode must be one of {', '.join(PASSES)}, not {self.mode!r}")
         times = (self.detect_every_s, self.patience_s, self.carry_s)
         scores = (self.threshold, self.detector_threshold)
-        if self.people < 1 or self.threads < 1 or not (0 < self.noise < inf and all(0 <= time < inf for time in times)):
-            raise ConfigError("people: people and threads must be at least 1, noise above 0, times not negative")
+        if not 1 <= self.threads <= _MOST_THREADS:
+            raise ConfigError(f"people: threads must be from 1 to {_MOST_THREADS}, not {self.threads}")
+        if self.people < 1 or not (0 < self.noise < inf and all(0 <= time < inf for time in times)):
+            raise ConfigError("people: people must be at least 1, noise above 0, times not negative")
         if not all(0 <= score <= 1 for score in scores):
             raise ConfigError("people: threshold and detector_threshold must be from 0 to 1")
         if not 0.01 <= self.smallest <= 1:
@@ -151,8 +154,8 @@ class People:
         self._own = threading.local()  # networks hold buffers: one set a thread
 
     def prepare(self, views: tuple[View, ...]) -> str:
-        """Fetch and convert missing networks; return their identity."""
-        _ = self._models
+        """Fetch and convert missing networks, and load them; return their identity."""
+        self._networks()
         names = sorted({_FINDER, *(_ASSETS[network] for network, _ in PASSES[self.config.mode])})
         return " ".join(f"{name}:{network_identity(name)}" for name in names)
 

@@ -21,6 +21,7 @@ from mvcap.triangulation.residual_parts import ResidualParts, ResidualSample
 from mvcap.triangulation.view_lag import ViewLag
 
 _RELEVANT = 0.25  # of the accuracy wanted, from which the constant part of a view matters
+_SURE = 4.0  # standard deviations of the constant part; few stretches of time leave these uncertain
 _TRIAL_SEEN = 4000  # observations of a trial adjustment
 _NAMED = 3  # views named in a reason
 
@@ -39,17 +40,20 @@ class ResidualSplit:
     def summary(self, lag: ViewLag, wanted_mm: float) -> dict[str, Any]:
         """Return the key ``residual_parts`` of a report, None where a number is unknown.
 
-        ``views``, each with ``constant_px`` (x, y, of all joints at their mean place; reprojected less detected),
-        ``rig_px`` (its length, root mean square over the joints as it varies in the room), ``rig_mm`` (at the people),
-        ``joint_px`` (root mean square of what each joint has beside it), ``lag_ms`` (against the median view; where
-        motion shows it), ``scatter_px`` (median of what is left) and ``joints``, with the last but for one joint;
-        ``at_fault``: names of the views whose constant part is larger than the scatter and matters at ``wanted_mm``;
+        ``views``, each with ``constant_px`` (x, y, of all joints at their mean place; reprojected less detected) and
+        ``constant_sigma_px`` (its standard deviation; None for a take so short that a detector's errors may last as
+        long), ``rig_px`` (its length, root mean square over the joints as it varies in the room), ``rig_mm`` (at the
+        people), ``joint_px`` (root mean square of what each joint has beside it), ``lag_ms`` (against the median view;
+        where motion shows it), ``scatter_px`` (median of what is left) and ``joints``, with the last but for one joint;
+        ``at_fault``: names of the views whose constant part is larger than the scatter, beyond doubt, and matters at
+        ``wanted_mm``;
         ``adjustment``: where views are at fault, a trial of ``mvcap rig adjust``: ``helps``, ``before_px`` and
         ``after_px`` on what was held out, ``moments``, and ``refused``: why there are no such figures.
         """
         parts = self._sample.parts()
         with np.errstate(invalid="ignore"):
             matters = (parts.rig_px > parts.scatter_px) & (parts.rig_px * parts.mm_per_px > _RELEVANT * wanted_mm)
+            matters &= parts.rig_px > _SURE * parts.constant_sigma_px
         lags_ms = 1000 * lag.lag_frames() / self._rate_hz
         return {
             "views": [
@@ -64,6 +68,7 @@ class ResidualSplit:
         known = np.isfinite(joint).all(-1)
         return {
             "constant_px": [tidy(value) for value in parts.constant_px[view]],
+            "constant_sigma_px": tidy(parts.constant_sigma_px[view]),
             "rig_px": tidy(parts.rig_px[view]),
             "rig_mm": tidy(parts.rig_px[view] * parts.mm_per_px[view]),
             "joint_px": tidy(np.sqrt((joint[known] ** 2).sum(-1).mean())) if known.any() else None,
@@ -84,11 +89,12 @@ class ResidualSplit:
         """Held-out figures of an adjusted rig."""
         nothing = {"helps": False, "before_px": None, "after_px": None, "moments": 0}
         try:
-            kept = lag.observations()
+            kept = lag.observations(self._rate_hz)
             if kept is None:
                 return {**nothing, "refused": "no two views see the same person"}
             seen, kind = kept
-            group, late_s = mirrored_joints(kind, len(seen.target)), lag.sure_s()
+            group, late = mirrored_joints(kind, len(seen.target)), lag.sure_frames()
+            late_s = None if late is None else late / self._rate_hz
             found = refit(self._rig, seen, group=group, most=_TRIAL_SEEN, late_s=late_s)
         except (CalibrationError, InputError) as refusal:
             return {**nothing, "refused": str(refusal)}

@@ -91,6 +91,8 @@ def adjust(
     session = Session.of(session)
     if out is not None and Path(out).exists() and not force:
         raise InputError(f"{out} exists already; choose another name or give --force")
+    if out is not None and Path(out).resolve() == (session.folder / "rig.yaml").resolve():
+        raise InputError(f"{out} is the rig of the session itself; leave --out away, and the old one is kept beside it")
     seen, kind = people_observations(session, session.rig, progress)
     fit = refit(
         session.rig,
@@ -103,12 +105,16 @@ def adjust(
         file = Path(out)
         save_rig(fit.rig, file)
     elif fit.better:
-        file, kept = session.folder / "rig.yaml", _keep_old(session)
-        with ExitStack() as undo:
-            undo.callback(kept.unlink)
-            save_rig(fit.rig, file)
-            undo.pop_all()
-        stages.discard(session, "associate")
+        file = session.folder / "rig.yaml"
+        with stages.sole_use(session):
+            if Session.open(session.folder).rig_identity != session.rig_identity:
+                raise SessionError(f"{file} was changed meanwhile; run `mvcap rig adjust` again")
+            kept = _keep_old(session)
+            with ExitStack() as undo:
+                undo.callback(kept.unlink)
+                save_rig(fit.rig, file)
+                undo.pop_all()
+            stages.discard(session, "associate")
         session = Session.open(session.folder)
     return RigAdjustment(session, fit, file, kept, tuple(_lines(session, fit, file, kept)))
 

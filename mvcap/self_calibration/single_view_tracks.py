@@ -72,7 +72,7 @@ def _distances(active: list[list[int]], here: Ints, xy: Floats, frame: Ints, siz
         ahead = now - int(frame[last])
         expected = xy[last] + _motion(track, xy, frame) * ahead
         distance = np.linalg.norm(xy[here] - expected, axis=-1)
-        allowed = (_REACH + _DRIFT * (ahead - 1)) * size[last]
+        allowed = max((_REACH + _DRIFT * (ahead - 1)) * size[last], 1e-9)
         enough = np.isfinite(distance).sum(1) >= _JOINTS
         if enough.any():
             out[one, enough] = _lower_median(distance[enough]) / allowed

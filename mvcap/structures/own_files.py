@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from mvcap.errors import SessionError
@@ -107,6 +107,37 @@ def lock(descriptor: int) -> None:
         import fcntl
 
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+_HELD: set[Path] = set()
+
+
+@contextmanager
+def folder_in_use(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a folder while it is changed, if they ask too; BlockingIOError if one is at work.
+
+    Within a process the folder may be asked for again. The system lifts the lock when the process ends, however it
+    does; without effect where there are no locks.
+    """
+    place = folder.resolve()
+    if place in _HELD:
+        yield
+        return
+    with ExitStack() as stack:
+        with suppress(ImportError):
+            import fcntl
+
+            descriptor = os.open(place, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise
+            except OSError:
+                pass  # a file system without locks
+        _HELD.add(place)
+        stack.callback(_HELD.discard, place)
+        yield
 
 
 def is_locked(path: Path) -> bool:

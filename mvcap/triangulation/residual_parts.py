@@ -20,6 +20,7 @@ import numpy as np
 from calib import Rig
 from calib.arrays import Bools, Floats, Ints
 from calib.geometry import transform
+from calib.refit import LEAST_STRETCHES, time_stretches
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
@@ -33,20 +34,26 @@ _FREEDOM, _REWEIGHTED = 4.0, 8  # Student's t
 _FIELD_PX, _JOINT_PX = 10.0, 10.0  # prior standard deviations: of the field's change over a metre, of a joint
 _ALIKE = 50.0  # offsets for each independent one, as errors last: the priors count so much more
 _PLACE = 8  # numbers of the affine field
+_STRETCHES = 10  # of a take, between which the estimates vary
 
 
 @dataclass(frozen=True, eq=False)
 class ResidualParts:
     """Residuals (reprojected joint less detection) of C views and J joints in parts; NaN where too little is known.
 
-    constant_px (C, 2): displacement of all joints at their mean place; rig_px (C,): root mean square of
-    the displacement by the affine field at the places of the joints, which includes it; joint_px (C, J, 2): what a
+    constant_px (C, 2): displacement of all joints at their mean place, constant_sigma_px (C,): its standard deviation
+    along an axis; rig_px (C,): root mean square of the displacement by the affine field at the places of the joints,
+    which includes it; joint_px (C, J, 2): what a
     joint has beside it; late_s, late_sigma_s (C,): time offset against the poses, late is positive, and its standard
     deviation (``view_lag`` estimates offsets against the other views); scatter_px (C,), joint_scatter_px (C, J): median
     length of what is left; mm_per_px (C,) at the people; count (C,): offsets used.
+
+    The standard deviations come from stretches of time that are longer than a detector's errors last; in a take that
+    has fewer than three of them they are NaN: what lasts as long as the take cannot be told from the rig.
     """
 
     constant_px: Floats
+    constant_sigma_px: Floats
     rig_px: Floats
     joint_px: Floats
     late_s: Floats
@@ -136,19 +143,18 @@ class ResidualSample:
         if not self._kept:
             none = np.zeros((0, self._joints))
             empty = np.zeros((0, self._joints, 2))
-            return residual_parts(
-                Offsets(np.zeros(0, np.int64), np.zeros(0, np.int64), empty, empty, empty, none, np.zeros(0)), self._rig
-            )
+            nobody = Offsets(np.zeros(0, np.int64), np.zeros(0, np.int64), empty, empty, empty, none, np.zeros(0))
+            return residual_parts(nobody, self._rig, self._rate_hz)
         joined = (np.concatenate([getattr(one, name) for one in self._kept]) for name in vars(self._kept[0]))
-        return residual_parts(Offsets(*joined), self._rig)
+        return residual_parts(Offsets(*joined), self._rig, self._rate_hz)
 
 
-def residual_parts(found: Offsets, rig: Rig) -> ResidualParts:
+def residual_parts(found: Offsets, rig: Rig, rate_hz: float) -> ResidualParts:
     """Split offsets by view into the displacement by the rig, by the joint, by the time offset, and scatter."""
     views, joints = len(rig), found.off_px.shape[1]
-    own, vectors, joint = (np.full(shape, np.nan) for shape in ((5, views), (views, 2), (views, joints)))
+    own, vectors, joint = (np.full(shape, np.nan) for shape in ((6, views), (views, 2), (views, joints)))
     by_joint, count = np.full((views, joints, 2), np.nan), np.zeros(views, np.int64)
-    out = ResidualParts(vectors, own[0], by_joint, own[1], own[2], own[3], joint, own[4], count)
+    out = ResidualParts(vectors, own[5], own[0], by_joint, own[1], own[2], own[3], joint, own[4], count)
     for view in range(views):
         mine = found[found.view == view]
         row, at = np.nonzero(np.isfinite(mine.off_px).all(-1) & np.isfinite(mine.place_m).all(-1))
@@ -156,12 +162,12 @@ def residual_parts(found: Offsets, rig: Rig) -> ResidualParts:
         row, at = row[::every], at[::every]
         out.count[view] = len(row)
         if len(row) >= _LEAST:
-            _fit_view(mine, row, at, view, out)
+            _fit_view(mine, row, at, view, rate_hz, out)
             out.mm_per_px[view] = np.nanmedian(mine.mm_per_px)
     return out
 
 
-def _fit_view(mine: Offsets, row: Ints, joint: Ints, view: int, out: ResidualParts) -> None:
+def _fit_view(mine: Offsets, row: Ints, joint: Ints, view: int, rate_hz: float, out: ResidualParts) -> None:
     """Robust regression of one view's offsets (N, 2) on place, joint and speed; fill its figures in."""
     off, place, speed = mine.off_px[row, joint], mine.place_m[row, joint], mine.speed_px[row, joint]
     noise = mine.noise_px[row, joint]
@@ -195,14 +201,21 @@ def _fit_view(mine: Offsets, row: Ints, joint: Ints, view: int, out: ResidualPar
         out.joint_px[view, one] = theta[_PLACE + 1 + 2 * one : _PLACE + 3 + 2 * one]
         out.joint_scatter_px[view, one] = np.median(size[joint == one])
     out.late_s[view] = theta[_PLACE]
-    out.late_sigma_s[view] = _late_sigma(design, kernel, left, normal, np.asarray(mine.frame[row]))
+    covariance = _covariance(design, kernel, left, normal, mine.frame[row] / rate_hz)
+    out.late_sigma_s[view] = np.sqrt(covariance[_PLACE, _PLACE])
+    out.constant_sigma_px[view] = np.sqrt((covariance[0, 0] + covariance[4, 4]) / 2)
 
 
-def _late_sigma(design: Floats, kernel: Floats, left: Floats, normal: Floats, frame: Ints) -> float:
-    """Standard deviation of the time offset, s, from the scatter between stretches of a tenth of the frames."""
-    place = np.searchsorted(np.unique(frame), frame)
-    stretch = place * 10 // max(int(place.max(initial=0)) + 1, 1)
-    score = np.zeros((10, len(normal)))
+def _covariance(design: Floats, kernel: Floats, left: Floats, normal: Floats, time_s: Floats) -> Floats:
+    """Covariance of the affine field and the time offset from the scatter between stretches of time.
+
+    This is the sandwich of clustered data (Liang and Zeger 1986), with its factor for few clusters.
+    """
+    stretch = time_stretches(time_s, _STRETCHES)
+    count = int(stretch.max(initial=0)) + 1
+    if count < LEAST_STRETCHES:
+        return np.full((_PLACE + 1, _PLACE + 1), np.nan)
+    score = np.zeros((count, len(normal)))
     np.add.at(score, stretch, np.einsum("nai,n,na->ni", design, kernel, left, optimize=True))
-    by_late = np.linalg.solve(normal, np.eye(len(normal))[_PLACE])
-    return float(np.sqrt(((score @ by_late) ** 2).sum() * 10 / 9))
+    change = np.linalg.solve(normal, score.T)[: _PLACE + 1]
+    return np.asarray(change @ change.T * count / (count - 1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from calib import Rig
@@ -39,17 +41,20 @@ class ViewLag:
         while sum(len(np.unique(rows.frame)) for rows in self._kept) > _MOST_FRAMES and len(self._kept) > 1:
             self._kept, self._every = self._kept[::2], 2 * self._every
 
-    def observations(self) -> tuple[Observations, Skeleton] | None:
-        """Return the joints kept as free points, 10 Hz whatever the rate, and their skeleton; None without people."""
+    def observations(self, rate_hz: float = _RATE_HZ) -> tuple[Observations, Skeleton] | None:
+        """Return the joints kept as free points at a rate, and their skeleton; None without people."""
         if self._kept and self._seen is None:
             rows = Detections2D.concatenate(self._kept, self._kept[0].skeleton)
             self._seen = joint_observations(rows, self._rig, _RATE_HZ, _MOST_FRAMES), rows.skeleton
-        return self._seen
+        if self._seen is None:
+            return None
+        seen, kind = self._seen
+        return replace(seen, time_s=seen.time_s * (_RATE_HZ / rate_hz)), kind
 
     def late_frames(self) -> dict[str, float]:
         """Views by name with a time offset against the others, and their lag in frames (ahead: negative)."""
-        lags = self._lags()
-        late = np.zeros(0) if lags is None else lags.sure * _RATE_HZ
+        sure = self.sure_frames()
+        late = np.zeros(0) if sure is None else sure
         return {self._rig.names[view]: float(late[view]) for view in np.flatnonzero(np.abs(late) >= _OFFSET_FRAMES)}
 
     def lag_frames(self) -> Floats:
@@ -63,13 +68,13 @@ class ViewLag:
         known = abs(lags.late_s) > SURE * lags.sigma_s
         return np.where(known, lags.late_s * _RATE_HZ, np.nan)
 
-    def sure_s(self) -> Floats | None:
-        """Return the significant offsets (C,) s at the 10 Hz of ``observations``, 0 for the other views.
+    def sure_frames(self) -> Floats | None:
+        """Return the significant offsets (C,) in frames, 0 for the other views.
 
         None with two views or without people.
         """
         lags = self._lags()
-        return None if lags is None else lags.sure
+        return None if lags is None else lags.sure * _RATE_HZ
 
     def _lags(self) -> Lags | None:
         """The lags of what was added; None with two views, of which it is open which one is late."""

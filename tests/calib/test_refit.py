@@ -8,7 +8,7 @@ from moved_cameras import SIZE, arc, body_places, bumped, filmed, people_take
 
 from calib import CalibrationError, Camera, Lens, Rig
 from calib.geometry import similarity
-from calib.refit import RigTolerance, refit
+from calib.refit import RigTolerance, refit, time_stretches
 
 MOMENTS, JOINTS = 150, 15
 GROUP = np.arange(2 * JOINTS) % JOINTS
@@ -151,3 +151,42 @@ def test_a_tight_prior_keeps_the_rig():
     seen, _ = take(true, 0)
     tight = RigTolerance(turned_deg=1e-3, moved_m=1e-5, focal=1e-5, principal=1e-5)
     assert refit(disturbed(true), seen, group=GROUP, tolerance=tight, most=4000).turned_deg.max() < 0.05
+
+
+def short_take(seed, seconds, rate_hz=60.0, lasting_s=0.5):
+    """What the true rig sees of two people for a while: 3 px of errors that last, half of them the whole body's."""
+    rng = np.random.default_rng(seed)
+    true, count = arc(4), round(seconds * rate_hz)
+    target, places = body_places(rng, count)
+    white = rng.normal(size=(4, count, 1 + len(target), 2))
+    noise, keep = np.array(white), np.exp(-1 / (lasting_s * rate_hz))
+    for moment in range(1, count):
+        noise[:, moment] = keep * noise[:, moment - 1] + np.sqrt(1 - keep**2) * white[:, moment]
+    body = np.repeat(noise[:, :, :1], len(target), 2)
+    seen = filmed([true], [0], target, places, 3 * np.sqrt(0.5) * (body + noise[:, :, 1:]), rng)
+    time = np.broadcast_to(np.arange(count) / rate_hz, seen.time_s.shape)
+    return true, replace(seen, sigma=np.where(np.isfinite(seen.sigma), 3.0, np.nan), time_s=time)
+
+
+@pytest.mark.parametrize("seconds", [0.25, 0.5, 1.0, 1.4])
+def test_a_take_in_which_errors_may_last_as_long_is_refused_in_one_line(seconds):
+    true, seen = short_take(0, seconds)
+    with pytest.raises(CalibrationError, match=r"seen for \d\.\d s.*1\.5 s or more") as caught:
+        refit(true, seen, group=GROUP)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("seconds", [1.5, 1.7, 2.5, 5.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_errors_that_last_move_no_exact_rig_however_short_the_take(seed, seconds):
+    true, seen = short_take(seed, seconds)
+    found = refit(true, seen, group=GROUP)
+    assert not found.better and 3 <= found.stretches <= 12
+
+
+def test_stretches_of_time_are_long_enough_to_be_independent():
+    for seconds, count in ((0.4, 1), (1.0, 2), (1.6, 3), (4.0, 8), (60.0, 12)):
+        stretch = time_stretches(np.arange(0, seconds, 1 / 30), 12)
+        assert stretch.max() + 1 == count and (np.diff(stretch) >= 0).all()
+    gaps = time_stretches(np.array([0.0, 0.1, np.nan, 9.9, 10.0]), 12)
+    np.testing.assert_array_equal(gaps, [0, 0, 0, 1, 1])

@@ -1,10 +1,12 @@
 """The command line: every verb says what it does, and whatever is wrong is one line on what to do and exit status 2."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -462,3 +464,39 @@ def test_a_length_that_contradicts_the_stages(refused, call, tmp_path):
     artefact.note(complete=False)  # as a killed run leaves it
     refused("refine", session.folder, words=("session.yaml has 3 frames", "6"))
     refused("track", session.folder, words=("session.yaml has 3 frames", "6"))
+
+
+def test_settings_of_a_run_that_changed_nothing_are_put_back(call, refused, tmp_path):
+    session = make_session(tmp_path, 12, people=2)
+    before = session.overrides
+    asked = ("--set", "estimator=openpose", "--set", f"estimators.openpose.folder={tmp_path / 'none'}")
+    refused("reconstruct", session.folder, *asked, words="none")
+    assert session.overrides["estimator"] == "openpose", "a session without results keeps what its first run asked for"
+    session.keep_overrides(before)
+    assert call("reconstruct", session.folder)[0] == 0
+    results = {path: path.read_bytes() for path in session.folder.rglob("*.*") if path.is_file()}
+    refused("reconstruct", session.folder, "--redo", "estimate", *asked, words="none")
+    assert {path: path.read_bytes() for path in session.folder.rglob("*.*") if path.is_file()} == results
+
+
+@contextmanager
+def in_use_elsewhere(folder):
+    """Another process at work on a session."""
+    import fcntl
+
+    held = os.open(folder, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    yield
+    os.close(held)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks on folders")
+def test_two_runs_at_once_are_refused(refused, call, tmp_path):
+    session = make_session(tmp_path, 12, people=2)
+    with in_use_elsewhere(session.folder):
+        for verb in ("reconstruct", "estimate"):
+            refused(verb, session.folder, words=("another mvcap is working on this session", "wait"))
+    assert call("reconstruct", session.folder)[0] == 0
+    with in_use_elsewhere(session.folder):
+        refused("reconstruct", session.folder, "--redo", "track", words="another mvcap")
+    assert call("track", session.folder)[0] == 0

@@ -8,8 +8,8 @@ import pytest
 from tiny_graphs import small, write
 
 from mvcap import assets
-from mvcap.errors import AssetError
-from mvcap.estimation import tfjs_graph
+from mvcap.errors import AssetError, SessionError
+from mvcap.estimation import converted_networks, tfjs_graph
 from mvcap.estimation.converted_networks import converted_network, network_identity
 from mvcap.estimation.onnx_network import OnnxNetwork
 
@@ -109,12 +109,25 @@ def test_a_name_that_is_no_asset():
         converted_network("nobody")
 
 
-def test_a_broken_conversion_is_named_and_is_made_again_once_it_is_deleted(cache, tmp_path):
+@pytest.mark.parametrize("damage", [lambda whole: whole[:-7], lambda whole: whole[:-8] + bytes(8), lambda whole: b""])
+def test_a_damaged_conversion_is_made_again(cache, conversions, tmp_path, damage):
     path = converted_network("tiny")
     whole = path.read_bytes()
-    path.write_bytes(whole[:-7])
-    with pytest.raises(AssetError, match=path.name) as caught:
-        OnnxNetwork(converted_network("tiny"))
-    assert "\n" not in str(caught.value)
-    path.unlink()
-    assert converted_network("tiny").read_bytes() == whole
+    path.write_bytes(damage(whole))
+    again = converted_network("tiny")
+    assert again.read_bytes() == whole and len(conversions) == 2 and made(tmp_path) == [again.name]
+
+
+def test_a_cache_that_cannot_be_written_is_named(cache, tmp_path, monkeypatch):
+    def full(path):
+        raise SessionError(f"{path} cannot be written: No space left")
+
+    monkeypatch.setattr(converted_networks, "written_whole", full)
+    with pytest.raises(AssetError, match="MVCAP_CACHE"):
+        converted_network("tiny")
+
+
+def test_a_removed_asset_takes_its_conversion_along(cache, tmp_path):
+    path = converted_network("tiny")
+    gone = assets.remove(["tiny"])
+    assert path in gone and made(tmp_path) == [] and not any((tmp_path / "models" / "tiny").iterdir())

@@ -29,15 +29,15 @@ def turned(rig, degrees):
     return Rig(tuple(cameras))
 
 
-def summary_of(degrees, cameras=4, shift_px=0.0, wanted_mm=50.0):
+def summary_of(degrees, cameras=4, shift_px=0.0, wanted_mm=50.0, frames=FRAMES):
     """The figures of people whom the true cameras see, triangulated with cameras turned by so much."""
     true, people = ring_rig(cameras), truth(FRAMES, people=2)
     rig, rng = turned(true, degrees), np.random.default_rng(0)
     shift = rng.normal(0, shift_px, (cameras, len(people.skeleton), 2))
     split, lag = ResidualSplit(rig, people.skeleton, RATE_HZ), ViewLag(rig)
-    for start in range(0, FRAMES, 40):
+    for start in range(0, frames, 40):
         tables = []
-        for frame in range(start, start + 40):
+        for frame in range(start, min(start + 40, frames)):
             shown = people[people.frame == frame]
             for view in range(cameras):
                 xy = true[view].project(shown.xyz.astype(float)) + shift[view]
@@ -110,3 +110,10 @@ def test_parts_of_any_number_of_views_are_drawn(wrong, count):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ElementTree.fromstring(plots.residual_parts_plot(views))
+
+
+@pytest.mark.parametrize("seconds", [0.4, 1.0, 1.4])
+def test_a_take_so_short_that_errors_may_last_as_long_accuses_no_view(seconds):
+    found = summary_of(1.0, frames=round(seconds * RATE_HZ))
+    assert found["at_fault"] == [] and found["adjustment"] is None and not list(rig_reasons({"residual_parts": found}))
+    assert all(view["constant_sigma_px"] is None for view in found["views"])

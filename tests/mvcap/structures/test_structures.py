@@ -421,7 +421,7 @@ def test_a_damaged_manifest_is_named_with_the_way_out(tmp_path, text):
 
 def test_an_interrupted_stage_goes_on_with_its_state(tmp_path):
     class Take:
-        frames = 25
+        frames, folder = 25, tmp_path
 
     def make(start, stop, state):
         begun.append(start)

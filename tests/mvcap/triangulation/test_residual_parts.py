@@ -28,7 +28,7 @@ def seen_by(rig, poses, shift=None, late=0, noise=NOISE, seed=0):
 
 
 def parts_of(rig, poses, detections):
-    return residual_parts(offsets_of(detections, poses, rig, RATE_HZ), rig)
+    return residual_parts(offsets_of(detections, poses, rig, RATE_HZ), rig, RATE_HZ)
 
 
 def turned(rig, index, degrees, axis=(0.6, 0.8, 0.0)):
