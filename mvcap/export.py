@@ -23,6 +23,7 @@ from mvcap.structures.skeleton import skeleton
 from mvcap.structures.table import Table
 
 _POSE_FILE = "npz"
+_OF_SUFFIX = {"glb": "gltf"}  # exporters whose files have another suffix than their name
 
 
 def export_take(take: PoseStream, folder: Path, formats: Iterable[str]) -> list[Path]:
@@ -42,7 +43,7 @@ class ExportConfig:
     """Settings of ``mvcap export``: poses for other tools. poses.npz is always written into the session."""
 
     formats: tuple[str, ...] = ("trc", "csv", "json")
-    """Formats that ``reconstruct`` writes in addition to poses.npz: trc, c3d, bvh, csv, parquet, json, or all."""
+    """Formats that ``reconstruct`` writes in addition to poses.npz: trc, c3d, bvh, gltf, csv, parquet, json, or all."""
     axes: Literal["z-up", "y-up"] = "z-up"
     """World axes of the files: z-up as in the session, or y-up with (x, y, z) -> (x, z, -y). OpenSim expects y-up."""
 
@@ -163,7 +164,8 @@ def write_poses(
     if exporter is None and target.suffix == ".npz":
         take = replace(poses.take, rate_hz=rate, frames=count) if poses.take else TakeInfo(rate, count)
         return [save_poses(target, replace(poses, take=take))]
-    name = exporter or target.suffix.removeprefix(".").lower()
+    suffix = target.suffix.removeprefix(".").lower()
+    name = exporter or _OF_SUFFIX.get(suffix, suffix)
     write = plugins.find_plugin("exporter", name)
     rows = poses[np.lexsort((poses.person, poses.frame))]
     persons = tuple(poses.persons.tolist())

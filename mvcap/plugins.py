@@ -50,6 +50,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "trc": "mvcap.exporters.trc:write",
         "c3d": "mvcap.exporters.c3d:write",
         "bvh": "mvcap.exporters.bvh:write",
+        "gltf": "mvcap.exporters.gltf:write",
         "csv": "mvcap.exporters.csv_table:write",
         "parquet": "mvcap.exporters.parquet:write",
         "json": "mvcap.exporters.json_frames:write",

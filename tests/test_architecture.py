@@ -40,11 +40,11 @@ FLOORS = (
     {"structures", "weights"},
     {
         "plugins", "stages", "init", "association", "triangulation", "tracking", "estimation", "refinement",
-        "synthesis", "drawing", "metrics", "evaluation", "exporters",
+        "synthesis", "drawing", "metrics", "evaluation",
     },
     {
         "estimators", "associators", "refiners", "benchmarks", "datasets", "self_calibration", "reporting", "estimate",
-        "associate", "triangulate", "track", "refine", "export", "doctor",
+        "associate", "triangulate", "track", "refine", "export", "exporters", "doctor", "viewers",
     },
     {"calibration", "training", "report", "evaluate"},
     {"tasks", "rig", "calibrate", "reconstruct", "train"},

@@ -343,7 +343,7 @@ def test_table_of_poses():
     assert len(frame) == 9 * 17 and frame.x_m.isna().sum() == 1
 
 
-@pytest.mark.parametrize("suffix", ["npz", "csv", "trc", "c3d", "bvh", "parquet", "json"])
+@pytest.mark.parametrize("suffix", ["npz", "csv", "trc", "c3d", "bvh", "glb", "parquet", "json"])
 def test_poses_are_written_by_suffix(tmp_path, session, suffix):
     poses = stages.poses(session, "refine").between(0, 30)
     files = mvcap.write_poses(poses, tmp_path / f"take.{suffix}", rate_hz=25.0)

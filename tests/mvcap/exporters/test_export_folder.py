@@ -70,7 +70,7 @@ def test_a_folder_of_ones_own_takes_all_files_of_a_read_only_session(read_only, 
         "s.mvcap.c3d"
     ] and capsys.readouterr().out == f"{out / 's.mvcap.c3d'}\n"
     files = mvcap.export(session, ["all"], folder=out / "all")
-    assert {path.suffix for path in files} == {".npz", ".trc", ".c3d", ".bvh", ".csv", ".parquet", ".json"}
+    assert {path.suffix for path in files} == {".npz", ".trc", ".c3d", ".bvh", ".glb", ".csv", ".parquet", ".json"}
     assert {path.parent for path in files} == {out / "all"}
     assert contents(session) == before and not (session / "poses.npz").exists()
 

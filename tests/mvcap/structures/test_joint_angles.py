@@ -60,7 +60,7 @@ def test_known_angles(knee_deg, elbow_deg, hip_deg, turn_deg):
 
 def test_sides_are_not_mixed_up():
     poses = bent(0, 0, 0)
-    poses = replaced(poses, "right_ankle", at(poses, "right_knee") + [0.4, 0, 0])
+    poses = replaced(poses, "right_ankle", at(poses, "right_knee") + np.array([0.4, 0, 0]))
     assert of(poses, "right_knee") == pytest.approx(90, abs=1e-3)
     assert of(poses, "left_knee") == pytest.approx(0, abs=1e-3)
 
