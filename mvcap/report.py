@@ -13,14 +13,16 @@ import numpy as np
 
 from mvcap import plugins, stages
 from mvcap.config import plain
-from mvcap.drawing.contact_sheet import ContactSheet, spread_frames
+from mvcap.drawing.contact_sheet import ContactSheet, encode_jpeg, spread_frames
 from mvcap.drawing.overlay import draw_view, overlay_images, write_overlay
+from mvcap.drawing.scene_video import scene_moments
 from mvcap.errors import ConfigError, InputError
-from mvcap.export import provenance
+from mvcap.export import provenance, take_of
 from mvcap.progress import Progress, silent
 from mvcap.reporting import plots
 from mvcap.reporting.accuracy import WANTED_MM
 from mvcap.reporting.dropped_people import dropped_sentence
+from mvcap.reporting.motion_figures import motion_figures
 from mvcap.reporting.page import render
 from mvcap.reporting.pose_quality import PoseQuality, summarise
 from mvcap.reporting.residual_split import ResidualSplit
@@ -37,6 +39,8 @@ from mvcap.triangulation.reprojection_residuals import ViewResiduals
 from mvcap.triangulation.view_lag import ViewLag
 
 _THUMB_PX = 320
+_SCENES, _SCENE_PX = 8, (480, 320)  # moments in 3D
+_VECTOR_SAMPLES = 600  # longer series are pixels: their lines would be larger than the pictures
 _CALIBRATION_WARNING_PX = 8.0  # calibration error above which the report warns; about 3 cm on a body 4 m away
 
 
@@ -66,13 +70,12 @@ def report(session: str | Path | Session, *, progress: Progress = silent) -> dic
     """Write report.html, report.json, contact_sheet.png, plots and overlay videos into a session; return the numbers.
 
     Keys of the numbers: ``frames``, ``views``, ``seconds_per_frame`` by stage, ``people`` (``id``, ``frames``,
-    ``median_reprojection_px``, ``bone_spread``, ``views_used`` ...), ``identities`` (tracks that tracking merged,
-    repaired and dropped), ``association`` (calibration error of each view), ``accuracy`` (standard deviations against
-    ``report.wanted_mm``), ``one_view`` (what one view or none sees), ``unconfirmed`` (people detected but
-    not reconstructed), ``confirmation`` and ``agreement`` (whether the calibration fits the pictures),
-    ``residual_parts`` (what the rig and the estimator are at fault for, by view and joint), ``joints`` (by source),
-    ``frame_step`` (N if every N-th frame was looked at),
-    ``warnings``, ``verdict`` and more.
+    ``median_reprojection_px``, ``bone_spread``, ``views_used``, ``sigma_mm``, ``joint_angles_deg`` ...), ``identities``
+    (tracks that tracking merged, repaired and dropped), ``association`` (calibration error of each view), ``accuracy``
+    (standard deviations against ``report.wanted_mm``), ``one_view`` (what one view or none sees), ``unconfirmed``
+    (people detected but not reconstructed), ``confirmation`` and ``agreement`` (whether the calibration fits the
+    pictures), ``residual_parts`` (what the rig and the estimator are at fault for, by view and joint), ``joints`` (by
+    source), ``frame_step`` (N if every N-th frame was looked at), ``warnings``, ``verdict`` and more.
     """
     session = Session.of(session)
     config = session.settings("report", ReportConfig)
@@ -80,13 +83,17 @@ def report(session: str | Path | Session, *, progress: Progress = silent) -> dic
     found = stages.detections(session, "associate")
     summary, series, raw_series = _numbers(session, found, raw, refined, config.wanted_mm)
     pictures = {
+        "scene": _moments_in_3d(session),
         "presence": plots.presence_plot(series),
         "above": plots.plan_plot(series, session.rig),
         "side": plots.elevation_plot(series, session.rig),
+        "uncertainty": plots.uncertainty_plot(series),
         "bones": plots.limb_length_plot(raw_series),
         "errors": plots.error_plot(series, session.names),
         "parts": plots.residual_parts_plot(summary["residual_parts"]["views"]),
     }
+    if any(np.isfinite(one.angles_deg).any() for one in series.people.values()):
+        pictures["angles"] = plots.joint_angle_plot(series, "svg" if series.samples <= _VECTOR_SAMPLES else "png")
     videos: dict[str, str] = {}
     if session.has_footage():
         pictures["contact_sheet"] = _contact_sheet(session, found, refined, config.moments)
@@ -150,8 +157,10 @@ def _numbers(
         *_association_warnings(association),
     ]
     late = lag.late_frames()
+    people, motion = figures.people(), motion_figures(series)
+    of_people = {person: {**people.get(person, {}), **motion.get(person, {})} for person in {**people, **motion}}
     summary = summarise(
-        after, session.rate_hz, session.names, residuals, before, seconds, warnings, late, more, figures.people()
+        after, session.rate_hz, session.names, residuals, before, seconds, warnings, late, more, of_people
     )
     return summary, series, raw_series
 
@@ -266,6 +275,11 @@ def _remove_overlay(path: Path, ours: bool) -> None:
     if path.exists() and not ours:
         raise InputError(f"{path} exists, and this session did not make it; move it to another folder")
     path.unlink(missing_ok=True)
+
+
+def _moments_in_3d(session: Session) -> bytes:
+    frames = spread_frames(session.frames, _SCENES)
+    return encode_jpeg(scene_moments(take_of(session, "refine"), frames, size=_SCENE_PX))
 
 
 def _overlays(

@@ -58,9 +58,14 @@ class ContactSheet:
 
     def jpeg(self, quality: int = 85) -> bytes:
         """Return the sheet as a JPEG file, several times smaller than the PNG."""
-        import cv2
+        return encode_jpeg(self.image(), quality)
 
-        return _encoded(self.image(), ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+def encode_jpeg(image: Image, quality: int = 85) -> bytes:
+    """Return an image (H, W, 3) RGB as a JPEG file."""
+    import cv2
+
+    return _encoded(image, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality])
 
 
 def _encoded(image: Image, kind: str, options: list[int]) -> bytes:

@@ -64,7 +64,7 @@ def scene_moments(
     """Return pictures of some moments of a take, in ascending order, side by side in rows (H, W, 3) RGB."""
     found = [picture for _, picture in scene_pictures(take, frames, rig, camera_path=camera_path, size=size)]
     columns = min(columns, max(len(found), 1))
-    gap, rows = 4, -(-len(found) // columns)
+    gap, rows = 4, max(1, -(-len(found) // columns))
     sheet = np.full((rows * (size[1] + gap) - gap, columns * (size[0] + gap) - gap, 3), 255, np.uint8)
     for at, picture in enumerate(found):
         top, left = at // columns * (size[1] + gap), at % columns * (size[0] + gap)

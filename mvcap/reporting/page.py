@@ -15,12 +15,26 @@ from mvcap.reporting.dropped_people import dropped_sentence
 
 _KINDS = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 _PICTURES = {
+    "scene": (
+        "Moments in 3D",
+        "The skeletons at moments spread evenly over the take, from the same place: from negative y, x to the right. "
+        "The floor is z = 0, with a line at every metre and a shadow below everybody.",
+    ),
     "presence": ("Presence over time", "One bar per person over the length of the take."),
     "above": (
         "Paths from above",
         "Path of the midpoint of each person's hips; grey triangles are cameras, open in viewing direction.",
     ),
     "side": ("Paths from the side", "Height of the hips above the floor; cameras as in the view from above."),
+    "uncertainty": (
+        "Uncertainty",
+        "Standard deviation of the joints from their covariances, root mean square over the axes: median of the joints "
+        "at each moment, and what 95 % of them are within.",
+    ),
+    "angles": (
+        "Joint angles",
+        "Flexion of the refined poses: 0° is straight. Unsigned: a hip bent backwards or sideways counts as flexed.",
+    ),
     "bones": (
         "Bone lengths",
         "Before refinement. True limb lengths are constant, so all variation is error. Dotted: the median.",
@@ -64,8 +78,9 @@ def render(
     """Return the report as HTML.
 
     summary: the result of ``pose_quality.summarise``. pictures: SVG, PNG or JPEG files by name: "contact_sheet",
-    "presence", "above", "side", "bones", "errors", "parts"; missing ones are left out. videos: path of each view's
-    overlay relative to the page, with forward slashes. settings, provenance: flat or nested mappings, shown unchanged.
+    "scene", "presence", "above", "side", "uncertainty", "angles", "bones", "errors", "parts"; missing ones are left
+    out. videos: path of each view's overlay relative to the page, with forward slashes. settings, provenance: flat or
+    nested mappings, shown unchanged.
     """
     from jinja2 import Environment, StrictUndefined
 

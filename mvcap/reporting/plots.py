@@ -14,6 +14,7 @@ from calib import Rig
 from calib.report.glyphs import draw_all_names
 from mvcap.drawing.colours import hexadecimal
 from mvcap.reporting.series import SeriesCollector
+from mvcap.structures.joint_angles import ANGLES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,6 +32,7 @@ _BRIGHTEST = 98  # percentile of the errors at the end of the scale of colours
 _NAME_AT_MOST = 24  # letters of a view's name
 _NAMES_AT_MOST = 3  # names in one label
 _SEGMENTS = ("hip to hip", "hip to knee", "knee to ankle", "shoulder to elbow", "elbow to wrist")
+_SIDES = {"left": ("#0072b2", "-"), "right": ("#d55e00", "--")}
 _ERROR_POINTS = 300  # more points would hide the lines of other views
 _BRIDGED_S = 0.5  # s; paths are drawn across gaps up to this length
 _STYLE = {
@@ -171,6 +173,54 @@ def presence_plot(series: SeriesCollector, kind: Kind = "svg") -> bytes:
     axes.set_ylim(max(len(people), 1) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
     return _time_axis(figure, [axes], series, kind)
+
+
+@_styled
+def uncertainty_plot(series: SeriesCollector, kind: Kind = "svg") -> bytes:
+    """Plot the standard deviation of the joints over time, one panel per person: their median, and 95 % of them."""
+    shown = _longest(series)
+    figure, panels = _panels(len(shown), 1.7)
+    for axes, person in zip(panels, shown, strict=True):
+        sigma = series.people[person].sigma_mm
+        time_s, middle = _coarse(series.time_s, sigma[:, 0])
+        most = _coarse(series.time_s, sigma[:, 1])[1]
+        axes.fill_between(
+            time_s, 0, most, color=hexadecimal(person), alpha=0.25, linewidth=0, label="95 % of the joints"
+        )
+        axes.plot(time_s, middle, color=_readable(person), label="median of the joints")
+        known = sigma[np.isfinite(sigma).all(-1)]
+        means = f": {np.median(known[:, 0]):.0f} mm, 95 % within {np.median(known[:, 1]):.0f} mm" if len(known) else ""
+        axes.set_title(f"person {person}{means}", color=_readable(person))
+        axes.set_ylabel("sigma / mm")
+        axes.set_ylim(0, 1.2 * float(np.nanpercentile(known[:, 1], _BRIGHTEST)) if len(known) else 1)
+    if panels:
+        _legend(panels[0])
+    return _time_axis(figure, panels, series, kind)
+
+
+@_styled
+def joint_angle_plot(series: SeriesCollector, kind: Kind = "svg") -> bytes:
+    """Plot the flexion of knees, elbows and hips over time, one row of panels per person, left and right together."""
+    from matplotlib.figure import Figure
+
+    shown = _longest(series)
+    joints = list(dict.fromkeys(name.partition("_")[2] for name in ANGLES))
+    figure = Figure(figsize=(9.6, max(len(shown), 1) * 1.7 + 0.5), layout="constrained")
+    grid = figure.subplots(max(len(shown), 1), len(joints), squeeze=False, sharex=True, sharey=True)
+    for row, person in zip(grid, shown, strict=False):
+        for axes, joint in zip(row, joints, strict=True):
+            for side, (tint, style) in _SIDES.items():
+                values = series.people[person].angles_deg[:, ANGLES.index(f"{side}_{joint}")]
+                axes.plot(series.time_s, values, style, color=tint, linewidth=1.1, label=side)
+            axes.set_title(f"person {person}: {joint}" if axes is row[0] else joint, color=_readable(person))
+        row[0].set_ylabel("flexion / °")
+    grid[0, 0].set_ylim(0, 180)
+    grid[0, 0].set_yticks([0, 60, 120, 180])
+    grid[0, 0].set_xlim(0, max(series.frames / series.rate_hz, 1e-3))
+    for axes in grid[-1]:
+        axes.set_xlabel("time / s")
+    _legend(grid[0, -1])
+    return _bytes(figure, kind)
 
 
 def _trajectories(series: SeriesCollector, rig: Rig | None, use: tuple[int, int], kind: Kind) -> bytes:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.structures.anthropometry import limb_lengths
-from mvcap.structures.poses import Poses3D
+from mvcap.structures.joint_angles import ANGLES, joint_angles
+from mvcap.structures.poses import Poses3D, sigma_m
 from mvcap.structures.skeleton import Skeleton
 from mvcap.triangulation.reprojection_residuals import Residuals
 
@@ -25,6 +26,11 @@ class PersonSeries:
     """(N,) share of each bin's frames in which the person is present."""
     error_px: NDArray[np.float64]
     """(N,) px, mean reprojection error of each bin."""
+    sigma_mm: NDArray[np.float64]
+    """(N, 2) mm, standard deviation of the joints' positions (root mean square over the axes): median of the joints,
+    and what 95 % of them are within."""
+    angles_deg: NDArray[np.float64]
+    """(N, A) degrees of ``joint_angles.ANGLES``."""
 
 
 @dataclass(eq=False)
@@ -34,6 +40,8 @@ class _Person:
     frames: NDArray[np.float64]
     error: NDArray[np.float64]
     counted: NDArray[np.float64]
+    sigma_mm: NDArray[np.float64]
+    angles: NDArray[np.float64]
     by_view: dict[int, NDArray[np.float64]] = field(default_factory=dict)
     """View -> (2, N): sum and number of errors."""
 
@@ -53,11 +61,13 @@ class SeriesCollector:
         """Add a chunk of poses."""
         kept = poses[poses.frame % self.stride == 0]
         roots, limbs = _root(kept), limb_lengths(kept.skeleton, kept.xyz)
+        sigma_mm, angles = _sigma_mm(kept), joint_angles(kept)
         for person in np.unique(poses.person).tolist():
             one = self._person(person)
             mine = kept.person == person
             at = kept.frame[mine] // self.stride
             one.root[at], one.limbs[at] = roots[mine], limbs[mine]
+            one.sigma_mm[at], one.angles[at] = sigma_mm[mine], angles[mine]
             rows = poses[poses.person == person]
             bins = rows.frame // self.stride
             np.add.at(one.frames, bins, 1)
@@ -98,18 +108,31 @@ class SeriesCollector:
 
     def _series(self, one: _Person) -> PersonSeries:
         whole = np.minimum(self.stride, self.frames - np.arange(self.samples) * self.stride)
-        return PersonSeries(one.root, one.limbs, one.frames / whole, _ratio(one.error, one.counted))
+        error_px = _ratio(one.error, one.counted)
+        return PersonSeries(one.root, one.limbs, one.frames / whole, error_px, one.sigma_mm, one.angles)
 
     def _person(self, person: int) -> _Person:
         if person not in self._people:
             n = self.samples
-            unknown = np.full((n, 3), np.nan), np.full((n, len(self.skeleton.limbs)), np.nan)
-            self._people[person] = _Person(*unknown, np.zeros(n), np.zeros(n), np.zeros(n))
+            root, limbs, sigma, angles = (
+                np.full((n, width), np.nan) for width in (3, len(self.skeleton.limbs), 2, len(ANGLES))
+            )
+            self._people[person] = _Person(root, limbs, np.zeros(n), np.zeros(n), np.zeros(n), sigma, angles)
         return self._people[person]
 
 
 def _ratio(total: NDArray[np.float64], count: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _sigma_mm(poses: Poses3D) -> NDArray[np.float64]:
+    """Return the median and the 95th percentile (M, 2) mm of the joints' standard deviations; NaN where none is."""
+    sigma = 1000 * sigma_m(poses).astype(np.float64)
+    out = np.full((len(poses), 2), np.nan)
+    known = np.isfinite(sigma).any(1)
+    if known.any():
+        out[known] = np.nanpercentile(sigma[known], (50, 95), axis=1).T
+    return out
 
 
 def _root(poses: Poses3D) -> NDArray[np.float64]:

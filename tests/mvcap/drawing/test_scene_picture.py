@@ -225,4 +225,4 @@ def test_memory_does_not_grow_with_the_take():
         return top
 
     peak(1)
-    assert peak(40) < peak(10) + 300_000  # the poses of 600 frames are 1.5 MB
+    assert peak(40) < peak(10) + 300_000  # the poses of 600 frames are 0.95 MB

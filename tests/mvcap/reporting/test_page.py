@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from walking_take import COCO, RATE_HZ, chunked, detections, poses, rig
+from walking_take import COCO, RATE_HZ, chunked, detections, poses, rig, take
 
 from calib import Rig
-from mvcap.drawing.contact_sheet import ContactSheet
+from mvcap.drawing.contact_sheet import ContactSheet, encode_jpeg
+from mvcap.drawing.scene_video import scene_moments
 from mvcap.reporting import plots
 from mvcap.reporting.page import FIRST_REASONS, render
 from mvcap.reporting.pose_quality import PoseQuality, summarise
@@ -22,8 +23,8 @@ from mvcap.triangulation.reprojection_residuals import ViewResiduals
 FRAMES = 60
 RIG = rig()
 SECTIONS = (
-    "verdict", "people", "warnings", "moments", "overlays", "presence", "above", "side", "bones", "errors", "views",
-    "settings", "timing",
+    "verdict", "people", "warnings", "moments", "overlays", "scene", "presence", "above", "side", "uncertainty",
+    "angles", "bones", "errors", "views", "settings", "timing",
 )  # fmt: skip
 
 
@@ -44,9 +45,12 @@ def material():
     sheet.add(0, 0, np.full((90, 160, 3), 99, np.uint8))
     pictures = {
         "contact_sheet": sheet.jpeg(),
+        "scene": encode_jpeg(scene_moments(take(table, FRAMES), [10, 40], size=(160, 90))),
         "presence": plots.presence_plot(series),
         "above": plots.plan_plot(series, RIG),
         "side": plots.elevation_plot(series, RIG, "png"),
+        "uncertainty": plots.uncertainty_plot(series),
+        "angles": plots.joint_angle_plot(series, "png"),
         "bones": plots.limb_length_plot(series),
         "errors": plots.error_plot(series, RIG.names),
     }
@@ -81,7 +85,7 @@ def test_the_page_holds_everything_and_escapes_it(material):
     assert all(f'id="{name}"' in html for name in SECTIONS)
     assert "<script" not in html and "<b>here" not in html and "&lt;b&gt;here" in html
     assert "http:" not in html and "https:" not in html
-    assert html.count("data:image/svg+xml;base64,") == 4 and "data:image/png" in html and "data:image/jpeg" in html
+    assert html.count("data:image/svg+xml;base64,") == 5 and "data:image/png" in html and "data:image/jpeg" in html
     assert 'src="overlays/cam%2001.mp4#t=0.1"' in html and "estimator.detect_every" in html
     assert "This take can be trusted" in html
 
