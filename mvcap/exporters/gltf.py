@@ -9,7 +9,8 @@ at 0 s, and frame n at n / rate.
 The format has no missing values. A joint that is missing has scale 0 from that frame until it is known again, in steps,
 which the specification names as the way to hide a node; its position is held meanwhile and means nothing. The same is
 true of a bone when one of its ends is missing, and of a whole person outside the frames in which they are present.
-Between two frames, positions are interpolated linearly where the joint is known at the first of the two.
+Between two frames, positions and directions are interpolated where the joint is known at the first of the two; the
+length of a bone is that of the first.
 """
 
 from __future__ import annotations
