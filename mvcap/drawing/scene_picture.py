@@ -29,6 +29,7 @@ _CAMERA: Rgb = (150, 156, 166)
 _SHADOW = 0.55  # brightness of a shadow
 _LIMB_M, _DETAIL_M = 0.023, 0.009  # radii
 _DETAILS = {"eye", "ear", "mouth", "nose", "pinky", "index", "thumb", "inner", "outer"}
+_WITH_CLOUD = 0.4  # thickness of bones among the points of a cloud
 _FRUSTUM_M = 0.4  # from a camera to the rectangle that shows its picture
 _AROUND_M = 0.6  # the floor reaches at least so far beyond the people
 _LARGEST_M = 20_000  # side of the floor
@@ -52,10 +53,10 @@ def scene_picture(
     """Return a picture (H, W, 3) RGB of people at one moment, with the floor and a rig's cameras.
 
     poses: the rows of one frame, world frame with z up. viewpoint: see ``viewpoint_on``. size: (w, h) px. cloud:
-    positions (N, 3) m and colours (N, 3) uint8 of points, drawn behind the skeletons, which then stay visible. box: of
-    the people of the whole take (``people_box``), which the floor covers, so that it is the same at every moment;
-    default: that of these poses. title: text in the upper left corner. labels: numbers of metres and names of persons
-    and cameras. ValueError if cloud or size have other shapes.
+    positions (N, 3) m and colours (N, 3) uint8 of points, drawn behind the skeletons, which are thin then and stay
+    visible. box: of the people of the whole take (``people_box``), which the floor covers, so that it is the same at
+    every moment; default: that of these poses. title: text in the upper left corner. labels: numbers of metres and
+    names of persons and cameras. ValueError if cloud or size have other shapes.
     """
     if min(size) < 16:
         raise ValueError(f"a picture needs at least 16 x 16 px, not {size}")
@@ -64,15 +65,19 @@ def scene_picture(
     area = _floor_area(people_box([poses]) if box is None else box)
     _draw_floor(view, area, labels)
     _draw_shadows(view, poses)
+    if labels:
+        for camera in rig or ():
+            view.name(camera.name, camera.position)
     if cloud is not None:
         _draw_points(view, *cloud)
-    strokes = [*_bone_strokes(view, poses), *(_camera_strokes(view, rig) if rig is not None else ())]
+    thickness = 1.0 if cloud is None else _WITH_CLOUD
+    strokes = [*_bone_strokes(view, poses, thickness), *(_camera_strokes(view, rig) if rig is not None else ())]
     for _, start, stop, tint, width, edge in sorted(strokes, key=lambda stroke: -stroke[0]):
         if edge:
             view.line(start, stop, _BACKGROUND, width + 2 * edge)
         view.line(start, stop, tint, width)
     if labels:
-        _draw_names(view, poses, rig)
+        _draw_tags(view, poses)
     if title:
         view.text(title, (0.02 * size[0], 0.02 * size[0] + view.letter_px), _TEXT, left=True)
     return image
@@ -114,6 +119,12 @@ class _View:
         place = (round(at[0]), round(at[1])) if left else (round(at[0] - width / 2), round(at[1] + height / 2))
         weight = 2 if self.letter_px > 24 else 1
         cv2.putText(self.image, text, place, face, scale, tint, weight, cv2.LINE_AA)
+
+    def name(self, text: str, place: Floats) -> None:
+        """Write a name above a place (3,) m."""
+        x, y, depth = self.seen(place).tolist()
+        if np.isfinite(depth):
+            self.text(text, (x, y - 0.9 * self.letter_px), _TEXT, size=0.8)
 
     def tag(self, text: str, at: tuple[float, float], fill: Rgb) -> None:
         """Write text on a round tag whose lower end is at a place px."""
@@ -185,6 +196,8 @@ def _radii(skeleton: Skeleton) -> Floats:
 
 def _draw_shadows(view: _View, poses: Poses3D) -> None:
     """Darken the floor below every bone, however many bones are above it."""
+    import cv2
+
     radii, shade = _radii(poses.skeleton), np.zeros(view.image.shape, np.uint8)
     canvas = _View(shade, view.viewpoint)
     for xyz in poses.xyz.astype(np.float64):
@@ -193,8 +206,8 @@ def _draw_shadows(view: _View, poses: Poses3D) -> None:
             depth = (seen[a, 2] + seen[b, 2]) / 2
             if np.isfinite(depth) and np.isfinite(xyz[[a, b]]).all():
                 canvas.line(seen[a, :2], seen[b, :2], (255, 255, 255), 2 * radius * view.focal_px / depth)
-    dark = 1 - (1 - _SHADOW) * shade.astype(np.float32) / 255
-    view.image[:] = np.rint(view.image * dark).astype(np.uint8)
+    kept = cv2.subtract(np.full_like(shade, 255), cv2.multiply(shade, shade, scale=(1 - _SHADOW) / 255))
+    cv2.multiply(view.image, kept, dst=view.image, scale=1 / 255)
 
 
 def _draw_points(view: _View, xyz: NDArray[np.floating], rgb: NDArray[np.uint8]) -> None:
@@ -214,7 +227,7 @@ def _draw_points(view: _View, xyz: NDArray[np.floating], rgb: NDArray[np.uint8])
             view.image[y[inside], x[inside]] = rgb[order[inside]]
 
 
-def _bone_strokes(view: _View, poses: Poses3D) -> Iterator[Stroke]:
+def _bone_strokes(view: _View, poses: Poses3D, thickness: float) -> Iterator[Stroke]:
     """Yield the bones of everybody, and joints without a bone as dots; the farther a person, the dimmer."""
     skeleton, radii = poses.skeleton, _radii(poses.skeleton)
     edge = max(1.0, view.size[1] / 480)
@@ -227,12 +240,12 @@ def _bone_strokes(view: _View, poses: Poses3D) -> Iterator[Stroke]:
         near = float(np.clip(nearest / away, _DIMMED, 1)) if np.isfinite(away) else 1.0
         tint = _mixed(_BACKGROUND, person_tint(person), near)
         for (a, b), radius in zip(skeleton.bones.tolist(), radii.tolist(), strict=True):
-            yield from _stroke(view, seen[[a, b]], radius, tint, edge if radius == _LIMB_M else 0.0)
-        yield from _stroke(view, view.seen(_neck(skeleton, xyz)), _DETAIL_M, tint, 0.0)
+            yield from _stroke(view, seen[[a, b]], thickness * radius, tint, edge if radius == _LIMB_M else 0.0)
+        yield from _stroke(view, view.seen(_neck(skeleton, xyz)), thickness * _DETAIL_M, tint, 0.0)
         alone = np.isfinite(seen).all(-1)
         alone[skeleton.bones[alone[skeleton.bones].all(-1)].ravel()] = False
         for place in seen[alone]:
-            yield from _stroke(view, np.stack([place, place]), 1.2 * _LIMB_M, tint, edge)
+            yield from _stroke(view, np.stack([place, place]), 1.2 * thickness * _LIMB_M, tint, edge)
 
 
 def _stroke(view: _View, ends: Floats, radius: float, tint: Rgb, edge: float) -> Iterator[Stroke]:
@@ -274,12 +287,8 @@ def _frustum(camera: Camera) -> Floats:
     return np.concatenate([camera.position[None], camera.position + rays @ camera.cam_from_world[:3, :3]])
 
 
-def _draw_names(view: _View, poses: Poses3D, rig: Rig | None) -> None:
-    """Write the names of the cameras, and the number of each person above the head, the nearest last."""
-    for camera in rig or ():
-        x, y, depth = view.seen(camera.position).tolist()
-        if np.isfinite(depth):
-            view.text(camera.name, (x, y - 0.9 * view.letter_px), _TEXT, size=0.8)
+def _draw_tags(view: _View, poses: Poses3D) -> None:
+    """Write the number of each person above the head, the nearest last."""
     above = []
     for xyz, person in zip(poses.xyz.astype(np.float64), poses.person.tolist(), strict=True):
         known = xyz[np.isfinite(xyz).all(-1)]

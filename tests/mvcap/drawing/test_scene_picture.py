@@ -149,6 +149,11 @@ def test_the_nearest_point_of_a_cloud_is_seen_and_skeletons_stay_visible():
     knee = NOW.xyz[0, COCO.index("left_knee")][None].astype(float)
     image = scene_picture(NOW[:1], viewpoint=view, size=SIZE, cloud=(knee, rgb[:1]), box=BOX)
     assert near(image, view.project(knee[0], SIZE), person_tint(int(NOW.person[0])))
+    bare = scene_picture(NOW[:1], viewpoint=view, size=SIZE, box=BOX, labels=False)
+    among = scene_picture(NOW[:1], viewpoint=view, size=SIZE, cloud=(knee, rgb[:1]), box=BOX, labels=False)
+    tint = np.array(person_tint(int(NOW.person[0])))
+    thick, thin = (int((np.abs(one.astype(int) - tint).sum(-1) < 40).sum()) for one in (bare, among))
+    assert 0 < thin < 0.8 * thick  # so that the points around are seen
     for bad in ((xyz, rgb[:2]), (xyz[:, :2], rgb), (xyz, rgb.astype(float))):
         with pytest.raises(ValueError, match="a cloud is"):
             scene_picture(NOW, viewpoint=view, size=SIZE, cloud=bad)
