@@ -119,11 +119,10 @@ def _fitted(direction: Floats, middle: Floats, box: Floats, size: tuple[int, int
     """Return the nearest viewpoint in a direction from the middle that has all corners of the box in the picture."""
     at = np.array([[a, b, c] for a in (0, 1) for b in (0, 1) for c in (0, 1)])
     corners = np.take_along_axis(box, at, axis=0)
+    view = Viewpoint(middle + direction, middle)
+    across = (corners - middle) @ view.axes.T
     half = _FILLED * (np.array(size) - 1) / 2
-    nearest, farthest = 0.0, 100.0 * float(np.linalg.norm(box[1] - box[0])) + 1.0
-    for _ in range(40):
-        distance = (nearest + farthest) / 2
-        seen = Viewpoint(middle + distance * direction, middle).project(corners, size)
-        inside = np.abs(seen[:, :2] - (np.array(size) - 1) / 2) <= half
-        nearest, farthest = (nearest, distance) if inside.all() else (distance, farthest)
-    return Viewpoint(middle + farthest * direction, middle)
+    # A corner at (x, y) across and z beyond the middle is inside where focal * |x| <= half * (distance + z).
+    needed = view.focal_px(size[1]) * np.abs(across[:, :2]) / half - across[:, 2:]
+    distance = max(float(needed.max()), float(-across[:, 2].min()) + 2 * _NEAREST_M)
+    return Viewpoint(middle + distance * direction, middle)
