@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mvcap.associate import associate, associate_rows
     from mvcap.board import board
     from mvcap.calibrate import calibrate
+    from mvcap.cloud import cloud, cloud_arrays, read_cloud
     from mvcap.doctor import doctor
     from mvcap.drawing.overlay import draw
     from mvcap.errors import MvcapError
@@ -41,7 +42,10 @@ if TYPE_CHECKING:
     from mvcap.reconstruct import reconstruct, reconstruct_rows
     from mvcap.refine import refine, refine_rows
     from mvcap.report import report
+    from mvcap.structures.cloud_file import load_cloud, save_cloud
+    from mvcap.structures.contracts import MaskedMoment
     from mvcap.structures.detections import Detections2D
+    from mvcap.structures.point_cloud import PointCloud
     from mvcap.structures.pose_file import load_poses
     from mvcap.structures.poses import Poses3D
     from mvcap.structures.session import Session
@@ -53,13 +57,14 @@ if TYPE_CHECKING:
     from mvcap.triangulation.robust_triangulation import triangulate_rows
 
 _VERBS = (
-    "associate", "board", "calibrate", "doctor", "estimate", "evaluate", "export", "init", "reconstruct", "refine",
-    "report", "track", "train", "triangulate",
+    "associate", "board", "calibrate", "cloud", "doctor", "estimate", "evaluate", "export", "init", "reconstruct",
+    "refine",    "report", "track", "train", "triangulate",
 )  # fmt: skip
 _GROUND = ("assets", "errors", "plugins", "rig")
 _MODULE_OF = {
     **dict.fromkeys(("Camera", "Lens", "Rig", "load_rig", "save_rig"), "calib"),
     "associate_rows": "mvcap.associate",
+    **dict.fromkeys(("cloud_arrays", "read_cloud"), "mvcap.cloud"),
     "draw": "mvcap.drawing.overlay",
     "MvcapError": "mvcap.errors",
     **dict.fromkeys(("detect", "load_detections"), "mvcap.estimate"),
@@ -69,6 +74,9 @@ _MODULE_OF = {
     "reconstruct_rows": "mvcap.reconstruct",
     "refine_rows": "mvcap.refine",
     "Detections2D": "mvcap.structures.detections",
+    **dict.fromkeys(("load_cloud", "save_cloud"), "mvcap.structures.cloud_file"),
+    "MaskedMoment": "mvcap.structures.contracts",
+    "PointCloud": "mvcap.structures.point_cloud",
     "load_poses": "mvcap.structures.pose_file",
     "Poses3D": "mvcap.structures.poses",
     "Session": "mvcap.structures.session",
@@ -82,7 +90,9 @@ __all__ = [
     "Camera",
     "Detections2D",
     "Lens",
+    "MaskedMoment",
     "MvcapError",
+    "PointCloud",
     "Poses3D",
     "Rig",
     "Session",
@@ -91,6 +101,8 @@ __all__ = [
     "associate_rows",
     "board",
     "calibrate",
+    "cloud",
+    "cloud_arrays",
     "detect",
     "doctor",
     "draw",
@@ -98,16 +110,19 @@ __all__ = [
     "evaluate",
     "export",
     "init",
+    "load_cloud",
     "load_detections",
     "load_plugin",
     "load_poses",
     "load_rig",
     "load_skeleton",
+    "read_cloud",
     "reconstruct",
     "reconstruct_rows",
     "refine",
     "refine_rows",
     "report",
+    "save_cloud",
     "save_rig",
     "score",
     "track",

@@ -1,10 +1,10 @@
 """The one table of names: every alternative that a user can name, by kind, and how a name is loaded.
 
-An estimator, associator or refiner is a class whose constructor takes its frozen config dataclass (the class attribute
-``Config``); a task is a class without settings; an exporter and a benchmark are functions. The contracts stand in
-``mvcap.structures.contracts``, ``mvcap.exporters``, ``mvcap.benchmarks`` and ``mvcap.training.task``. Each is named in
-the table below or as ``"package.module:Name"``. Adding one is one file and one line. The second door is the artefact:
-detections made elsewhere, saved in our layout, are as good as ours (estimator ``table``).
+An estimator, associator, refiner or densifier is a class whose constructor takes its frozen config dataclass (the class
+attribute ``Config``); a task is a class without settings; an exporter and a benchmark are functions. The contracts
+stand in ``mvcap.structures.contracts``, ``mvcap.exporters``, ``mvcap.benchmarks`` and ``mvcap.training.task``. Each is
+named in the table below or as ``"package.module:Name"``. Adding one is one file and one line. The second door is the
+artefact: detections made elsewhere, saved in our layout, are as good as ours (estimator ``table``).
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "one_euro": "mvcap.refiners.one_euro:OneEuro",
         "hampel": "mvcap.refiners.hampel:Hampel",
     },
+    "densifier": {
+        "visual_hull": "mvcap.densifiers.visual_hull:VisualHull",
+    },
     "exporter": {
         "trc": "mvcap.exporters.trc:write",
         "c3d": "mvcap.exporters.c3d:write",
@@ -71,7 +74,9 @@ TABLE: Mapping[str, Mapping[str, str]] = {
 """Kind -> name -> ``"package.module:Name"``."""
 
 
-DEFAULT: Mapping[str, str] = {"estimator": "people", "associator": "geometry", "refiner": "bones"}
+DEFAULT: Mapping[str, str] = {
+    "estimator": "people", "associator": "geometry", "refiner": "bones", "densifier": "visual_hull",
+}  # fmt: skip
 """What a session uses of each kind that it can name; these have settings of their own."""
 
 

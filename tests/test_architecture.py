@@ -29,7 +29,7 @@ GROUND = {"errors", "config", "progress", "plugins", "stages", "assets", "downlo
 NOUNS = "structures"
 KIND = {
     "estimators": "estimator", "associators": "associator", "refiners": "refiner", "exporters": "exporter",
-    "benchmarks": "benchmark", "tasks": "task",
+    "benchmarks": "benchmark", "tasks": "task", "densifiers": "densifier",
 }  # fmt: skip
 """Rooms whose files are alternatives of a verb, by their kind in the table of names."""
 GENERATORS = {"datasets"}
@@ -40,11 +40,11 @@ FLOORS = (
     {"structures", "weights"},
     {
         "plugins", "stages", "init", "association", "triangulation", "tracking", "estimation", "refinement",
-        "synthesis", "drawing", "metrics", "evaluation",
+        "densification", "synthesis", "drawing", "metrics", "evaluation",
     },
     {
         "estimators", "associators", "refiners", "benchmarks", "datasets", "self_calibration", "reporting", "estimate",
-        "associate", "triangulate", "track", "refine", "export", "exporters", "doctor", "viewers",
+        "densifiers", "cloud", "associate", "triangulate", "track", "refine", "export", "exporters", "doctor", "viewers",
     },
     {"calibration", "training", "report", "evaluate"},
     {"tasks", "rig", "calibrate", "reconstruct", "train"},

@@ -284,10 +284,35 @@ def report(session: Path, changes: dict[str, Any], as_json: bool) -> None:
     click.echo(f"report: {opened.folder.resolve() / 'report.html'}")
 
 
+@click.command()
+@session_argument
+@click.option("--frames", metavar="A:B", help="Frames A to B (exclusive) only; either may be left out.")
+@click.option("--every", type=click.IntRange(1), metavar="N", help="Every N-th frame only.")
+@click.option("--spacing", type=float, metavar="M", help="Distance between neighbouring points, m. [default: 0.015]")
+@click.option("--method", metavar="NAME", help="visual_hull, plane_sweep or 'package.module:Class'.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write here. [default: SESSION/clouds]")
+@click.option("--format", type=click.Choice(["ply", "pcd"]), help="Format of the files.")
+@redo_option
+@settings_options
+@json_option
+def cloud(session: Path, changes: dict[str, Any], as_json: bool, **options: Any) -> None:
+    """Write a coloured point cloud of the people in each frame, from masks of the estimator."""
+    from mvcap.cloud import cloud as run
+
+    opened = _opened(session, changes)
+    with bar(as_json) as progress:
+        made = run(opened, **options, progress=progress)
+    if as_json:
+        click.echo(json.dumps({"folder": str(made.folder), "files": [str(file) for file in made.files]}))
+        return
+    click.echo(f"cloud: {made.folder} ({len(made.files)} files of {made.frames} frames, {made.points} points new)")
+
+
 COMMANDS: tuple[click.Command, ...] = (
     init,
     reconstruct,
     *(_stage(name, about, track_options if name == "track" else settings_options) for name, about in _STAGES.items()),
     export,
+    cloud,
     report,
 )

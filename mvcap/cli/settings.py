@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mvcap import plugins
+from mvcap.cloud import CloudConfig
 from mvcap.config import Overrides, build, plain
 from mvcap.estimate import EstimateConfig
 from mvcap.export import ExportConfig
@@ -42,18 +43,23 @@ class Settings:
     """Associator that matches people across the views."""
     refiner: str = plugins.DEFAULT["refiner"]
     """Refiner that filters or optimises the poses over time."""
+    densifier: str = plugins.DEFAULT["densifier"]
+    """Densifier that makes point clouds of people."""
     estimate: EstimateConfig = EstimateConfig()
     triangulate: TriangulateConfig = TriangulateConfig()
     track: TrackConfig = TrackConfig()
     refine: RefineConfig = RefineConfig()
     export: ExportConfig = ExportConfig()
     report: ReportConfig = ReportConfig()
+    cloud: CloudConfig = CloudConfig()
     estimators: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Settings of each estimator, by name."""
     associators: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Settings of each associator, by name."""
     refiners: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Settings of each refiner, by name."""
+    densifiers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Settings of each densifier, by name."""
 
 
 def check_overrides(overrides: Overrides) -> None:

@@ -1,4 +1,7 @@
-"""Protocols of the plug-ins: arguments and results of estimators, associators and refiners. No base class is needed."""
+"""Protocols of the plug-ins: arguments and results of estimators, associators, refiners and densifiers.
+
+No base class is needed.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from numpy.typing import NDArray
 
 from calib import Rig
 from mvcap.structures.detections import Detections2D
+from mvcap.structures.point_cloud import PointCloud
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
 
@@ -113,6 +117,30 @@ class Refiner(Protocol):
 
     def refine(self, poses: Poses3D, evidence: Evidence) -> Poses3D:
         """Return refined rows, and rows for frames in between. ``poses``: one person, in order of frames."""
+        ...
+
+
+@dataclass(frozen=True)
+class MaskedMoment:
+    """One moment of C calibrated views: images, whose pixels belong to which of P people, and where these are."""
+
+    rig: Rig
+    images: tuple[NDArray[np.uint8] | None, ...]
+    """C RGB images (H, W, 3); None for a view without one."""
+    labels: tuple[NDArray[np.uint8] | None, ...]
+    """C label images (H, W): 0 = nobody, p + 1 = person p of ``persons``, 255 = a person of unknown number; None for a
+    view without masks. A view whose label image lacks a person did not detect that person."""
+    persons: NDArray[np.int32]
+    """(P,) ids, at most 254."""
+    joints: NDArray[np.floating]
+    """(P, J, 3) m, NaN where unknown: they bound the volume that is searched. J may be 0."""
+
+
+class Densifier(Protocol):
+    """Makes points on the surface of people out of the images and masks of one moment. A pure function."""
+
+    def densify(self, moment: MaskedMoment) -> PointCloud:
+        """Return the points of all people; empty where fewer than two views show somebody."""
         ...
 
 

@@ -1,0 +1,1 @@
+"""What several densifiers share: silhouettes, carving, visibility, colours, stereo and cleaning."""
