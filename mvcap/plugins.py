@@ -48,6 +48,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
     },
     "densifier": {
         "visual_hull": "mvcap.densifiers.visual_hull:VisualHull",
+        "plane_sweep": "mvcap.densifiers.plane_sweep:PlaneSweep",
     },
     "exporter": {
         "trc": "mvcap.exporters.trc:write",

@@ -28,8 +28,8 @@ def clouds(options: Options) -> Section:
     section = Section(
         "point clouds (mvcap cloud)",
         f"F-score, precision and recall at {1000 * WITHIN_M:.0f} mm; {1000 * SPACING_M:.0f} mm between points; "
-        f"pictures {SIZE[0]}x{SIZE[1]}, cameras 4 m away with lens distortion, exact masks; ms: processor time of one person "
-        "without decoding. Carved: voxels of the same size carved by the masks one by one, what can be reached",
+        f"pictures {SIZE[0]}x{SIZE[1]}, cameras 4 m away with lens distortion, exact masks; ms: processor time of "
+        "one person without decoding. Carved: voxels of the same size, carved by the masks one by one, as it can be",
     )
     times = TIMES_S[:1] if options.quick else TIMES_S
     for count in VIEWS[:3] if options.quick else VIEWS:
