@@ -134,6 +134,10 @@ def cloud_arrays(moment: MaskedMoment, *, method: str | Densifier = "visual_hull
             expected = (camera.size[1], camera.size[0], *shape)
             if image is not None and (image.shape != expected or image.dtype != np.uint8):
                 raise InputError(f"{what} of camera {camera.name!r} must be {expected} uint8, not {image.shape}")
+    if moment.depths and [None if one is None else one.shape for one in moment.depths] != [
+        None if one is None else camera.size[::-1] for one, camera in zip(moment.depths, rig, strict=False)
+    ]:
+        raise InputError("depths must be one image (H, W) for each camera, or None, of the size of its pictures")
     if len(moment.joints) != len(moment.persons) or len(moment.persons) > 254:
         raise InputError("joints are (P, J, 3) for the P people of persons, at most 254")
     plugin: Densifier = plugins.instance("densifier", method, settings)

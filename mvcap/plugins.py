@@ -49,6 +49,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
     "densifier": {
         "visual_hull": "mvcap.densifiers.visual_hull:VisualHull",
         "plane_sweep": "mvcap.densifiers.plane_sweep:PlaneSweep",
+        "depth_fusion": "mvcap.densifiers.depth_fusion:DepthFusion",
     },
     "exporter": {
         "trc": "mvcap.exporters.trc:write",

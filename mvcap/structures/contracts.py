@@ -134,13 +134,15 @@ class MaskedMoment:
     """(P,) ids, at most 254."""
     joints: NDArray[np.floating]
     """(P, J, 3) m, NaN where unknown: they bound the volume that is searched. J may be 0."""
+    depths: tuple[NDArray[np.floating] | None, ...] = ()
+    """C depth images (H, W) m along the optical axis, of depth cameras; 0 or NaN where unknown. Empty without any."""
 
 
 class Densifier(Protocol):
     """Makes points on the surface of people out of the images and masks of one moment. A pure function."""
 
     def densify(self, moment: MaskedMoment) -> PointCloud:
-        """Return the points of all people; empty where fewer than two views show somebody."""
+        """Return the points of all people; empty where the views do not show anybody well enough."""
         ...
 
 
