@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t as t_quantiles
 
 from calib import bundle
 from calib.arrays import Bools, Floats, Ints
@@ -133,6 +132,8 @@ def refit(
     scale, axes and floor stay. Raises CalibrationError where fewer than three views share enough points, too few
     moments are seen, or they lie so close in time that errors of the points may last as long.
     """
+    from scipy.special import stdtrit
+
     mine = of_views(rig, observations)
     lags = np.asarray(estimate_lags(mine, observations).sure if late_s is None else late_s, np.float64)
     moments, kept = _sample(observations, most)
@@ -152,7 +153,7 @@ def refit(
         progress(2 + fold, 1 + _FOLDS)
     (before, view_before), (after, view_after) = held.medians()
     gain = held.gain()
-    least = float(t_quantiles.ppf(_SURE, held.stretches - 1))
+    least = float(stdtrit(held.stretches - 1, _SURE))
     better = gain > least and held.better_in_all() and after < (1 - _WORTH) * before
     return RigRefit(
         replace(new, source=rig.source), mine, free, len(seen.moments), before, after, view_before, view_after, gain,

@@ -55,10 +55,11 @@ if TYPE_CHECKING:
     from mvcap.train import train
     from mvcap.triangulate import triangulate
     from mvcap.triangulation.robust_triangulation import triangulate_rows
+    from mvcap.view import export_picture, export_video, export_view, view
 
 _VERBS = (
     "associate", "board", "calibrate", "cloud", "doctor", "estimate", "evaluate", "export", "init", "reconstruct",
-    "refine",    "report", "track", "train", "triangulate",
+    "refine",    "report", "track", "train", "triangulate", "view",
 )  # fmt: skip
 _GROUND = ("assets", "errors", "plugins", "rig")
 _MODULE_OF = {
@@ -84,6 +85,7 @@ _MODULE_OF = {
     "load_skeleton": "mvcap.structures.skeleton_file",
     "track_rows": "mvcap.track",
     "triangulate_rows": "mvcap.triangulation.robust_triangulation",
+    **dict.fromkeys(("export_picture", "export_video", "export_view"), "mvcap.view"),
 }
 
 __all__ = [
@@ -109,6 +111,9 @@ __all__ = [
     "estimate",
     "evaluate",
     "export",
+    "export_picture",
+    "export_video",
+    "export_view",
     "init",
     "load_cloud",
     "load_detections",
@@ -130,6 +135,7 @@ __all__ = [
     "train",
     "triangulate",
     "triangulate_rows",
+    "view",
     "write_poses",
 ]
 

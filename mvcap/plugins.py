@@ -60,6 +60,9 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "parquet": "mvcap.exporters.parquet:write",
         "json": "mvcap.exporters.json_frames:write",
     },
+    "viewer": {
+        "browser": "mvcap.viewers.browser:show",
+    },
     "benchmark": {
         "shelf": "mvcap.benchmarks.shelf:read",
         "campus": "mvcap.benchmarks.campus:read",

@@ -30,6 +30,7 @@ NOUNS = "structures"
 KIND = {
     "estimators": "estimator", "associators": "associator", "refiners": "refiner", "exporters": "exporter",
     "benchmarks": "benchmark", "tasks": "task", "densifiers": "densifier",
+    "viewers": "viewer",
 }  # fmt: skip
 """Rooms whose files are alternatives of a verb, by their kind in the table of names."""
 GENERATORS = {"datasets"}
@@ -44,10 +45,10 @@ FLOORS = (
     },
     {
         "estimators", "associators", "refiners", "benchmarks", "datasets", "self_calibration", "reporting", "estimate",
-        "densifiers", "cloud", "associate", "triangulate", "track", "refine", "export", "exporters", "doctor", "viewers",
+        "densifiers", "cloud", "associate", "triangulate", "track", "refine", "export", "exporters", "doctor",
     },
-    {"calibration", "training", "report", "evaluate"},
-    {"tasks", "rig", "calibrate", "reconstruct", "train"},
+    {"calibration", "training", "report", "evaluate", "viewers"},
+    {"tasks", "rig", "calibrate", "reconstruct", "train", "view"},
     {"mvcap"},
     {"cli"},
 )  # fmt: skip

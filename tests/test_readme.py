@@ -17,7 +17,7 @@ import yaml
 from benches import stated
 from board_footage import Look, pictures
 from generated_boards import Take, arc_rig, carried, volume_points, volume_rms
-from synthetic_take import RATE_HZ, ring_rig, run, truth, write_clip
+from synthetic_take import RATE_HZ, make_session, ring_rig, run, truth, write_clip
 from test_architecture import FLOORS, GROUND, HELP_S, LONGEST_FILE, LONGEST_FUNCTION
 
 import calib
@@ -35,6 +35,7 @@ from mvcap.cli.main import cli
 from mvcap.estimation.model_card import DetectorCard, PoseCard
 from mvcap.reporting import verdict
 from mvcap.stages import STAGES
+from mvcap.structures.contracts import MaskedMoment
 from mvcap.structures.pose_file import save_poses
 from mvcap.structures.poses import Poses3D, Provenance
 from mvcap.structures.skeleton import SKELETONS
@@ -52,7 +53,8 @@ FRAMES, SIZE = 25, (160, 90)
 LONGEST_README = 200
 ADDED = {
     "keypoint_csv": "estimator", "known_ids": "associator", "above_floor": "refiner", "wide_csv": "exporter",
-    "own_lab": "benchmark", "joint_check": "task", "camera_csv": "calibration format",
+    "own_lab": "benchmark", "joint_check": "task", "step_through": "viewer", "joint_balls": "densifier",
+    "camera_csv": "calibration format",
 }  # fmt: skip
 """Plug-ins that are shown in full, by the name of their file."""
 SHOWN = {
@@ -423,6 +425,25 @@ def test_an_added_task_is_trained(place):
     )
     lines = [json.loads(line) for line in Path("joint_check/metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["step"] == 150 and lines[-1]["loss"] < 0.6
+
+
+def test_the_densifier_runs(place):
+    rig, poses = ring_rig(3), truth(1, people=2)
+    images = tuple(np.zeros((camera.size[1], camera.size[0], 3), np.uint8) for camera in rig)
+    labels = tuple(np.zeros(image.shape[:2], np.uint8) for image in images)
+    moment = MaskedMoment(rig, images, labels, poses.person, poses.xyz)
+    found = mvcap.cloud_arrays(moment, method="joint_balls:JointBalls", radius_m=0.1)
+    assert len(found.xyz) == 2 * 17 * 200 and set(found.person.tolist()) == {1, 2}
+    away = np.linalg.norm(found.xyz[:, None] - poses.xyz.reshape(-1, 3), axis=-1).min(-1)
+    assert away.max() < 0.1001
+
+
+def test_the_viewer_runs(place, capsys):
+    session = make_session(place, 3, people=2, cameras=3)
+    mvcap.reconstruct(session)
+    mvcap.view(session, "step_through:show", started=print)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "session: 3 frames" and [line.split()[0] for line in said[1:]] == ["0", "1", "2"]
 
 
 def test_an_added_calibration_format_is_read_and_written(place, monkeypatch):

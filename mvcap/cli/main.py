@@ -11,7 +11,7 @@ import click
 
 from calib.errors import CalibrationError
 from mvcap import config
-from mvcap.cli import assets, calibrate, doctor, evaluate, rig, session, train
+from mvcap.cli import assets, calibrate, doctor, evaluate, rig, session, train, view
 from mvcap.errors import MvcapError
 from mvcap.version import __version__
 
@@ -95,6 +95,15 @@ def _fail(line: str, status: int) -> None:
     sys.exit(status)
 
 
-for _module in (session, evaluate, calibrate, rig, train, assets, doctor):  # each module lists its verbs in COMMANDS
+for _module in (
+    session,
+    view,
+    evaluate,
+    calibrate,
+    rig,
+    train,
+    assets,
+    doctor,
+):  # each module lists its verbs in COMMANDS
     for _command in _module.COMMANDS:
         cli.add_command(_command)

@@ -14,7 +14,7 @@ from pathlib import Path
 from mvcap.errors import SessionError
 
 FILES = ("session.yaml", "rig.yaml", "timeline.npz", "config.yaml", "poses.npz", "report.html", "report.json")
-FOLDERS = ("artefacts", "clouds", "exports", "masks", "overlays", "plots")
+FOLDERS = ("artefacts", "clouds", "exports", "masks", "overlays", "plots", "proxies")
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}(?P<suffix>\.[^.]+)?|\..+-[0-9a-f]{8}\.mp4")
 _RIG_PART = re.compile(r"\.rig\.yaml\.(?P<process>[0-9]{1,10})\.part")
 _CHUNK = re.compile(r"[0-9]{7,}\.npz|manifest\.json")

@@ -1,0 +1,1 @@
+"""Viewers: how ``mvcap view`` shows a session, one file each."""

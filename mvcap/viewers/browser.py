@@ -1,0 +1,76 @@
+"""A page in the web browser: skeletons, cameras, point clouds and videos on one timeline, for this machine only."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from mvcap.structures.session import Session
+from mvcap.viewers.browser_page import page_file
+from mvcap.viewers.browser_scene import Scene
+from mvcap.viewers.browser_server import ViewServer
+from mvcap.viewers.browser_videos import FOLDER, MOSAIC, ProxyVideos
+
+
+def show(
+    session: Session,
+    *,
+    truth: str | Path | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    open_page: bool = True,
+    started: Callable[[str], None] = lambda url: None,
+) -> None:
+    """Serve the page until the process is interrupted; open it in the browser if there is a display.
+
+    started: called with the address of the page. Raises SessionError for a session without poses, InputError where the
+    page is not built or the port cannot be had.
+    """
+    with ExitStack() as stack:
+        server = view_server(session, stack, truth=truth, host=host, port=port)
+        started(server.url)
+        if open_page and has_display():
+            import webbrowser
+
+            webbrowser.open(server.url)
+        server.serve_forever()
+
+
+def view_server(
+    session: Session,
+    stack: ExitStack,
+    *,
+    truth: str | Path | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+) -> ViewServer:
+    """Return a server of the page that is ready to serve; the stack closes it and removes what it made beside."""
+    for name in ("index.html", "style.css", "viewer.js"):
+        page_file(name)
+    scene = Scene(session, truth)
+    scene.session.rig  # noqa: B018 - a rig that cannot be read is said here, not in the page
+    videos = ProxyVideos(session, _proxy_folder(session, stack))
+    server = ViewServer(scene, videos, host, port)
+    stack.callback(server.server_close)
+    stack.callback(videos.stop)
+    videos.proxy(MOSAIC)  # begins now: it is what takes longest
+    return server
+
+
+def has_display() -> bool:
+    """Whether a browser can open a window here."""
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _proxy_folder(session: Session, stack: ExitStack) -> Path:
+    """Where proxies are kept: in the session, and for one that cannot be written only as long as the page is shown."""
+    folder = session.folder / FOLDER
+    if os.access(folder if folder.exists() else session.folder, os.W_OK):
+        return folder
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mvcap-proxies-", ignore_cleanup_errors=True)))

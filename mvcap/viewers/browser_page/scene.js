@@ -1,0 +1,173 @@
+// The 3D scene: floor, axes, cameras, people, point cloud; the camera that looks at it.
+
+import * as THREE from "three";
+import { OrbitControls } from "three/examples/jsm/controls/OrbitControls.js";
+import { Bodies } from "./bodies.js";
+
+// Whether WebGL is computed by the processor, where smooth edges cost most of the time.
+function hasSoftwareGl() {
+  const gl = document.createElement("canvas").getContext("webgl2");
+  const about = gl?.getExtension("WEBGL_debug_renderer_info");
+  const name = about ? gl.getParameter(about.UNMASKED_RENDERER_WEBGL) : "";
+  gl?.getExtension("WEBGL_lose_context")?.loseContext();
+  return /swiftshader|llvmpipe|software/i.test(name);
+}
+
+export class Scene3D {
+  constructor(canvas, about) {
+    this.about = about; this.canvas = canvas; this.drawn = 0;
+    THREE.Object3D.DEFAULT_UP.set(0, 0, 1);
+    this.software = hasSoftwareGl();
+    this.renderer = new THREE.WebGLRenderer({ canvas, antialias: !this.software, powerPreference: "high-performance" });
+    this.renderer.setPixelRatio(this.software ? 1 : Math.min(devicePixelRatio, 2));
+    this.world = new THREE.Scene();
+    this.camera = new THREE.PerspectiveCamera(45, 1, 0.05, 500);
+    this.controls = new OrbitControls(this.camera, canvas);
+    this.controls.addEventListener("change", () => this.wanted());
+    const sun = new THREE.DirectionalLight(0xffffff, 1.6);
+    sun.position.set(2, -3, 6);
+    this.world.add(sun, new THREE.HemisphereLight(0xffffff, 0x8899aa, 1.7));
+    const [low, high] = about.extent_m.map((corner) => new THREE.Vector3(...corner));
+    this.middle = low.clone().add(high).multiplyScalar(0.5);
+    this.reach = Math.max(high.distanceTo(low), 2);
+    this.floor = new THREE.Group(); this.frusta = new THREE.Group();
+    this.cloud = new THREE.Points(new THREE.BufferGeometry(), new THREE.PointsMaterial({ size: 0.02, vertexColors: true }));
+    this.cloud.frustumCulled = false;
+    this.world.add(this.floor, this.frusta, this.cloud);
+    this.bodies = {};
+    for (const [kind, skeleton] of Object.entries(about.skeletons)) {
+      const look = kind === "refine" ? {} : { radius: kind === "truth" ? 0.014 : 0.011, opacity: 0.75 };
+      this.bodies[kind] = new Bodies(skeleton, about.provenance, look);
+      this.world.add(this.bodies[kind].group);
+    }
+    this.pictures = [];
+    this.addFrusta();
+    this.from("free");
+    new ResizeObserver(() => this.resize()).observe(canvas.parentElement);
+    this.resize();
+  }
+  theme(style) {
+    const colour = (name) => new THREE.Color(style.getPropertyValue(name).trim());
+    this.back = colour("--scene"); this.world.background = this.back;
+    this.line = colour("--line"); this.ink = colour("--faint");
+    this.addFloor();
+    this.wanted();
+  }
+  // A grid of metres at z = 0, axes of one metre in the origin.
+  addFloor() {
+    this.floor.clear();
+    const size = 2 * Math.ceil(Math.max(this.reach, 3));
+    const grid = new THREE.GridHelper(size, size, this.ink, this.line);
+    grid.rotation.x = Math.PI / 2;
+    grid.position.set(Math.round(this.middle.x), Math.round(this.middle.y), 0);
+    this.floor.add(grid, new THREE.AxesHelper(1));
+    for (const [text, place] of [["x 1 m", [1.08, 0, 0]], ["y 1 m", [0, 1.08, 0]], ["z 1 m", [0, 0, 1.06]]]) this.floor.add(this.label(text, place));
+  }
+  label(text, place, height = 0.12) {
+    const canvas = document.createElement("canvas");
+    const pen = canvas.getContext("2d");
+    canvas.width = 256; canvas.height = 64;
+    pen.font = "42px system-ui, sans-serif"; pen.textAlign = "center"; pen.textBaseline = "middle";
+    pen.fillStyle = `#${this.ink ? this.ink.getHexString() : "888888"}`;
+    pen.fillText(text, 128, 32, 250);
+    const sprite = new THREE.Sprite(new THREE.SpriteMaterial({ map: new THREE.CanvasTexture(canvas), depthTest: false, transparent: true }));
+    sprite.scale.set(4 * height, height, 1);
+    sprite.position.set(...place);
+    return sprite;
+  }
+  // The pyramid of each camera, and the plane on which its picture is shown.
+  addFrusta() {
+    this.about.views.forEach((view, index) => {
+      const [w, h] = view.size, depth = Math.min(Math.max(this.reach / 9, 0.25), 0.8);
+      const cam = new THREE.Matrix4().set(...view.cam_from_world.flat()).invert();
+      const corner = (x, y) => new THREE.Vector3((x - view.K[0][2]) / view.K[0][0], (y - view.K[1][2]) / view.K[1][1], 1).multiplyScalar(depth).applyMatrix4(cam);
+      const [a, b, c, d] = [corner(0, 0), corner(w, 0), corner(w, h), corner(0, h)];
+      const eye = new THREE.Vector3().setFromMatrixPosition(cam);
+      const lines = [eye, a, eye, b, eye, c, eye, d, a, b, b, c, c, d, d, a];
+      this.frusta.add(new THREE.LineSegments(new THREE.BufferGeometry().setFromPoints(lines), new THREE.LineBasicMaterial({ color: 0x8899a6 })));
+      const plane = new THREE.BufferGeometry().setFromPoints([a, b, c, d]);
+      plane.setAttribute("uv", new THREE.BufferAttribute(new Float32Array(8), 2));
+      plane.setIndex([0, 2, 1, 0, 3, 2]);
+      const picture = new THREE.Mesh(plane, new THREE.MeshBasicMaterial({ side: THREE.DoubleSide }));
+      picture.visible = false; picture.userData.view = index;
+      this.pictures.push(picture);
+      this.frusta.add(picture, this.label(view.name, eye.toArray().map((v, k) => v + (k === 2 ? 0.12 : 0))));
+    });
+  }
+  // Show the tiles of a mosaic on the planes of the cameras.
+  texture(video, tiles, [width, height]) {
+    const map = new THREE.VideoTexture(video);
+    map.colorSpace = THREE.SRGBColorSpace;
+    for (const picture of this.pictures) {
+      const tile = tiles.find((one) => one.view === this.about.views[picture.userData.view].name);
+      if (!tile) continue;
+      const [l, r, t, b] = [tile.x / width, (tile.x + tile.w) / width, 1 - tile.y / height, 1 - (tile.y + tile.h) / height];
+      picture.geometry.attributes.uv.array.set([l, t, r, t, r, b, l, b]);
+      picture.geometry.attributes.uv.needsUpdate = true;
+      picture.material.map = map; picture.material.needsUpdate = true;
+    }
+    this.map = map;
+  }
+  showPictures(on) { for (const picture of this.pictures) picture.visible = on && !!this.map; this.wanted(); }
+  showCloud(cloud) {
+    const geometry = this.cloud.geometry;
+    if (!cloud) { geometry.setDrawRange(0, 0); return; }
+    const count = cloud.xyz.shape[0];
+    if (!geometry.attributes.position || geometry.attributes.position.count < count) {
+      geometry.setAttribute("position", new THREE.BufferAttribute(new Float32Array(6 * count), 3));
+      geometry.setAttribute("color", new THREE.BufferAttribute(new Uint8Array(6 * count), 3, true));
+    }
+    geometry.attributes.position.array.set(cloud.xyz); geometry.attributes.color.array.set(cloud.rgb);
+    geometry.attributes.position.needsUpdate = geometry.attributes.color.needsUpdate = true;
+    geometry.setDrawRange(0, count);
+  }
+  from(where) {
+    const { middle: m, reach: r } = this;
+    const way = { free: [-0.6, -0.85, 0.5], top: [0, -0.001, 1.7], front: [0, -1.6, 0.15], side: [1.6, 0, 0.15] }[where];
+    this.controls.target.copy(m);
+    this.camera.position.set(m.x + r * way[0], m.y + r * way[1], m.z + r * way[2]);
+    this.controls.update();
+    this.wanted();
+  }
+  follow(point) {
+    const step = point.clone().sub(this.controls.target);
+    this.camera.position.add(step); this.controls.target.copy(point);
+    this.controls.update();
+  }
+  resize() {
+    const { clientWidth: w, clientHeight: h } = this.canvas.parentElement;
+    if (!w || !h) return;
+    this.renderer.setSize(w, h, false);
+    this.camera.aspect = w / h;
+    this.camera.updateProjectionMatrix();
+    this.wanted();
+  }
+  // Draw once at the next occasion.
+  wanted() {
+    if (this.pending) return;
+    this.pending = true;
+    requestAnimationFrame(() => this.draw());
+  }
+  draw() {
+    this.pending = false;
+    if (this.hidden) return;
+    this.renderer.render(this.world, this.camera);
+    this.drawn++;
+  }
+  // The kind, row and joint at a place of the canvas, or null.
+  pick(x, y) {
+    const { clientWidth: w, clientHeight: h } = this.canvas;
+    let best = null, nearest = 14;
+    const point = new THREE.Vector3(), matrix = new THREE.Matrix4();
+    for (const [kind, bodies] of Object.entries(this.bodies)) {
+      if (!bodies.group.visible) continue;
+      bodies.picks.forEach(([row, joint], n) => {
+        bodies.joints.getMatrixAt(n, matrix);
+        point.setFromMatrixPosition(matrix).project(this.camera);
+        const away = Math.hypot((point.x + 1) / 2 * w - x, (1 - point.y) / 2 * h - y);
+        if (point.z < 1 && away < nearest) { nearest = away; best = { kind, row, joint }; }
+      });
+    }
+    return best;
+  }
+}

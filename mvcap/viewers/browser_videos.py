@@ -1,0 +1,225 @@
+"""Videos that a browser shows exact to the frame: all views in one mosaic, and one view alone.
+
+Frame f of a proxy is frame f of the session, from (f) / rate to (f + 1) / rate; a view that dropped it is grey there. A
+browser seeks exactly where every fifth frame is a key frame and no frame is coded from a later one (B-frames), and
+videos in one file cannot drift apart while they play. A proxy is made once and kept in the session.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calib.arrays import Image
+from mvcap.errors import InputError, MvcapError
+from mvcap.structures.own_files import lock
+from mvcap.structures.session import Session
+
+FOLDER = "proxies"
+"""Folder of the proxies in a session."""
+MOSAIC = "mosaic"
+"""Name of the proxy of all views."""
+_VERSION = 1
+_MOSAIC_PX, _VIEW_PX = (1120, 960), 1920  # largest mosaic (w, h), longer side of one view
+_KEY_FRAMES, _CRF = 5, 24
+_GREY = 90
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Where a view's picture is in a proxy: x, y, w, h px; scale: px of the proxy for one px of the view."""
+
+    view: str
+    x: int
+    y: int
+    w: int
+    h: int
+    scale: float
+
+
+@dataclass
+class Proxy:
+    """State of one proxy: the share done, and why it cannot be made."""
+
+    path: Path
+    size: tuple[int, int]
+    tiles: tuple[Tile, ...]
+    done: float = 0.0
+    failed: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the state as JSON values, without the path."""
+        return {
+            "size": list(self.size),
+            "tiles": [vars(tile) for tile in self.tiles],
+            "done": self.done,
+            "failed": self.failed,
+        }
+
+
+class ProxyVideos:
+    """The proxies of a session, each made in a thread of its own when it is first asked for.
+
+    folder: where they are kept, default in the session. threads: threads of the encoder.
+    """
+
+    def __init__(self, session: Session, folder: Path | None = None, threads: int = 1) -> None:
+        self.session = session
+        self._folder = folder or session.folder / FOLDER
+        self._threads = threads
+        self._proxies: dict[str, Proxy] = {}
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+
+    def proxy(self, name: str) -> Proxy:
+        """Return a proxy, ``mosaic`` or the name of a view, and begin to make it; InputError for another name."""
+        with self._lock:
+            if name not in self._proxies:
+                self._proxies[name] = self._begun(name)
+            return self._proxies[name]
+
+    def make(self, name: str) -> Proxy:
+        """Return a finished proxy; InputError where it cannot be made."""
+        proxy = self._planned(name)
+        if not proxy.path.is_file():
+            self._encode(proxy)
+        proxy.done = 1.0
+        return proxy
+
+    def stop(self) -> None:
+        """End the work of all threads; what is not finished is removed."""
+        self._stopped.set()
+
+    def _begun(self, name: str) -> Proxy:
+        proxy = self._planned(name)
+        if proxy.path.is_file():
+            proxy.done = 1.0
+        elif not self.session.has_footage():
+            proxy.failed = "this session has no videos, only detections from files"
+        else:
+            threading.Thread(target=self._work, args=(proxy,), daemon=True).start()
+        return proxy
+
+    def _work(self, proxy: Proxy) -> None:
+        try:
+            self._encode(proxy)
+            proxy.done = 1.0
+        except (MvcapError, OSError) as fault:
+            proxy.failed = " ".join(str(fault).split()) or type(fault).__name__
+
+    def _planned(self, name: str) -> Proxy:
+        names = self.session.names
+        if name != MOSAIC and name not in names:
+            raise InputError(f"no video {name!r}; the views are {', '.join(names)}")
+        sizes = [(int(view.size[0]), int(view.size[1])) for view in self.session.views]
+        if name == MOSAIC:
+            size, tiles = mosaic_tiles(names, sizes)
+        else:
+            (width, height) = sizes[names.index(name)]
+            scale = min(1.0, _VIEW_PX / max(width, height))
+            size = (_even(width * scale), _even(height * scale))
+            tiles = (Tile(name, 0, 0, *size, size[0] / width),)
+        key = json.dumps([_VERSION, self.session.identity, name, size, [vars(tile) for tile in tiles]])
+        digest = hashlib.sha256(key.encode()).hexdigest()[:12]
+        return Proxy(self._folder / f"{names.index(name) if name != MOSAIC else MOSAIC}-{digest}.mp4", size, tiles)
+
+    def _encode(self, proxy: Proxy) -> None:
+        def told(frames: int) -> None:
+            proxy.done = 0.99 * frames / self.session.frames
+            if self._stopped.is_set():
+                raise InputError("stopped")
+
+        views = [self.session.names.index(tile.view) for tile in proxy.tiles]
+        pictures = self._pictures(views, proxy)
+        write_seekable(proxy.path, pictures, self.session.rate_hz, proxy.size, told, self._threads)
+
+    def _pictures(self, views: list[int], proxy: Proxy) -> Iterator[Image]:
+        import cv2
+
+        streams = [self.session.images(view) for view in views]
+        width, height = proxy.size
+        for moment in zip(*streams, strict=True):
+            whole = np.full((height, width, 3), 24, np.uint8)
+            for tile, (_, image) in zip(proxy.tiles, moment, strict=True):
+                place = whole[tile.y : tile.y + tile.h, tile.x : tile.x + tile.w]
+                if image is None:
+                    place[:] = _GREY
+                else:
+                    place[:] = cv2.resize(image, (tile.w, tile.h), interpolation=cv2.INTER_AREA)
+            yield whole
+
+
+def mosaic_tiles(names: tuple[str, ...], sizes: list[tuple[int, int]]) -> tuple[tuple[int, int], tuple[Tile, ...]]:
+    """Return size (w, h) of a mosaic of pictures of sizes (w, h), and their tiles, as large as they get."""
+    count = len(sizes)
+    aspect = float(np.median([width / height for width, height in sizes]))
+    best: tuple[float, int, int] = (0.0, 1, 1)
+    for columns in range(1, count + 1):
+        rows = -(-count // columns)
+        width = min(_MOSAIC_PX[0] / columns, _MOSAIC_PX[1] / rows * aspect)
+        best = max(best, (width, -rows * columns, columns))
+    columns = best[2]
+    rows = -(-count // columns)
+    cell = (_even(best[0]), _even(best[0] / aspect))
+    tiles = []
+    for at, (name, (width, height)) in enumerate(zip(names, sizes, strict=True)):
+        scale = min(cell[0] / width, cell[1] / height, 1.0)
+        w, h = _even(width * scale), _even(height * scale)
+        x, y = (at % columns) * cell[0], (at // columns) * cell[1]
+        tiles.append(Tile(name, x + (cell[0] - w) // 2, y + (cell[1] - h) // 2, w, h, w / width))
+    return (columns * cell[0], rows * cell[1]), tuple(tiles)
+
+
+def write_seekable(
+    path: Path,
+    pictures: Iterator[NDArray[np.uint8]],
+    rate_hz: float,
+    size: tuple[int, int],
+    told: Callable[[int], None] = lambda frames: None,
+    threads: int = 1,
+) -> None:
+    """Write RGB pictures (H, W, 3) of a size (w, h) px, even, as H.264 in which a browser seeks exactly.
+
+    told: called with the number of pictures written; what it raises ends the work. The file appears when it is whole.
+    Raises InputError where it cannot be written.
+    """
+    import av
+
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("xb") as held:
+            lock(held.fileno())
+            with av.open(str(part), "w", options={"movflags": "faststart"}) as container:
+                stream = container.add_stream("libx264", rate=Fraction(rate_hz).limit_denominator(100_000))
+                stream.width, stream.height = size
+                stream.pix_fmt = "yuv420p"
+                stream.options = {"crf": str(_CRF), "preset": "superfast", "g": str(_KEY_FRAMES), "bf": "0"}
+                stream.codec_context.thread_count = threads
+                for count, picture in enumerate(pictures, 1):
+                    container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+                    told(count)
+                container.mux(stream.encode(None))
+        part.replace(path)
+    except OSError as fault:
+        why = os.strerror(fault.errno) if fault.errno else fault
+        raise InputError(f"{path}: cannot be written ({why}); free some space, or make the folder writable") from fault
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _even(length: float) -> int:
+    return max(2, int(length) // 2 * 2)

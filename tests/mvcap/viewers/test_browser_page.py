@@ -1,0 +1,65 @@
+"""The script of the page is built once from its sources, and a page that is not built says what to run."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from mvcap.errors import InputError
+from mvcap.viewers import browser_page
+
+TOOL = Path(__file__).parents[3] / "tools" / "viewer_page.py"
+
+
+@pytest.fixture
+def tool():
+    spec = importlib.util.spec_from_file_location("viewer_page", TOOL)
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+def test_the_script_there_is_of_these_sources(tool, monkeypatch):
+    assert tool.is_built()
+    monkeypatch.setattr(tool.subprocess, "run", lambda *_, **__: pytest.fail("nothing is to be built"))
+    tool.build()
+
+
+def test_other_sources_are_built_again(tool, tmp_path, monkeypatch):
+    for name in ("main.js", "package.json"):
+        (tmp_path / name).write_text("{}", encoding="utf-8")
+    monkeypatch.setattr(tool, "PAGE", tmp_path)
+    monkeypatch.setattr(tool, "_npm", lambda place: ["/bin/npm"])
+    ran = []
+
+    def run(command, cwd, **_):
+        ran.append(command[1])
+        (cwd / "viewer.js").write_text("built", encoding="utf-8")
+
+    monkeypatch.setattr(tool.subprocess, "run", run)
+    assert not tool.is_built()
+    tool.build()
+    assert ran == ["ci", "run"] and tool.is_built()
+    (tmp_path / "main.js").write_text("other", encoding="utf-8")
+    assert not tool.is_built()
+
+
+def test_a_page_that_is_not_built_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(browser_page, "_FOLDER", tmp_path)
+    with pytest.raises(InputError, match="not built; run tools/setup") as caught:
+        browser_page.page_file("viewer.js")
+    assert "\n" not in str(caught.value)
+
+
+def test_versions_are_fixed_by_their_hashes_and_name_no_host():
+    import json
+
+    lock = (Path(browser_page.__file__).parent / "package-lock.json").read_text(encoding="utf-8")
+    packages = json.loads(lock)["packages"]
+    assert all("integrity" in about for name, about in packages.items() if name) and "http" not in lock
+    assert (
+        packages["node_modules/three"]["version"]
+        == json.loads((Path(browser_page.__file__).parent / "package.json").read_text(encoding="utf-8"))[
+            "dependencies"
+        ]["three"]
+    )

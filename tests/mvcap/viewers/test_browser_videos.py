@@ -1,0 +1,123 @@
+"""Proxies of a session's videos: frame f is frame f of the session, in the mosaic and alone, also where one dropped."""
+
+import threading
+import time
+
+import av
+import numpy as np
+import pytest
+from numbered_videos import numbered_session, read_number
+
+from mvcap.errors import InputError
+from mvcap.viewers.browser_videos import MOSAIC, ProxyVideos, mosaic_tiles, write_seekable
+
+FRAMES = 40
+DROPPED = (11, 12, 30)
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory):
+    return numbered_session(tmp_path_factory.mktemp("numbered"), FRAMES, dropped=DROPPED)
+
+
+def pictures(path):
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def test_the_session_has_dropped_frames(session):
+    assert [frame for frame in range(FRAMES) if session.frame_of[frame, 2] < 0] == list(DROPPED)
+
+
+def test_every_tile_of_every_frame_is_that_frame(session, tmp_path):
+    proxy = ProxyVideos(session, tmp_path).make(MOSAIC)
+    shown = pictures(proxy.path)
+    assert len(shown) == FRAMES and [tile.view for tile in proxy.tiles] == list(session.names)
+    for frame, whole in enumerate(shown):
+        assert whole.shape[1::-1] == proxy.size
+        for view, tile in enumerate(proxy.tiles):
+            part = whole[tile.y : tile.y + tile.h, tile.x : tile.x + tile.w]
+            if view == 2 and frame in DROPPED:
+                assert np.ptp(part[8:-8, 8:-8].astype(int)) < 12, "grey, not the picture of another frame"
+            else:
+                assert read_number(part) == frame
+
+
+def test_one_view_alone_is_made_once_and_kept(session, tmp_path):
+    videos = ProxyVideos(session, tmp_path)
+    name = session.names[1]
+    first = videos.make(name)
+    assert [read_number(picture) for picture in pictures(first.path)] == list(range(FRAMES))
+    (tile,) = first.tiles
+    assert (tile.view, tile.x, tile.y, tile.scale) == (name, 0, 0, 1.0)
+    made = first.path.stat().st_mtime_ns
+    assert ProxyVideos(session, tmp_path).make(name).path.stat().st_mtime_ns == made
+    assert [path.name for path in tmp_path.iterdir()] == [first.path.name], "nothing half-written"
+
+
+def test_no_frame_is_coded_from_a_later_one_and_key_frames_are_close(session, tmp_path):
+    with av.open(str(ProxyVideos(session, tmp_path).make(MOSAIC).path)) as container:
+        stream = container.streams.video[0]
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        rate = stream.average_rate
+    assert abs(float(rate) - session.rate_hz) < 1e-3
+    assert [packet.pts for packet in packets] == sorted(packet.pts for packet in packets)
+    assert all(packet.pts == packet.dts for packet in packets)
+    keys = [at for at, packet in enumerate(packets) if packet.is_keyframe]
+    assert keys[0] == 0 and max(np.diff([*keys, FRAMES])) <= 5
+
+
+def test_it_is_made_in_the_background_and_stops_on_demand(session, tmp_path):
+    videos = ProxyVideos(session, tmp_path)
+    proxy = videos.proxy(MOSAIC)
+    assert videos.proxy(MOSAIC) is proxy
+    until = time.monotonic() + 30
+    while proxy.done < 1 and not proxy.failed and time.monotonic() < until:
+        time.sleep(0.01)
+    assert proxy.done == 1 and not proxy.failed
+    stopped = ProxyVideos(session, tmp_path / "other")
+    stopped.stop()
+    other = stopped.proxy(MOSAIC)
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and thread.daemon and "_work" in thread.name:
+            thread.join(10)
+    assert other.done < 1 and not list((tmp_path / "other").glob("*"))
+
+
+def test_what_cannot_be_shown_says_why(session, tmp_path):
+    with pytest.raises(InputError, match="no video 'cam99'; the views are"):
+        ProxyVideos(session, tmp_path).proxy("cam99")
+    videos = session.folder.parent / "videos"
+    moved = videos.rename(videos.with_name("elsewhere"))
+    try:
+        with pytest.raises(InputError, match="missing; restore it"):
+            ProxyVideos(session, tmp_path).make(MOSAIC)
+        assert not list(tmp_path.iterdir())
+    finally:
+        moved.rename(videos)
+
+
+def test_a_disk_that_is_full_leaves_nothing(tmp_path):
+    def broken():
+        yield np.zeros((32, 32, 3), np.uint8)
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(InputError, match="No space left"):
+        write_seekable(tmp_path / "a.mp4", broken(), 25.0, (32, 32))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7, 12, 16])
+@pytest.mark.parametrize("size", [(1920, 1080), (1088, 1920), (641, 481), (64, 48)])
+def test_tiles_fill_a_mosaic_without_overlap(count, size):
+    names = tuple(f"cam{index}" for index in range(count))
+    (width, height), tiles = mosaic_tiles(names, [size] * count)
+    assert len(tiles) == count and width <= 1120 and height <= 960 and width % 2 == height % 2 == 0
+    covered = np.zeros((height, width), int)
+    for tile in tiles:
+        assert tile.x + tile.w <= width and tile.y + tile.h <= height
+        assert tile.w / tile.h == pytest.approx(size[0] / size[1], rel=0.05) and tile.scale <= 1.0
+        covered[tile.y : tile.y + tile.h, tile.x : tile.x + tile.w] += 1
+    assert covered.max() == 1
+    if size == (1920, 1080) and count == 4:
+        assert covered.mean() > 0.95
