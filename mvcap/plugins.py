@@ -50,6 +50,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "visual_hull": "mvcap.densifiers.visual_hull:VisualHull",
         "plane_sweep": "mvcap.densifiers.plane_sweep:PlaneSweep",
         "depth_fusion": "mvcap.densifiers.depth_fusion:DepthFusion",
+        "room_features": "mvcap.densifiers.room_features:RoomFeatures",
     },
     "exporter": {
         "trc": "mvcap.exporters.trc:write",

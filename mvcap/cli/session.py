@@ -289,7 +289,7 @@ def report(session: Path, changes: dict[str, Any], as_json: bool) -> None:
 @click.option("--frames", metavar="A:B", help="Frames A to B (exclusive) only; either may be left out.")
 @click.option("--every", type=click.IntRange(1), metavar="N", help="Every N-th frame only.")
 @click.option("--spacing", type=float, metavar="M", help="Distance between neighbouring points, m. [default: 0.015]")
-@click.option("--method", metavar="NAME", help="visual_hull, plane_sweep or 'package.module:Class'.")
+@click.option("--method", metavar="NAME", help="visual_hull, plane_sweep, room_features, or 'package.module:Class'.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write here. [default: SESSION/clouds]")
 @click.option("--format", type=click.Choice(["ply", "pcd"]), help="Format of the files.")
 @redo_option

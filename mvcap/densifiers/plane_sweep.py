@@ -24,9 +24,9 @@ class PlaneSweepConfig:
     least_texture: float = 6.0
     """Standard deviation of grey levels (0 to 255) in a patch below which it is plain, and its point stays on the hull.
     Raise it for noisy cameras."""
-    least_score: float = 0.7
+    least_score: float = 0.6
     """Correlation (0 to 1) of the views' patches below which a point stays on the hull."""
-    least_gain: float = 0.1
+    least_gain: float = 0.05
     """How much better than on the hull, and than at any other depth, the patches must correlate."""
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ import mvcap
 from benches.section import Options, Row, Section, say
 from mvcap import assets
 from mvcap.densification.drawn_back import outline_overlap
-from mvcap.plugins import TABLE, instance
+from mvcap.plugins import instance
 from mvcap.structures.session import Session
 
 VIEWS = (3, 4, 5, 6, 8, 16)
@@ -39,7 +39,7 @@ def clouds(options: Options) -> Section:
         section.add("one bad mask of 8", bad_mask_row(name, times))
     for count in (4, 8):
         say(f"textured clothes, {count} views")
-        for name in TABLE["densifier"]:
+        for name in ("visual_hull", "plane_sweep"):
             section.add(f"textured clothes, {count} views", texture_row(name, count, times, True))
             section.add(f"plain clothes, {count} views", texture_row(name, count, times, False))
     for row in demo_rows(options):

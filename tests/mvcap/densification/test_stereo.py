@@ -11,7 +11,7 @@ from calib.geometry import pose
 from mvcap.densification.carving import Surface
 from mvcap.densification.stereo import SweepLimits, sweep
 
-LIMITS = SweepLimits(6.0, 0.7, 0.1)
+LIMITS = SweepLimits(6.0, 0.6, 0.05)
 SIZE = (640, 240)
 
 
