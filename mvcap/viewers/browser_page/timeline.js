@@ -2,6 +2,7 @@
 
 export class Timeline {
   constructor(canvas, about, colours, seek) {
+    this.cursor = document.getElementById("cursor"); // an element of its own: moving it draws nothing anew
     this.canvas = canvas; this.about = about; this.colours = colours; this.curve = 0; this.frame = 0;
     this.visible = () => true;
     const frameAt = (event) => {
@@ -24,9 +25,7 @@ export class Timeline {
     if (!canvas.clientWidth) return;
     canvas.width = canvas.clientWidth * scale; canvas.height = canvas.clientHeight * scale;
     this.scale = scale;
-    this.still = document.createElement("canvas");
-    this.still.width = canvas.width; this.still.height = canvas.height;
-    const pen = this.still.getContext("2d");
+    const pen = canvas.getContext("2d");
     pen.font = `${11 * scale}px system-ui, sans-serif`;
     const persons = this.about.persons, strip = Math.min(8 * scale, 36 * scale / Math.max(persons.length, 1));
     persons.forEach((person, n) => {
@@ -96,12 +95,7 @@ export class Timeline {
   }
   draw(frame = this.frame) {
     this.frame = frame;
-    if (!this.still) return;
-    const pen = this.canvas.getContext("2d"), x = this.x(frame);
-    pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
-    pen.drawImage(this.still, 0, 0);
-    pen.fillStyle = this.accent;
-    pen.fillRect(x - this.scale, 0, 2 * this.scale, this.canvas.height);
+    if (this.scale) this.cursor.style.transform = `translateX(${this.x(frame) / this.scale - 1}px)`;
   }
 }
 
