@@ -26,7 +26,7 @@ _PACKAGES: dict[str, str] = {
     "matplotlib": "plots of the report",
     "jinja2": "report.html",
     "torch": "mvcap train (extra 'learn')",
-    "open3d-cpu": "point clouds (extra 'cloud'; not needed yet)",
+    "open3d-cpu": "point clouds of depth cameras (extra 'cloud')",
 }
 _RUNTIMES = ("gpu", "directml", "openvino")
 _OPTIONAL = {"torch", "open3d-cpu"}

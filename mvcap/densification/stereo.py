@@ -24,6 +24,7 @@ _SIDE = 5
 _DEEPEST_M = 0.08
 _CHUNK = 2048
 _ANCHORS = 2
+_FEW = 6
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,11 @@ def sweep(
     scores = np.zeros((len(surface.xyz), len(depths)), np.float32)
     for start in range(0, len(rows), _CHUNK):
         part = rows[start : start + _CHUNK]
-        scores[part] = _scores(surface[part], order[:, part], usable[:, part], rig, grey, spacing_m, depths, limits)
+        for tried in (depths[::_FEW], depths):  # a few depths tell where all is plain
+            made = _scores(surface[part], order[:, part], usable[:, part], rig, grey, spacing_m, tried, limits)
+            kept = made.any(-1)
+            part = part[kept] if len(tried) < len(depths) else part
+        scores[part] = made
     return _smoothed(surface, _peaks(scores, depths, limits), spacing_m)
 
 
