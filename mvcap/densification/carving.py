@@ -9,9 +9,10 @@ millimetres nearly everywhere, so on average this is nearer to the body than the
 
 One bad mask. Where a view's mask lacks a part of the body, that view alone carves what all others show, and the hull
 no longer covers the masks of the others. So the hull is drawn back: mask pixels that it leaves uncovered are
-unexplained. A cell that only one view carves (or two of eight or more, if one is not enough to explain the masks) is
-kept where it lies on unexplained pixels of at least two others and four or more views look at it. Masks that agree
-leave nothing unexplained, and then the hull is exact.
+unexplained. With six or more views, the one whose absence leaves nothing unexplained is left out. Otherwise a cell that
+only one view carves (or two of eight or more, if one is not enough to explain the masks) is kept where it lies on
+unexplained pixels of at least two others and four or more views look at it. Masks that agree leave nothing unexplained,
+and then the hull is exact.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _COARSEST_M = 0.13
 _INSET = 0.5
 _LEAST_VIEWS = 2
 _VOTING_VIEWS = 4
+_BLAMING_VIEWS = 6
 _UNEXPLAINED = 0.015
 _OUTSIDE_M = -9.0
 _MOST_CELLS = 4_000_000
@@ -82,6 +84,10 @@ def carve(
     if len(silhouettes) < _VOTING_VIEWS:
         return surface
     first: list[NDArray[np.uint8]] | None = None
+    if len(silhouettes) >= _BLAMING_VIEWS and sorted(hull.unexplained(surface)[1])[-2] >= _UNEXPLAINED:
+        others = _without_culprit(silhouettes, rig, low, high, 2 * spacing_m)
+        if others is not None:
+            return _Hull(others, rig, spacing_m).surface(low, high, None)
     for misses in range(1, 3 if len(silhouettes) >= 2 * _VOTING_VIEWS else 2):
         unexplained, share = hull.unexplained(surface)
         if sorted(share)[-2] < _UNEXPLAINED:
@@ -89,6 +95,22 @@ def carve(
         first = first or unexplained
         surface = hull.surface(low, high, _Vote(misses, first))
     return surface
+
+
+def _without_culprit(
+    silhouettes: Sequence[Silhouette], rig: Rig, low: NDArray[np.float64], high: NDArray[np.float64], spacing_m: float
+) -> list[Silhouette] | None:
+    """The silhouettes without the one whose absence alone leaves nothing unexplained; None unless it is one."""
+    left = []
+    for index in range(len(silhouettes)):
+        others = [one for at, one in enumerate(silhouettes) if at != index]
+        hull = _Hull(others, rig, spacing_m)
+        share = sorted(hull.unexplained(hull.surface(low, high, None))[1])[-2]
+        left.append((share, index))
+    (share, culprit), (second, _) = sorted(left)[:2]
+    if not share < _UNEXPLAINED <= second:
+        return None
+    return [one for at, one in enumerate(silhouettes) if at != culprit]
 
 
 def _nothing() -> Surface:

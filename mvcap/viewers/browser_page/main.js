@@ -27,6 +27,7 @@ class Viewer {
     this.timeline.visible = (id) => !this.hidden.has(id);
     this.mosaic = new Player("mosaic", about.rate_hz, $("video"), () => this.videoFrame(this.mosaic));
     this.mosaic.changed = () => this.videoState();
+    this.mosaic.ended = () => this.atEnd(this.mosaic);
     this.mosaic.loaded.then(() => { if (this.mosaic.ready) this.scene.texture($("video"), this.mosaic.tiles, this.mosaic.size); this.apply(); });
     $("name").textContent = about.name;
     document.title = `${about.name} – mvcap`;
@@ -121,6 +122,7 @@ class Viewer {
     if (frame !== this.frame) this.show(frame);
     requestAnimationFrame(() => this.tick());
   }
+  atEnd(player) { if (this.playing && player === this.master) { this.pause(); this.show(this.about.frames - 1); } }
   // A video shows another frame: it leads while it plays; the skeletons on it are those of that very frame.
   videoFrame(player) {
     if (this.playing && player === this.master) {
@@ -260,6 +262,7 @@ class Viewer {
     if (name && source.live) {
       this.lookPlayer = new Player(name, this.about.rate_hz, document.createElement("video"), () => this.videoFrame(this.lookPlayer));
       this.lookPlayer.changed = () => this.drawLook();
+      this.lookPlayer.ended = () => this.atEnd(this.lookPlayer);
       this.lookPlayer.seek(this.frame);
     }
     this.apply();

@@ -9,6 +9,7 @@ export class Player {
     this.frame = -1; this.ready = false; this.wantedFrame = null; this.state = "";
     video.muted = true; video.playsInline = true; video.preload = "auto";
     video.addEventListener("seeked", () => this.seekNext());
+    video.addEventListener("ended", () => this.ended?.()); // a slow machine may skip the last frame
     video.addEventListener("error", () => { if (video.src) this.fail("the browser cannot play this video"); });
     this.loaded = this.load();
   }
