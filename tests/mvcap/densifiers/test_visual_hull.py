@@ -70,7 +70,16 @@ def test_one_bad_mask_does_not_carve_the_body(alone, truth, what):
     else:
         label[rows.min() : rows.max(), columns.min() : columns.max()] = 1
     score, precision, recall = f_score(hull(with_label(alone, view, label)).xyz, truth)
-    assert recall > good[2] - 0.05 and score > good[0] - 0.06, (good, (score, precision, recall))
+    assert recall > good[2] - 0.02 and score > good[0] - 0.02, (good, (score, precision, recall))
+
+
+def test_with_five_views_a_part_that_one_mask_lacks_is_put_back(truth):
+    moment = rendered([capsule_body()], circle_rig(5))
+    label = moment.labels[1].copy()
+    rows, _ = np.nonzero(label)
+    label[int(np.median(rows)) :] = 0
+    good, found = f_score(hull(moment).xyz, truth), f_score(hull(with_label(moment, 1, label)).xyz, truth)
+    assert found[2] > good[2] - 0.06, (good, found)
 
 
 def test_views_that_are_covered_or_cut_do_not_carve(truth):
