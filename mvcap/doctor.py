@@ -7,7 +7,9 @@ import os
 import platform
 import shutil
 import sys
+from ctypes.util import find_library
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from mvcap import assets
@@ -44,7 +46,8 @@ class Check:
 
 def doctor() -> list[Check]:
     """Check this machine; the detail of every check that is not ok says how to fix it."""
-    return [_python(), _cores(), _devices(), *map(_package, _PACKAGES), *_one_cv2(), *_models(), _cache(), _browser()]
+    packages = [*map(_package, _PACKAGES), *_one_cv2(), *_usb()]
+    return [_python(), _cores(), _devices(), *packages, *_models(), _cache(), _browser(), _viewer()]
 
 
 def _python() -> Check:
@@ -92,6 +95,13 @@ def _one_cv2() -> list[Check]:
     return [Check("cv2", "broken", f"{' and '.join(there)} overwrite each other; uninstall all, install the last one")]
 
 
+def _usb() -> list[Check]:
+    """Return a check of the library that Open3D cannot be imported without on Linux."""
+    if sys.platform != "linux" or not (_version("open3d-cpu") or _version("open3d")) or find_library("usb-1.0"):
+        return []
+    return [Check("libusb", "broken", "Open3D needs it; on Debian: apt-get install libusb-1.0-0")]
+
+
 def _models() -> list[Check]:
     """Return a check for each asset or group of assets; the state of a group is that of its worst file."""
     groups: dict[str, list[tuple[assets.Asset, assets.AssetState]]] = {}
@@ -116,4 +126,10 @@ def _cache() -> Check:
 
 def _browser() -> Check:
     found = next((name for name in ("chromium", "google-chrome", "firefox") if shutil.which(name)), None)
-    return Check("browser", "ok" if found else "optional", found or "any browser opens report.html")
+    return Check("browser", "ok" if found else "optional", found or "any browser opens report.html and mvcap view")
+
+
+def _viewer() -> Check:
+    built = (Path(__file__).parent / "viewers" / "browser_page" / "viewer.js").is_file()
+    advice = "the page of mvcap view is not built; run tools/setup in the source tree, with npm on PATH or online"
+    return Check("viewer", "ok" if built else "missing", "the page of mvcap view" if built else advice)

@@ -45,3 +45,18 @@ def test_the_machine():
     checks = {check["subject"]: check for check in json.loads(run("--json"))}
     assert checks["python"]["state"] == "ok" and checks["numpy"]["state"] == "ok"
     assert all(check["detail"] for check in checks.values()) and doctor.COMMANDS[0].name == "doctor"
+
+
+def test_what_the_viewer_and_open3d_lack_is_said_with_the_way_out(monkeypatch, tmp_path):
+    from mvcap import doctor as checks
+
+    assert checks._viewer().state == "ok"
+    monkeypatch.setattr(checks, "__file__", str(tmp_path / "doctor.py"))
+    assert checks._viewer().state == "missing" and "tools/setup" in checks._viewer().detail
+    monkeypatch.setattr(checks.sys, "platform", "linux")
+    monkeypatch.setattr(checks, "_version", lambda name: "0.20" if name == "open3d-cpu" else None)
+    monkeypatch.setattr(checks, "find_library", lambda name: None)
+    (found,) = checks._usb()
+    assert found.state == "broken" and "libusb-1.0-0" in found.detail
+    monkeypatch.setattr(checks, "find_library", lambda name: "libusb-1.0.so.0")
+    assert checks._usb() == []
