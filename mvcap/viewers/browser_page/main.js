@@ -234,7 +234,7 @@ class Viewer {
     this.overlayKey = key;
     const shrunk = width / player.size[0];
     if (canvas.width !== width) [canvas.width, canvas.height] = [width, Math.round(player.size[1] * shrunk)];
-    const pen = canvas.getContext("2d");
+    const pen = canvas.getContext("2d", { willReadFrequently: this.scene.software });
     pen.clearRect(0, 0, canvas.width, canvas.height);
     pen.font = `${11 * scale}px system-ui, sans-serif`;
     for (const tile of player.tiles) {
@@ -273,7 +273,7 @@ class Viewer {
     const view = this.about.views.find((one) => one.name === this.look), [w, h] = view.size;
     const [width, height] = [Math.round(stage.clientWidth * scale), Math.round(stage.clientHeight * scale)];
     if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
-    const pen = canvas.getContext("2d"), fit = Math.min(width / w, height / h);
+    const pen = canvas.getContext("2d", { willReadFrequently: this.scene.software }), fit = Math.min(width / w, height / h);
     const place = { view: this.look, x: (width - w * fit) / 2, y: (height - h * fit) / 2, scale: fit };
     pen.clearRect(0, 0, width, height);
     const player = [this.lookPlayer, this.mosaic].find((one) => one?.ready && one.frame >= 0), tile = player?.tile(this.look);
