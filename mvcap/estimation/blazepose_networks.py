@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -205,14 +206,19 @@ class Landmarker:
             xy[:_JOINTS], score, spread_px[:_JOINTS], presence, quality, crop_after, inside, image_from_crop, mask
         )
 
-    def paint_masks(self, found: list[Landmarks]) -> NDArray[np.uint8]:
-        """Return a label image (H, W): m + 1 where the m-th mask has the highest probability above 0.5, else 0."""
+    def paint_masks(self, found: Sequence[Landmarks | None]) -> NDArray[np.uint8]:
+        """Return a label image (H, W): m + 1 where the m-th mask has the highest probability above 0.5, else 0.
+
+        None stands for a person without a mask, so that labels stay those of the rows.
+        """
         import cv2
 
         width, height = self._pyramid.size
         best = np.zeros((height, width), np.float32)
         label = np.zeros((height, width), np.uint8)
         for number, one in enumerate(found, start=1):
+            if one is None:
+                continue
             matrix = _between_pixel_centres(one.image_from_crop)
             logit = cv2.warpAffine(one.mask, matrix, (width, height), borderValue=-80)
             better = logit > best

@@ -187,8 +187,7 @@ class People:
         rows = self._rows([bodies[i] for i in shown], people.ident[shown], frame, view)
         masks = None
         if self.config.masks and reader.landmarker:
-            marks = [mark for i in shown if (mark := bodies[i].landmarks) is not None]
-            masks = reader.landmarker.paint_masks(marks)
+            masks = reader.landmarker.paint_masks([bodies[i].landmarks for i in shown])
         return Estimate(rows, people.kept(keep).state(), masks)
 
     @cached_property

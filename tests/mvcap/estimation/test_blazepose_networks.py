@@ -186,6 +186,8 @@ def test_masks_label_each_person(files):
     assert (label[solid & middle] == 1).mean() > 0.9 and (label[solid & ~middle] == 2).mean() > 0.9
     assert (label[image.max(-1) == 0] > 0).mean() < 0.01
     assert not run.paint_masks([]).any()
+    gap = run.paint_masks([run(crop_of(people[0])), None, run(crop_of(people[1]))])
+    np.testing.assert_array_equal(gap, np.where(label == 2, 3, label), "labels stay those of the rows")
 
 
 def test_the_runtime_prints_nothing(files, capfd):
