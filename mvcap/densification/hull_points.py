@@ -30,13 +30,18 @@ class HullPoints:
     """(N,) index of the person."""
 
 
-def hull_points(moment: MaskedMoment, spacing_m: float) -> HullPoints:
-    """Return the surface of every person's hull, without pieces smaller than a fiftieth of the largest."""
+def hull_points(moment: MaskedMoment, spacing_m: float, least_views: int = 2) -> HullPoints:
+    """Return the surface of every person's hull, without pieces smaller than a fiftieth of the largest.
+
+    least_views: people whom fewer views show have no points.
+    """
     bounds = [_bounds(moment, index) for index in range(len(moment.persons))]
     centres = np.array([(low + high) / 2 for low, high in bounds]).reshape(-1, 3)
     parts, persons = [], []
     for index, (low, high) in enumerate(bounds):
         outlines = silhouettes_of(index, moment.labels, moment.rig, centres, spacing_m)
+        if len(outlines) < least_views:
+            continue
         surface = carve(outlines, moment.rig, low, high, spacing_m)
         surface = surface[in_large_pieces(surface.xyz, spacing_m)]
         normals = smooth_normals(surface.xyz, surface.normals, 1.5 * spacing_m)

@@ -21,6 +21,8 @@ class PlaneSweepConfig:
 
     spacing_m: float = 0.015
     """Distance between neighbouring points, m. Half of it takes four times as long."""
+    least_views: int = 3
+    """People whom fewer views show have no points: where two outlines meet is mostly free space."""
     least_texture: float = 6.0
     """Standard deviation of grey levels (0 to 255) in a patch below which it is plain, and its point stays on the hull.
     Raise it for noisy cameras."""
@@ -32,6 +34,8 @@ class PlaneSweepConfig:
     def __post_init__(self) -> None:
         if not 0.004 <= self.spacing_m <= 0.2:
             raise ConfigError("config key 'densifiers.plane_sweep.spacing_m' must be 0.004 to 0.2 m")
+        if self.least_views < 2:
+            raise ConfigError("config key 'densifiers.plane_sweep.least_views' must be 2 or more")
         if not (0 < self.least_score <= 1 and 0 <= self.least_gain <= 1 and self.least_texture > 0):
             raise ConfigError(
                 "config keys 'densifiers.plane_sweep': least_score and least_gain must be 0 to 1, least_texture above 0"
@@ -53,7 +57,7 @@ class PlaneSweep:
     def densify(self, moment: MaskedMoment) -> PointCloud:
         """Return the points of all people; see ``mvcap.densification.stereo`` for the method."""
         spacing = self.config.spacing_m
-        hull = hull_points(moment, spacing)
+        hull = hull_points(moment, spacing, self.config.least_views)
         surface = hull.surface
         if not len(surface.xyz) or all(image is None for image in moment.images):
             return coloured_cloud(moment, hull, spacing)

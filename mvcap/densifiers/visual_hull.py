@@ -16,10 +16,14 @@ class VisualHullConfig:
 
     spacing_m: float = 0.015
     """Distance between neighbouring points, m. Half of it takes four times as long."""
+    least_views: int = 3
+    """People whom fewer views show have no points: where two outlines meet is mostly free space."""
 
     def __post_init__(self) -> None:
         if not 0.004 <= self.spacing_m <= 0.2:
-            raise ConfigError("config key 'spacing_m' of a densifier must be 0.004 to 0.2 m")
+            raise ConfigError("config key 'densifiers.visual_hull.spacing_m' must be 0.004 to 0.2 m")
+        if self.least_views < 2:
+            raise ConfigError("config key 'densifiers.visual_hull.least_views' must be 2 or more")
 
 
 class VisualHull:
@@ -35,4 +39,5 @@ class VisualHull:
 
     def densify(self, moment: MaskedMoment) -> PointCloud:
         """Return the points of all people's hulls; see ``mvcap.densification.carving`` for the method."""
-        return coloured_cloud(moment, hull_points(moment, self.config.spacing_m), self.config.spacing_m)
+        hull = hull_points(moment, self.config.spacing_m, self.config.least_views)
+        return coloured_cloud(moment, hull, self.config.spacing_m)

@@ -29,6 +29,7 @@ POSES = {"refine": "refined", "track": "raw", "truth": "truth"}
 """Kinds of poses that the page can show, and their names there."""
 SERIES = ("error_px", "sigma_mm", *ANGLES)
 """Columns of ``Scene.series``: medians over the joints of a person, then angles in degrees."""
+_MOST_POINTS = 30_000  # of one moment
 _PROVENANCE = {
     "measured": (Provenance.MEASURED,),
     "one view": (Provenance.ONE_VIEW,),
@@ -107,11 +108,15 @@ class Scene:
         return cloud_frames(self.session) or None
 
     def cloud(self, frame: int) -> bytes:
-        """Return the point cloud of a frame, xyz (N, 3) m and rgb (N, 3); InputError where there is none."""
+        """Return the point cloud of a frame: xyz (N, 3) m, rgb (N, 3), person (N,); InputError where there is none.
+
+        Of more points than a page can show at once, every second, third ... of each person.
+        """
         found = read_cloud(self.session, frame)
         if found is None:
             raise InputError(f"frame {frame} has no point cloud")
-        return packed({"xyz": found.xyz.astype(np.float32), "rgb": found.rgb.astype(np.uint8)})
+        order = np.argsort(found.person, kind="stable")[:: max(1, -(-len(found.xyz) // _MOST_POINTS))]
+        return packed({"xyz": found.xyz[order], "rgb": found.rgb[order], "person": found.person[order]})
 
     def series(self) -> bytes:
         """Return curves over the take, ``SERIES`` (M, K) of the refined poses, with frame and person (M,)."""

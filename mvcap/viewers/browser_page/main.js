@@ -21,7 +21,7 @@ class Viewer {
     this.chunks = {};
     for (const kind of Object.keys(about.kinds)) this.chunks[kind] = new Chunks(`poses/${kind}`, about.chunk_frames);
     this.projected = new Chunks("projected/refine", about.chunk_frames, 8);
-    this.clouds = new Chunks("cloud", 1, 40);
+    this.clouds = new Chunks("cloud", 1, 100);
     this.scene = new Scene3D($("scene"), about);
     this.timeline = new Timeline($("timeline"), about, this.colours, (frame) => this.seek(frame));
     this.timeline.visible = (id) => !this.hidden.has(id);
@@ -160,7 +160,7 @@ class Viewer {
     }
     this.scene.frusta.visible = this.layers.cameras; this.scene.floor.visible = this.layers.floor;
     this.scene.showPictures(this.layers.pictures);
-    this.scene.showCloud(this.layers.cloud && about.clouds ? this.cloudNow(again) : null);
+    this.scene.showCloud(this.layers.cloud && about.clouds ? this.cloudNow(again) : null, this.hidden);
     this.scene.wanted();
     this.timeline.draw(frame);
     const seconds = frame / about.rate_hz;

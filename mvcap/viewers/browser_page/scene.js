@@ -109,15 +109,28 @@ export class Scene3D {
     this.map = map;
   }
   showPictures(on) { for (const picture of this.pictures) picture.visible = on && !!this.map; this.wanted(); }
-  showCloud(cloud) {
+  // Show a cloud without the points of hidden people; the points of one person stand together.
+  showCloud(cloud, hidden) {
     const geometry = this.cloud.geometry;
-    if (!cloud) { geometry.setDrawRange(0, 0); return; }
-    const count = cloud.xyz.shape[0];
+    if (!cloud) { geometry.setDrawRange(0, 0); this.cloudShown = null; return; }
+    const key = [...hidden].join();
+    if (this.cloudShown === cloud && this.cloudHidden === key) return;
+    this.cloudShown = cloud; this.cloudHidden = key;
+    let count = cloud.xyz.shape[0];
     if (!geometry.attributes.position || geometry.attributes.position.count < count) {
       geometry.setAttribute("position", new THREE.BufferAttribute(new Float32Array(6 * count), 3));
       geometry.setAttribute("color", new THREE.BufferAttribute(new Uint8Array(6 * count), 3, true));
     }
-    geometry.attributes.position.array.set(cloud.xyz); geometry.attributes.color.array.set(cloud.rgb);
+    let at = 0;
+    for (let first = 0, last = 0; first < count; first = last) {
+      const person = cloud.person[first];
+      while (last < count && cloud.person[last] === person) last++;
+      if (hidden.has(person)) continue;
+      geometry.attributes.position.array.set(cloud.xyz.subarray(3 * first, 3 * last), 3 * at);
+      geometry.attributes.color.array.set(cloud.rgb.subarray(3 * first, 3 * last), 3 * at);
+      at += last - first;
+    }
+    count = at;
     geometry.attributes.position.needsUpdate = geometry.attributes.color.needsUpdate = true;
     geometry.setDrawRange(0, count);
   }

@@ -122,3 +122,10 @@ def test_it_is_in_the_table_of_names():
     assert plugins.plugin_class("densifier", "visual_hull") is VisualHull
     with pytest.raises(ConfigError, match="spacing_m"):
         VisualHullConfig(spacing_m=0.001)
+
+
+def test_people_whom_too_few_views_show_have_no_points():
+    two = rendered([capsule_body()], circle_rig(2))
+    assert len(hull(two).xyz) == 0 and len(hull(two, least_views=2).xyz) > 1000
+    with pytest.raises(ConfigError, match="least_views"):
+        VisualHullConfig(least_views=1)

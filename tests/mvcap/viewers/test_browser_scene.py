@@ -140,3 +140,28 @@ def test_blocks_keep_types_shapes_and_alignment():
         np.testing.assert_array_equal(found, arrays[name])
         assert found.dtype == arrays[name].dtype
     assert len(block) % 4 == 0 and struct.unpack_from("<I", block)[0] % 4 == 0
+
+
+def test_clouds_are_thinned_person_by_person(session, monkeypatch):
+    from mvcap.structures.cloud_file import save_cloud
+    from mvcap.structures.point_cloud import PointCloud
+
+    rng = np.random.default_rng(0)
+    person = rng.integers(1, 3, 1000)
+    cloud = PointCloud(rng.normal(size=(1000, 3)), rng.integers(0, 255, (1000, 3)), person, person * 0, person * 0.0)
+    folder = session.folder / "clouds"
+    folder.mkdir()
+    save_cloud(folder / "0000004.ply", cloud)
+    scene = Scene(session)
+    assert scene.description()["clouds"] == [4]
+    monkeypatch.setattr(browser_scene, "_MOST_POINTS", 300)
+    sent = unpacked(scene.cloud(4))
+    assert 200 < len(sent["xyz"]) <= 300 and (np.diff(sent["person"]) >= 0).all()
+    assert np.bincount(sent["person"])[1:] == pytest.approx(np.bincount(person)[1:] / 4, abs=2)
+    with pytest.raises(InputError, match="frame 5 has no point cloud"):
+        scene.cloud(5)
+    (folder / "0000004.ply").write_bytes(b"ply\nbroken")
+    with pytest.raises(InputError, match=r"0000004\.ply"):
+        scene.cloud(4)
+    (folder / "0000004.ply").unlink()
+    folder.rmdir()
