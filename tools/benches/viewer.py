@@ -153,7 +153,7 @@ def made_session(folder: Path, frames: int, people: int, cameras: int, *, videos
     else:
         session = Session.create(rig, folder, frames=frames, rate_hz=25.0)
     kind, rng = skeleton("halpe26"), np.random.default_rng(0)
-    base = rng.normal(0, 0.3, (len(kind), 3)) + [0, 0, 1]
+    base = rng.normal(0, 0.3, (len(kind), 3)) + np.array([0, 0, 1])
     for stage in ("track", "refine"):
         artefact: Artefact[Poses3D] = session.artefact(stage, Poses3D)
         artefact.begin(Origin(stage, 1, {}, {}), kind.stored_name, frames, 50)
