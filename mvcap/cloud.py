@@ -209,7 +209,12 @@ class _Take:
         self.masks = session.folder / "masks"
         held = (self.found.manifest or {}).get("settings") or {}
         if held.get("masks") is False or not any(self.masks.glob("*/*.png")):
-            name = held.get("estimator", plugins.DEFAULT["estimator"])
+            name = str(held.get("estimator", plugins.DEFAULT["estimator"]))
+            if "masks" not in held:
+                raise InputError(
+                    f"{session.folder} has no masks of people, and estimator {name!r} makes none; the estimators "
+                    "people and blazepose do, of footage"
+                )
             raise InputError(
                 f"{session.folder} has no masks of people; make them with `mvcap estimate {session.folder} --redo "
                 f"--set estimators.{name}.masks=true`, then run `mvcap reconstruct {session.folder}`"

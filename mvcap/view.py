@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from mvcap import plugins
-from mvcap.cloud import read_cloud
+from mvcap.cloud import cloud_frames, read_cloud
 from mvcap.drawing.scene_picture import Cloud
 from mvcap.drawing.scene_video import scene_pictures, scene_video
 from mvcap.errors import InputError
@@ -52,6 +56,7 @@ def export_view(
     videos: with the mosaic of all views. Raises SessionError for a session without poses or a file that cannot be
     written.
     """
+    _check_name(file, ".html", "--export")
     return write_single_file(Session.of(session), file, videos=videos, truth=truth, progress=progress)
 
 
@@ -73,8 +78,9 @@ def export_picture(
 
     session = Session.of(session)
     take = take_of(session, "refine")
-    frame = int(time_s * session.rate_hz + 1e-6)
-    if not 0 <= frame < session.frames or time_s < 0:
+    _check_name(file, ".png", "--png")
+    frame = int(time_s * session.rate_hz + 1e-6) if math.isfinite(time_s) and time_s >= 0 else -1
+    if not 0 <= frame < session.frames:
         raise InputError(f"--time {time_s:g}: the take lasts from 0 to {(session.frames - 1) / session.rate_hz:.3f} s")
     pictures = scene_pictures(take, [frame], session.rig, camera_path=camera_path, size=size, cloud_at=_clouds(session))
     _, picture = next(iter(pictures))
@@ -97,6 +103,7 @@ def export_video(
     camera_path: one of ``drawing.viewpoints.CAMERA_PATHS``. size: (w, h) px. Drawn without a GPU. Raises InputError for
     an unknown path or a file that cannot be written, SessionError for a session without poses.
     """
+    _check_name(file, ".mp4", "--mp4")
     session = Session.of(session)
     take = take_of(session, "refine")
     return scene_video(
@@ -104,9 +111,21 @@ def export_video(
     )
 
 
+def _check_name(file: str | Path, suffix: str, option: str) -> None:
+    if Path(file).suffix.lower() != suffix:
+        raise InputError(f"{option} {file}: give a name that ends in {suffix}")
+
+
 def _clouds(session: Session) -> Callable[[int], Cloud | None]:
+    """The cloud of a frame, or the last one before it for as long as clouds are apart."""
+    frames = cloud_frames(session)
+    apart = max(np.diff(frames), default=1)
+
     def at(frame: int) -> Cloud | None:
-        found = read_cloud(session, frame)
+        last = bisect_right(frames, frame) - 1
+        if last < 0 or frame - frames[last] >= apart:
+            return None
+        found = read_cloud(session, frames[last])
         return None if found is None else (found.xyz, found.rgb)
 
     return at

@@ -89,7 +89,7 @@ def test_files_can_be_read_back(walk):
     assert (about["unit"], about["axes"], about["rate_hz"], about["skeleton"]) == ("m", "z-up", RATE_HZ, "coco17")
     assert list(about["stages"]) == sorted(stages.STAGES) and about["views"] == list(session.names)
     files = [path for path in (session.folder / "exports").rglob("*") if path.is_file()]
-    assert {path.suffix for path in files} == {".trc", ".c3d", ".bvh", ".csv", ".parquet", ".json"}
+    assert {path.suffix for path in files} == {".trc", ".c3d", ".bvh", ".csv", ".parquet", ".json", ".glb"}
     assert all(path.stat().st_size > 1000 for path in files if not path.stem.endswith("_held"))
     again = mvcap.export(session, ["json"], folder=session.folder / "again")
     assert again[-1].read_bytes() == (session.folder / "exports" / again[-1].name).read_bytes()

@@ -26,7 +26,7 @@ CAMERA_PATHS = ("front", "side", "top", "orbit", "follow")
               help="Write the page and the session as one file that opens without network; serve nothing.")  # fmt: skip
 @click.option("--videos", is_flag=True, help="With --export: with the videos, small.")
 @click.option("--png", type=click.Path(path_type=Path), metavar="FILE", help="Write a picture in 3D; serve nothing.")
-@click.option("--time", "time_s", type=float, default=0.0, metavar="SECONDS", help="With --png: its moment.")
+@click.option("--time", "time_s", type=float, metavar="SECONDS", help="With --png: its moment. [default: 0]")
 @click.option("--mp4", type=click.Path(path_type=Path), metavar="FILE", help="Write a video in 3D; serve nothing.")
 @click.option("--path", "camera_path", type=click.Choice(CAMERA_PATHS), help="With --png or --mp4: where from.")
 @click.option("--viewer", default="browser", show_default=True, metavar="NAME", help="How it is shown.")
@@ -37,6 +37,12 @@ def view(session: Path, truth: Path | None, port: int, host: str, no_open: bool,
     """
     if files["videos"] and files["file"] is None:
         raise InputError("--videos belongs to --export FILE.html; the page that is served shows the videos anyway")
+    if files["time_s"] is not None and files["png"] is None:
+        raise InputError("--time belongs to --png FILE.png")
+    if files["camera_path"] is not None and files["png"] is None and files["mp4"] is None:
+        raise InputError("--path belongs to --png FILE.png or --mp4 FILE.mp4")
+    if truth is not None and files["file"] is None and (files["png"] is not None or files["mp4"] is not None):
+        raise InputError("--truth belongs to the page, and to --export FILE.html")
     if any(files[name] is not None for name in ("file", "png", "mp4")):
         _write(session, truth, **files)
         return
@@ -57,7 +63,7 @@ def _write(
     file: Path | None,
     videos: bool,
     png: Path | None,
-    time_s: float,
+    time_s: float | None,
     mp4: Path | None,
     camera_path: str | None,
 ) -> None:
@@ -68,7 +74,7 @@ def _write(
         if file is not None:
             click.echo(export_view(session, file, videos=videos, truth=truth, progress=progress))
         if png is not None:
-            click.echo(export_picture(session, png, time_s=time_s, camera_path=camera_path or "front"))
+            click.echo(export_picture(session, png, time_s=time_s or 0.0, camera_path=camera_path or "front"))
         if mp4 is not None:
             click.echo(export_video(session, mp4, camera_path=camera_path or "orbit", progress=progress))
 

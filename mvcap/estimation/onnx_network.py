@@ -61,7 +61,7 @@ class OnnxNetwork:
         except runtime_faults() as fault:
             reason = " ".join(str(fault).split())
             raise AssetError(
-                f"{self.name}: not a network that onnxruntime can load ({reason}); delete it, it is fetched again"
+                f"{self.name}: not a network that onnxruntime can load ({reason}); delete it and get it again"
             ) from fault
         self.input = self._session.get_inputs()[0]
         self.output_names = [output.name for output in self._session.get_outputs()]

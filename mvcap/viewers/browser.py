@@ -13,7 +13,7 @@ from mvcap.structures.session import Session
 from mvcap.viewers.browser_page import page_file
 from mvcap.viewers.browser_scene import Scene
 from mvcap.viewers.browser_server import ViewServer
-from mvcap.viewers.browser_videos import FOLDER, MOSAIC, ProxyVideos
+from mvcap.viewers.browser_videos import FOLDER, ProxyVideos
 
 
 def show(
@@ -32,7 +32,8 @@ def show(
     """
     with ExitStack() as stack:
         server = view_server(session, stack, truth=truth, host=host, port=port)
-        started(server.url)
+        for url in server.urls:
+            started(url)
         if open_page and has_display():
             import webbrowser
 
@@ -57,7 +58,7 @@ def view_server(
     server = ViewServer(scene, videos, host, port)
     stack.callback(server.server_close)
     stack.callback(videos.stop)
-    videos.proxy(MOSAIC)  # begins now: it is what takes longest
+    videos.proxy(None)  # begins now: it is what takes longest
     return server
 
 

@@ -16,7 +16,7 @@ from calib.arrays import Floats
 from mvcap import stages
 from mvcap.cloud import cloud_frames, read_cloud
 from mvcap.drawing.colours import hexadecimal
-from mvcap.errors import InputError
+from mvcap.errors import InputError, StaleError
 from mvcap.structures.joint_angles import ANGLES, joint_angles
 from mvcap.structures.pose_file import load_poses
 from mvcap.structures.poses import Poses3D, Provenance
@@ -29,6 +29,7 @@ POSES = {"refine": "refined", "track": "raw", "truth": "truth"}
 """Kinds of poses that the page can show, and their names there."""
 SERIES = ("error_px", "sigma_mm", *ANGLES)
 """Columns of ``Scene.series``: medians over the joints of a person, then angles in degrees."""
+_SAME_RATE = 0.01
 _MOST_POINTS = 30_000  # of one moment
 _PROVENANCE = {
     "measured": (Provenance.MEASURED,),
@@ -47,12 +48,16 @@ class Scene:
     def __init__(self, session: Session, truth: str | Path | None = None) -> None:
         self.session = session
         self._stages = {"refine": stages.poses(session, "refine"), "track": stages.poses(session, "track")}
-        self._truth = None if truth is None else load_poses(truth)
+        self._truth = None if truth is None else _truth_of(session, truth)
         self._read = lru_cache(maxsize=4)(self._rows)
+        self.made = self._origins()
 
     def description(self) -> dict[str, Any]:
-        """Return names, cameras, skeletons, persons, chunks and events, as JSON values."""
+        """Return names, cameras, skeletons, persons, chunks and events, as JSON values, of the session as it is now."""
         session = self.session
+        self._stages = {name: stages.poses(session, name) for name in self._stages}
+        self._read.cache_clear()
+        self.made = self._origins()
         kinds = {"refine": self._stages["refine"].skeleton, "track": self._stages["track"].skeleton}
         if self._truth is not None:
             kinds["truth"] = self._truth.skeleton
@@ -84,6 +89,7 @@ class Scene:
         kind: a key of ``POSES``. Raises InputError for a kind or a first frame that does not exist, SessionError for a
         chunk that cannot be read.
         """
+        self.check_unchanged()
         rows = self._read(kind, start)
         return packed(
             {
@@ -99,13 +105,14 @@ class Scene:
 
     def projected(self, kind: str, start: int) -> bytes:
         """Return where a chunk's joints are in the pictures, ``xy`` (C, M, J, 2) px; NaN where a view sees none."""
+        self.check_unchanged()
         rows = self._read(kind, start)
         xy = [camera.project(rows.xyz.astype(np.float64)) for camera in self.session.rig]
         return packed({"xy": np.stack(xy).astype(np.float32)})
 
     def cloud_frames(self) -> list[int] | None:
         """Return the frames that have point clouds, ascending; None if there are none."""
-        return cloud_frames(self.session) or None
+        return [frame for frame in cloud_frames(self.session) if frame < self.session.frames] or None
 
     def cloud(self, frame: int) -> bytes:
         """Return the point cloud of a frame: xyz (N, 3) m, rgb (N, 3), person (N,); InputError where there is none.
@@ -120,6 +127,7 @@ class Scene:
 
     def series(self) -> bytes:
         """Return curves over the take, ``SERIES`` (M, K) of the refined poses, with frame and person (M,)."""
+        self.check_unchanged()
         frame, person, columns = [], [], []
         for rows in self._stages["refine"].chunks():
             frame.append(rows.frame)
@@ -133,6 +141,15 @@ class Scene:
                 "values": np.concatenate([*columns, empty]).astype(np.float32),
             }
         )
+
+    def _origins(self) -> tuple[str, ...]:
+        held = [stage.manifest for stage in self._stages.values()]
+        return tuple(f"{one['fingerprint']} {one.get('seconds')}" if one and one["complete"] else "" for one in held)
+
+    def check_unchanged(self) -> None:
+        """Raise StaleError where the session was reconstructed again since it was last described."""
+        if self._origins() != self.made:
+            raise StaleError("the session was reconstructed again meanwhile: reload the page when that is done")
 
     def _rows(self, kind: str, start: int) -> Poses3D:
         if start % CHUNK_FRAMES or not 0 <= start < self.session.frames:
@@ -203,6 +220,20 @@ def packed(arrays: Mapping[str, NDArray[Any]]) -> bytes:
         held = array.tobytes()
         parts.append(held + bytes(-len(held) % 8))
     return b"".join(parts)
+
+
+def _truth_of(session: Session, file: str | Path) -> Poses3D:
+    """Read poses to show beside a session's; InputError for those of a take of another length or rate."""
+    found = load_poses(file)
+    take = found.take
+    rate_hz = take.rate_hz if take else None
+    if take and (take.frames > session.frames or (rate_hz and abs(rate_hz / session.rate_hz - 1) > _SAME_RATE)):
+        rate = f" at {rate_hz:.6g} Hz" if rate_hz else ""
+        raise InputError(
+            f"{file}: has {take.frames} frames{rate}, the session {session.frames} at {session.rate_hz:.6g} Hz; give "
+            "the truth of this take"
+        )
+    return found
 
 
 def _curves(rows: Poses3D) -> NDArray[np.float64]:

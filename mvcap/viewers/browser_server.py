@@ -7,22 +7,24 @@ rebinding). Paths name what the page needs, never files.
 
 from __future__ import annotations
 
+import errno
 import hmac
 import json
 import re
 import secrets
+import socket
 import sys
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, BinaryIO, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
-from mvcap.errors import InputError, MvcapError
+from mvcap.errors import InputError, MvcapError, StaleError
 from mvcap.viewers.browser_page import page_file
 from mvcap.viewers.browser_scene import Scene
-from mvcap.viewers.browser_videos import ProxyVideos
+from mvcap.viewers.browser_videos import MOSAIC, ProxyVideos
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -39,6 +41,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_HTTP = 80
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
@@ -55,28 +58,44 @@ class ViewServer(ThreadingHTTPServer):
     def __init__(self, scene: Scene, videos: ProxyVideos, host: str = "127.0.0.1", port: int = 0) -> None:
         self.scene, self.videos = scene, videos
         self.token = secrets.token_urlsafe(18)
-        self._series: bytes | None = None
+        self._series: tuple[tuple[str, ...], bytes] | None = None
         self._series_lock = threading.Lock()
         try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+            self.address_family = found[0]
             super().__init__((host, port), _Handler)
-        except (OSError, OverflowError) as fault:
+        except (OSError, OverflowError, UnicodeError) as fault:
+            other = "port" if getattr(fault, "errno", None) in (errno.EADDRINUSE, errno.EACCES) else "host"
             reason = getattr(fault, "strerror", None) or fault
-            raise InputError(f"--host {host} --port {port}: cannot be served ({reason}); give another port") from fault
-        self.hosts = {f"{name}:{self.server_port}" for name in {host, "127.0.0.1", "localhost"}}
-        self.any_host = host in ("0.0.0.0", "::")
+            raise InputError(
+                f"--host {host} --port {port}: cannot be served ({reason}); give another --{other}"
+            ) from fault
+        self.any_host = host in ("0.0.0.0", "::", "")
+        names = {host.lower(), _bracketed(str(self.server_address[0])), "127.0.0.1", "localhost"}
+        self.hosts = {f"{_bracketed(name)}:{self.server_port}" for name in names}
+        if self.server_port == _HTTP:  # which browsers leave out
+            self.hosts |= {_bracketed(name) for name in names}
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Addresses of the page, with its token; where it listens to all, also by the name of this machine."""
+        own = "127.0.0.1" if self.address_family == socket.AF_INET else "::1"
+        hosts = (own, socket.gethostname()) if self.any_host else (str(self.server_address[0]),)
+        return tuple(f"http://{_bracketed(host)}:{self.server_port}/{self.token}/" for host in hosts)
 
     @property
     def url(self) -> str:
-        """Address of the page, with its token."""
-        host = str(self.server_address[0])
-        return f"http://{'127.0.0.1' if self.any_host else host}:{self.server_port}/{self.token}/"
+        """Address of the page on this machine, with its token."""
+        return self.urls[0]
 
     def series(self) -> bytes:
-        """The curves over the take, computed once."""
+        """The curves over the take, computed once for each state of the session."""
+        self.scene.check_unchanged()
         with self._series_lock:
-            if self._series is None:
-                self._series = self.scene.series()
-            return self._series
+            made = self.scene.made
+            if self._series is None or self._series[0] != made:
+                self._series = made, self.scene.series()
+            return self._series[1]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of a page that is closed while it loads; print what else is wrong."""
@@ -102,7 +121,8 @@ class _Handler(BaseHTTPRequestHandler):
         if not server.any_host and self.headers.get("Host", "") not in server.hosts:
             self._refuse(HTTPStatus.FORBIDDEN, "this address is not served here")
             return
-        token, _, rest = unquote(urlsplit(self.path).path).removeprefix("/").partition("/")
+        asked = self.path.partition("?")[0].partition("#")[0]
+        token, _, rest = unquote(asked).removeprefix("/").partition("/")
         if not hmac.compare_digest(token.encode(), server.token.encode()):
             self._refuse(HTTPStatus.FORBIDDEN, "the address is not whole: open the one that mvcap view printed")
             return
@@ -110,6 +130,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(server, rest, body)
         except InputError as fault:
             self._refuse(HTTPStatus.NOT_FOUND, str(fault))
+        except StaleError as fault:
+            self._refuse(HTTPStatus.CONFLICT, str(fault))
+        except FileNotFoundError:
+            self._refuse(HTTPStatus.NOT_FOUND, "the file is gone: reload the page")
         except MvcapError as fault:  # such as a damaged chunk: the page goes on and says so
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, str(fault))
         except (BrokenPipeError, ConnectionResetError):
@@ -131,9 +155,9 @@ class _Handler(BaseHTTPRequestHandler):
             make = server.scene.chunk if what == "poses" else server.scene.projected
             self._bytes(make(kind, int(start)), "application/octet-stream", body)
         elif what == "video" and name.endswith(".json"):
-            self._json(server.videos.proxy(name.removesuffix(".json")).as_dict(), body)
+            self._json(server.videos.proxy(_view(name.removesuffix(".json"))).as_dict(), body)
         elif what == "video" and name.endswith(".mp4"):
-            proxy = server.videos.proxy(name.removesuffix(".mp4"))
+            proxy = server.videos.proxy(_view(name.removesuffix(".mp4")))
             if proxy.done < 1:
                 raise InputError("the video is not made yet")
             self._file(proxy.path, "video/mp4", body)
@@ -194,6 +218,20 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in sent.items():
             self.send_header(name, value)
         self.end_headers()
+
+
+def _bracketed(host: str) -> str:
+    """A host as it stands in an address: one of IPv6 in brackets."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def _view(name: str) -> int | None:
+    """The number of a view in an address, None for the mosaic; InputError for anything else."""
+    if name == MOSAIC:
+        return None
+    if not re.fullmatch(r"\d{1,4}", name):
+        raise InputError(f"no video {name!r}")
+    return int(name)
 
 
 def _cloud(server: ViewServer, frame: str) -> bytes:

@@ -81,14 +81,14 @@ def _parts(scene: Scene, videos: bool, stack: ExitStack, progress: Progress) -> 
         return
     folder = scene.session.folder / FOLDER
     scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mvcap-proxies-")))
-    proxy = ProxyVideos(scene.session, folder if folder.is_dir() else scratch).make(MOSAIC)
+    proxy = ProxyVideos(scene.session, folder if folder.is_dir() else scratch).make(None)
     yield from _element(f"video/{MOSAIC}.json", _text(proxy.as_dict()))
     with proxy.path.open("rb") as stream:
         yield from _element(f"video/{MOSAIC}.mp4", iter(lambda: stream.read(_STEP), b""))
 
 
 def _text(content: Any) -> str:
-    return json.dumps(content).replace("</", "<\\/")
+    return json.dumps(content).replace("<", "\\u003c")
 
 
 def _compressed(content: bytes) -> Iterator[bytes]:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -32,9 +33,10 @@ FOLDER = "proxies"
 MOSAIC = "mosaic"
 """Name of the proxy of all views."""
 _VERSION = 1
-_MOSAIC_PX, _VIEW_PX = (1120, 960), 1920  # largest mosaic (w, h), longer side of one view
+_MOSAIC_PX, _VIEW_PX = (1120, 860), 1920  # largest mosaic (w, h), longer side of one view
 _KEY_FRAMES, _CRF = 5, 24
 _GREY = 90
+_AGAIN_S, _PATIENCE_S = 2.0, 10.0  # until what failed is begun again; for a thread to end
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Proxy:
     tiles: tuple[Tile, ...]
     done: float = 0.0
     failed: str = ""
+    failed_at: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the state as JSON values, without the path."""
@@ -79,61 +82,74 @@ class ProxyVideos:
         self.session = session
         self._folder = folder or session.folder / FOLDER
         self._threads = threads
-        self._proxies: dict[str, Proxy] = {}
+        self._proxies: dict[int | None, Proxy] = {}
+        self._threads_at_work: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._stopped = threading.Event()
 
-    def proxy(self, name: str) -> Proxy:
-        """Return a proxy, ``mosaic`` or the name of a view, and begin to make it; InputError for another name."""
-        with self._lock:
-            if name not in self._proxies:
-                self._proxies[name] = self._begun(name)
-            return self._proxies[name]
+    def proxy(self, view: int | None) -> Proxy:
+        """Return the proxy of a view, None for the mosaic, and begin to make it; InputError for a view there is not.
 
-    def make(self, name: str) -> Proxy:
-        """Return a finished proxy; InputError where it cannot be made."""
-        proxy = self._planned(name)
-        if not proxy.path.is_file():
+        One that failed, or whose file was removed, is begun again.
+        """
+        with self._lock:
+            known = self._proxies.get(view)
+            if known is not None and known.failed and time.monotonic() - known.failed_at > _AGAIN_S:
+                known = None
+            if known is not None and known.done == 1 and not known.path.is_file():
+                known = None
+            if known is None:
+                known = self._proxies[view] = self._begun(view)
+            return known
+
+    def make(self, view: int | None) -> Proxy:
+        """Return a finished proxy of a view, None for the mosaic; InputError where it cannot be made."""
+        proxy = self._planned(view)
+        if not is_whole(proxy.path, self.session.frames):
             self._encode(proxy)
         proxy.done = 1.0
         return proxy
 
     def stop(self) -> None:
-        """End the work of all threads; what is not finished is removed."""
+        """End the work of all threads and wait for it; what is not finished is removed."""
         self._stopped.set()
+        for thread in self._threads_at_work:
+            thread.join(_PATIENCE_S)
 
-    def _begun(self, name: str) -> Proxy:
-        proxy = self._planned(name)
-        if proxy.path.is_file():
-            proxy.done = 1.0
-        elif not self.session.has_footage():
-            proxy.failed = "this session has no videos, only detections from files"
-        else:
-            threading.Thread(target=self._work, args=(proxy,), daemon=True).start()
+    def _begun(self, view: int | None) -> Proxy:
+        proxy = self._planned(view)
+        if not self.session.has_footage():
+            proxy.failed, proxy.failed_at = "this session has no videos, only detections from files", float("inf")
+            return proxy
+        thread = threading.Thread(target=self._work, args=(proxy,), daemon=True)
+        self._threads_at_work.append(thread)
+        thread.start()
         return proxy
 
     def _work(self, proxy: Proxy) -> None:
         try:
-            self._encode(proxy)
+            if not is_whole(proxy.path, self.session.frames):
+                self._encode(proxy)
             proxy.done = 1.0
         except (MvcapError, OSError) as fault:
             proxy.failed = " ".join(str(fault).split()) or type(fault).__name__
+            proxy.failed_at = time.monotonic()
 
-    def _planned(self, name: str) -> Proxy:
+    def _planned(self, view: int | None) -> Proxy:
         names = self.session.names
-        if name != MOSAIC and name not in names:
-            raise InputError(f"no video {name!r}; the views are {', '.join(names)}")
-        sizes = [(int(view.size[0]), int(view.size[1])) for view in self.session.views]
-        if name == MOSAIC:
+        sizes = [(int(one.size[0]), int(one.size[1])) for one in self.session.views]
+        if view is not None and not 0 <= view < len(names):
+            raise InputError(f"no video {view}; the views are 0 to {len(names) - 1}")
+        if view is None:
             size, tiles = mosaic_tiles(names, sizes)
         else:
-            (width, height) = sizes[names.index(name)]
+            width, height = sizes[view]
             scale = min(1.0, _VIEW_PX / max(width, height))
             size = (_even(width * scale), _even(height * scale))
-            tiles = (Tile(name, 0, 0, *size, size[0] / width),)
-        key = json.dumps([_VERSION, self.session.identity, name, size, [vars(tile) for tile in tiles]])
+            tiles = (Tile(names[view], 0, 0, *size, size[0] / width),)
+        key = json.dumps([_VERSION, self.session.identity, view, size, [vars(tile) for tile in tiles]])
         digest = hashlib.sha256(key.encode()).hexdigest()[:12]
-        return Proxy(self._folder / f"{names.index(name) if name != MOSAIC else MOSAIC}-{digest}.mp4", size, tiles)
+        return Proxy(self._folder / f"{MOSAIC if view is None else view}-{digest}.mp4", size, tiles)
 
     def _encode(self, proxy: Proxy) -> None:
         def told(frames: int) -> None:
@@ -144,6 +160,10 @@ class ProxyVideos:
         views = [self.session.names.index(tile.view) for tile in proxy.tiles]
         pictures = self._pictures(views, proxy)
         write_seekable(proxy.path, pictures, self.session.rate_hz, proxy.size, told, self._threads)
+        for old in proxy.path.parent.glob(f"{proxy.path.stem.partition('-')[0]}-????????????.mp4"):
+            if old != proxy.path:
+                with suppress(OSError):
+                    old.unlink()
 
     def _pictures(self, views: list[int], proxy: Proxy) -> Iterator[Image]:
         import cv2
@@ -161,6 +181,24 @@ class ProxyVideos:
             yield whole
 
 
+def is_whole(path: Path, frames: int) -> bool:
+    """Whether a proxy is there and its last picture can be decoded as that of the last of so many frames."""
+    import av
+
+    if not path.is_file():
+        return False
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            if stream.frames != frames or stream.average_rate is None or stream.time_base is None:
+                return False
+            container.seek(round((frames - 1) / stream.average_rate / stream.time_base), stream=stream)
+            last = max(frame.time for frame in container.decode(stream) if frame.time is not None)
+            return round(last * float(stream.average_rate)) == frames - 1
+    except (OSError, ValueError, IndexError):  # of FFmpeg's faults each is one of these
+        return False
+
+
 def mosaic_tiles(names: tuple[str, ...], sizes: list[tuple[int, int]]) -> tuple[tuple[int, int], tuple[Tile, ...]]:
     """Return size (w, h) of a mosaic of pictures of sizes (w, h), and their tiles, as large as they get."""
     count = len(sizes)
@@ -173,6 +211,9 @@ def mosaic_tiles(names: tuple[str, ...], sizes: list[tuple[int, int]]) -> tuple[
     columns = best[2]
     rows = -(-count // columns)
     cell = (_even(best[0]), _even(best[0] / aspect))
+    fits = [min(cell[0] / width, cell[1] / height, 1.0) for width, height in sizes]
+    widths, heights = ([_even(size[axis] * fit) for size, fit in zip(sizes, fits, strict=True)] for axis in (0, 1))
+    cell = (max(widths), max(heights))
     tiles = []
     for at, (name, (width, height)) in enumerate(zip(names, sizes, strict=True)):
         scale = min(cell[0] / width, cell[1] / height, 1.0)

@@ -34,7 +34,8 @@ class Viewer {
     if (about.verdict) { $("verdict").textContent = `verdict: ${about.verdict.level}`; $("verdict").title = about.verdict.reasons.join("\n"); }
     this.wire();
     this.theme(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-    source.arrays("series.bin").then((series) => this.timeline.load(series), (fault) => this.say(fault.message));
+    if (this.scene.reach > 100) this.notice = `the people span ${this.scene.reach.toFixed(0)} m: is the unit of the calibration right?`;
+    source.arrays("series.bin").then((series) => this.timeline.load(series), (fault) => { this.notice = fault.message; this.status(); });
     this.apply();
   }
   wire() {
@@ -51,6 +52,7 @@ class Viewer {
     $("next").onclick = () => this.step(1); $("play").onclick = () => this.toggle();
     $("help").onclick = () => $("keys").showModal();
     $("theme").onclick = () => this.theme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
+    for (const select of document.querySelectorAll("select")) select.addEventListener("change", () => select.blur()); // keys go on
     for (const button of document.querySelectorAll("#viewbar button")) button.onclick = () => { this.lookThrough(null); this.scene.from(button.dataset.view); };
     $("scene").addEventListener("pointerdown", (event) => { this.pressed = [event.offsetX, event.offsetY]; });
     $("scene").addEventListener("pointerup", (event) => {
@@ -72,8 +74,8 @@ class Viewer {
       [["ArrowLeft", "ArrowRight"], "← →", "one frame, ten with shift", (event) => this.step((event.key === "ArrowLeft" ? -1 : 1) * (event.shiftKey ? 10 : 1))],
       [["Home", "End"], "Home End", "first and last frame", (event) => this.seek(event.key === "Home" ? 0 : this.about.frames - 1)],
       [["[", "]"], "[ ]", "slower, faster", (event) => this.setSpeed(SPEEDS[Math.max(0, Math.min(SPEEDS.length - 1, SPEEDS.indexOf(this.speed) + (event.key === "[" ? -1 : 1)))])],
-      [[..."123456789"], "1 … 9", "look through a camera", (event) => this.lookThrough(this.about.views[+event.key - 1]?.name ?? null)],
-      [["0", "Escape"], "0 Esc", "back to 3D", () => this.lookThrough(null)],
+      [[..."123456789"], "1 … 9", "look through a camera", (event) => { const view = this.about.views[+event.key - 1]; if (view) this.lookThrough(view.name); }],
+      [["0", "Escape"], "0 Esc", "back to 3D, and closes the facts of a joint", () => { this.picked = null; this.lookThrough(null); this.apply(); }],
       [["t", "f", "s", "v"], "T F S V", "from the top, front, side, 3D", (event) => { this.lookThrough(null); this.scene.from({ t: "top", f: "front", s: "side", v: "free" }[event.key.toLowerCase()]); }],
       [["g"], "G", "follow the next person", () => { const ids = [null, ...this.about.persons.map((one) => one.id)]; this.followed = ids[(ids.indexOf(this.followed) + 1) % ids.length]; $("follow").value = this.followed ?? ""; this.apply(); }],
       [["r"], "R", "raw poses", layer("raw")], [["e"], "E", "uncertainty", layer("uncertainty")],
@@ -104,8 +106,7 @@ class Viewer {
     const master = this.master;
     this.clockStart = [performance.now(), this.frame];
     if (master) {
-      if (master.frame !== this.frame) { master.video.currentTime = (this.frame + 0.5) / this.about.rate_hz; }
-      try { await master.play(this.speed); return; } catch { if (!this.playing) return; }
+      try { await master.play(this.frame, this.speed); if (!this.playing) master.pause(); return; } catch { if (!this.playing) return; }
     }
     this.tick();
   }
@@ -122,10 +123,10 @@ class Viewer {
     if (frame !== this.frame) this.show(frame);
     requestAnimationFrame(() => this.tick());
   }
-  atEnd(player) { if (this.playing && player === this.master) { this.pause(); this.show(this.about.frames - 1); } }
+  atEnd(player) { if (this.playing && player.leads) { this.pause(); this.show(this.about.frames - 1); } }
   // A video shows another frame: it leads while it plays; the skeletons on it are those of that very frame.
   videoFrame(player) {
-    if (this.playing && player === this.master) {
+    if (this.playing && player.leads) {
       this.show(player.frame, player);
       if (player.frame >= this.about.frames - 1) this.pause();
     }
@@ -135,7 +136,10 @@ class Viewer {
   videoState() { $("videostate").textContent = this.mosaic.state ? `(${this.mosaic.state})` : ""; $("mosaic").hidden = !this.mosaic.ready; }
   show(frame, leader = null) {
     this.frame = Math.max(0, Math.min(this.about.frames - 1, frame));
-    for (const player of [this.mosaic, this.lookPlayer]) if (player && player !== leader) player.seek(this.frame);
+    // While one video plays the other one follows now and then: seeking at every frame would slow both down.
+    const now = performance.now(), others = !leader || now - (this.followedAt ?? 0) > 500;
+    if (leader && others) this.followedAt = now;
+    for (const player of others ? [this.mosaic, this.lookPlayer] : []) if (player && player !== leader) player.seek(this.frame);
     this.apply();
     this.ahead();
   }
@@ -148,37 +152,46 @@ class Viewer {
   apply() {
     const { frame, about } = this, again = () => { if (this.frame === frame) this.apply(); };
     const truth = about.kinds.truth ? this.chunks.truth.at(frame, again) : null;
+    const faults = new Set();
     for (const kind of Object.keys(about.kinds)) {
       const bodies = this.scene.bodies[kind], on = kind === "refine" || this.layers[kind === "track" ? "raw" : "truth"];
       bodies.group.visible = on;
       if (!on) continue;
       const chunk = this.chunks[kind].at(frame, again);
-      if (!chunk) { bodies.hide(); this.fault(this.chunks[kind], frame); continue; }
+      if (!chunk) { bodies.hide(); faults.add(this.chunks[kind].fault(frame)); continue; }
       bodies.ellipsoids.visible = this.layers.uncertainty && kind === "refine";
       bodies.show(chunk, kind === "truth" ? chunk.rows.get(frame) ?? [] : this.rows(chunk, frame), this.colouring(kind, chunk, truth), this.scene.back);
       if (kind === "refine") this.followNow(chunk);
     }
     this.scene.frusta.visible = this.layers.cameras; this.scene.floor.visible = this.layers.floor;
     this.scene.showPictures(this.layers.pictures);
-    this.scene.showCloud(this.layers.cloud && about.clouds ? this.cloudNow(again) : null, this.hidden);
+    this.scene.showCloud(this.layers.cloud && about.clouds ? this.cloudNow(again, faults) : null, this.hidden);
+    this.faults = [...faults].filter(Boolean).join("; ");
     this.scene.wanted();
     this.timeline.draw(frame);
     const seconds = frame / about.rate_hz;
     $("clock").textContent = `${seconds.toFixed(3)} s · frame ${frame} of ${about.frames}`;
     this.drawOverlay(); this.drawLook();
+    if (this.picked && this.hidden.has(this.picked.person)) this.picked = null;
     inspect(this, $("inspector"));
+    this.status();
     this.updates++;
   }
-  fault(chunks, frame) {
-    const fault = chunks.failed.get(chunks.start(frame));
-    this.say(fault ? fault.message : "");
+  // What is wrong, or being prepared, at the moment.
+  status() {
+    const video = this.look ? this.lookPlayer?.state || (!this.lookPlayer && this.mosaic.state) : "";
+    $("message").textContent = [this.notice, this.faults, video && `video: ${video}`].filter(Boolean).join("; ");
   }
-  say(text) { $("message").textContent = text; }
-  cloudNow(again) {
+  // The cloud of this frame, or the last one before it, for as long as clouds are apart.
+  cloudNow(again, faults) {
     const frames = this.about.clouds;
-    let at = 0;
+    let at = -1;
     while (at + 1 < frames.length && frames[at + 1] <= this.frame) at++;
-    return this.clouds.at(frames[at], again);
+    const apart = frames.length > 1 ? Math.max(...frames.slice(1).map((one, n) => one - frames[n])) : 1;
+    if (at < 0 || this.frame - frames[at] >= apart) return null;
+    const cloud = this.clouds.at(frames[at], again);
+    if (!cloud) faults.add(this.clouds.fault(frames[at]));
+    return cloud;
   }
   colouring(kind, chunk, truth) {
     const joints = this.about.skeletons[kind].joints.length;
@@ -260,8 +273,9 @@ class Viewer {
     $("camera").value = name ?? "";
     $("look").hidden = !name; this.scene.hidden = !!name;
     if (name && source.live) {
-      this.lookPlayer = new Player(name, this.about.rate_hz, document.createElement("video"), () => this.videoFrame(this.lookPlayer));
-      this.lookPlayer.changed = () => this.drawLook();
+      const number = this.about.views.findIndex((view) => view.name === name);
+      this.lookPlayer = new Player(number, this.about.rate_hz, document.createElement("video"), () => this.videoFrame(this.lookPlayer));
+      this.lookPlayer.changed = () => { this.drawLook(); this.status(); };
       this.lookPlayer.ended = () => this.atEnd(this.lookPlayer);
       this.lookPlayer.seek(this.frame);
     }
@@ -281,8 +295,6 @@ class Viewer {
     else { pen.strokeStyle = "#888"; pen.strokeRect(place.x, place.y, w * fit, h * fit); }
     this.lookFrame = tile ? player.frame : this.frame; this.lookPlace = place;
     if (this.layers.overlay) this.projectedOn(pen, this.lookFrame, place, Math.max(2, 3 * scale));
-    const why = this.lookPlayer?.state || (!tile && this.mosaic.state);
-    if (why) { pen.fillStyle = "#888"; pen.font = `${14 * scale}px system-ui`; pen.fillText(`video: ${why}`, place.x + 8, place.y + 20 * scale); }
   }
   pick(x, y) {
     const found = this.scene.pick(x, y);

@@ -21,7 +21,7 @@ export class Scene3D {
     this.renderer = new THREE.WebGLRenderer({ canvas, antialias: !this.software, powerPreference: "high-performance" });
     this.renderer.setPixelRatio(this.software ? 1 : Math.min(devicePixelRatio, 2));
     this.world = new THREE.Scene();
-    this.camera = new THREE.PerspectiveCamera(45, 1, 0.05, 500);
+    this.camera = new THREE.PerspectiveCamera(45, 1, 0.05, 500); // near and far: below, by the size of the scene
     this.controls = new OrbitControls(this.camera, canvas);
     this.controls.addEventListener("change", () => this.wanted());
     const sun = new THREE.DirectionalLight(0xffffff, 1.6);
@@ -30,6 +30,7 @@ export class Scene3D {
     const [low, high] = about.extent_m.map((corner) => new THREE.Vector3(...corner));
     this.middle = low.clone().add(high).multiplyScalar(0.5);
     this.reach = Math.max(high.distanceTo(low), 2);
+    this.camera.near = this.reach / 200; this.camera.far = 100 * this.reach;
     this.floor = new THREE.Group(); this.frusta = new THREE.Group();
     this.cloud = new THREE.Points(new THREE.BufferGeometry(), new THREE.PointsMaterial({ size: 0.02, vertexColors: true }));
     this.cloud.frustumCulled = false;
@@ -49,26 +50,30 @@ export class Scene3D {
   theme(style) {
     const colour = (name) => new THREE.Color(style.getPropertyValue(name).trim());
     this.back = colour("--scene"); this.world.background = this.back;
-    this.line = colour("--line"); this.ink = colour("--faint");
+    this.line = colour("--line"); this.ink = colour("--faint"); this.text = colour("--ink");
     this.addFloor();
+    for (const sprite of this.names) { this.frusta.remove(sprite); }
+    this.names = this.about.views.map((view, n) => this.label(view.name, this.eyes[n].toArray().map((v, k) => v + (k === 2 ? 0.12 : 0))));
+    this.frusta.add(...this.names);
     this.wanted();
   }
-  // A grid of metres at z = 0, axes of one metre in the origin.
+  // A grid of metres (of a large scene: of 10, 100 ... m) at z = 0, axes of one metre in the origin.
   addFloor() {
     this.floor.clear();
-    const size = 2 * Math.ceil(Math.max(this.reach, 3));
-    const grid = new THREE.GridHelper(size, size, this.ink, this.line);
+    const step = 10 ** Math.max(0, Math.ceil(Math.log10(this.reach / 30)));
+    const lines = 2 * Math.ceil(Math.max(this.reach, 3) / step), size = lines * step;
+    const grid = new THREE.GridHelper(size, lines, this.ink, this.line);
     grid.rotation.x = Math.PI / 2;
     grid.position.set(Math.round(this.middle.x), Math.round(this.middle.y), 0);
     this.floor.add(grid, new THREE.AxesHelper(1));
     for (const [text, place] of [["x 1 m", [1.08, 0, 0]], ["y 1 m", [0, 1.08, 0]], ["z 1 m", [0, 0, 1.06]]]) this.floor.add(this.label(text, place));
   }
-  label(text, place, height = 0.12) {
+  label(text, place, height = Math.max(0.14, this.reach / 40)) {
     const canvas = document.createElement("canvas");
     const pen = canvas.getContext("2d");
     canvas.width = 256; canvas.height = 64;
-    pen.font = "42px system-ui, sans-serif"; pen.textAlign = "center"; pen.textBaseline = "middle";
-    pen.fillStyle = `#${this.ink ? this.ink.getHexString() : "888888"}`;
+    pen.font = "600 44px system-ui, sans-serif"; pen.textAlign = "center"; pen.textBaseline = "middle";
+    pen.fillStyle = `#${this.text.getHexString()}`;
     pen.fillText(text, 128, 32, 250);
     const sprite = new THREE.Sprite(new THREE.SpriteMaterial({ map: new THREE.CanvasTexture(canvas), depthTest: false, transparent: true }));
     sprite.scale.set(4 * height, height, 1);
@@ -77,6 +82,7 @@ export class Scene3D {
   }
   // The pyramid of each camera, and the plane on which its picture is shown.
   addFrusta() {
+    this.eyes = []; this.names = [];
     this.about.views.forEach((view, index) => {
       const [w, h] = view.size, depth = Math.min(Math.max(this.reach / 9, 0.25), 0.8);
       const cam = new THREE.Matrix4().set(...view.cam_from_world.flat()).invert();
@@ -91,7 +97,8 @@ export class Scene3D {
       const picture = new THREE.Mesh(plane, new THREE.MeshBasicMaterial({ side: THREE.DoubleSide }));
       picture.visible = false; picture.userData.view = index;
       this.pictures.push(picture);
-      this.frusta.add(picture, this.label(view.name, eye.toArray().map((v, k) => v + (k === 2 ? 0.12 : 0))));
+      this.frusta.add(picture);
+      this.eyes.push(eye);
     });
   }
   // Show the tiles of a mosaic on the planes of the cameras.

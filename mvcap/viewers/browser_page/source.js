@@ -17,7 +17,7 @@ export function unpacked(buffer) {
 
 class Server {
   async response(path) {
-    const answer = await fetch(path);
+    const answer = await fetch(path).catch(() => { throw new Error("mvcap view has ended: start it again, and open its new address"); });
     if (!answer.ok) throw new Error((await answer.text()) || `${path}: ${answer.status}`);
     return answer;
   }
@@ -63,18 +63,22 @@ export class Chunks {
     const start = this.start(frame);
     const found = this.held.get(start);
     if (found) { this.held.delete(start); this.held.set(start, found); return found; }
-    this.load(start).then(then, then);
+    if (!this.fault(frame)) this.load(start).then(then, then);
     return null;
   }
+  // What was wrong with the chunk of a frame; after some seconds it may be asked for again.
+  fault(frame) {
+    const found = this.failed.get(this.start(frame));
+    return found && performance.now() - found.when < 3000 ? found.message : "";
+  }
   load(start) {
-    if (this.failed.has(start)) return Promise.reject(this.failed.get(start));
     if (this.held.has(start)) return Promise.resolve(this.held.get(start));
     if (!this.loading.has(start)) {
       this.loading.set(start, source.arrays(`${this.path}/${start}.bin`).then((chunk) => {
-        this.held.set(start, this.indexed(chunk));
+        this.held.set(start, this.indexed(chunk)); this.failed.delete(start);
         while (this.held.size > this.most) this.held.delete(this.held.keys().next().value);
         return chunk;
-      }, (fault) => { this.failed.set(start, fault); throw fault; }).finally(() => this.loading.delete(start)));
+      }, (fault) => { this.failed.set(start, { message: fault.message, when: performance.now() }); throw fault; }).finally(() => this.loading.delete(start)));
     }
     return this.loading.get(start);
   }

@@ -49,10 +49,15 @@ export class Timeline {
     if (!this.series) return [[person.first, person.last]];
     const out = [];
     this.series.frame.forEach((frame, row) => {
-      if (this.series.person[row] !== person.id) return;
+      if (this.series.person[row] !== person.id || !this.isThere(row)) return;
       if (out.length && frame <= out[out.length - 1][1] + 1) out[out.length - 1][1] = frame; else out.push([frame, frame]);
     });
     return out;
+  }
+  // Whether any joint of a row is known: it has a standard deviation then.
+  isThere(row) {
+    const columns = this.about.series.length;
+    return this.series.values.subarray(row * columns, (row + 1) * columns).some(Number.isFinite);
   }
   drawCurve(pen, top, bottom) {
     const name = this.about.series[this.curve];

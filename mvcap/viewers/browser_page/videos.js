@@ -3,10 +3,10 @@
 import { source } from "./source.js";
 
 export class Player {
-  // name: "mosaic" or a view; rate: frames a second; shown(frame): called when another frame is on the screen.
+  // name: "mosaic" or the number of a view; rate: frames a second; shown(frame): called when another frame is on the screen.
   constructor(name, rate, video, shown) {
     this.name = name; this.rate = rate; this.video = video; this.told = shown;
-    this.frame = -1; this.ready = false; this.wantedFrame = null; this.state = "";
+    this.frame = -1; this.ready = false; this.wantedFrame = null; this.state = ""; this.leads = false;
     video.muted = true; video.playsInline = true; video.preload = "auto";
     video.addEventListener("seeked", () => this.seekNext());
     video.addEventListener("ended", () => this.ended?.()); // a slow machine may skip the last frame
@@ -54,8 +54,20 @@ export class Player {
     this.wantedFrame = null;
     if (frame !== this.frame || this.video.seeking) this.video.currentTime = (frame + 0.5) / this.rate;
   }
-  async play(speed) { this.wantedFrame = null; this.video.playbackRate = speed; await this.video.play(); }
-  pause() { this.video.pause(); }
+  // Play from a frame; until it is reached, frames that are still on their way do not lead.
+  async play(frame, speed) {
+    this.wantedFrame = null;
+    if (frame !== this.frame || this.video.seeking) {
+      await new Promise((done) => {
+        this.video.addEventListener("seeked", done, { once: true });
+        this.video.currentTime = (frame + 0.5) / this.rate;
+      });
+    }
+    this.leads = true;
+    this.video.playbackRate = speed;
+    await this.video.play();
+  }
+  pause() { this.leads = false; this.video.pause(); }
   tile(view) { return this.tiles?.find((one) => one.view === view); }
   close() { this.closed = true; this.video.pause(); this.video.removeAttribute("src"); this.video.load(); }
 }

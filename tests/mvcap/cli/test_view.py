@@ -43,6 +43,13 @@ def test_what_is_wrong_is_one_line(session, tmp_path, capsys):
         ([folder, "--export", "/proc/none/a.html"], "cannot be written"),
         ([folder, "--png", str(tmp_path / "a.png"), "--time", "9"], "lasts from 0 to 0.960 s"),
         ([folder, "--png", str(tmp_path / "a.png"), "--time", "-1"], "lasts from 0"),
+        ([folder, "--png", str(tmp_path / "a.png"), "--time", "nan"], "lasts from 0"),
+        ([folder, "--png", "."], "ends in .png"),
+        ([folder, "--mp4", str(tmp_path / "a.avi")], "ends in .mp4"),
+        ([folder, "--export", str(tmp_path / "a")], "ends in .html"),
+        ([folder, "--time", "1"], "--time belongs to --png"),
+        ([folder, "--path", "top"], "--path belongs to --png"),
+        ([folder, "--png", str(tmp_path / "a.png"), "--truth", "x"], "--truth belongs to the page"),
         ([folder, "--viewer", "brwser"], "did you mean 'browser'"),
         ([folder, "--port", "99999"], "--port"),
     )

@@ -341,7 +341,7 @@ def test_unfit_networks_are_told_before_the_work_starts(tmp_path: Path) -> None:
             read_card(write_card(tmp_path, "simcc")).detector, all_in_one(tmp_path / "other.onnx"), 1, "cpu"
         )(picture([LEFT]))
     (tmp_path / "pose.onnx").write_bytes(b"nothing")
-    with pytest.raises(AssetError, match="download it again"):
+    with pytest.raises(AssetError, match="delete it and get it again"):
         prepare()
     (tmp_path / "pose.onnx").unlink()
     with pytest.raises(AssetError, match="network file is missing"):

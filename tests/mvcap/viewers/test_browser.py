@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import subprocess
 import threading
 import time
 from contextlib import ExitStack, contextmanager
@@ -9,8 +10,10 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 import pytest
 from numbered_videos import BITS, CELL, SIZE, numbered_session
+from synthetic_take import command
 
 from mvcap import stages
+from mvcap.structures.session import Session
 from mvcap.viewers import browser
 from mvcap.viewers.browser import view_server
 from mvcap.viewers.browser_page import page_file
@@ -281,6 +284,50 @@ def test_chunks_that_are_not_needed_are_dropped(page):
       return [few.held.size, few.most];
     }""")
     assert kept[0] <= kept[1] + 1
+
+
+def test_playing_begins_where_the_take_was_just_moved_to(page):
+    page.evaluate(f"mvcap.seek({FRAMES - 1}); mvcap.toggle()")
+    until(page, "mvcap.mosaic.leads")
+    assert page.evaluate("mvcap.playing && mvcap.frame") < 30
+    page.evaluate("mvcap.seek(70)")
+    until(page, "mvcap.mosaic.frame === 70")
+    page.evaluate("mvcap.setSpeed(0.1); mvcap.seek(20); mvcap.seek(70); mvcap.seek(10); mvcap.toggle()")
+    until(page, "mvcap.mosaic.leads && mvcap.frame > 10")
+    assert page.evaluate("mvcap.frame") < 30
+
+
+def test_keys_go_on_after_a_choice(page):
+    page.locator("#follow").select_option("2")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("[mvcap.frame, mvcap.followed]") == [1, 2]
+    page.locator("#follow").select_option("")
+    page.keyboard.press("9")
+    assert page.evaluate("mvcap.look === null")
+
+
+def test_what_cannot_be_read_is_said_and_the_page_goes_on(session, chromium, tmp_path):
+    copy = Session.open(shutil.copytree(session.folder, tmp_path / "copy.mvcap"))
+    (copy.folder / "clouds").mkdir()
+    (copy.folder / "clouds" / "0000020.ply").write_bytes(b"damaged")
+    process = subprocess.Popen(command("view", copy.folder, "--no-open"), stdout=subprocess.PIPE, text=True)
+    page = chromium.new_page()
+    try:
+        page.goto(process.stdout.readline().split()[1])
+        page.wait_for_selector("body[data-ready=yes]")
+        until(page, "mvcap.scene.bodies.refine.joints.count > 0")
+        page.evaluate("mvcap.seek(20)")
+        until(page, "document.getElementById('message').innerText.includes('0000020.ply')")
+        page.evaluate("mvcap.setLayer('cloud', false)")
+        assert page.locator("#message").inner_text() == ""
+    finally:
+        process.kill()
+        process.wait()
+    page.keyboard.press("r")
+    until(page, "document.getElementById('message').innerText.includes('mvcap view has ended')")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("mvcap.frame") == 21, "it answers"
+    page.close()
 
 
 def test_one_file_opens_from_disk_without_network(session, chromium, tmp_path):

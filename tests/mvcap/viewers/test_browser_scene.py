@@ -2,6 +2,7 @@
 
 import json
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from mvcap import stages
 from mvcap.errors import InputError, SessionError
 from mvcap.structures.joint_angles import ANGLES, joint_angles
 from mvcap.structures.pose_file import save_poses
+from mvcap.structures.poses import TakeInfo
 from mvcap.viewers import browser_scene
 from mvcap.viewers.browser_scene import SERIES, Scene, packed
 
@@ -100,6 +102,9 @@ def test_ground_truth_is_shown_beside(session, tmp_path):
     scene = Scene(session, file)
     assert scene.description()["kinds"]["truth"] == "truth"
     np.testing.assert_allclose(unpacked(scene.chunk("truth", 0))["xyz"], truth(FRAMES, 2).xyz, atol=1e-5)
+    save_poses(file, replace(truth(FRAMES + 1, 2), take=TakeInfo(session.rate_hz, FRAMES + 1)))
+    with pytest.raises(InputError, match=f"has {FRAMES + 1} frames .*the truth of this take"):
+        Scene(session, file)
 
 
 @pytest.mark.parametrize(

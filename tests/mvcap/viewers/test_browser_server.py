@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import threading
 from contextlib import ExitStack, contextmanager
 
@@ -9,6 +10,7 @@ import pytest
 from numbered_videos import numbered_session
 
 from mvcap.errors import InputError
+from mvcap.structures.poses import Poses3D
 from mvcap.viewers.browser import view_server
 from mvcap.viewers.browser_server import ViewServer
 
@@ -34,8 +36,8 @@ def served(session, **options):
 @pytest.fixture(scope="module")
 def server(session):
     with served(session) as running:
-        running.videos.make("mosaic")
-        running.videos.proxy("mosaic").done = 1.0
+        running.videos.make(None)
+        running.videos.proxy(None).done = 1.0
         yield running
 
 
@@ -60,7 +62,7 @@ NEEDED = (
 OUTSIDE = (
     "session.yaml", "../session.yaml", "%2e%2e/session.yaml", "..%2f..%2fetc/passwd", "main.js", "__init__.py",
     "poses/refine/../../session.yaml", "poses/refine/1.bin", "poses/refine/-100.bin", "poses/x/0.bin",
-    "poses/refine/99999999999999.bin", "video/../rig.json", "video/cam99.json", "video/cam99.mp4", "video/%00.mp4",
+    "poses/refine/99999999999999.bin", "video/../rig.json", "video/cam1.json", "video/99.mp4", "video/%00.mp4",
     "cloud/0.bin", "cloud/x.bin", "video/", "poses/",
 )  # fmt: skip
 
@@ -164,12 +166,53 @@ def test_videos_that_were_moved_away_are_said_and_skeletons_are_served(session):
 def test_a_port_that_is_taken_is_one_line(server, session):
     with (
         ExitStack() as stack,
-        pytest.raises(InputError, match=r"--port \d+: cannot be served .*another port") as caught,
+        pytest.raises(InputError, match=r"--port \d+: cannot be served .*another --port") as caught,
     ):
         view_server(session, stack, port=server.server_port)
     assert "\n" not in str(caught.value)
-    with pytest.raises(InputError, match="cannot be served"):
-        ViewServer(server.scene, server.videos, host="no such host")
+    for host in ("no such host", "1.2.3.4"):
+        with pytest.raises(InputError, match=r"cannot be served .*give another --host"):
+            ViewServer(server.scene, server.videos, host=host)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.2", "0.0.0.0", "::1"])
+def test_every_address_that_is_printed_is_answered(session, host):
+    import urllib.error
+    import urllib.request
+
+    try:
+        with served(session, host=host) as running:
+            assert len(running.urls) == (2 if host == "0.0.0.0" else 1)
+            with urllib.request.urlopen(running.url + "scene.json", timeout=10) as answer:
+                assert answer.status == 200
+    except InputError as fault:
+        assert host == "::1" and "--host" in str(fault), "no IPv6 here"
+
+
+def test_an_address_that_is_none_is_refused_quietly(server, capfd):
+    host = f"Host: 127.0.0.1:{server.server_port}"
+    for path in ("http://[/x/", "//[/", "/%", f"/{server.token}/%ff%fe", "/?" + "a" * 100):
+        with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as connection:
+            connection.sendall(f"GET {path} HTTP/1.1\r\n{host}\r\nConnection: close\r\n\r\n".encode())
+            assert connection.recv(100).split()[1] in (b"403", b"404")
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_session_that_was_changed_says_so_until_the_page_is_loaded_again(session, tmp_path):
+    import shutil
+
+    from mvcap.structures.session import Session
+
+    copy = Session.open(shutil.copytree(session.folder, tmp_path / "copy.mvcap"))
+    with served(copy) as running:
+        assert mine(running, "poses/refine/0.bin")[0] == mine(running, "series.bin")[0] == 200
+        refined = copy.artefact("refine", Poses3D)
+        refined.note(seconds=123.0)  # as made again
+        for path in ("poses/refine/0.bin", "projected/refine/0.bin", "series.bin"):
+            status, _, body = mine(running, path)
+            assert status == 409 and b"reload the page" in body
+        assert mine(running, "scene.json")[0] == 200
+        assert mine(running, "poses/refine/0.bin")[0] == mine(running, "series.bin")[0] == 200
 
 
 def test_a_read_only_session_is_shown_and_left_alone(session, monkeypatch):
@@ -178,6 +221,6 @@ def test_a_read_only_session_is_shown_and_left_alone(session, monkeypatch):
     before = sorted(path.name for path in session.folder.iterdir())
     monkeypatch.setattr(browser.os, "access", lambda path, mode: False)
     with served(session) as running:
-        made = running.videos.make("mosaic").path
+        made = running.videos.make(None).path
         assert made.is_file() and session.folder not in made.parents
     assert sorted(path.name for path in session.folder.iterdir()) == before and not made.exists()
