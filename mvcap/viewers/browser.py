@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from mvcap.structures.session import Session
 from mvcap.viewers.browser_page import page_file
@@ -31,7 +34,9 @@ def show(
     page is not built or the port cannot be had.
     """
     with ExitStack() as stack:
+        stack.callback(_set_interrupt, signal.getsignal(signal.SIGINT))  # registered first, so done last
         server = view_server(session, stack, truth=truth, host=host, port=port)
+        stack.callback(_set_interrupt, signal.SIG_IGN)  # a second Ctrl-C does not disturb what the first one ends
         for url in server.urls:
             started(url)
         if open_page and has_display():
@@ -67,6 +72,12 @@ def has_display() -> bool:
     if sys.platform in ("darwin", "win32"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _set_interrupt(handler: Any) -> None:
+    """Set what an interrupt does; other threads than the main one cannot."""
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, handler)
 
 
 def _proxy_folder(session: Session, stack: ExitStack) -> Path:

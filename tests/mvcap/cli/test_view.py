@@ -1,10 +1,14 @@
 """`mvcap view` on the command line: it prints where the page is, writes files instead, and refuses in one line."""
 
+import signal
 import subprocess
+import sys
+import time
 import urllib.request
 
 import cv2
 import pytest
+from numbered_videos import numbered_session
 from synthetic_take import command, make_session
 
 import mvcap
@@ -78,3 +82,17 @@ def test_the_address_is_printed_and_serves_until_it_is_interrupted(session):
 
 def test_the_paths_offered_are_those_there_are():
     assert set(CAMERA_PATHS) == set(viewpoints.CAMERA_PATHS)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="interrupts are sent as signals")
+def test_interrupted_twice_while_videos_are_prepared_nothing_is_left(tmp_path):
+    session = numbered_session(tmp_path, 400, cameras=2, people=1)
+    process = subprocess.Popen(
+        command("view", session.folder, "--no-open"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.readline()
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.02)
+    assert process.wait(20) == 0 and process.stderr.read() == b""
+    assert not list((session.folder / "proxies").glob(".*"))
