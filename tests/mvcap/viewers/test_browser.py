@@ -95,6 +95,14 @@ def calm(request):
         page.evaluate("() => { mvcap.lookThrough(null); mvcap.hidden.clear(); mvcap.setSpeed(1); mvcap.seek(0); }")
 
 
+@pytest.fixture
+def keep(page, tmp_path_factory):
+    """Keep a picture of the page beside the other files of the test run, for those who want to look."""
+    folder = tmp_path_factory.getbasetemp() / "screenshots"
+    folder.mkdir(exist_ok=True)
+    return lambda name: page.screenshot(path=folder / f"{name}.png")
+
+
 def until(page, condition, seconds=20):
     """Wait for a condition; the page's own rules forbid Playwright's way of waiting."""
     end = time.monotonic() + seconds
@@ -145,7 +153,7 @@ def test_one_camera_alone_shows_the_frame_too_and_joints_lie_where_it_sees_them(
     assert page.evaluate("mvcap.look === null && document.getElementById('look').hidden")
 
 
-def test_a_joint_is_drawn_on_its_pixel(page, session):
+def test_a_joint_is_drawn_on_its_pixel(page, session, keep):
     name = session.names[0]
     page.evaluate(f"mvcap.lookThrough('{name}'); mvcap.seek(20)")
     until(
@@ -162,6 +170,7 @@ def test_a_joint_is_drawn_on_its_pixel(page, session):
       return [...pen.getImageData(...at, 1, 1).data].slice(0, 3);
     }})()""")
     assert np.abs(np.array(found) - rgb).max() < 12
+    keep("through_a_camera")
 
 
 def test_playing_keeps_skeletons_and_pictures_together_and_ends(page):
@@ -203,7 +212,7 @@ def test_keys_and_the_timeline_move_through_the_take(page):
     assert page.evaluate("mvcap.speed") == 2
 
 
-def test_people_and_layers_are_switched(page):
+def test_people_and_layers_are_switched(page, keep):
     spheres = "mvcap.scene.bodies.refine.joints.count"
     whole = page.evaluate(spheres)
     page.locator("input[name=person1]").uncheck()
@@ -221,6 +230,10 @@ def test_people_and_layers_are_switched(page):
         until(page, f"({showing}) === {str(before).lower()}")
     page.locator("input[name=pictures]").check()
     until(page, "mvcap.scene.pictures.every((one) => one.visible && one.material.map)")
+    keep("light")
+    page.locator("#theme").click()
+    keep("dark")
+    page.locator("#theme").click()
     page.locator("input[name=pictures]").uncheck()
     page.locator("#curve").select_option(label="left knee, flexion")
     assert page.evaluate("mvcap.timeline.curve") == 2
@@ -239,7 +252,7 @@ def test_an_ellipsoid_is_the_covariance(page, session):
     page.evaluate("mvcap.setLayer('uncertainty', false)")
 
 
-def test_a_click_on_a_joint_tells_its_facts(page, session):
+def test_a_click_on_a_joint_tells_its_facts(page, session, keep):
     poses = stages.poses(session, "refine").between(0, 1)
     place = page.evaluate("""(() => {
       const scene = mvcap.scene, matrix = scene.floor.matrix.clone(), point = scene.middle.clone();
@@ -254,6 +267,7 @@ def test_a_click_on_a_joint_tells_its_facts(page, session):
     picked = page.evaluate("mvcap.picked")
     row = poses.person.tolist().index(picked["person"])
     assert f"x {poses.xyz[row, picked['joint'], 0]:.3f}" in told
+    keep("facts_of_a_joint")
     page.mouse.click(30, 700)
 
 
