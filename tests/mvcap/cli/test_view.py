@@ -8,6 +8,7 @@ import urllib.request
 
 import cv2
 import pytest
+from built_page import needs_page
 from numbered_videos import numbered_session
 from synthetic_take import command, make_session
 
@@ -16,6 +17,8 @@ from mvcap.cli import main
 from mvcap.cli.view import CAMERA_PATHS
 from mvcap.drawing import viewpoints
 from mvcap.errors import SessionError
+
+pytestmark = needs_page
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import pytest
+from built_page import needs_page
 from numbered_videos import BITS, CELL, SIZE, numbered_session
 from synthetic_take import command
 
@@ -18,6 +19,8 @@ from mvcap.viewers import browser
 from mvcap.viewers.browser import view_server
 from mvcap.viewers.browser_page import page_file
 from mvcap.viewers.browser_single_file import write_single_file
+
+pytestmark = needs_page
 
 FRAMES = 90
 DROPPED = (11, 12, 40, 63)

@@ -4,6 +4,7 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+from built_page import needs_page
 
 from mvcap.errors import InputError
 from mvcap.viewers import browser_page
@@ -19,13 +20,29 @@ def tool():
     return loaded
 
 
+@needs_page
 def test_the_script_there_is_of_these_sources(tool, monkeypatch):
     assert tool.is_built()
     monkeypatch.setattr(tool.subprocess, "run", lambda *_, **__: pytest.fail("nothing is to be built"))
     tool.build()
 
 
+def test_what_was_built_once_needs_no_network_again(tool, tmp_path, monkeypatch):
+    monkeypatch.setenv("MVCAP_CACHE", str(tmp_path / "cache"))
+    page = tmp_path / "page"
+    page.mkdir()
+    (page / "main.js").write_text("{}", encoding="utf-8")
+    monkeypatch.setattr(tool, "PAGE", page)
+    monkeypatch.setattr(tool.subprocess, "run", lambda *_, **__: pytest.fail("nothing is to be fetched"))
+    kept = tool._kept()
+    kept.parent.mkdir(parents=True)
+    kept.write_text(tool._first_line() + "built before", encoding="utf-8")
+    tool.build()
+    assert tool.is_built() and (page / "viewer.js").read_text(encoding="utf-8").endswith("built before")
+
+
 def test_other_sources_are_built_again(tool, tmp_path, monkeypatch):
+    monkeypatch.setenv("MVCAP_CACHE", str(tmp_path / "cache"))
     for name in ("main.js", "package.json"):
         (tmp_path / name).write_text("{}", encoding="utf-8")
     monkeypatch.setattr(tool, "PAGE", tmp_path)
@@ -42,7 +59,7 @@ def test_other_sources_are_built_again(tool, tmp_path, monkeypatch):
     monkeypatch.setattr(tool.subprocess, "run", run)
     assert not tool.is_built()
     tool.build()
-    assert ran == ["ci", "main.js"] and tool.is_built()
+    assert ran == ["ci", "main.js"] and tool.is_built() and tool._kept().is_file()
     (tmp_path / "main.js").write_text("other", encoding="utf-8")
     assert not tool.is_built()
 

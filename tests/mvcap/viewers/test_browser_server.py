@@ -7,12 +7,15 @@ import threading
 from contextlib import ExitStack, contextmanager
 
 import pytest
+from built_page import needs_page
 from numbered_videos import numbered_session
 
 from mvcap.errors import InputError
 from mvcap.structures.poses import Poses3D
 from mvcap.viewers.browser import view_server
 from mvcap.viewers.browser_server import ViewServer
+
+pytestmark = needs_page
 
 FRAMES = 20
 

@@ -6,6 +6,7 @@ import re
 import zlib
 
 import pytest
+from built_page import needs_page
 from numbered_videos import numbered_session
 from synthetic_take import make_session
 
@@ -15,6 +16,8 @@ from mvcap.viewers import browser_single_file
 from mvcap.viewers.browser_page import page_file
 from mvcap.viewers.browser_scene import Scene
 from mvcap.viewers.browser_single_file import write_single_file
+
+pytestmark = needs_page
 
 
 @pytest.fixture(scope="module")
