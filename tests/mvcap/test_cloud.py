@@ -131,7 +131,7 @@ def test_masks_that_are_missing_or_damaged(session):
     assert len(mvcap.cloud(session, spacing=0.04).files) == FRAMES  # one view less
     for mask in (session.folder / "masks").glob("*/*.png"):
         mask.unlink()
-    with pytest.raises(InputError, match="has no masks.*'oracle' makes none; the estimators people"):
+    with pytest.raises(InputError, match=r"has no masks.*'oracle' makes none; the estimators people"):
         mvcap.cloud(session, spacing=0.04)
 
 
