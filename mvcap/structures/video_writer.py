@@ -16,10 +16,17 @@ from mvcap.structures.own_files import lock
 
 
 def write_video(
-    path: str | Path, images: Iterable[NDArray[np.uint8]], rate_hz: float, size: tuple[int, int], crf: int = 20
+    path: str | Path,
+    images: Iterable[NDArray[np.uint8]],
+    rate_hz: float,
+    size: tuple[int, int],
+    crf: int = 20,
+    seekable: bool = False,
 ) -> Path:
     """Encode RGB uint8 (H, W, 3) images of one size (w, h) px at rate_hz; odd sizes are padded by one row or column.
 
+    seekable: larger, but a browser seeks exactly in it: every fifth frame is a key frame, and none is coded from a
+    later one (B-frames).
     The file is written under a temporary name and renamed, so that a failed run leaves no partial file. Raises
     InputError if there is no image, one has another size, or the file cannot be written.
     """
@@ -28,7 +35,7 @@ def write_video(
     try:
         with part.open("xb") as held:
             lock(held.fileno())  # while it is locked, nobody takes it for what a killed process left
-            frames = _encode(part, images, rate_hz, size, crf)
+            frames = _encode(part, images, rate_hz, size, crf, seekable)
         if not frames:
             raise InputError(f"{path}: no image to write; a video needs at least one")
         part.replace(path)
@@ -39,15 +46,23 @@ def write_video(
     return path
 
 
-def _encode(path: Path, images: Iterable[NDArray[np.uint8]], rate_hz: float, size: tuple[int, int], crf: int) -> int:
+def _encode(
+    path: Path,
+    images: Iterable[NDArray[np.uint8]],
+    rate_hz: float,
+    size: tuple[int, int],
+    crf: int,
+    seekable: bool,
+) -> int:
     import av
 
     frames = 0
     width, height = size
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options={"movflags": "faststart"} if seekable else {}) as container:
         stream = container.add_stream("libx264", rate=Fraction(rate_hz).limit_denominator(100_000))
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
-        stream.options = {"crf": str(crf), "preset": "veryfast"}
+        coded = {"preset": "superfast", "g": "5", "bf": "0"} if seekable else {"preset": "veryfast"}
+        stream.options = {"crf": str(crf), **coded}
         stream.codec_context.thread_count = 2
         for image in images:
             if image.shape != (height, width, 3):

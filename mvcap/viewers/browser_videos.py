@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calib.arrays import Image
 from mvcap.errors import InputError, MvcapError
-from mvcap.structures.own_files import lock
 from mvcap.structures.session import Session
+from mvcap.structures.video_writer import write_video
 
 FOLDER = "proxies"
 """Folder of the proxies in a session."""
@@ -34,7 +30,7 @@ MOSAIC = "mosaic"
 """Name of the proxy of all views."""
 _VERSION = 1
 _MOSAIC_PX, _VIEW_PX = (1120, 860), 1920  # largest mosaic (w, h), longer side of one view
-_KEY_FRAMES, _CRF = 5, 24
+_CRF = 24
 _GREY = 90
 _AGAIN_S, _PATIENCE_S = 2.0, 10.0  # until what failed is begun again; for a thread to end
 
@@ -75,15 +71,14 @@ class Proxy:
 class ProxyVideos:
     """The proxies of a session, each made in a thread of its own when it is first asked for.
 
-    folder: where they are kept, default in the session. threads: threads of the encoder.
+    folder: where they are kept, default in the session.
     """
 
-    def __init__(self, session: Session, folder: Path | None = None, threads: int = 1) -> None:
+    def __init__(self, session: Session, folder: Path | None = None) -> None:
         self.session = session
         self._folder = folder or session.folder / FOLDER
-        self._threads = threads
         self._proxies: dict[int | None, Proxy] = {}
-        self._threads_at_work: list[threading.Thread] = []
+        self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._stopped = threading.Event()
 
@@ -113,7 +108,7 @@ class ProxyVideos:
     def stop(self) -> None:
         """End the work of all threads and wait for it; what is not finished is removed."""
         self._stopped.set()
-        for thread in self._threads_at_work:
+        for thread in self._threads:
             thread.join(_PATIENCE_S)
 
     def _begun(self, view: int | None) -> Proxy:
@@ -122,7 +117,7 @@ class ProxyVideos:
             proxy.failed, proxy.failed_at = "this session has no videos, only detections from files", float("inf")
             return proxy
         thread = threading.Thread(target=self._work, args=(proxy,), daemon=True)
-        self._threads_at_work.append(thread)
+        self._threads.append(thread)
         thread.start()
         return proxy
 
@@ -152,25 +147,23 @@ class ProxyVideos:
         return Proxy(self._folder / f"{MOSAIC if view is None else view}-{digest}.mp4", size, tiles)
 
     def _encode(self, proxy: Proxy) -> None:
-        def told(frames: int) -> None:
-            proxy.done = 0.99 * frames / self.session.frames
-            if self._stopped.is_set():
-                raise InputError("stopped")
-
-        views = [self.session.names.index(tile.view) for tile in proxy.tiles]
-        pictures = self._pictures(views, proxy)
-        write_seekable(proxy.path, pictures, self.session.rate_hz, proxy.size, told, self._threads)
+        try:
+            proxy.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as fault:
+            raise InputError(f"{proxy.path.parent}: cannot be made ({fault.strerror}); make it writable") from fault
+        write_video(proxy.path, self._pictures(proxy), self.session.rate_hz, proxy.size, _CRF, seekable=True)
         for old in proxy.path.parent.glob(f"{proxy.path.stem.partition('-')[0]}-????????????.mp4"):
             if old != proxy.path:
                 with suppress(OSError):
                     old.unlink()
 
-    def _pictures(self, views: list[int], proxy: Proxy) -> Iterator[Image]:
+    def _pictures(self, proxy: Proxy) -> Iterator[Image]:
+        """Yield the pictures of a proxy and tell how far it is; InputError once the work is to end."""
         import cv2
 
-        streams = [self.session.images(view) for view in views]
+        streams = [self.session.images(self.session.names.index(tile.view)) for tile in proxy.tiles]
         width, height = proxy.size
-        for moment in zip(*streams, strict=True):
+        for count, moment in enumerate(zip(*streams, strict=True), 1):
             whole = np.full((height, width, 3), 24, np.uint8)
             for tile, (_, image) in zip(proxy.tiles, moment, strict=True):
                 place = whole[tile.y : tile.y + tile.h, tile.x : tile.x + tile.w]
@@ -179,6 +172,9 @@ class ProxyVideos:
                 else:
                     place[:] = cv2.resize(image, (tile.w, tile.h), interpolation=cv2.INTER_AREA)
             yield whole
+            proxy.done = 0.99 * count / self.session.frames
+            if self._stopped.is_set():
+                raise InputError("stopped")
 
 
 def is_whole(path: Path, frames: int) -> bool:
@@ -221,45 +217,6 @@ def mosaic_tiles(names: tuple[str, ...], sizes: list[tuple[int, int]]) -> tuple[
         x, y = (at % columns) * cell[0], (at // columns) * cell[1]
         tiles.append(Tile(name, x + (cell[0] - w) // 2, y + (cell[1] - h) // 2, w, h, w / width))
     return (columns * cell[0], rows * cell[1]), tuple(tiles)
-
-
-def write_seekable(
-    path: Path,
-    pictures: Iterator[NDArray[np.uint8]],
-    rate_hz: float,
-    size: tuple[int, int],
-    told: Callable[[int], None] = lambda frames: None,
-    threads: int = 1,
-) -> None:
-    """Write RGB pictures (H, W, 3) of a size (w, h) px, even, as H.264 in which a browser seeks exactly.
-
-    told: called with the number of pictures written; what it raises ends the work. The file appears when it is whole.
-    Raises InputError where it cannot be written.
-    """
-    import av
-
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("xb") as held:
-            lock(held.fileno())
-            with av.open(str(part), "w", options={"movflags": "faststart"}) as container:
-                stream = container.add_stream("libx264", rate=Fraction(rate_hz).limit_denominator(100_000))
-                stream.width, stream.height = size
-                stream.pix_fmt = "yuv420p"
-                stream.options = {"crf": str(_CRF), "preset": "superfast", "g": str(_KEY_FRAMES), "bf": "0"}
-                stream.codec_context.thread_count = threads
-                for count, picture in enumerate(pictures, 1):
-                    container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-                    told(count)
-                container.mux(stream.encode(None))
-        part.replace(path)
-    except OSError as fault:
-        why = os.strerror(fault.errno) if fault.errno else fault
-        raise InputError(f"{path}: cannot be written ({why}); free some space, or make the folder writable") from fault
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def _even(length: float) -> int:

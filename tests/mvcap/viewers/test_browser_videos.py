@@ -8,8 +8,9 @@ import pytest
 from numbered_videos import numbered_session, read_number
 
 from mvcap.errors import InputError
+from mvcap.structures.video_writer import write_video
 from mvcap.viewers import browser_videos
-from mvcap.viewers.browser_videos import ProxyVideos, is_whole, mosaic_tiles, write_seekable
+from mvcap.viewers.browser_videos import ProxyVideos, is_whole, mosaic_tiles
 
 FRAMES = 40
 DROPPED = (11, 12, 30)
@@ -136,7 +137,7 @@ def test_a_disk_that_is_full_leaves_nothing(tmp_path):
         raise OSError(28, "No space left on device")
 
     with pytest.raises(InputError, match="No space left"):
-        write_seekable(tmp_path / "a.mp4", broken(), 25.0, (32, 32))
+        write_video(tmp_path / "a.mp4", broken(), 25.0, (32, 32), seekable=True)
     assert not list(tmp_path.iterdir())
 
 
