@@ -141,10 +141,10 @@ def refit(
     seen, synchronised = (
         _without_points(table.at(moments), ~kept) for table in (observations, shift_times(observations, lags))
     )
-    prior = tolerance or RigTolerance()
+    block, prior = _blocks(seen), tolerance or RigTolerance()
     new, scale = _fit(mine, synchronised, free, prior)
     progress(1, 1 + _FOLDS)
-    held, fold_of = _HeldOut(mine, seen, scale), _folds_of_points(seen, group)
+    held, fold_of = _HeldOut(mine, seen, scale, block), _folds_of_points(seen, group)
     for fold in range(_FOLDS):
         out, points = held.block % _FOLDS == fold, fold_of == fold
         rest = _without_points(synchronised.at(~out), points if fold_of.any() else np.zeros(len(points), bool))
@@ -321,7 +321,7 @@ def _blocks(seen: Observations) -> Ints:
     time = np.full(len(seen.moments), np.nan)
     known = np.isfinite(seen.time_s).any(0)
     time[known] = np.nanmedian(seen.time_s[:, known], axis=0)
-    if np.ptp(time[known]) == 0 if known.any() else True:  # pictures without a clock, not a film
+    if not known.any() or np.ptp(time[known]) == 0:  # pictures without a clock, not a film
         return np.arange(len(time)) * min(_BLOCKS, len(time)) // len(time)
     block = time_stretches(time, _BLOCKS)
     if block.max() + 1 < LEAST_STRETCHES:
@@ -335,9 +335,8 @@ def _blocks(seen: Observations) -> Ints:
 class _HeldOut:
     """Agreement of observations that were held out with the old rig and with one adjusted without them."""
 
-    def __init__(self, rig: Rig, seen: Observations, scale: float) -> None:
-        self._rig, self._seen, self._scale = rig, seen, scale
-        self.block = _blocks(seen)
+    def __init__(self, rig: Rig, seen: Observations, scale: float, block: Ints) -> None:
+        self._rig, self._seen, self._scale, self.block = rig, seen, scale, block
         self.stretches = int(self.block.max()) + 1
         self._gain = np.zeros(_BLOCKS)
         self._count = np.zeros(_BLOCKS)
