@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +19,7 @@ from mvcap import config, plugins, stages
 from mvcap.densification.mask_people import person_labels, read_mask
 from mvcap.errors import ConfigError, InputError, StaleError
 from mvcap.progress import Progress, silent
-from mvcap.structures.artefact import Artefact
+from mvcap.structures.artefact import Artefact, Origin
 from mvcap.structures.cloud_file import FORMATS, load_cloud, save_cloud
 from mvcap.structures.contracts import Densifier, MaskedMoment
 from mvcap.structures.detections import Detections2D
@@ -297,8 +296,8 @@ def _check_detections(found: Artefact[Detections2D], linked: Artefact[Detections
 def _origin(session: Session, take: _Take, settings: Mapping[str, Any]) -> str:
     """Identity of what the clouds are made from."""
     poses = take.poses.fingerprint if take.poses else ""
-    held = [_VERSION, dict(settings), session.rig_identity, take.linked.fingerprint, poses]
-    return hashlib.sha256(json.dumps(held, sort_keys=True, default=str).encode()).hexdigest()
+    inputs = {"rig": session.rig_identity, "associate": take.linked.fingerprint, "poses": poses}
+    return Origin("cloud", _VERSION, settings, inputs).fingerprint
 
 
 def _begun(folder: Path, origin: str, redo: bool) -> set[int]:

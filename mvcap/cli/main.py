@@ -95,15 +95,7 @@ def _fail(line: str, status: int) -> None:
     sys.exit(status)
 
 
-for _module in (
-    session,
-    view,
-    evaluate,
-    calibrate,
-    rig,
-    train,
-    assets,
-    doctor,
-):  # each module lists its verbs in COMMANDS
+_MODULES = (session, view, evaluate, calibrate, rig, train, assets, doctor)
+for _module in _MODULES:  # each lists its verbs in COMMANDS
     for _command in _module.COMMANDS:
         cli.add_command(_command)

@@ -17,8 +17,8 @@ _DIGITS = 16  # of the sha256 of a converted file, in its name
 def converted_network(name: str) -> Path:
     """Return the ONNX file of an asset that is a graph model, such as ``movenet-thunder``; fetch and convert it first.
 
-    A file whose content is not what its name says is made again. Raises AssetError if
-    the asset cannot be fetched or converted, or the cache cannot be written.
+    A file whose content is not what its name says is made again. Raises AssetError if the asset cannot be fetched or
+    converted, or the cache cannot be written.
     """
     folder = assets.path(name)
     stem = f"{name}-{network_identity(name)}-{_VERSION}-"

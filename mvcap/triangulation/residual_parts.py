@@ -43,10 +43,10 @@ class ResidualParts:
 
     constant_px (C, 2): displacement of all joints at their mean place, constant_sigma_px (C,): its standard deviation
     along an axis; rig_px (C,): root mean square of the displacement by the affine field at the places of the joints,
-    which includes it; joint_px (C, J, 2): what a
-    joint has beside it; late_s, late_sigma_s (C,): time offset against the poses, late is positive, and its standard
-    deviation (``view_lag`` estimates offsets against the other views); scatter_px (C,), joint_scatter_px (C, J): median
-    length of what is left; mm_per_px (C,) at the people; count (C,): offsets used.
+    which includes it; joint_px (C, J, 2): what a joint has beside it; late_s, late_sigma_s (C,): time offset against
+    the poses, late is positive, and its standard deviation (``view_lag`` estimates offsets against the other views);
+    scatter_px (C,), joint_scatter_px (C, J): median length of what is left; mm_per_px (C,) at the people; count (C,):
+    offsets used.
 
     The standard deviations come from stretches of time that are longer than a detector's errors last; in a take that
     has fewer than three of them they are NaN: what lasts as long as the take cannot be told from the rig.

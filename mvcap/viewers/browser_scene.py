@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from calib import Camera
 from calib.arrays import Floats
+from calib.bounded_files import bounded_bytes, parse_json
 from mvcap import stages
 from mvcap.cloud import cloud_frames, read_cloud
 from mvcap.drawing.colours import hexadecimal
 from mvcap.errors import InputError, StaleError
 from mvcap.structures.joint_angles import ANGLES, joint_angles
 from mvcap.structures.pose_file import load_poses
-from mvcap.structures.poses import Poses3D, Provenance
+from mvcap.structures.poses import Poses3D, Provenance, missing_joints, sigma_m
 from mvcap.structures.session import Session
 from mvcap.structures.skeleton import Skeleton
 
@@ -63,6 +64,7 @@ class Scene:
             kinds["truth"] = self._truth.skeleton
         spans = self._person_spans()
         low, high = self._extent()
+        report = self._report()
         return {
             "name": session.folder.resolve().name,
             "frames": session.frames,
@@ -77,10 +79,10 @@ class Scene:
             ],
             "provenance": {name: [int(one) for one in codes] for name, codes in _PROVENANCE.items()},
             "series": list(SERIES),
-            "events": self._events(),
+            "events": self._events(report),
             "extent_m": [low.tolist(), high.tolist()],
             "clouds": self.cloud_frames(),
-            "verdict": self._verdict(),
+            "verdict": self._verdict(report),
         }
 
     def chunk(self, kind: str, start: int) -> bytes:
@@ -183,20 +185,22 @@ class Scene:
 
     def _report(self) -> Mapping[str, Any]:
         try:
-            held = json.loads((self.session.folder / "report.json").read_text(encoding="utf-8"))
+            held: Any = parse_json(bounded_bytes(self.session.folder / "report.json"))
         except (OSError, ValueError):
             return {}
         return held if isinstance(held, dict) else {}
 
-    def _verdict(self) -> dict[str, Any] | None:
-        held = self._report().get("verdict")
+    @staticmethod
+    def _verdict(report: Mapping[str, Any]) -> dict[str, Any] | None:
+        held = report.get("verdict")
         if not isinstance(held, dict):
             return None
         return {"level": held.get("level"), "reasons": [str(one) for one in held.get("reasons", [])]}
 
-    def _events(self) -> list[dict[str, Any]]:
+    @staticmethod
+    def _events(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Changes of identity that tracking made, as frame and words."""
-        held = self._report().get("identities")
+        held = report.get("identities")
         changes = held.get("changes", []) if isinstance(held, dict) else []
         found = []
         for change in changes if isinstance(changes, list) else []:
@@ -238,11 +242,8 @@ def _truth_of(session: Session, file: str | Path) -> Poses3D:
 
 def _curves(rows: Poses3D) -> NDArray[np.float64]:
     """``SERIES`` (M, K) of poses, NaN where unknown."""
-    variance = np.maximum(rows.cov[..., 0], 0) + np.maximum(rows.cov[..., 3], 0) + np.maximum(rows.cov[..., 5], 0)
-    known = np.isfinite(rows.xyz).all(-1)
-    sigma = np.where(known, 1000 * np.sqrt(variance / 3), np.nan)
-    error = np.where(known & (rows.error_px > 0), rows.error_px, np.nan)
-    columns = [_median(error), _median(sigma)]
+    error = np.where(~missing_joints(rows.xyz) & (rows.error_px > 0), rows.error_px, np.nan)
+    columns = [_median(error), _median(1000 * sigma_m(rows))]
     return np.concatenate([np.stack(columns, -1), joint_angles(rows)], -1)
 
 

@@ -22,6 +22,7 @@ class Viewer {
     for (const kind of Object.keys(about.kinds)) this.chunks[kind] = new Chunks(`poses/${kind}`, about.chunk_frames);
     this.projected = new Chunks("projected/refine", about.chunk_frames, 8);
     this.clouds = new Chunks("cloud", 1, 100);
+    this.cloudsApart = (about.clouds ?? []).reduce((most, one, n, all) => (n ? Math.max(most, one - all[n - 1]) : most), 1);
     this.scene = new Scene3D($("scene"), about);
     this.timeline = new Timeline($("timeline"), about, this.colours, (frame) => this.seek(frame));
     this.timeline.visible = (id) => !this.hidden.has(id);
@@ -184,13 +185,10 @@ class Viewer {
   }
   // The cloud of this frame, or the last one before it, for as long as clouds are apart.
   cloudNow(again, faults) {
-    const frames = this.about.clouds;
-    let at = -1;
-    while (at + 1 < frames.length && frames[at + 1] <= this.frame) at++;
-    const apart = frames.length > 1 ? Math.max(...frames.slice(1).map((one, n) => one - frames[n])) : 1;
-    if (at < 0 || this.frame - frames[at] >= apart) return null;
-    const cloud = this.clouds.at(frames[at], again);
-    if (!cloud) faults.add(this.clouds.fault(frames[at]));
+    const last = this.about.clouds.findLast((one) => one <= this.frame);
+    if (last === undefined || this.frame - last >= this.cloudsApart) return null;
+    const cloud = this.clouds.at(last, again);
+    if (!cloud) faults.add(this.clouds.fault(last));
     return cloud;
   }
   colouring(kind, chunk, truth) {

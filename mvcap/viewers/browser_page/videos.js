@@ -10,7 +10,7 @@ export class Player {
     video.muted = true; video.playsInline = true; video.preload = "auto";
     video.addEventListener("seeked", () => this.seekNext());
     video.addEventListener("ended", () => this.ended?.()); // a slow machine may skip the last frame
-    video.addEventListener("error", () => { if (video.src) this.fail("the browser cannot play this video"); });
+    video.addEventListener("error", () => { if (video.src) this.say("the browser cannot play this video"); });
     this.loaded = this.load();
   }
   async load() {
@@ -22,7 +22,7 @@ export class Player {
         if (this.closed) return;
         about = await source.json(`video/${this.name}.json`);
       }
-      if (about.failed) { this.fail(about.failed); return; }
+      if (about.failed) { this.say(about.failed); return; }
       this.size = about.size; this.tiles = about.tiles;
       this.video.src = await source.videoUrl(`video/${this.name}.mp4`);
       await new Promise((done, broken) => {
@@ -32,10 +32,9 @@ export class Player {
       this.ready = true; this.say("");
       this.watch();
       this.seek(this.wantedFrame ?? 0);
-    } catch (fault) { this.fail(fault.message); }
+    } catch (fault) { this.say(fault.message); }
   }
   say(text) { this.state = text; this.changed?.(); }
-  fail(text) { this.failed = text; this.say(text); }
   watch() {
     this.video.requestVideoFrameCallback((_, { mediaTime }) => {
       this.frame = Math.round(mediaTime * this.rate);
