@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from mvcap.train import train
     from mvcap.triangulate import triangulate
     from mvcap.triangulation.robust_triangulation import triangulate_rows
-    from mvcap.view import export_picture, export_video, export_view, view
+    from mvcap.view import export_picture, export_recording, export_video, export_view, view
 
 _VERBS = (
     "associate", "board", "calibrate", "cloud", "doctor", "estimate", "evaluate", "export", "init", "reconstruct",
@@ -85,7 +85,7 @@ _MODULE_OF = {
     "load_skeleton": "mvcap.structures.skeleton_file",
     "track_rows": "mvcap.track",
     "triangulate_rows": "mvcap.triangulation.robust_triangulation",
-    **dict.fromkeys(("export_picture", "export_video", "export_view"), "mvcap.view"),
+    **dict.fromkeys(("export_picture", "export_recording", "export_video", "export_view"), "mvcap.view"),
 }
 
 __all__ = [
@@ -112,6 +112,7 @@ __all__ = [
     "evaluate",
     "export",
     "export_picture",
+    "export_recording",
     "export_video",
     "export_view",
     "init",

@@ -63,6 +63,8 @@ TABLE: Mapping[str, Mapping[str, str]] = {
     },
     "viewer": {
         "browser": "mvcap.viewers.browser:show",
+        "window": "mvcap.viewers.window:show",
+        "rerun": "mvcap.viewers.rerun:show",
     },
     "benchmark": {
         "shelf": "mvcap.benchmarks.shelf:read",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from bisect import bisect_right
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,21 +28,24 @@ def view(
     viewer: str = "browser",
     *,
     truth: str | Path | None = None,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    open_page: bool = True,
-    started: Callable[[str], None] = lambda url: None,
+    started: Callable[[str], None] = lambda where: None,
+    **options: Any,
 ) -> None:
     """Show a session's cameras, people, point clouds and videos on one timeline, until the process is interrupted.
 
-    viewer: ``browser``, a page that only this machine and only who has its address can open. truth: a file of poses to
-    show beside them (``poses.npz``, in the world and frames of the session). host: address to listen on; another one
-    than the default lets other machines see the session, if they have the whole address. port: 0 for any free one.
-    started: called with the address. Raises SessionError for a session without poses, InputError where the port cannot
-    be had.
+    viewer: ``browser``, a page that only this machine and only who has its address can open; ``window`` of Open3D; or
+    ``rerun``. truth: a file of poses to show beside them (``poses.npz``, in the world and frames of the session).
+    started: called with the address, or the title. options: the viewer's own. Of the browser: ``host``, the address to
+    listen on (another one than the default lets other machines see the session, if they have the whole address),
+    ``port`` (default 0: any free one) and ``open_page`` (default True). Raises SessionError for a session without
+    poses, InputError for an option that the viewer does not have and where it cannot be started.
     """
     show = plugins.find_plugin("viewer", viewer)
-    show(Session.of(session), truth=truth, host=host, port=port, open_page=open_page, started=started)
+    known = inspect.signature(show).parameters
+    for name in options:
+        if name not in known:
+            raise InputError(f"viewer {viewer!r} has no option {name!r}")
+    show(Session.of(session), truth=truth, started=started, **options)
 
 
 def export_view(
@@ -109,6 +114,24 @@ def export_video(
     return scene_video(
         file, take, session.rig, camera_path=camera_path, size=size, cloud_at=_clouds(session), progress=progress
     )
+
+
+def export_recording(
+    session: str | Path | Session,
+    file: str | Path,
+    *,
+    truth: str | Path | None = None,
+    progress: Progress = silent,
+) -> Path:
+    """Write a session's people, covariances, cameras and point clouds as a recording of Rerun (.rrd); return it.
+
+    Needs the extra ``rerun``: InputError without it. Raises SessionError for a session without poses or a file that
+    cannot be written.
+    """
+    from mvcap.viewers.rerun import write_recording
+
+    _check_name(file, ".rrd", "--rrd")
+    return write_recording(Session.of(session), file, truth=truth, progress=progress)
 
 
 def _check_name(file: str | Path, suffix: str, option: str) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +12,7 @@ from mvcap.densification.depth_images import agreeing_views, as_pinhole, known_d
 from mvcap.densification.silhouettes import nearest
 from mvcap.errors import ConfigError, InputError
 from mvcap.structures.contracts import MaskedMoment
+from mvcap.structures.optional_package import optional_package
 from mvcap.structures.point_cloud import PointCloud
 
 _BLOCK = 8
@@ -80,7 +79,7 @@ class DepthFusion:
         self, moment: MaskedMoment, depths: list[NDArray[np.float32] | None]
     ) -> tuple[NDArray[np.float64], NDArray[np.uint8], NDArray[np.float64]]:
         """Points (N, 3) m, colours (N, 3) and normals (N, 3) of the zero level of the fused distance field."""
-        open3d = loaded_open3d()
+        open3d = optional_package("open3d", "Open3D", "cloud", "depth_fusion")
         core, tensor = open3d.core, open3d.core.Tensor
         size = self.config.spacing_m
         grid = open3d.t.geometry.VoxelBlockGrid(
@@ -110,14 +109,6 @@ class DepthFusion:
         normals = found.normals.numpy().astype(np.float64)
         normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-9)
         return found.positions.numpy().astype(np.float64), rgb, normals
-
-
-def loaded_open3d() -> Any:
-    """Return the module open3d; InputError that names the extra where it is not installed or cannot be loaded."""
-    try:
-        return importlib.import_module("open3d")
-    except (ImportError, OSError) as fault:
-        raise InputError(f'depth_fusion needs Open3D ({fault}): pip install "mvcap[cloud]"') from fault
 
 
 def _persons(moment: MaskedMoment, xy: NDArray[np.float64], agree: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 Rgb = tuple[int, int, int]
 
 # The palette of Okabe and Ito (Color Universal Design, 2008) without black, ordered so that neighbours differ most.
@@ -38,3 +41,9 @@ def ink(background: Rgb) -> Rgb:
     linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in background)]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return (0, 0, 0) if (luminance + 0.05) ** 2 > 0.05 * 1.05 else (255, 255, 255)
+
+
+def linear_rgb(encoded: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return linear colours (..., 3), 0 to 1, of sRGB ones, 0 to 255 (IEC 61966-2-1)."""
+    share = np.asarray(encoded) / 255
+    return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)

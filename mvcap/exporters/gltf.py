@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.drawing.colours import colour
+from mvcap.drawing.colours import colour, linear_rgb
 from mvcap.errors import InputError
 from mvcap.exporters.gltf_file import (
     FLOAT,
@@ -278,6 +278,4 @@ def _add_person(
 
 def _linear(person: int) -> list[float]:
     """Return the person's colour as the format wants it: linear red, green, blue and opacity, 0 to 1."""
-    encoded = np.array(colour(person)) / 255
-    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
-    return [*(round(value, 6) for value in linear.tolist()), 1.0]
+    return [*(round(value, 6) for value in linear_rgb(np.array(colour(person))).tolist()), 1.0]

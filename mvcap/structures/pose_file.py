@@ -17,6 +17,8 @@ from mvcap.structures.npz import write_npz
 from mvcap.structures.poses import Poses3D, TakeInfo
 from mvcap.structures.skeleton import skeleton
 
+_SAME_RATE = 0.01
+
 
 def save_poses(path: Path, poses: Poses3D) -> Path:
     """Write poses as an npz of their columns, raw poses with the prefix ``raw_``, and the name of the skeleton.
@@ -61,6 +63,20 @@ def load_poses(path: str | Path) -> Poses3D:
         raise InputError(f"{file}: {fault}") from fault
     except (OSError, LookupError, ValueError, TypeError, ArithmeticError) as fault:
         raise InputError(f"{file}: cannot be read as poses ({reason_of(fault)}); give a poses.npz") from fault
+
+
+def load_truth(path: str | Path, frames: int, rate_hz: float) -> Poses3D:
+    """Read poses to show beside those of a take of so many frames; InputError for those of another length or rate."""
+    found = load_poses(path)
+    take = found.take
+    other = take.rate_hz if take else None
+    if take and (take.frames > frames or (other and abs(other / rate_hz - 1) > _SAME_RATE)):
+        rate = f" at {other:.6g} Hz" if other else ""
+        raise InputError(
+            f"{path}: has {take.frames} frames{rate}, the session {frames} at {rate_hz:.6g} Hz; give the truth of this "
+            "take"
+        )
+    return found
 
 
 def _about(held: dict[str, NDArray[Any]]) -> dict[str, Any]:

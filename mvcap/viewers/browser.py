@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import tempfile
 import threading
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mvcap.structures.session import Session
+from mvcap.viewers import has_display
 from mvcap.viewers.browser_page import page_file
 from mvcap.viewers.browser_scene import Scene
 from mvcap.viewers.browser_server import ViewServer
@@ -65,13 +65,6 @@ def view_server(
     stack.callback(videos.stop)
     videos.proxy(None)  # begins now: it is what takes longest
     return server
-
-
-def has_display() -> bool:
-    """Whether a browser can open a window here."""
-    if sys.platform in ("darwin", "win32"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def _set_interrupt(handler: Any) -> None:

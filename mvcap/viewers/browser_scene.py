@@ -19,7 +19,7 @@ from mvcap.cloud import cloud_frames, read_cloud
 from mvcap.drawing.colours import hexadecimal
 from mvcap.errors import InputError, StaleError
 from mvcap.structures.joint_angles import ANGLES, joint_angles
-from mvcap.structures.pose_file import load_poses
+from mvcap.structures.pose_file import load_truth
 from mvcap.structures.poses import Poses3D, Provenance, missing_joints, sigma_m
 from mvcap.structures.session import Session
 from mvcap.structures.skeleton import Skeleton
@@ -30,7 +30,6 @@ POSES = {"refine": "refined", "track": "raw", "truth": "truth"}
 """Kinds of poses that the page can show, and their names there."""
 SERIES = ("error_px", "sigma_mm", *ANGLES)
 """Columns of ``Scene.series``: medians over the joints of a person, then angles in degrees."""
-_SAME_RATE = 0.01
 _MOST_POINTS = 30_000  # of one moment
 _PROVENANCE = {
     "measured": (Provenance.MEASURED,),
@@ -49,7 +48,7 @@ class Scene:
     def __init__(self, session: Session, truth: str | Path | None = None) -> None:
         self.session = session
         self._stages = {"refine": stages.poses(session, "refine"), "track": stages.poses(session, "track")}
-        self._truth = None if truth is None else _truth_of(session, truth)
+        self._truth = None if truth is None else load_truth(truth, session.frames, session.rate_hz)
         self._read = lru_cache(maxsize=4)(self._rows)
         self.made = self._origins()
 
@@ -224,20 +223,6 @@ def packed(arrays: Mapping[str, NDArray[Any]]) -> bytes:
         held = array.tobytes()
         parts.append(held + bytes(-len(held) % 8))
     return b"".join(parts)
-
-
-def _truth_of(session: Session, file: str | Path) -> Poses3D:
-    """Read poses to show beside a session's; InputError for those of a take of another length or rate."""
-    found = load_poses(file)
-    take = found.take
-    rate_hz = take.rate_hz if take else None
-    if take and (take.frames > session.frames or (rate_hz and abs(rate_hz / session.rate_hz - 1) > _SAME_RATE)):
-        rate = f" at {rate_hz:.6g} Hz" if rate_hz else ""
-        raise InputError(
-            f"{file}: has {take.frames} frames{rate}, the session {session.frames} at {session.rate_hz:.6g} Hz; give "
-            "the truth of this take"
-        )
-    return found
 
 
 def _curves(rows: Poses3D) -> NDArray[np.float64]:

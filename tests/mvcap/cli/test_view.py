@@ -57,6 +57,8 @@ def test_what_is_wrong_is_one_line(session, tmp_path, capsys):
         ([folder, "--time", "1"], "--time belongs to --png"),
         ([folder, "--path", "top"], "--path belongs to --png"),
         ([folder, "--png", str(tmp_path / "a.png"), "--truth", "x"], "--truth belongs to the page"),
+        ([folder, "--rrd", str(tmp_path / "a.html")], "ends in .rrd"),
+        ([folder, "--window", "--port", "80"], "viewer 'window' has no option 'port'"),
         ([folder, "--viewer", "brwser"], "did you mean 'browser'"),
         ([folder, "--port", "99999"], "--port"),
     )

@@ -9,9 +9,9 @@ from capsule_people import CIRCLES, capsule_body, circle_rig, depth_of, f_score,
 
 import mvcap
 from mvcap import plugins
-from mvcap.densifiers import depth_fusion
 from mvcap.densifiers.depth_fusion import DepthFusion, DepthFusionConfig
 from mvcap.errors import ConfigError, InputError
+from mvcap.structures import optional_package
 
 
 def with_depths(people, rig):
@@ -68,7 +68,7 @@ def test_without_open3d_one_line_names_the_extra(monkeypatch):
     def missing(name):
         raise ImportError(f"No module named {name!r}")
 
-    monkeypatch.setattr(depth_fusion.importlib, "import_module", missing)
+    monkeypatch.setattr(optional_package.importlib, "import_module", missing)
     moment = with_depths([capsule_body()], circle_rig(2, size=(320, 240)))
     with pytest.raises(InputError, match=r'needs Open3D .*pip install "mvcap\[cloud\]"') as caught:
         DepthFusion(DepthFusionConfig()).densify(moment)

@@ -15,7 +15,6 @@ from synthetic_take import command
 
 from mvcap import stages
 from mvcap.structures.session import Session
-from mvcap.viewers import browser
 from mvcap.viewers.browser import view_server
 from mvcap.viewers.browser_page import page_file
 from mvcap.viewers.browser_single_file import write_single_file
@@ -360,11 +359,5 @@ def test_one_file_opens_from_disk_without_network(session, chromium, tmp_path):
         until(page, "mvcap.lookFrame === 88")
 
 
-def test_what_the_browser_needs_is_there_and_where_a_display_is_is_known(monkeypatch):
+def test_what_the_browser_needs_is_there():
     assert all(page_file(name).is_file() for name in ("index.html", "style.css", "viewer.js"))
-    monkeypatch.setattr(browser.sys, "platform", "linux")
-    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
-        monkeypatch.delenv(name, raising=False)
-    assert not browser.has_display()
-    monkeypatch.setenv("DISPLAY", ":0")
-    assert browser.has_display()
