@@ -4,6 +4,8 @@ import * as THREE from "three";
 import { OrbitControls } from "three/examples/jsm/controls/OrbitControls.js";
 import { Bodies } from "./bodies.js";
 
+const POINT_M = 0.02, MOVING_MS = 150;
+
 // Whether WebGL is computed by the processor, where smooth edges cost most of the time.
 function hasSoftwareGl() {
   const gl = document.createElement("canvas").getContext("webgl2");
@@ -32,7 +34,7 @@ export class Scene3D {
     this.reach = Math.max(high.distanceTo(low), 2);
     this.camera.near = this.reach / 200; this.camera.far = 100 * this.reach;
     this.floor = new THREE.Group(); this.frusta = new THREE.Group();
-    this.cloud = new THREE.Points(new THREE.BufferGeometry(), new THREE.PointsMaterial({ size: 0.02, vertexColors: true }));
+    this.cloud = new THREE.Points(new THREE.BufferGeometry(), new THREE.PointsMaterial({ size: POINT_M, vertexColors: true }));
     this.cloud.frustumCulled = false;
     this.world.add(this.floor, this.frusta, this.cloud);
     this.bodies = {};
@@ -116,30 +118,39 @@ export class Scene3D {
     this.map = map;
   }
   showPictures(on) { for (const picture of this.pictures) picture.visible = on && !!this.map; this.wanted(); }
-  // Show a cloud without the points of hidden people; the points of one person stand together.
+  // Show a cloud without the points of hidden people; the points of one person stand together. Where the processor does
+  // all the work and frame follows frame, one larger point stands for each three, until a moment after.
   showCloud(cloud, hidden) {
-    const geometry = this.cloud.geometry;
+    const geometry = this.cloud.geometry, now = performance.now();
+    clearTimeout(this.thinned);
     if (!cloud) { geometry.setDrawRange(0, 0); this.cloudShown = null; return; }
-    const key = [...hidden].join();
-    if (this.cloudShown === cloud && this.cloudHidden === key) return;
-    this.cloudShown = cloud; this.cloudHidden = key;
-    let count = cloud.xyz.shape[0];
-    if (!geometry.attributes.position || geometry.attributes.position.count < count) {
-      geometry.setAttribute("position", new THREE.BufferAttribute(new Float32Array(6 * count), 3));
-      geometry.setAttribute("color", new THREE.BufferAttribute(new Uint8Array(6 * count), 3, true));
+    const step = this.software && now - (this.cloudAt ?? 0) < MOVING_MS ? 3 : 1, key = [step, ...hidden].join();
+    this.cloudAt = now;
+    if (step > 1) this.thinned = setTimeout(() => { this.showCloud(cloud, hidden); this.wanted(); }, 2 * MOVING_MS);
+    if (this.cloudShown === cloud && this.cloudKey === key) return;
+    this.cloudShown = cloud; this.cloudKey = key;
+    const all = cloud.xyz.shape[0];
+    if (!geometry.attributes.position || geometry.attributes.position.count < all) {
+      const room = Math.ceil(1.2 * all);
+      geometry.dispose();
+      geometry.setAttribute("position", new THREE.BufferAttribute(new Float32Array(3 * room), 3));
+      geometry.setAttribute("color", new THREE.BufferAttribute(new Uint8Array(4 * room).fill(255), 4, true)); // of three bytes each they would be repacked at every upload
     }
-    let at = 0;
-    for (let first = 0, last = 0; first < count; first = last) {
-      const person = cloud.person[first];
-      while (last < count && cloud.person[last] === person) last++;
-      if (hidden.has(person)) continue;
-      geometry.attributes.position.array.set(cloud.xyz.subarray(3 * first, 3 * last), 3 * at);
-      geometry.attributes.color.array.set(cloud.rgb.subarray(3 * first, 3 * last), 3 * at);
-      at += last - first;
+    const { position, color } = geometry.attributes;
+    let count = 0;
+    for (let at = 0; at < all; at += step) {
+      if (hidden.has(cloud.person[at])) continue;
+      for (let k = 0; k < 3; k++) {
+        position.array[3 * count + k] = cloud.xyz[3 * at + k];
+        color.array[4 * count + k] = cloud.rgb[3 * at + k];
+      }
+      count++;
     }
-    count = at;
-    geometry.attributes.position.needsUpdate = geometry.attributes.color.needsUpdate = true;
+    for (const attribute of [position, color]) {
+      attribute.clearUpdateRanges(); attribute.addUpdateRange(0, attribute.itemSize * count); attribute.needsUpdate = true;
+    }
     geometry.setDrawRange(0, count);
+    this.cloud.material.size = POINT_M * Math.sqrt(step);
   }
   from(where) {
     const { middle: m, reach: r } = this;
