@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from mvcap.init import init
     from mvcap.plugins import load_plugin
     from mvcap.reconstruct import reconstruct, reconstruct_rows
+    from mvcap.record import record
     from mvcap.refine import refine, refine_rows
     from mvcap.report import report
     from mvcap.structures.cloud_file import load_cloud, save_cloud
@@ -58,8 +59,8 @@ if TYPE_CHECKING:
     from mvcap.view import export_picture, export_recording, export_video, export_view, view
 
 _VERBS = (
-    "associate", "board", "calibrate", "cloud", "doctor", "estimate", "evaluate", "export", "init", "reconstruct",
-    "refine",    "report", "track", "train", "triangulate", "view",
+    "associate", "board", "calibrate", "cloud", "doctor", "estimate", "evaluate", "export", "init",
+    "reconstruct", "record", "refine", "report", "track", "train", "triangulate", "view",
 )  # fmt: skip
 _GROUND = ("assets", "errors", "plugins", "rig")
 _MODULE_OF = {
@@ -125,6 +126,7 @@ __all__ = [
     "read_cloud",
     "reconstruct",
     "reconstruct_rows",
+    "record",
     "refine",
     "refine_rows",
     "report",

@@ -6,6 +6,7 @@
     ├── AssetError           a model or sample that is missing, broken, or cannot be fetched
     ├── SessionError         a session that cannot be made, opened or written
     │   └── StaleError       an artefact made with other settings or from other inputs
+    ├── SourceError          a camera or stream that cannot be opened, or was lost
     └── PluginError          an unknown or incompatible estimator, associator, refiner or exporter
 
 ``calib.errors.CalibrationError`` is the counterpart in ``calib``, which does not depend on ``mvcap``.
@@ -36,6 +37,10 @@ class SessionError(MvcapError):
 
 class StaleError(SessionError):
     """An artefact made with other settings or from other inputs than the current ones."""
+
+
+class SourceError(MvcapError):
+    """A camera or stream that cannot be opened, or was lost."""
 
 
 class PluginError(MvcapError):

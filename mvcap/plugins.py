@@ -61,6 +61,13 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "parquet": "mvcap.exporters.parquet:write",
         "json": "mvcap.exporters.json_frames:write",
     },
+    "source": {
+        "webcam": "mvcap.sources.webcam:Webcam",
+        "stream": "mvcap.sources.stream:Stream",
+        "mjpeg": "mvcap.sources.mjpeg:Mjpeg",
+        "replay": "mvcap.sources.replay:Replay",
+        "images": "mvcap.sources.images:Images",
+    },
     "viewer": {
         "browser": "mvcap.viewers.browser:show",
         "window": "mvcap.viewers.window:show",

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+CLOCK_TAG = "MVCAP_CLOCK"
+"""Metadata of a video whose timestamps are of a clock that all videos of one recording share: the clock's name."""
 _DEFAULT_IMAGE_RATE_HZ = 30.0
 _MIB = 1 << 20
 # Codecs whose packets and images do not correspond one to one: hidden reference images, empty packets.
@@ -37,7 +39,8 @@ class Footage:
     size (w, h) px after applying the rotation flag; time_s (F,) f64 s from the container's own zero; pts (F,) i64 in
     the container's time base, strictly increasing: of two images at one time the first counts; keys (K, 2) i64 dts and
     pts of the images at which decoding can start; notes: lines for the user, such as an assumed rate. files (F) and
-    numbers are those of images, in order; numbers is None if their names hold none.
+    numbers are those of images, in order; numbers is None if their names hold none. clock: name of the clock of time_s
+    if other views share it, as those of one recording do; else empty.
     """
 
     path: Path
@@ -52,6 +55,7 @@ class Footage:
     notes: tuple[str, ...] = ()
     files: tuple[Path, ...] = field(repr=False, default=())
     numbers: ImageNumbers | None = field(repr=False, default=None)
+    clock: str = ""
 
     @property
     def frames(self) -> int:
@@ -151,13 +155,15 @@ def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     import av
 
     try:
-        container = av.open(str(path), "r")
+        container = av.open(str(path), "r", metadata_errors="replace")
     except av.FFmpegError as error:
         raise InputError(_why_unopened(path)) from error
     with container:
         if not container.streams.video:
             raise InputError(f"{path}: holds no video stream; give a file with video")
         stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise InputError(f"{path}: its codec is unknown, or its header is damaged; copy or convert it again")
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = 2  # several views are read at once
         yield container, stream
@@ -178,6 +184,7 @@ def _probe_video(path: Path) -> Footage:
         raise InputError(f"{path}: is cut short, at least {missing} bytes are missing at its end; copy it again")
     with _open(path) as (container, stream):
         codec, time_base, average = stream.codec_context.name, stream.time_base, stream.average_rate
+        clock = str(container.metadata.get(CLOCK_TAG, ""))
         first = next(_decode_from(container, stream, None), None)
         if first is None:
             raise InputError(f"{path}: holds no image that can be decoded (0 frames); record it again")
@@ -192,7 +199,7 @@ def _probe_video(path: Path) -> Footage:
     dt_s = ticks(time_s)[1]
     size = (first.width, first.height) if rotation in (0, 180) else (first.height, first.width)
     rate_hz = 1 / dt_s if dt_s else float(average or 1)
-    return Footage(path, "video", size, rate_hz, time_s, pts, rotation, codec, keys)
+    return Footage(path, "video", size, rate_hz, time_s, pts, rotation, codec, keys, clock=clock)
 
 
 def _timestamps(path: Path, codec: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -232,7 +239,7 @@ def _decode_from(container: InputContainer, stream: VideoStream, key_dts: int | 
     for packet in container.demux(stream):
         try:
             yield from packet.decode()
-        except av.error.InvalidDataError:
+        except av.FFmpegError:  # of one packet: invalid, or of a kind that FFmpeg does not know
             continue
 
 

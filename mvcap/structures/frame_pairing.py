@@ -183,9 +183,10 @@ def _by_clock(
     names: Sequence[str], views: Sequence[Footage], notes: list[str], rate_hz: float | None, trim: bool
 ) -> Timeline:
     """Images by the regular clock that fits each view's times: from its first image, or on a clock that all share."""
-    shared = all(view.numbers is not None and view.numbers.kind == "times" for view in views)
-    base = min(int(view.numbers.value[0]) for view in views if view.numbers is not None) if shared else 0
-    times = [(v.numbers.value - base) / 1e9 if shared and v.numbers is not None else v.time_s for v in views]
+    named = all(view.numbers is not None and view.numbers.kind == "times" for view in views)
+    base = min(int(view.numbers.value[0]) for view in views if view.numbers is not None) if named else 0
+    times = [(v.numbers.value - base) / 1e9 if named and v.numbers is not None else v.time_s for v in views]
+    shared = named or _of_one_recording(views)
     clocks = [FrameClock.of(time_s) for time_s in times]
     rate = _common_rate(names, views, clocks, rate_hz)
     paired = rate.drifting if shared or rate_hz is None else (False,) * len(views)
@@ -215,6 +216,11 @@ def _by_clock(
         _note_offsets(names, clocks, rate.interval_s, origin_s, notes)
     counts = np.array([counted_from_first(view)[-1] + 1 for view in views], np.int64)
     return Timeline(rate.rate_hz, frame_of, time_s, number_of, counts, notes=tuple(notes))
+
+
+def _of_one_recording(views: Sequence[Footage]) -> bool:
+    """Whether the timestamps of all views are of one clock."""
+    return bool(views[0].clock) and len({view.clock for view in views}) == 1
 
 
 def _common_rate(

@@ -1,0 +1,54 @@
+"""Images out of the packets of a live stream, for previews and for those who look at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvcap.structures.live_frames import LiveFrame
+
+
+class PictureDecoder:
+    """Decodes the frames of one source in order; what cannot be decoded is left out."""
+
+    def __init__(self, codec: str) -> None:
+        self._codec = codec
+        self._context: Any = None
+
+    def image(self, frame: LiveFrame) -> NDArray[np.uint8] | None:
+        """Return RGB (H, W, 3) of a frame, or None: before the first key frame, and of a damaged packet.
+
+        Only one frame in a row may be missing where its codec refers to the one before: begin at key frames.
+        """
+        if frame.image is not None:
+            return frame.image
+        if frame.packet is None:
+            return None
+        if self._codec == "mjpeg":
+            return jpeg_image(frame.packet)
+        import av
+
+        if self._context is None:
+            if not frame.key:
+                return None
+            self._context = av.CodecContext.create(self._codec, "r")
+            self._context.thread_type = "NONE"
+            self._context.flags |= av.codec.context.Flags.low_delay
+        packet = av.Packet(frame.packet)
+        packet.is_keyframe = frame.key
+        try:
+            pictures = self._context.decode(packet)
+        except av.error.InvalidDataError:
+            self._context = None
+            return None
+        return np.asarray(pictures[-1].to_ndarray(format="rgb24"), np.uint8) if pictures else None
+
+
+def jpeg_image(data: bytes) -> NDArray[np.uint8] | None:
+    """Return RGB (H, W, 3) of a JPEG, None if it is damaged."""
+    import cv2
+
+    found: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    return None if found is None else np.asarray(np.ascontiguousarray(found[..., ::-1]), np.uint8)

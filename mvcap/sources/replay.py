@@ -1,0 +1,60 @@
+"""Source replay: a video file at the rate of its own timestamps, as if it were live; ``?loop`` begins it again."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from mvcap.errors import SourceError
+from mvcap.recording.ffmpeg_stream import FFmpegStream
+from mvcap.structures.live_frames import LiveFrame, LiveStream
+
+
+class Replay:
+    """Source replay: a video file at its own rate."""
+
+    def __init__(self, address: str) -> None:
+        path, mark, words = address.rpartition("?")
+        self._loop = mark == "?" and words == "loop"
+        self._path = path if self._loop else address
+        self.ends = not self._loop
+
+    def open(self) -> LiveStream:
+        """Open the file; SourceError if it is no video."""
+        return _Paced(self._path, self._loop)
+
+
+class _Paced:
+    """Frames that wait until their time has come."""
+
+    def __init__(self, path: str, loop: bool) -> None:
+        self._path, self._loop = path, loop
+        self._file = FFmpegStream(path)
+        self.format = self._file.format
+        self._begun_s: float | None = None  # when time 0 of the file was, on the monotonic clock
+        self._shift_s = self._last_s = 0.0
+
+    def read(self) -> LiveFrame | None:
+        """Wait for the time of the next frame and return it."""
+        frame = self._file.read()
+        if frame is None and self._loop:
+            self._file.close()
+            self._file = FFmpegStream(self._path)
+            self._shift_s = self._last_s + 1 / (self.format.rate_hz or 30.0)
+            frame = self._file.read()
+        if frame is None:
+            return None
+        if frame.source_s is None:
+            raise SourceError(f"{self._path}: has no timestamps")
+        at_s = frame.source_s + self._shift_s
+        self._last_s = at_s
+        if self._begun_s is None:
+            self._begun_s = time.monotonic() - at_s
+        wait_s = self._begun_s + at_s - time.monotonic()
+        if wait_s > 0:
+            time.sleep(wait_s)
+        return replace(frame, received_ns=time.monotonic_ns(), source_s=at_s)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
