@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mvcap.associate import associate, associate_rows
     from mvcap.board import board
     from mvcap.calibrate import calibrate
+    from mvcap.check import check
     from mvcap.cloud import cloud, cloud_arrays, read_cloud
     from mvcap.doctor import doctor
     from mvcap.drawing.overlay import draw
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
     from mvcap.view import export_picture, export_recording, export_video, export_view, view
 
 _VERBS = (
-    "associate", "board", "calibrate", "cloud", "doctor", "estimate", "evaluate", "export", "init",
+    "associate", "board", "calibrate", "check", "cloud", "doctor", "estimate", "evaluate", "export", "init",
     "reconstruct", "record", "refine", "report", "track", "train", "triangulate", "view",
 )  # fmt: skip
 _GROUND = ("assets", "errors", "plugins", "rig")
@@ -104,6 +105,7 @@ __all__ = [
     "associate_rows",
     "board",
     "calibrate",
+    "check",
     "cloud",
     "cloud_arrays",
     "detect",

@@ -20,7 +20,7 @@ _TAKE_FOLDERS = ("videos", "images")
 
 
 @dataclass(frozen=True)
-class _Source:
+class SourceFiles:
     """Where a view's images are: a video, a folder, or some files of a folder that holds those of several cameras."""
 
     name: str
@@ -53,7 +53,7 @@ def init(
     or a frame ("300f"). Raises InputError, CalibrationError or SessionError with one line that says what is wrong and
     how to fix it.
     """
-    views = _views_in(sources, rig, rig_unit)
+    views = sources_in(sources, rig, rig_unit)
     rate_hz = None if rate_hz is None else check_rate(rate_hz)
     footage = [Footage.probe(view.path, rate_hz, view.files) for view in views]
     if len(views) < 2:
@@ -84,23 +84,28 @@ def _same_footage(views: Sequence[ViewSource]) -> list[str]:
 # Which views there are
 
 
-def _views_in(sources: str | Path | Sequence[str | Path], rig: str | Path | Rig, unit: str | None) -> list[_Source]:
-    """Return the views of the sources; InputError if there is no footage or if two views have the same name."""
+def sources_in(
+    sources: str | Path | Sequence[str | Path], rig: str | Path | Rig | None = None, unit: str | None = None
+) -> list[SourceFiles]:
+    """Return the views of the sources; InputError if there is no footage or if two views have the same name.
+
+    rig: its cameras' names tell whose the images in one folder are; without it the usual words in their names do.
+    """
     given = [sources] if isinstance(sources, str | Path) else list(sources)
     if not given:
         raise InputError("no footage given; name a folder or a list of videos")
     for folder in (Path(source) for source in given):
         if not os.access(folder, os.R_OK | os.X_OK) and folder.is_dir():
             raise InputError(f"{folder}: the folder cannot be read (permission denied); make it readable")
-    views: list[_Source] = []
+    views: list[SourceFiles] = []
     for source in given:
         name, equals, rest = str(source).partition("=")
         if equals and not Path(str(source)).exists():
             if not name or not rest:
                 raise InputError(f"{source!r}: a view is given as NAME=PATH")
-            views.append(_Source(name, Path(rest)))
+            views.append(SourceFiles(name, Path(rest)))
         else:
-            views += _expand(Path(source), rig if len(given) == 1 else None, unit)
+            views += _expand(Path(source), len(given) == 1, rig, unit)
     names = [view.name for view in views]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -112,28 +117,28 @@ def _views_in(sources: str | Path | Sequence[str | Path], rig: str | Path | Rig,
     return views
 
 
-def _expand(path: Path, rig: str | Path | Rig | None, unit: str | None) -> list[_Source]:
+def _expand(path: Path, alone: bool, rig: str | Path | Rig | None, unit: str | None) -> list[SourceFiles]:
     """Return the views of a path: itself if it is a video or image folder, else those in the folder.
 
-    The images of a folder are those of several cameras if it is the only source (rig is given) and their names say so.
+    The images of a folder are those of several cameras if it is the only source (alone) and their names say so.
     """
     if not path.is_dir():
         if str(path) == "-":
             raise InputError("'-' stands for no videos: `mvcap reconstruct -` takes detections of files")
-        return [_Source(path.stem, path)]
+        return [SourceFiles(path.stem, path)]
     if (path / "session.yaml").exists():
         raise InputError(f"{path}: is a session already; `mvcap reconstruct {path}` takes it, alone and as it is")
     inside, images = _inside(path), images_in(path)
     videos = [p for p in inside if p.suffix.lower() in VIDEO_SUFFIXES]
-    if images and (rig is None or not videos):
-        return _split(path, images, rig, unit)
+    if images and (not alone or not videos):
+        return _split(path, images, alone, rig, unit)
     folders = [found for p in inside if p.is_dir() and (found := _one_view(p, single=not videos))]
-    views = sorted([*(_Source(p.stem, p) for p in videos), *folders], key=lambda view: view.path.name)
+    views = sorted([*(SourceFiles(p.stem, p) for p in videos), *folders], key=lambda view: view.path.name)
     if views:
         return views
     within = next((p for p in inside if p.is_dir() and p.name.lower() in _TAKE_FOLDERS), None)
-    if within is not None and rig is not None:
-        return _expand(within, rig, unit)
+    if within is not None and alone:
+        return _expand(within, alone, rig, unit)
     kinds = sorted({p.suffix.lower() for p in inside if p.is_file() and p.suffix})
     there = f"; there are {', '.join(kinds[:5])}" if kinds else ""
     raise InputError(
@@ -149,25 +154,29 @@ def _inside(folder: Path) -> list[Path]:
         raise InputError(f"{folder}: cannot be read ({fault.strerror}); check its permissions") from fault
 
 
-def _one_view(folder: Path, single: bool) -> _Source | None:
+def _one_view(folder: Path, single: bool) -> SourceFiles | None:
     """Return the view of a folder of images or, if `single`, of one video; None for a folder of something else."""
     inside = _inside(folder)
     if any(p.suffix.lower() in IMAGE_SUFFIXES for p in inside):
-        return _Source(folder.name, folder)
+        return SourceFiles(folder.name, folder)
     videos = [p for p in inside if p.suffix.lower() in VIDEO_SUFFIXES]
-    return _Source(folder.name, videos[0]) if single and len(videos) == 1 else None
+    return SourceFiles(folder.name, videos[0]) if single and len(videos) == 1 else None
 
 
-def _split(folder: Path, images: list[Path], rig: str | Path | Rig | None, unit: str | None) -> list[_Source]:
+def _split(
+    folder: Path, images: list[Path], alone: bool, rig: str | Path | Rig | None, unit: str | None
+) -> list[SourceFiles]:
     """Return the views of a flat folder of images, by the names of the rig's cameras or else by the usual words."""
     views = {}
-    if rig is not None:
+    if alone and rig is None:
+        views = split_by_camera(images)
+    elif alone and rig is not None:
         size = Footage.probe(folder, 30.0, images[:1]).size
         names = rig.names if isinstance(rig, Rig) else load_rig(Path(rig), unit=unit, size=size).names
         views = split_by_camera(images, names)
     if len(views) < 2 or "" in views:
-        return [_Source(folder.name, folder)]
-    return [_Source(name, folder, name, tuple(files)) for name, files in views.items()]
+        return [SourceFiles(folder.name, folder)]
+    return [SourceFiles(name, folder, name, tuple(files)) for name, files in views.items()]
 
 
 # Which camera a view belongs to
@@ -187,7 +196,7 @@ def _load_with_sizes(
     return loaded, [f"{rig}: states no image size; that of the footage is used ({listed})"]
 
 
-def _matched(rig: Rig, views: list[_Source], subset: bool) -> Rig:
+def _matched(rig: Rig, views: list[SourceFiles], subset: bool) -> Rig:
     """Return the cameras of the views; RigMismatchError says which file may be which camera, and how to say so."""
     names = [view.name for view in views]
     try:

@@ -41,11 +41,12 @@ FLOORS = (
     {"structures", "weights"},
     {
         "plugins", "stages", "init", "association", "triangulation", "tracking", "estimation", "refinement",
-        "densification", "synthesis", "drawing", "metrics", "evaluation",
+        "densification", "synthesis", "drawing", "metrics", "evaluation", "footage_checks",
     },
     {
         "estimators", "associators", "refiners", "benchmarks", "datasets", "self_calibration", "reporting", "estimate",
         "densifiers", "cloud", "associate", "triangulate", "track", "refine", "export", "exporters", "doctor",
+        "check",
     },
     {"calibration", "training", "report", "evaluate", "viewers"},
     {"tasks", "rig", "calibrate", "reconstruct", "train", "view"},

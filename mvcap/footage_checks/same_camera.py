@@ -1,0 +1,114 @@
+"""Finds views that show the same camera: one file under two names, or one re-encoded, darker, or a few frames late."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvcap.footage_checks.findings import FootageFinding
+from mvcap.footage_checks.picture_series import BURST, PictureFacts
+
+Floats = NDArray[np.float64]
+_FINE = 5  # cells: details are what a picture has beside its mean over so many
+_CONTRAST = 0.5  # levels that details need, which coding noise of small copies has not
+_SAME = 0.9
+_MOTION = 4.0  # of the usual variation of a cell over time: there something moves
+_CELLS = 20
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How alike two views are. still, moving: correlations of the details of their pictures, and of what changes in
+    them over time, NaN if nothing does. lag: frames by which the second is later. moments: how many were compared.
+    """
+
+    still: float
+    moving: float
+    lag: int
+    moments: int
+
+    @property
+    def same(self) -> bool:
+        """Whether both views show the same camera."""
+        moving = self.still if np.isnan(self.moving) else self.moving
+        return self.moments > 0 and min(self.still, moving) > _SAME
+
+
+def likeness(one: PictureFacts, other: PictureFacts) -> Likeness:
+    """Compare two views at the moments that they have in common; NaN and 0 moments where there are none.
+
+    Brightness and contrast have no influence on a correlation. Two cameras side by side see details and people shifted
+    against each other: a tenth of a degree is a good part of a cell. All lags of up to 4 frames are tried.
+    """
+    shared = np.intersect1d(one.burst_s, other.burst_s)
+    if not len(shared) or one.bursts.shape[1:] != other.bursts.shape[1:]:
+        return Likeness(np.nan, np.nan, 0, 0)
+    a = one.bursts[np.isin(one.burst_s, shared), BURST // 2].astype(np.float32)
+    b = other.bursts[np.isin(other.burst_s, shared)].astype(np.float32)
+    fine_a = np.stack([_details(picture) for picture in a])
+    fine_b = np.stack([[_details(picture) for picture in burst] for burst in b])
+    if min(float(fine_a.std()), float(fine_b.std())) < _CONTRAST:
+        return Likeness(np.nan, np.nan, 0, 0)
+    lag, moving = _best_lag(a, b)
+    still = [_correlation(x, y) for x, y in zip(fine_a, fine_b[:, lag], strict=True)]
+    return Likeness(float(np.median(still)), moving, lag - BURST // 2, len(shared))
+
+
+def _best_lag(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[int, float]:
+    """Return the place in the bursts where what changes in both views agrees best, and its correlation."""
+    change_a = a - np.median(a, axis=0)
+    best, found = BURST // 2, np.nan
+    spread_a = change_a.std(0)
+    for lag in sorted(range(BURST), key=lambda one: abs(one - BURST // 2)):
+        change_b = b[:, lag] - np.median(b[:, lag], axis=0)
+        spread_b = change_b.std(0)
+        moves = _moving_cells(spread_a) | _moving_cells(spread_b)
+        if len(a) < 2 or moves.sum() < _CELLS:
+            continue
+        value = _correlation(change_a[:, moves], change_b[:, moves])
+        if np.isnan(found) or value > found + 1e-3:
+            best, found = lag, value
+    return best, found
+
+
+def _moving_cells(spread: NDArray[np.float32]) -> NDArray[np.bool_]:
+    return np.asarray(spread > _MOTION * np.median(spread) + 1.0)
+
+
+def _details(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    import cv2
+
+    return np.asarray(picture - cv2.blur(picture, (_FINE, _FINE)))
+
+
+def _correlation(x: NDArray[np.floating[Any]], y: NDArray[np.floating[Any]]) -> float:
+    x, y = x - x.mean(), y - y.mean()
+    size = float(np.sqrt((x * x).sum() * (y * y).sum()))
+    return float((x * y).sum()) / size if size > 0 else 0.0
+
+
+def check_same_camera(views: Mapping[str, PictureFacts]) -> list[FootageFinding]:
+    """Return a finding for every two views that show the same camera."""
+    out = []
+    for (name, one), (other_name, other) in combinations(views.items(), 2):
+        found = likeness(one, other)
+        if found.same:
+            out.append(_same(name, other_name, found))
+    return out
+
+
+def _same(name: str, other: str, found: Likeness) -> FootageFinding:
+    moving = "nothing moves in them" if np.isnan(found.moving) else f"{found.moving:.3f} of what moves"
+    late = f"; {other} is {found.lag:+d} frames off" if found.lag else ""
+    return FootageFinding(
+        "same camera", "error", (name, other),
+        f"both show the same camera: their pictures correlate by {found.still:.3f}, {moving} ({found.moments} moments)"
+        f"{late}",
+        "leave one of them out; look for the file of the missing camera",
+        None, None, {"still": found.still, "moving": found.moving, "lag_frames": found.lag},
+    )  # fmt: skip

@@ -1,0 +1,145 @@
+"""Finds frozen pictures: runs of equal or nearly equal ones that are longer than the take's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvcap.footage_checks.findings import FootageFinding, Severity
+from mvcap.footage_checks.picture_series import PictureFacts
+
+Floats = NDArray[np.float64]
+_FAR_BELOW = 0.05  # of the usual difference between neighbours: sensor noise and its coding are never so small
+_CHANCE = 1e-6  # of a run as long in the whole take, if pictures repeat each by itself
+_MOVES = 0.5  # of its usual difference: from here on another view changes as usual
+_SHORT_S = 0.25
+
+
+@dataclass(frozen=True)
+class StillRun:
+    """Pictures first to last that do not differ; equal: in every pixel; expected: runs as long by chance."""
+
+    first: int
+    last: int
+    equal: bool
+    expected: float
+
+
+def still_runs(facts: PictureFacts) -> list[StillRun]:
+    """Return the runs that are longer than those that a view has by chance.
+
+    A picture repeats if its difference from the one before is a twentieth of the usual (the median) or less; if half of
+    them do, only if it is 0. With the share p of repeats outside of a run, L repeats in a row among N pictures are
+    expected N p^L times; runs with less than 1e-6 are returned. Two that one change parts, as key frames make, are one
+    if the picture behind it is that before it.
+    """
+    difference = facts.difference
+    known = np.isfinite(difference)
+    if known.sum() < 2:
+        return []
+    limit = _FAR_BELOW * float(np.median(difference[known]))
+    still = known & (difference <= limit)
+    runs = _joined(facts, _runs(still, facts.stretch))
+    out = []
+    for first, last in runs:
+        inside = np.zeros(len(still), bool)
+        inside[first + 1 : last + 1] = True
+        rest = known & ~inside
+        share = (float((still & rest).sum()) + 1) / (float(rest.sum()) + 2)
+        length = int((still & inside).sum())
+        expected = float(known.sum() * share**length)
+        if expected < _CHANCE:
+            out.append(StillRun(first, last, not difference[first + 1 : last + 1].any(), expected))
+    return out
+
+
+def _runs(still: NDArray[np.bool_], stretch: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Return first and last picture of each run: the first is that which the others repeat."""
+    edges = np.flatnonzero(np.diff(np.r_[False, still, False].astype(np.int8)))
+    return [(int(a) - 1, int(b) - 1) for a, b in edges.reshape(-1, 2) if a > 0]
+
+
+def _joined(facts: PictureFacts, runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Join runs that a single small change parts, smaller than the usual difference, as a new key frame makes."""
+    usual = float(np.nanmedian(facts.difference))
+    moving = facts.difference[np.isfinite(facts.difference) & (facts.difference > _FAR_BELOW * usual)]
+    small = float(np.median(moving)) if len(moving) else 0.0
+    out: list[tuple[int, int]] = []
+    for first, last in runs:
+        between = facts.difference[out[-1][1] + 1 : first + 1] if out else np.zeros(0)
+        lengths = (out[-1][1] - out[-1][0], last - first) if out else (0, 0)
+        near = len(between) == 1 and min(lengths) >= 3 and (np.isnan(between[0]) or between[0] <= small)
+        if near:
+            out[-1] = (out[-1][0], last)
+        else:
+            out.append((first, last))
+    return out
+
+
+def check_frozen(views: Mapping[str, PictureFacts]) -> list[FootageFinding]:
+    """Return the frozen spans of each view, with what the other views do meanwhile."""
+    out = []
+    for name, facts in views.items():
+        for run in still_runs(facts):
+            start_s, stop_s = float(facts.time_s[run.first]), float(facts.time_s[run.last])
+            others = {other: moving_share(one, start_s, stop_s) for other, one in views.items() if other != name}
+            out.append(_frozen(name, facts, run, {other: x for other, x in others.items() if np.isfinite(x)}))
+        if finding := _repeats(name, facts):
+            out.append(finding)
+    return out
+
+
+def moving_share(facts: PictureFacts, start_s: float, stop_s: float) -> float:
+    """Return the median difference between neighbours in a span, in units of the view's usual; NaN if unknown."""
+    inside = facts.difference[(facts.time_s > start_s) & (facts.time_s <= stop_s)]
+    inside, known = inside[np.isfinite(inside)], facts.difference[np.isfinite(facts.difference)]
+    usual = float(np.median(known)) if len(known) else 0.0
+    if not len(inside):
+        return np.nan
+    return float(np.median(inside)) / usual if usual > 0 else 0.0
+
+
+def _frozen(name: str, facts: PictureFacts, run: StillRun, others: Mapping[str, float]) -> FootageFinding:
+    start_s, stop_s = float(facts.time_s[run.first]), float(facts.time_s[run.last])
+    pictures = run.last - run.first + 1
+    usual = float(np.nanmedian(facts.difference))
+    inside = facts.difference[run.first + 1 : run.last + 1]
+    moving = [other for other, share in others.items() if share > _MOVES]
+    how = "not in one pixel" if run.equal else f"{np.nanmedian(inside):.3g} levels of 256, usual here {usual:.3g}"
+    if moving:
+        what = f"while {', '.join(moving)} {'change' if len(moving) > 1 else 'changes'} as usual"
+    else:
+        what = "; the other views stand still, too" if others else ""
+    lasts = stop_s - start_s
+    severity: Severity = "note" if lasts < _SHORT_S or (others and not moving) else "warning"
+    return FootageFinding(
+        "frozen", severity, (name,),
+        f"{pictures} pictures in {lasts:.2f} s do not differ ({how}) {what}".strip().replace(" ;", ";"),
+        "leave this part out (--from, --to), or this view; see that the camera, its cable and the recorder keep up",
+        start_s, stop_s, {"pictures": pictures, "seconds": lasts, "difference": float(np.nanmedian(inside)),
+                          "usual_difference": usual, "expected_by_chance": run.expected},
+    )  # fmt: skip
+
+
+def _repeats(name: str, facts: PictureFacts) -> FootageFinding | None:
+    """Say if pictures repeat one by one all the time, as in footage that was converted to a higher rate."""
+    known = np.isfinite(facts.difference)
+    if known.sum() < 20:
+        return None
+    usual = float(np.median(facts.difference[known]))
+    still = known & (facts.difference <= _FAR_BELOW * usual)
+    for run in still_runs(facts):
+        still[run.first : run.last + 1] = known[run.first : run.last + 1] = False
+    share = float(still.sum()) / max(int(known.sum()), 1)
+    single = still & ~np.r_[False, still[:-1]] & ~np.r_[still[1:], False]
+    if usual <= 0 or still.sum() < 5 or share < 0.04 or single.sum() < 0.8 * still.sum():
+        return None
+    return FootageFinding(
+        "repeated pictures", "note", (name,),
+        f"{100 * share:.0f} % of the pictures repeat the one before: the camera is slower than the file says",
+        "record at the camera's own rate; a repeated picture is late by one frame",
+        None, None, {"share": share},
+    )  # fmt: skip
