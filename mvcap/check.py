@@ -14,7 +14,7 @@ from mvcap.footage_checks.findings import FootageFinding, in_order
 from mvcap.footage_checks.frame_times import check_times, compare_times, rate_segments
 from mvcap.footage_checks.picture_series import PictureFacts
 from mvcap.footage_checks.reading_process import Fallen, in_process, read_view
-from mvcap.footage_checks.repair import CopyJob, cut_times
+from mvcap.footage_checks.repair import CopyJob
 from mvcap.footage_checks.same_camera import check_same_camera
 from mvcap.footage_checks.still_pictures import check_frozen
 from mvcap.footage_checks.view_reading import Decode, ReadingJob, ViewReading
@@ -42,6 +42,8 @@ class CheckedView:
     rate_hz: float
     seconds: float
     codec: str
+    whole: bool
+    """Whether all pictures were to be decoded, not samples."""
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,7 @@ def _facts(reading: ViewReading) -> CheckedView:
     rate = max(segments, key=lambda one: one.stop - one.start).rate_hz if segments else 0.0
     return CheckedView(
         reading.name, str(reading.path), bool(len(reading.pictures)), reading.frames, len(reading.pictures),
-        reading.size, rate, span, reading.codec,
+        reading.size, rate, span, reading.codec, reading.whole,
     )  # fmt: skip
 
 
@@ -238,8 +240,13 @@ _OF_FILES = ("unreadable", "truncated", "damaged", "timestamps", "size change")
 
 def _repair(reading: ViewReading, folder: Path, progress: Progress) -> RepairedFile:
     facts = reading.pictures
-    cuts = cut_times(facts.time_s[size_changes(facts)].tolist())
-    job = CopyJob(reading.path, folder, reading.name, float(facts.time_s[0]), float(facts.time_s[-1]), cuts)
+    cuts = size_changes(facts)
+    sizes = tuple((w, h) for w, h in facts.size[[0, *cuts]].tolist()) if len(cuts) else ()
+    good_s = reading.good_s
+    if not len(good_s):
+        return RepairedFile(reading.name, str(reading.path), refused="no picture can be decoded without errors")
+    cuts_s = tuple(facts.time_s[cuts].tolist())
+    job = CopyJob(reading.path, folder, reading.name, float(good_s[0]), float(good_s[-1]), cuts_s, sizes)
     done = in_process(job, f"repair {reading.name}", progress)
     source = str(reading.path)
     if isinstance(done, Fallen):

@@ -65,7 +65,9 @@ def _print(found: FootageCheck) -> None:
 def _about(view: CheckedView) -> str:
     if not view.readable:
         return f"{view.name}: cannot be read"
-    share = "" if view.looked_at >= view.frames else f", {view.looked_at} of them looked at (--all: every one)"
+    share = f", {view.looked_at} of them looked at (--all: every one)"
+    if view.whole:
+        share = "" if view.looked_at == view.frames else f", {view.looked_at} of them can be decoded"
     return (
         f"{view.name}: {view.frames} pictures{share}, {view.size[0]}x{view.size[1]}, {view.rate_hz:.5g} Hz, "
         f"{view.seconds:.2f} s, {view.codec}"

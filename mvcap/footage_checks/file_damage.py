@@ -47,12 +47,16 @@ def _empty(reading: ViewReading) -> FootageFinding:
 
 
 def _cut(reading: ViewReading) -> list[FootageFinding]:
-    if not reading.missing_bytes and not reading.stopped:
+    good_s = reading.good_s
+    last_s = float(good_s[-1]) if len(good_s) else float(reading.pictures.time_s[0])
+    tail = int((reading.bad_s > last_s).sum())
+    if not reading.missing_bytes and not reading.stopped and not tail:
         return []
     why = [f"at least {reading.missing_bytes} bytes are missing at its end"] if reading.missing_bytes else []
     why += [f"reading stops: {reading.stopped}"] if reading.stopped else []
-    last_s = reading.last_s or 0.0
-    readable = int((reading.time_s <= last_s).sum()) if not reading.whole else len(reading.pictures)
+    if tail and not why:
+        why = [f"the last {counted(tail, 'picture')} cannot be decoded without errors"]
+    readable = len(good_s) if reading.whole else int((reading.time_s <= last_s).sum())
     return [
         FootageFinding(
             "truncated", "error", (reading.name,),
@@ -64,12 +68,12 @@ def _cut(reading: ViewReading) -> list[FootageFinding]:
 
 
 def _damage(reading: ViewReading) -> list[FootageFinding]:
-    bad = np.unique(np.concatenate([reading.failed_s, reading.corrupt_s, reading.lost_s]))
-    if reading.missing_bytes or reading.stopped:  # those behind the end are told with it
-        bad = bad[bad <= (reading.last_s or 0.0)]
+    bad, good_s = reading.bad_s, reading.good_s
+    if len(good_s):  # those behind the last are the end of a file that is cut
+        bad = bad[bad < good_s[-1]]
     if not len(bad):
         return []
-    share = len(bad) / max(len(bad), len(reading.pictures))
+    share = len(bad) / (len(bad) + len(good_s))
     return [
         FootageFinding(
             "damaged", "error", (reading.name,),

@@ -75,7 +75,7 @@ def _followed(
             progress(stage, message[1], message[2])
         elif message == _OVER:
             status = process.wait()
-            return Fallen(f"FFmpeg ended the process that read it (status {status})", partial)
+            return Fallen(f"the process that reads it ended (status {status})", partial)
 
 
 def _listen(process: subprocess.Popen[bytes], messages: queue.Queue[tuple[Any, ...]]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mvcap.errors import SessionError
 from mvcap.footage_checks.video_reading import PacketTable, opened, scan
 from mvcap.structures.npz import written_whole
 
@@ -23,7 +24,7 @@ class CopyJob:
     """A file to copy into a folder, under a name without ending.
 
     first_s, last_s: times of the first and the last picture that can be decoded; others are left out. cuts_s: times
-    from which on pictures have another size: each begins a new file.
+    from which on pictures have another size: each begins a new file; sizes (w, h): of the files, if there are cuts.
     """
 
     source: Path
@@ -32,6 +33,7 @@ class CopyJob:
     first_s: float
     last_s: float
     cuts_s: tuple[float, ...] = ()
+    sizes: tuple[tuple[int, int], ...] = ()
 
     @property
     def targets(self) -> tuple[Path, ...]:
@@ -49,10 +51,13 @@ class CopyJob:
                 table = scan(container, stream)
             ms = increasing_times(table)
             bounds = _bounds(self, table)
+            sizes = self.sizes or (None,) * len(bounds)
             return tuple(
-                _write(self.source, target, table, ms, part, tell)
-                for target, part in zip(self.targets, bounds, strict=True)
+                _write(self.source, target, table, ms, part, size, tell)
+                for target, part, size in zip(self.targets, bounds, sizes, strict=True)
             )
+        except SessionError as fault:
+            return str(fault)
         except (av.FFmpegError, ValueError) as fault:
             return f"FFmpeg cannot put its pictures into a new file ({getattr(fault, 'strerror', None) or fault})"
 
@@ -61,7 +66,8 @@ def increasing_times(table: PacketTable) -> Ints:
     """Return the presentation time (P,) of each packet, ms, no two equal.
 
     Where decoding times go back, all that follows is moved behind what was before, one usual interval later; a packet
-    without a time gets one between its neighbours. ValueError if hardly any has one.
+    without a time gets one between its neighbours, one of several at one time its part of the interval behind.
+    ValueError if hardly any has one.
     """
     timed = (table.pts != _NO_TIME) & (np.abs(table.pts) < 1 << 53)
     if timed.sum() < 2 or 2 * timed.sum() < len(timed):
@@ -72,10 +78,21 @@ def increasing_times(table: PacketTable) -> Ints:
     step = np.diff(order)
     usual_s = float(np.median(step[step > 0])) if (step > 0).any() else float(np.median(np.abs(np.diff(pts))))
     moved = np.concatenate([[0.0], np.cumsum(np.where(step < 0, usual_s - step, 0.0))])
-    ms = np.rint(_MS * (pts + moved)).astype(np.int64)
-    shown = np.argsort(ms, kind="stable")
+    exact = _MS * (pts + moved)
+    shown = np.argsort(exact, kind="stable")
+    exact[shown] = _parted(exact[shown], _MS * usual_s)
+    ms = np.rint(exact).astype(np.int64)
     ms[shown] = number + np.maximum.accumulate(ms[shown] - number)
     return np.asarray(ms)
+
+
+def _parted(ms: NDArray[np.float64], usual_ms: float) -> NDArray[np.float64]:
+    """Return times (P,), which do not decrease, with equal ones spread over an interval or the gap behind them."""
+    first = np.flatnonzero(np.r_[True, np.diff(ms) > 0])
+    count = np.diff(np.r_[first, len(ms)])
+    behind = np.r_[ms[first[1:]], np.inf] - ms[first]
+    step = np.minimum(behind / count, usual_ms)
+    return np.asarray(ms + (np.arange(len(ms)) - np.repeat(first, count)) * np.repeat(step, count))
 
 
 def _bounds(job: CopyJob, table: PacketTable) -> list[Ints]:
@@ -98,9 +115,10 @@ def _bounds(job: CopyJob, table: PacketTable) -> list[Ints]:
 
 
 def _write(
-    source: Path, target: Path, table: PacketTable, ms: Ints, rows: Ints, tell: Callable[[int, int], None]
-) -> int:
-    """Copy packets (rows of the table) into a new file; return how many."""
+    source: Path, target: Path, table: PacketTable, ms: Ints, rows: Ints, size: tuple[int, int] | None,
+    tell: Callable[[int, int], None],
+) -> int:  # fmt: skip
+    """Copy packets (rows of the table) into a new file, whose header has that size if any; return how many."""
     import av
 
     times = ms[rows]
@@ -116,6 +134,8 @@ def _write(
     ):
         out.metadata.update(container.metadata)
         copy = out.add_stream_from_template(stream)
+        if size is not None:
+            copy.width, copy.height = size
         for row, packet in enumerate(_packets(container, stream, len(table.pts))):
             number = place.get(row)
             if number is None:
@@ -151,8 +171,3 @@ def _packets(container: Any, stream: Any, count: int) -> Any:
                 yield packet
     except av.error.InvalidDataError:
         return
-
-
-def cut_times(time_s: Sequence[float]) -> tuple[float, ...]:
-    """Return the times of cuts as plain numbers."""
-    return tuple(float(one) for one in time_s)

@@ -16,7 +16,9 @@ from mvcap.footage_checks.picture_series import BURST, PictureFacts
 Floats = NDArray[np.float64]
 _FINE = 5  # cells: details are what a picture has beside its mean over so many
 _CONTRAST = 0.5  # levels that details need, which coding noise of small copies has not
-_SAME = 0.9
+_ALIKE = 0.75  # correlation: strong compression leaves 0.9
+_SHIFT = 0.1  # cells, about a pixel in 1000: no two cameras are aimed so alike, and see near and far things so
+_BLOCKS = 4
 _MOTION = 4.0  # of the usual variation of a cell over time: there something moves
 _CELLS = 20
 
@@ -24,39 +26,66 @@ _CELLS = 20
 @dataclass(frozen=True)
 class Likeness:
     """How alike two views are. still, moving: correlations of the details of their pictures, and of what changes in
-    them over time, NaN if nothing does. lag: frames by which the second is later. moments: how many were compared.
+    them over time, NaN if nothing does. shift: root mean square over blocks of the picture of the displacement between
+    the two, in thousandths of the picture's width. lag: frames by which the second is later. moments: how many were
+    compared.
     """
 
     still: float
     moving: float
+    shift: float
     lag: int
     moments: int
+    same: bool
 
-    @property
-    def same(self) -> bool:
-        """Whether both views show the same camera."""
-        moving = self.still if np.isnan(self.moving) else self.moving
-        return self.moments > 0 and min(self.still, moving) > _SAME
+
+_UNKNOWN = Likeness(np.nan, np.nan, np.nan, 0, 0, False)
 
 
 def likeness(one: PictureFacts, other: PictureFacts) -> Likeness:
     """Compare two views at the moments that they have in common; NaN and 0 moments where there are none.
 
-    Brightness and contrast have no influence on a correlation. Two cameras side by side see details and people shifted
-    against each other: a tenth of a degree is a good part of a cell. All lags of up to 4 frames are tried.
+    Brightness and contrast have no influence on a correlation. Two cameras side by side see things shifted against each
+    other, near ones more than far ones; the displacement in each of 4 x 4 blocks is found by least squares from
+    gradients (Lucas and Kanade, 1981). The same camera: none in any block, beyond coding noise. All lags of up to 4
+    frames are tried.
     """
     shared = np.intersect1d(one.burst_s, other.burst_s)
     if not len(shared) or one.bursts.shape[1:] != other.bursts.shape[1:]:
-        return Likeness(np.nan, np.nan, 0, 0)
+        return _UNKNOWN
     a = one.bursts[np.isin(one.burst_s, shared), BURST // 2].astype(np.float32)
     b = other.bursts[np.isin(other.burst_s, shared)].astype(np.float32)
-    fine_a = np.stack([_details(picture) for picture in a])
-    fine_b = np.stack([[_details(picture) for picture in burst] for burst in b])
-    if min(float(fine_a.std()), float(fine_b.std())) < _CONTRAST:
-        return Likeness(np.nan, np.nan, 0, 0)
     lag, moving = _best_lag(a, b)
-    still = [_correlation(x, y) for x, y in zip(fine_a, fine_b[:, lag], strict=True)]
-    return Likeness(float(np.median(still)), moving, lag - BURST // 2, len(shared))
+    fine_a = np.stack([_details(picture) for picture in a])
+    fine_b = np.stack([_details(picture) for picture in b[:, lag]])
+    if min(float(fine_a.std()), float(fine_b.std())) < _CONTRAST:
+        return _UNKNOWN
+    still = float(np.median([_correlation(x, y) for x, y in zip(fine_a, fine_b, strict=True)]))
+    cells = displacement(fine_a / fine_a.std(), fine_b / fine_b.std())
+    alike = still > _ALIKE and (np.isnan(moving) or moving > _ALIKE)
+    shift = 1000 * cells / a.shape[2]
+    return Likeness(still, moving, shift, lag - BURST // 2, len(shared), bool(alike and cells < _SHIFT))
+
+
+def displacement(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """Return the root mean square over 4 x 4 blocks of the displacement between pictures (K, h, w), in cells.
+
+    A block counts by how well its displacement is known: by its texture.
+    """
+    mean, difference = (a + b) / 2, b - a
+    gy, gx = np.gradient(mean, axis=1), np.gradient(mean, axis=2)
+    total = weight = 0.0
+    for rows in np.array_split(np.arange(a.shape[1]), _BLOCKS):
+        for columns in np.array_split(np.arange(a.shape[2]), _BLOCKS):
+            at = np.ix_(np.arange(len(a)), rows, columns)
+            x, y, d = gx[at].ravel(), gy[at].ravel(), difference[at].ravel()
+            normal = np.array([[x @ x, x @ y], [x @ y, y @ y]], np.float64)
+            least = float(np.linalg.eigvalsh(normal)[0])
+            if least <= 1e-3 * x.size:
+                continue
+            move = np.linalg.solve(normal, -np.array([x @ d, y @ d], np.float64))
+            total, weight = total + least * float(move @ move), weight + least
+    return float(np.sqrt(total / weight)) if weight else float("inf")
 
 
 def _best_lag(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[int, float]:
@@ -107,8 +136,9 @@ def _same(name: str, other: str, found: Likeness) -> FootageFinding:
     late = f"; {other} is {found.lag:+d} frames off" if found.lag else ""
     return FootageFinding(
         "same camera", "error", (name, other),
-        f"both show the same camera: their pictures correlate by {found.still:.3f}, {moving} ({found.moments} moments)"
-        f"{late}",
+        f"both show the same camera: their pictures are displaced by {found.shift:.2f} thousandths of the width (RMS) "
+        f"and correlate by {found.still:.3f}, {moving} ({found.moments} moments){late}",
         "leave one of them out; look for the file of the missing camera",
-        None, None, {"still": found.still, "moving": found.moving, "lag_frames": found.lag},
+        None, None, {"still": found.still, "moving": found.moving, "shift": found.shift,
+                     "lag_frames": found.lag},
     )  # fmt: skip

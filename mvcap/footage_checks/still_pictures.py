@@ -16,6 +16,9 @@ _FAR_BELOW = 0.05  # of the usual difference between neighbours: sensor noise an
 _CHANCE = 1e-6  # of a run as long in the whole take, if pictures repeat each by itself
 _MOVES = 0.5  # of its usual difference: from here on another view changes as usual
 _SHORT_S = 0.25
+_JUMP = 1.5  # of the usual difference
+_PERIODS = (2, 3, 4, 5, 6)
+_LOW = 0.35  # of the largest difference in a period: the pattern of B-frames is far above it
 
 
 @dataclass(frozen=True)
@@ -102,44 +105,90 @@ def moving_share(facts: PictureFacts, start_s: float, stop_s: float) -> float:
     return float(np.median(inside)) / usual if usual > 0 else 0.0
 
 
+def jump_behind(facts: PictureFacts, run: StillRun) -> float:
+    """Return the largest difference between pictures just behind a run, in units of the usual where the view changes.
+
+    Behind pictures that were frozen while people moved it is large; people who come into an empty picture begin with
+    little. NaN if there is none, infinite if the view never changes elsewhere.
+    """
+    behind = facts.difference[run.last + 1 : run.last + 4]  # a codec may spread it over a few pictures
+    if not np.isfinite(behind).any():
+        return float("nan")
+    rest = np.r_[facts.difference[: run.first + 1], facts.difference[run.last + 1 :]]
+    rest = rest[np.isfinite(rest) & (rest > 0)]
+    return float(np.nanmax(behind) / np.median(rest)) if len(rest) else float("inf")
+
+
+def begins_at_once(facts: PictureFacts, run: StillRun) -> bool:
+    """Return whether the view changed as usual just before a run; people who leave the picture do so less and less."""
+    before = facts.difference[max(0, run.first - 2) : run.first + 1]
+    rest = np.r_[facts.difference[: run.first + 1], facts.difference[run.last + 1 :]]
+    rest = rest[np.isfinite(rest) & (rest > 0)]
+    return not np.isfinite(before).any() or not len(rest) or float(np.nanmean(before)) > _MOVES * float(np.median(rest))
+
+
+def _moves_elsewhere(facts: PictureFacts) -> bool:
+    """Return whether anything but noise ever moves in the view; it is so if there is nothing to tell by."""
+    if len(facts.bursts) < 2:
+        return True
+    spread = facts.bursts[:, 0].astype(np.float32).std(0)
+    return bool((spread > 4 * np.median(spread) + 2).sum() >= 20) or not spread.any()
+
+
 def _frozen(name: str, facts: PictureFacts, run: StillRun, others: Mapping[str, float]) -> FootageFinding:
     start_s, stop_s = float(facts.time_s[run.first]), float(facts.time_s[run.last])
     pictures = run.last - run.first + 1
-    usual = float(np.nanmedian(facts.difference))
     inside = facts.difference[run.first + 1 : run.last + 1]
+    rest = np.r_[facts.difference[: run.first + 1], facts.difference[run.last + 1 :]]
+    usual = float(np.nanmedian(rest)) if np.isfinite(rest).any() else 0.0
     moving = [other for other, share in others.items() if share > _MOVES]
-    how = "not in one pixel" if run.equal else f"{np.nanmedian(inside):.3g} levels of 256, usual here {usual:.3g}"
+    how = "not in one pixel" if run.equal else f"{np.nanmean(inside):.2g} levels of 256; elsewhere {usual:.2g}"
     if moving:
         what = f"while {', '.join(moving)} {'change' if len(moving) > 1 else 'changes'} as usual"
     else:
         what = "; the other views stand still, too" if others else ""
-    lasts = stop_s - start_s
-    severity: Severity = "note" if lasts < _SHORT_S or (others and not moving) else "warning"
+    jump, lasts = jump_behind(facts, run), stop_s - start_s
+    quiet = not _moves_elsewhere(facts) or jump < _JUMP or (np.isnan(jump) and not begins_at_once(facts, run))
+    if quiet:
+        what += "; it goes on without a jump, as where nothing moves and strong compression removes the noise"
+    elif jump < np.inf:
+        what += f"; behind it the picture jumps by {jump:.1f} times the usual"
+    severity: Severity = "note" if lasts < _SHORT_S or quiet or (others and not moving) else "warning"
     return FootageFinding(
         "frozen", severity, (name,),
         f"{pictures} pictures in {lasts:.2f} s do not differ ({how}) {what}".strip().replace(" ;", ";"),
         "leave this part out (--from, --to), or this view; see that the camera, its cable and the recorder keep up",
-        start_s, stop_s, {"pictures": pictures, "seconds": lasts, "difference": float(np.nanmedian(inside)),
-                          "usual_difference": usual, "expected_by_chance": run.expected},
+        start_s, stop_s, {"pictures": pictures, "seconds": lasts, "difference": float(np.nanmean(inside)),
+                          "usual_difference": usual, "expected_by_chance": run.expected, "jump": jump},
     )  # fmt: skip
 
 
+def repeat_share(facts: PictureFacts) -> float:
+    """Return the share of pictures that repeat the one before at every so many (2 to 6), as conversion to a higher rate
+    makes them; 0 if none do.
+    """
+    difference = facts.difference
+    for period in _PERIODS:
+        phase = np.arange(len(difference)) % period
+        if len(difference) < 8 * period:
+            break
+        level = np.array([np.nanmedian(difference[1:][phase[1:] == one]) for one in range(period)])
+        # Each of most repeats is below: not only their median.
+        low = np.flatnonzero(level < _LOW * level.max())
+        often = [np.nanmean(difference[1:][phase[1:] == one] < _LOW * level.max()) for one in low]
+        if len(low) and min(often) > 0.75:
+            return len(low) / period
+    return 0.0
+
+
 def _repeats(name: str, facts: PictureFacts) -> FootageFinding | None:
-    """Say if pictures repeat one by one all the time, as in footage that was converted to a higher rate."""
-    known = np.isfinite(facts.difference)
-    if known.sum() < 20:
-        return None
-    usual = float(np.median(facts.difference[known]))
-    still = known & (facts.difference <= _FAR_BELOW * usual)
-    for run in still_runs(facts):
-        still[run.first : run.last + 1] = known[run.first : run.last + 1] = False
-    share = float(still.sum()) / max(int(known.sum()), 1)
-    single = still & ~np.r_[False, still[:-1]] & ~np.r_[still[1:], False]
-    if usual <= 0 or still.sum() < 5 or share < 0.04 or single.sum() < 0.8 * still.sum():
+    share = repeat_share(facts)
+    if not share:
         return None
     return FootageFinding(
         "repeated pictures", "note", (name,),
-        f"{100 * share:.0f} % of the pictures repeat the one before: the camera is slower than the file says",
+        f"{100 * share:.0f} % of the pictures, at equal distances, hardly differ from the one before: the camera is "
+        "slower than the file says",
         "record at the camera's own rate; a repeated picture is late by one frame",
         None, None, {"share": share},
     )  # fmt: skip

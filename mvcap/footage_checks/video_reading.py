@@ -121,7 +121,7 @@ def _why(path: Path, fault: Exception) -> tuple[str, bool]:
         head = stream.read(12)
     if not head:
         return "it is empty (0 bytes)", False
-    if head[4:8] in (b"ftyp", b"mdat", b"wide") and "moov" not in str(fault) and not _has_index(path):
+    if head[4:8] in (b"ftyp", b"mdat", b"wide") and not _has_index(path):
         return "its index (moov) is missing: the recording was not finished", True
     return (str(fault) if type(fault) is ValueError else f"it is no video that can be read ({_plain(fault)})"), False
 
@@ -170,7 +170,9 @@ def _decode(job: ReadingJob, reading: ViewReading, table: PacketTable, tell: Tel
                         continue
                     if picture.pts > last and not reading.whole:
                         break
-                    _take(picture, series, marks, number, reading)
+                    marks.follow(picture, shown, new=marks.window != number, hidden=reading.codec in _HIDDEN)
+                    marks.window = number
+                    _take(picture, series, marks, reading)
         except av.FFmpegError as fault:
             reading.stopped = reading.stopped or _plain(fault)
     reading.pictures = series.facts()
@@ -184,15 +186,28 @@ class _Marks:
     """Which packets failed, and which pictures came out."""
 
     def __init__(self, time_base: float) -> None:
-        self._time_base = time_base
+        self.time_base = time_base
         self.failed: list[int] = []
         self.corrupt: list[int] = []
         self.seen: list[int] = []
         self.last = _NO_TIME
+        self.window = -1
+        self.stretch = 0
+        self._failed = 0
+        self._damaged = False
+
+    def follow(self, picture: VideoFrame, shown: Ints, new: bool, hidden: bool) -> None:
+        """Begin a new stretch where pictures are missing, and at each one from a damaged one to the next key."""
+        failed, self._failed = self._failed != len(self.failed), len(self.failed)
+        self._damaged = picture.is_corrupt or failed or (self._damaged and not picture.key_frame)
+        place = int(np.searchsorted(shown, int(picture.pts or 0)))
+        gap = not hidden and self.seen and place > 0 and shown[place - 1] != self.seen[-1]
+        if new or gap or self._damaged:
+            self.stretch += 1
 
     def times(self, marks: list[int]) -> NDArray[np.float64]:
         """Return times in s, each once, increasing."""
-        return np.asarray(np.unique(np.array(marks, np.int64)) * self._time_base, np.float64)
+        return np.asarray(np.unique(np.array(marks, np.int64)) * self.time_base, np.float64)
 
 
 class _Paced:
@@ -231,7 +246,7 @@ def _seek(container: InputContainer, stream: VideoStream, table: PacketTable, pt
         container.seek(int(at if at != _NO_TIME else table.pts[before[-1]]), stream=stream, backward=True)
 
 
-def _take(picture: VideoFrame, series: PictureSeries, marks: _Marks, number: int, reading: ViewReading) -> None:
+def _take(picture: VideoFrame, series: PictureSeries, marks: _Marks, reading: ViewReading) -> None:
     import av
 
     pts = int(picture.pts or 0)
@@ -247,7 +262,7 @@ def _take(picture: VideoFrame, series: PictureSeries, marks: _Marks, number: int
         marks.corrupt.append(pts)
     if not reading.size[0]:
         reading.size, reading.rotation_deg = (picture.width, picture.height), turn
-    series.add(pts * marks._time_base, grey, number)
+    series.add(pts * marks.time_base, grey, marks.stretch)
 
 
 def stretches_of(shown: Ints, table: PacketTable, at: NDArray[np.float64], decode: Decode) -> list[tuple[int, int]]:

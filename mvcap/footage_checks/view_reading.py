@@ -74,6 +74,11 @@ class ViewReading:
         return len(self.time_s)
 
     @property
-    def last_s(self) -> float | None:
-        """Time of the last picture that could be decoded; None if none could."""
-        return float(self.pictures.time_s[-1]) if len(self.pictures) else None
+    def good_s(self) -> Floats:
+        """Times of the pictures that could be decoded without error, increasing."""
+        return np.setdiff1d(self.pictures.time_s, np.union1d(self.corrupt_s, self.failed_s))
+
+    @property
+    def bad_s(self) -> Floats:
+        """Times of the pictures that could not, increasing."""
+        return np.unique(np.concatenate([self.failed_s, self.corrupt_s, self.lost_s]))
