@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 CODECS = ("copy", "h264", "ffv1", "mjpeg")
 _LINE_S = 0.5
+_CUT_SHORT = 1
 
 
 @click.command()
@@ -126,9 +127,12 @@ def _told(made: Recording, rig: Path | None) -> None:
         back = f", came back {view.reconnections} times" if view.reconnections else ""
         click.echo(f"{view.name}: {view.frames} frames in {view.seconds:.2f} s{rate}{says}, {view.lost} lost{back}")
     click.echo(f"ended: {made.reason}")
-    if rig is not None and made.complete:
+    if not made.complete:
+        click.echo(f"mvcap: {made.folder}: cut short, all that was written plays: {made.reason}", err=True)
+        click.get_current_context().exit(_CUT_SHORT)
+    if rig is not None:
         click.echo(f"session: {made.folder}")
-    elif rig is None:
+    else:
         click.echo(f"go on with: mvcap reconstruct {made.folder}/videos --rig RIG")
 
 

@@ -46,7 +46,8 @@ class FFmpegStream:
         context = self._stream.codec_context
         name = context.name
         rate = self._stream.average_rate or self._stream.guessed_rate
-        self.copies = name in COPIED and not as_images
+        # Frames that are coded from later ones do not come in the order of their times: those are decoded.
+        self.copies = name in COPIED and not as_images and not context.has_b_frames
         self.format = StreamFormat(
             name if self.copies else "", (context.width, context.height), float(rate or 0) or None
         )

@@ -25,6 +25,7 @@ _NOTED_S = 1.0  # between two states on the disk
 _OPEN_S = 15.0  # for all sources to answer
 _WARM_UP_S = 1.0  # a source that is asked sends what it kept at first; clocks are known after that
 _GAPS_SHOWN = 1000
+_RESERVE, _RESERVED = ".reserve", 1 << 18
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,8 @@ class Recorder:
                 view.join()
             self.state.phase = "ended"
         made = self._result()
-        self._note("complete", made)
+        (self.folder / _RESERVE).unlink(missing_ok=True)  # so that there is room for the last facts on a full disk
+        self._note("complete" if made.complete else "cut short", made)
         tick(self)
         return made
 
@@ -168,6 +170,7 @@ class Recorder:
     def _begin(self) -> None:
         try:
             (self.folder / VIDEOS).mkdir(parents=True, exist_ok=True)
+            (self.folder / _RESERVE).write_bytes(bytes(_RESERVED))
         except OSError as fault:
             raise InputError(f"{self.folder}: cannot be written ({fault.strerror})") from fault
         self._clock = RecordingClock(uuid.uuid4().hex, time.monotonic_ns(), time.time_ns())

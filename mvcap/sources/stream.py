@@ -6,7 +6,7 @@ that sends. RTSP runs over TCP, as packets that UDP loses would be lost frames; 
 
 from __future__ import annotations
 
-from mvcap.recording.ffmpeg_stream import FFmpegStream
+from mvcap.recording.ffmpeg_stream import OPEN_S, FFmpegStream
 from mvcap.structures.live_frames import LiveStream
 
 SCHEMES = ("rtsp", "rtsps", "rtmp", "srt", "tcp", "udp", "rtp")
@@ -28,12 +28,12 @@ class Stream:
 
     def open(self) -> LiveStream:
         """Open it; SourceError if nobody answers, or sends, within ten seconds."""
-        options = {"fflags": "nobuffer", "analyzeduration": "1000000", "probesize": "1000000"}
+        options = {"analyzeduration": "1000000", "probesize": "1000000"}
         container = None
         if self._address.startswith("rtsp"):
             options["rtsp_transport"] = "udp" if self._udp else "tcp"
             if self._listen:
-                options["rtsp_flags"] = "listen"
+                options |= {"rtsp_flags": "listen", "listen_timeout": str(round(OPEN_S))}
         elif self._listen:
             options["listen"] = "1"
         return FFmpegStream(self._address, container=container, options=options)

@@ -63,5 +63,5 @@ def test_actions_and_reading_need_the_whole_address(server):
 
 
 def test_a_port_in_use_is_one_line(server):
-    with pytest.raises(InputError, match="cannot be served .* give another --port"):
+    with pytest.raises(InputError, match=r"cannot be served .* give another --port"):
         TokenServer(_Page, port=server.server_port)
