@@ -80,7 +80,7 @@ class FFmpegStream:
         self._container.close()
 
     def _take(self, packet: Any, received_ns: int) -> None:
-        if not packet.size:
+        if self.copies and not packet.size:
             return
         source_s = None
         if self._has_clock and packet.pts is not None:

@@ -159,8 +159,7 @@ class ViewRecorder:
             at_s = self._times.capture_s(frame.received_ns / 1e9, frame.source_s)
             if first and self.state.received:
                 self.state.lost.interrupted(at_s)
-            if first:
-                self.state.lost.exact = frame.source_s is not None
+            self.state.lost.exact = frame.source_s is not None
             first = False
             self.state.first_received_ns = self.state.first_received_ns or frame.received_ns
             self.state.received += 1
