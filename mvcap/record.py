@@ -74,7 +74,7 @@ def _kind_of(address: str) -> tuple[str, str]:
     path = Path(address.partition("?")[0])
     if kind in plugins.TABLE["source"] and not rest.startswith("//"):
         return kind, rest
-    if "." in kind and inner.isidentifier() and inside:
+    if kind.replace(".", "_").isidentifier() and inner.isidentifier() and inside:
         return f"{kind}:{inner}", inside
     if "://" in address:
         return _BY_SCHEME.get(kind.lower(), "stream"), address

@@ -30,7 +30,7 @@ NOUNS = "structures"
 KIND = {
     "estimators": "estimator", "associators": "associator", "refiners": "refiner", "exporters": "exporter",
     "benchmarks": "benchmark", "tasks": "task", "densifiers": "densifier",
-    "viewers": "viewer",
+    "viewers": "viewer", "sources": "source",
 }  # fmt: skip
 """Rooms whose files are alternatives of a verb, by their kind in the table of names."""
 GENERATORS = {"datasets"}
@@ -41,12 +41,12 @@ FLOORS = (
     {"structures", "weights"},
     {
         "plugins", "stages", "init", "association", "triangulation", "tracking", "estimation", "refinement",
-        "densification", "synthesis", "drawing", "metrics", "evaluation", "footage_checks",
+        "densification", "synthesis", "drawing", "metrics", "evaluation", "footage_checks", "recording",
     },
     {
         "estimators", "associators", "refiners", "benchmarks", "datasets", "self_calibration", "reporting", "estimate",
         "densifiers", "cloud", "associate", "triangulate", "track", "refine", "export", "exporters", "doctor",
-        "check",
+        "check", "sources", "record",
     },
     {"calibration", "training", "report", "evaluate", "viewers"},
     {"tasks", "rig", "calibrate", "reconstruct", "train", "view"},

@@ -36,6 +36,7 @@ from mvcap.estimation.model_card import DetectorCard, PoseCard
 from mvcap.reporting import verdict
 from mvcap.stages import STAGES
 from mvcap.structures.contracts import MaskedMoment
+from mvcap.structures.footage import Footage
 from mvcap.structures.pose_file import save_poses
 from mvcap.structures.poses import Poses3D, Provenance
 from mvcap.structures.skeleton import SKELETONS
@@ -54,7 +55,7 @@ LONGEST_README = 200
 ADDED = {
     "keypoint_csv": "estimator", "known_ids": "associator", "above_floor": "refiner", "wide_csv": "exporter",
     "own_lab": "benchmark", "joint_check": "task", "step_through": "viewer", "joint_balls": "densifier",
-    "camera_csv": "calibration format",
+    "test_card": "source", "camera_csv": "calibration format",
 }  # fmt: skip
 """Plug-ins that are shown in full, by the name of their file."""
 SHOWN = {
@@ -444,6 +445,13 @@ def test_the_viewer_runs(place, capsys):
     mvcap.view(session, "step_through:show", started=print)
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "session: 3 frames" and [line.split()[0] for line in said[1:]] == ["0", "1", "2"]
+
+
+def test_the_source_runs(place):
+    made = mvcap.record("card", ["a=test_card:TestCard:64x48"], seconds=0.6, keep_free_gb=0)
+    shown = [int(image.mean()) for _, image in Footage.probe("card/videos/a.mkv").read()]
+    assert made.views[0].lost == 0 and len(shown) == made.views[0].frames > 8
+    assert shown[-1] - shown[0] == pytest.approx(len(shown) - 1, abs=2)
 
 
 def test_an_added_calibration_format_is_read_and_written(place, monkeypatch):

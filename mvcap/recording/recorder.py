@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mvcap.errors import InputError, SourceError
+from mvcap.errors import InputError, MvcapError, SourceError
 from mvcap.recording.frame_log import SUFFIX
 from mvcap.recording.view_recorder import Listener, RecordingClock, ViewRecorder
 from mvcap.structures.live_frames import LiveFrame, Source
@@ -219,7 +219,7 @@ class Recorder:
         }  # fmt: skip
         try:
             write_text(self.folder / FACTS, json.dumps(facts, indent=1) + "\n")
-        except Exception as fault:  # noqa: BLE001 - a full disk must not cost the recording
+        except (MvcapError, OSError) as fault:  # a full disk must not cost the recording
             self.state.reason = self.state.reason or f"{FACTS} cannot be written ({fault})"
 
 
