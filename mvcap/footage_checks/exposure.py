@@ -53,7 +53,9 @@ def brightness_steps(facts: PictureFacts) -> list[BrightnessStep]:
         size = np.abs(step)
         while (size > limit).any():
             top = int(size.argmax())
-            out.append(BrightnessStep(int(rows[top]), float(np.exp(step[top])), sigma))
+            near = np.arange(max(0, top - width // 2), min(len(rows), top + width // 2 + 1))
+            at = near[np.nan_to_num(np.abs(facts.gain[rows[near]])).argmax()]
+            out.append(BrightnessStep(int(rows[at]), float(np.exp(step[top])), sigma))
             size[max(0, top - 2 * width) : top + 2 * width + 1] = 0.0
     return sorted(out, key=lambda step: step.at)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mvcap.footage_checks.findings import FootageFinding, counted, listed_times
+from mvcap.footage_checks.findings import FootageFinding, Severity, counted, listed_times
 from mvcap.footage_checks.picture_series import PictureFacts
 from mvcap.footage_checks.view_reading import ViewReading
+
+_FEW = 0.01  # of the pictures at a time that another has: they are left out
 
 
 def check_file(reading: ViewReading) -> list[FootageFinding]:
@@ -95,9 +97,11 @@ def _times(reading: ViewReading) -> list[FootageFinding]:
         what.append(f"times that go back, {counted(reading.backwards, 'time')}")
     if not what:
         return []
+    few = not reading.untimed and not reading.backwards and reading.double <= 1 + _FEW * reading.frames
+    severity: Severity = "note" if few else "warning"
     return [
         FootageFinding(
-            "timestamps", "warning", (reading.name,), f"it has {' and '.join(what)}",
+            "timestamps", severity, (reading.name,), f"it has {' and '.join(what)}",
             "--repair writes a copy with times that increase; what the camera's true times were cannot be known",
             None, None,
             {"untimed": reading.untimed, "double": reading.double, "backwards": reading.backwards}, True,

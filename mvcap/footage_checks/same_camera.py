@@ -14,12 +14,12 @@ from mvcap.footage_checks.findings import FootageFinding
 from mvcap.footage_checks.picture_series import BURST, PictureFacts
 
 Floats = NDArray[np.float64]
-_FINE = 5  # cells: details are what a picture has beside its mean over so many
+_FINE, _COARSE = 1.0, 4.0  # cells: details are what is between; finer ones are lost in compression
 _CONTRAST = 0.5  # levels that details need, which coding noise of small copies has not
-_ALIKE = 0.75  # correlation: strong compression leaves 0.9
-_SHIFT = 0.1  # cells, about a pixel in 1000: no two cameras are aimed so alike, and see near and far things so
+_ALIKE = 0.8  # correlation: strong compression leaves 0.94
+_SHIFT = 1.3  # thousandths of the picture: no two cameras are aimed so alike, and see near and far things so
 _BLOCKS = 4
-_MOTION = 4.0  # of the usual variation of a cell over time: there something moves
+_MOTION = 4.0  # of a cell's noise: where it varies by more, something moves
 _CELLS = 20
 
 
@@ -27,8 +27,8 @@ _CELLS = 20
 class Likeness:
     """How alike two views are. still, moving: correlations of the details of their pictures, and of what changes in
     them over time, NaN if nothing does. shift: root mean square over blocks of the picture of the displacement between
-    the two, in thousandths of the picture's width. lag: frames by which the second is later. moments: how many were
-    compared.
+    the two, in thousandths of the picture's mean side, the root of its width times its height. lag: frames by which the
+    second is later. moments: how many were compared.
     """
 
     still: float
@@ -55,16 +55,15 @@ def likeness(one: PictureFacts, other: PictureFacts) -> Likeness:
         return _UNKNOWN
     a = one.bursts[np.isin(one.burst_s, shared), BURST // 2].astype(np.float32)
     b = other.bursts[np.isin(other.burst_s, shared)].astype(np.float32)
-    lag, moving = _best_lag(a, b)
+    lag, moving = _best_lag(a, b, max(_noise(one.bursts), _noise(other.bursts)))
     fine_a = np.stack([_details(picture) for picture in a])
     fine_b = np.stack([_details(picture) for picture in b[:, lag]])
     if min(float(fine_a.std()), float(fine_b.std())) < _CONTRAST:
         return _UNKNOWN
     still = float(np.median([_correlation(x, y) for x, y in zip(fine_a, fine_b, strict=True)]))
-    cells = displacement(fine_a / fine_a.std(), fine_b / fine_b.std())
+    shift = 1000 * displacement(fine_a / fine_a.std(), fine_b / fine_b.std()) / float(np.sqrt(a[0].size))
     alike = still > _ALIKE and (np.isnan(moving) or moving > _ALIKE)
-    shift = 1000 * cells / a.shape[2]
-    return Likeness(still, moving, shift, lag - BURST // 2, len(shared), bool(alike and cells < _SHIFT))
+    return Likeness(still, moving, shift, lag - BURST // 2, len(shared), bool(alike and shift < _SHIFT))
 
 
 def displacement(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
@@ -88,7 +87,7 @@ def displacement(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     return float(np.sqrt(total / weight)) if weight else float("inf")
 
 
-def _best_lag(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[int, float]:
+def _best_lag(a: NDArray[np.float32], b: NDArray[np.float32], noise: float) -> tuple[int, float]:
     """Return the place in the bursts where what changes in both views agrees best, and its correlation."""
     change_a = a - np.median(a, axis=0)
     best, found = BURST // 2, np.nan
@@ -96,7 +95,7 @@ def _best_lag(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[int, floa
     for lag in sorted(range(BURST), key=lambda one: abs(one - BURST // 2)):
         change_b = b[:, lag] - np.median(b[:, lag], axis=0)
         spread_b = change_b.std(0)
-        moves = _moving_cells(spread_a) | _moving_cells(spread_b)
+        moves = (spread_a > _MOTION * noise + 1) | (spread_b > _MOTION * noise + 1)
         if len(a) < 2 or moves.sum() < _CELLS:
             continue
         value = _correlation(change_a[:, moves], change_b[:, moves])
@@ -105,14 +104,16 @@ def _best_lag(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[int, floa
     return best, found
 
 
-def _moving_cells(spread: NDArray[np.float32]) -> NDArray[np.bool_]:
-    return np.asarray(spread > _MOTION * np.median(spread) + 1.0)
+def _noise(bursts: NDArray[np.uint8]) -> float:
+    """Return the noise of a cell, levels, from neighbours in time: at one time most cells show nothing that moves."""
+    change = np.abs(bursts[:, 1:].astype(np.int16) - bursts[:, :-1])
+    return 1.4826 * float(np.median(change)) / float(np.sqrt(2))
 
 
 def _details(picture: NDArray[np.float32]) -> NDArray[np.float32]:
     import cv2
 
-    return np.asarray(picture - cv2.blur(picture, (_FINE, _FINE)))
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), _FINE) - cv2.GaussianBlur(picture, (0, 0), _COARSE))
 
 
 def _correlation(x: NDArray[np.floating[Any]], y: NDArray[np.floating[Any]]) -> float:
@@ -136,7 +137,7 @@ def _same(name: str, other: str, found: Likeness) -> FootageFinding:
     late = f"; {other} is {found.lag:+d} frames off" if found.lag else ""
     return FootageFinding(
         "same camera", "error", (name, other),
-        f"both show the same camera: their pictures are displaced by {found.shift:.2f} thousandths of the width (RMS) "
+        f"both show the same camera: their pictures are displaced by {found.shift:.2f} thousandths of its size (RMS) "
         f"and correlate by {found.still:.3f}, {moving} ({found.moments} moments){late}",
         "leave one of them out; look for the file of the missing camera",
         None, None, {"still": found.still, "moving": found.moving, "shift": found.shift,

@@ -17,6 +17,7 @@ _CHANCE = 1e-6  # of a run as long in the whole take, if pictures repeat each by
 _MOVES = 0.5  # of its usual difference: from here on another view changes as usual
 _SHORT_S = 0.25
 _JUMP = 1.5  # of the usual difference
+_SPREAD = 6  # pictures over which B-frames may spread a jump
 _PERIODS = (2, 3, 4, 5, 6)
 _LOW = 0.35  # of the largest difference in a period: the pattern of B-frames is far above it
 
@@ -55,7 +56,7 @@ def still_runs(facts: PictureFacts) -> list[StillRun]:
         length = int((still & inside).sum())
         expected = float(known.sum() * share**length)
         if expected < _CHANCE:
-            out.append(StillRun(first, last, not difference[first + 1 : last + 1].any(), expected))
+            out.append(StillRun(first, last, not np.nan_to_num(difference[first + 1 : last + 1]).any(), expected))
     return out
 
 
@@ -66,15 +67,19 @@ def _runs(still: NDArray[np.bool_], stretch: NDArray[np.int64]) -> list[tuple[in
 
 
 def _joined(facts: PictureFacts, runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Join runs that a single small change parts, smaller than the usual difference, as a new key frame makes."""
+    """Join runs that a single small change parts, smaller than the usual difference, as a new key frame makes.
+
+    So are runs in two stretches, if the second shows what the first did.
+    """
+    change = np.where(np.isfinite(facts.difference), facts.difference, facts.leap)
     usual = float(np.nanmedian(facts.difference))
     moving = facts.difference[np.isfinite(facts.difference) & (facts.difference > _FAR_BELOW * usual)]
     small = float(np.median(moving)) if len(moving) else 0.0
     out: list[tuple[int, int]] = []
     for first, last in runs:
-        between = facts.difference[out[-1][1] + 1 : first + 1] if out else np.zeros(0)
+        between = change[out[-1][1] + 1 : first + 1] if out else np.zeros(0)
         lengths = (out[-1][1] - out[-1][0], last - first) if out else (0, 0)
-        near = len(between) == 1 and min(lengths) >= 3 and (np.isnan(between[0]) or between[0] <= small)
+        near = len(between) == 1 and min(lengths) >= 3 and between[0] <= small
         if near:
             out[-1] = (out[-1][0], last)
         else:
@@ -111,7 +116,8 @@ def jump_behind(facts: PictureFacts, run: StillRun) -> float:
     Behind pictures that were frozen while people moved it is large; people who come into an empty picture begin with
     little. NaN if there is none, infinite if the view never changes elsewhere.
     """
-    behind = facts.difference[run.last + 1 : run.last + 4]  # a codec may spread it over a few pictures
+    behind = facts.difference[run.last + 1 : run.last + 1 + _SPREAD]
+    behind = behind[facts.stretch[run.last + 1 : run.last + 1 + _SPREAD] == facts.stretch[run.last]]
     if not np.isfinite(behind).any():
         return float("nan")
     rest = np.r_[facts.difference[: run.first + 1], facts.difference[run.last + 1 :]]
@@ -121,7 +127,8 @@ def jump_behind(facts: PictureFacts, run: StillRun) -> float:
 
 def begins_at_once(facts: PictureFacts, run: StillRun) -> bool:
     """Return whether the view changed as usual just before a run; people who leave the picture do so less and less."""
-    before = facts.difference[max(0, run.first - 2) : run.first + 1]
+    rows = slice(max(0, run.first - _SPREAD + 1), run.first + 1)
+    before = facts.difference[rows][facts.stretch[rows] == facts.stretch[run.first]]
     rest = np.r_[facts.difference[: run.first + 1], facts.difference[run.last + 1 :]]
     rest = rest[np.isfinite(rest) & (rest > 0)]
     return not np.isfinite(before).any() or not len(rest) or float(np.nanmean(before)) > _MOVES * float(np.median(rest))
@@ -172,11 +179,12 @@ def repeat_share(facts: PictureFacts) -> float:
         phase = np.arange(len(difference)) % period
         if len(difference) < 8 * period:
             break
-        level = np.array([np.nanmedian(difference[1:][phase[1:] == one]) for one in range(period)])
-        # Each of most repeats is below: not only their median.
-        low = np.flatnonzero(level < _LOW * level.max())
-        often = [np.nanmean(difference[1:][phase[1:] == one] < _LOW * level.max()) for one in low]
-        if len(low) and min(often) > 0.75:
+        parts = [difference[(phase == one) & np.isfinite(difference)] for one in range(period)]
+        if min(map(len, parts)) < 4:
+            continue
+        limit = _LOW * max(float(np.median(part)) for part in parts)
+        low = [part for part in parts if np.median(part) < limit]
+        if low and min(float((part < limit).mean()) for part in low) > 0.75:
             return len(low) / period
     return 0.0
 

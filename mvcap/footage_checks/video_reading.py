@@ -27,7 +27,8 @@ Tell = Callable[[int, int], None]
 """Called with pictures done and in total, every third of a second or so."""
 _ALL = 3000  # pictures up to which "sampled" means all
 _STRETCH_S = 1.5
-_SUSPECT = 8  # further stretches, where the packets are smallest: pictures that do not change need few bytes
+_LOCAL = 9  # packets
+_SUSPECT = 8  # parts where packets are smallest that are looked at, too: pictures that do not change need few bytes
 _THREADS = 4
 _TELL_S = 0.3
 _NO_TIME = np.iinfo(np.int64).min
@@ -154,10 +155,11 @@ def _decode(job: ReadingJob, reading: ViewReading, table: PacketTable, tell: Tel
     import av
 
     shown = table.shown
-    at = moments(float(reading.time_s[0]), float(reading.time_s[-1]))
+    zero_s = 0.0 if reading.clock else float(reading.time_s[0])  # views without a clock begin together
+    at = moments(float(reading.time_s[0]), float(reading.time_s[-1]), zero_s)
     stretches = stretches_of(shown, table, at, job.decode)
     reading.whole = stretches == [(0, len(shown))]
-    series, marks = PictureSeries(at), _Marks(table.time_base)
+    series, marks = PictureSeries(at, zero_s), _Marks(table.time_base)
     clock = _Paced(tell, sum(stop - start for start, stop in stretches))
     for number, (start, stop) in enumerate(stretches):
         try:
@@ -279,11 +281,7 @@ def stretches_of(shown: Ints, table: PacketTable, at: NDArray[np.float64], decod
     starts = {int(np.searchsorted(time_s, one - 1e-9)) for one in at} | {count - length}
     timed = table.pts != _NO_TIME
     order = np.argsort(table.pts[timed], kind="stable")
-    volume = np.convolve(table.size[timed][order][:count].astype(np.float64), np.ones(length), "valid")
-    for _ in range(_SUSPECT):
-        lowest = int(np.argmin(volume))
-        starts.add(lowest)
-        volume[max(0, lowest - length) : lowest + length] = np.inf
+    starts |= _suspects(table.size[timed][order][:count], length)
     out: list[tuple[int, int]] = []
     for start in sorted(starts):
         begin = max(start, out[-1][1] if out else 0)
@@ -291,3 +289,24 @@ def stretches_of(shown: Ints, table: PacketTable, at: NDArray[np.float64], decod
         if stop > begin:
             out.append((begin, stop))
     return out
+
+
+def _suspects(size: Ints, length: int) -> set[int]:
+    """Return where stretches begin that show parts with the smallest packets (bytes, by time), and their ends."""
+    from scipy.ndimage import median_filter
+
+    local = median_filter(size.astype(np.float64), _LOCAL, mode="nearest")  # a key frame does not change it
+    usual, found = float(np.median(local)), local.copy()
+    starts: set[int] = set()
+    for _ in range(_SUSPECT):
+        lowest = int(np.argmin(found))
+        if not found[lowest] < usual / 2:
+            break
+        high = local > np.sqrt(max(local[lowest], 1.0) * usual)
+        left = np.flatnonzero(high[:lowest])
+        right = np.flatnonzero(high[lowest:])
+        first = int(left[-1]) if len(left) else 0
+        last = lowest + int(right[0]) if len(right) else len(size)
+        starts |= {max(0, one - length // 2) for one in (first, last, (first + last) // 2)}
+        found[max(0, first - length) : last + length] = np.inf
+    return {min(start, len(size) - length) for start in starts}
