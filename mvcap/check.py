@@ -10,7 +10,7 @@ from typing import Any
 from mvcap.errors import InputError
 from mvcap.footage_checks.exposure import check_exposure
 from mvcap.footage_checks.file_damage import check_file, size_changes
-from mvcap.footage_checks.findings import FootageFinding, in_order
+from mvcap.footage_checks.findings import FootageFinding, by_severity
 from mvcap.footage_checks.frame_times import check_times, compare_times, rate_segments
 from mvcap.footage_checks.picture_series import PictureFacts
 from mvcap.footage_checks.reading_process import Fallen, in_process, read_view
@@ -109,7 +109,7 @@ def check(
     readings = [read_view(job, progress) for job in jobs]
     findings += _findings(readings)
     repaired = () if folder is None else tuple(_repairs(readings, findings, folder, progress))
-    return FootageCheck(tuple(map(_facts, readings)), tuple(in_order(findings)), repaired)
+    return FootageCheck(tuple(map(_facts, readings)), tuple(by_severity(findings)), repaired)
 
 
 def _jobs(
@@ -264,7 +264,7 @@ def _repair(reading: ViewReading, folder: Path, progress: Progress) -> RepairedF
                 "turn the copy: ffmpeg -display_rotation DEGREES -i FILE -c copy out.mp4",
             )
         )  # fmt: skip
-    return RepairedFile(reading.name, source, tuple(map(str, job.targets)), done, findings=tuple(in_order(left)))
+    return RepairedFile(reading.name, source, tuple(map(str, job.targets)), done, findings=tuple(by_severity(left)))
 
 
 def _own_times(reading: ViewReading) -> list[FootageFinding]:

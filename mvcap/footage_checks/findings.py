@@ -41,7 +41,7 @@ class FootageFinding:
         return {**asdict(self), "views": list(self.views), "figures": figures}
 
 
-def in_order(findings: list[FootageFinding]) -> list[FootageFinding]:
+def by_severity(findings: list[FootageFinding]) -> list[FootageFinding]:
     """Return findings by severity, then kind, then place."""
     return sorted(
         findings, key=lambda one: (SEVERITIES.index(one.severity), KINDS.index(one.kind), one.views, one.start_s or 0.0)

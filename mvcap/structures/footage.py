@@ -21,6 +21,7 @@ from mvcap.structures.video_container import missing_bytes
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -211,7 +212,7 @@ def _timestamps(path: Path, codec: str) -> tuple[NDArray[np.int64], NDArray[np.i
         with _open(path) as (container, stream):
             packets = [
                 (p.pts, p.pts if p.dts is None else p.dts, p.is_keyframe, p.is_discard)
-                for p in container.demux(stream)
+                for p in _packets(container, stream)
                 if p.size
             ]
             pts = np.unique([p[0] for p in packets if p[0] is not None and not p[3]]).astype(np.int64)
@@ -230,13 +231,25 @@ def _decoded_pts(path: Path, key: NDArray[np.int64] | None) -> NDArray[np.int64]
     return pts if key is None else pts[pts >= key[1]]
 
 
+def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[Any]]:
+    """Yield the packets; InputError where a damaged container cannot be read on."""
+    import av
+
+    try:
+        yield from container.demux(stream)
+    except av.FFmpegError as error:
+        raise InputError(
+            f"{container.name}: cannot be read to its end ({error.strerror}); copy it again, or see `mvcap check`"
+        ) from error
+
+
 def _decode_from(container: InputContainer, stream: VideoStream, key_dts: int | None) -> Iterator[VideoFrame]:
     """Yield the images from the key at or before key_dts on; damaged packets are skipped."""
     import av
 
     if key_dts is not None:
         container.seek(key_dts, stream=stream, backward=True)
-    for packet in container.demux(stream):
+    for packet in _packets(container, stream):
         try:
             yield from packet.decode()
         except av.FFmpegError:  # of one packet: invalid, or of a kind that FFmpeg does not know

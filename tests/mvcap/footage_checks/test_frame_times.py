@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mvcap.footage_checks.findings import KINDS, SEVERITIES, FootageFinding, in_order, listed_times
+from mvcap.footage_checks.findings import KINDS, SEVERITIES, FootageFinding, by_severity, listed_times
 from mvcap.footage_checks.frame_times import check_times, compare_times, rate_segments
 
 
@@ -69,7 +69,7 @@ def test_views_of_other_lengths_unless_their_clock_is_shared():
 
 def test_findings_come_by_weight_then_kind():
     made = [FootageFinding(kind, weight, ("a",), "what", "do") for kind in KINDS[::-1] for weight in SEVERITIES[::-1]]
-    ordered = [(one.severity, one.kind) for one in in_order(made)]
+    ordered = [(one.severity, one.kind) for one in by_severity(made)]
     assert ordered == [(weight, kind) for weight in SEVERITIES for kind in KINDS]
     assert FootageFinding("gap", "note", ("a",), "", "", figures={"x": float("nan")}).as_dict()["figures"] == {
         "x": None
