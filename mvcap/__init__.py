@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from mvcap.evaluate import evaluate, score
     from mvcap.export import export, write_poses
     from mvcap.init import init
+    from mvcap.live import Live, live
     from mvcap.plugins import load_plugin
     from mvcap.reconstruct import reconstruct, reconstruct_rows
     from mvcap.record import record
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from mvcap.structures.session import Session
     from mvcap.structures.skeleton import Skeleton
     from mvcap.structures.skeleton_file import load_skeleton
+    from mvcap.sync import sync, unsync
     from mvcap.track import track, track_rows
     from mvcap.train import train
     from mvcap.triangulate import triangulate
@@ -61,7 +63,7 @@ if TYPE_CHECKING:
 
 _VERBS = (
     "associate", "board", "calibrate", "check", "cloud", "doctor", "estimate", "evaluate", "export", "init",
-    "reconstruct", "record", "refine", "report", "track", "train", "triangulate", "view",
+    "live", "reconstruct", "record", "refine", "report", "sync", "track", "train", "triangulate", "view",
 )  # fmt: skip
 _GROUND = ("assets", "errors", "plugins", "rig")
 _MODULE_OF = {
@@ -73,6 +75,7 @@ _MODULE_OF = {
     **dict.fromkeys(("detect", "load_detections"), "mvcap.estimate"),
     "score": "mvcap.evaluate",
     "write_poses": "mvcap.export",
+    "Live": "mvcap.live",
     "load_plugin": "mvcap.plugins",
     "reconstruct_rows": "mvcap.reconstruct",
     "refine_rows": "mvcap.refine",
@@ -85,6 +88,7 @@ _MODULE_OF = {
     "Session": "mvcap.structures.session",
     "Skeleton": "mvcap.structures.skeleton",
     "load_skeleton": "mvcap.structures.skeleton_file",
+    "unsync": "mvcap.sync",
     "track_rows": "mvcap.track",
     "triangulate_rows": "mvcap.triangulation.robust_triangulation",
     **dict.fromkeys(("export_picture", "export_recording", "export_video", "export_view"), "mvcap.view"),
@@ -94,6 +98,7 @@ __all__ = [
     "Camera",
     "Detections2D",
     "Lens",
+    "Live",
     "MaskedMoment",
     "MvcapError",
     "PointCloud",
@@ -119,6 +124,7 @@ __all__ = [
     "export_video",
     "export_view",
     "init",
+    "live",
     "load_cloud",
     "load_detections",
     "load_plugin",
@@ -135,11 +141,13 @@ __all__ = [
     "save_cloud",
     "save_rig",
     "score",
+    "sync",
     "track",
     "track_rows",
     "train",
     "triangulate",
     "triangulate_rows",
+    "unsync",
     "view",
     "write_poses",
 ]

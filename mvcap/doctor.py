@@ -28,10 +28,13 @@ _PACKAGES: dict[str, str] = {
     "matplotlib": "plots of the report",
     "jinja2": "report.html",
     "torch": "mvcap train (extra 'learn')",
-    "open3d-cpu": "point clouds of depth cameras (extra 'cloud')",
+    "open3d-cpu": "point clouds of depth cameras, mvcap view --window (extra 'cloud')",
+    "websockets": "people of mvcap live over WebSocket (extra 'live')",
+    "python-osc": "people of mvcap live over OSC (extra 'live')",
+    "rerun-sdk": "mvcap view --rrd and --viewer rerun (extra 'rerun')",
 }
 _RUNTIMES = ("gpu", "directml", "openvino")
-_OPTIONAL = {"torch", "open3d-cpu"}
+_OPTIONAL = {"torch", "open3d-cpu", "websockets", "python-osc", "rerun-sdk"}
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def record(
     Raises SourceError if a source does not answer, InputError for sources, names or a folder that cannot be used.
     """
     folder = Path(folder)
-    found = _sources(sources)
+    found = named_sources(sources)
     if codec not in CODECS:
         raise InputError(f"codec {codec!r} is not one of {', '.join(CODECS)}")
     if seconds is not None and not seconds > 0:
@@ -87,8 +87,11 @@ def _kind_of(address: str) -> tuple[str, str]:
     raise InputError(f"{address}: no such file, folder or kind of address; kinds: {', '.join(plugins.TABLE['source'])}")
 
 
-def _sources(given: Mapping[str, str | Source] | Sequence[str]) -> dict[str, Source]:
-    """Sources by the names of their views; InputError for names that cannot be names of files, or twice the same."""
+def named_sources(given: Mapping[str, str | Source] | Sequence[str]) -> dict[str, Source]:
+    """Return sources by the names of their views, as ``record`` takes them.
+
+    InputError for names that cannot be names of files, or are given twice, and for addresses of no kind.
+    """
     pairs: list[tuple[str, str | Source]] = []
     if isinstance(given, Mapping):
         pairs = list(given.items())

@@ -30,7 +30,7 @@ NOUNS = "structures"
 KIND = {
     "estimators": "estimator", "associators": "associator", "refiners": "refiner", "exporters": "exporter",
     "benchmarks": "benchmark", "tasks": "task", "densifiers": "densifier",
-    "viewers": "viewer", "sources": "source",
+    "viewers": "viewer", "sources": "source", "synchronisers": "synchroniser",
 }  # fmt: skip
 """Rooms whose files are alternatives of a verb, by their kind in the table of names."""
 GENERATORS = {"datasets"}
@@ -46,10 +46,10 @@ FLOORS = (
     {
         "estimators", "associators", "refiners", "benchmarks", "datasets", "self_calibration", "reporting", "estimate",
         "densifiers", "cloud", "associate", "triangulate", "track", "refine", "export", "exporters", "doctor",
-        "check", "sources", "record",
+        "check", "sources", "record", "streaming",
     },
-    {"calibration", "training", "report", "evaluate", "viewers"},
-    {"tasks", "rig", "calibrate", "reconstruct", "train", "view"},
+    {"calibration", "training", "report", "evaluate", "viewers", "synchronisation", "live"},
+    {"tasks", "rig", "calibrate", "reconstruct", "train", "view", "synchronisers", "sync"},
     {"mvcap"},
     {"cli"},
 )  # fmt: skip

@@ -5,9 +5,10 @@ import os
 import re
 import shlex
 import sys
-from functools import cache
+from functools import cache, partial
 from itertools import takewhile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import get_args
 
 import cv2
@@ -66,6 +67,7 @@ SHOWN = {
     "settings": ("configs/README.md", "session.override("),
     "library": ("mvcap/README.md", "refine_rows("),
     "level": ("mvcap/README.md", "level_poses("),
+    "live": ("mvcap/README.md", "live.step("),
 }
 """All other Python: a name for each block, the file that it is in, and what only it has."""
 WORDS = (
@@ -201,6 +203,10 @@ def test_python_runs(tmp_path, monkeypatch, capsys):
                 assert (Path("take1.mvcap") / name.replace("STAGE", stage)).exists(), name
     levelled = executed("level", poses=mvcap.load_poses("take1.mvcap/poses.npz"), rig=rig)
     assert levelled["made"].new_from_old.shape == (4, 4) and levelled["poses"].persons.tolist() == [1, 2]
+    seen_live = partial(mvcap.Live, estimator="oracle", settings=oracle)
+    dark = [np.zeros((SIZE[1], SIZE[0], 3), np.uint8)] * 3
+    names = executed("live", mvcap=SimpleNamespace(Live=seen_live), rig=rig, images=dark, time_s=0.0)
+    assert names["people"].poses.xyz.shape == (2, 17, 3) and names["live"].rate_hz == 5
 
 
 def opencv_take(frames=FRAMES, people=2, cameras=4, noise_px=1.0, mixed=True):

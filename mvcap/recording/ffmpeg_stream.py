@@ -13,6 +13,7 @@ from mvcap.structures.live_frames import LiveFrame, StreamFormat
 COPIED = {"h264": "h264_mp4toannexb", "hevc": "hevc_mp4toannexb", "mjpeg": ""}
 """Codecs whose packets are kept, and the filter that puts their parameter sets in front of key frames."""
 OPEN_S, READ_S = 10.0, 2.0
+_LATE_S, _VERY_LATE_S = 0.25, 1.0
 _ANNEX_B = (b"\x00\x00\x01", b"\x00\x00\x00\x01")
 
 
@@ -75,6 +76,15 @@ class FFmpegStream:
                 raise SourceError(f"{self._address}: was lost ({_reason(fault)})") from fault
         return self._waiting.popleft()
 
+    def catch_up(self, late_s: float) -> None:
+        """Decode fewer frames while this machine is late: none that no other refers to, then key frames only.
+
+        Packets that are kept as they come are not decoded, and all are kept.
+        """
+        if not self.copies:
+            less = "NONKEY" if late_s > _VERY_LATE_S else "NONREF" if late_s > _LATE_S else "DEFAULT"
+            self._stream.codec_context.skip_frame = less
+
     def close(self) -> None:
         """Close it."""
         self._container.close()
@@ -88,7 +98,7 @@ class FFmpegStream:
         if not self.copies:
             for picture in packet.decode():
                 at = source_s if picture.time is None or not self._has_clock else float(picture.time)
-                self._waiting.append(LiveFrame(received_ns, at, image=picture.to_ndarray(format="rgb24")))
+                self._waiting.append(LiveFrame(received_ns, at, decoded=picture))
             return
         for part in self._filter.filter(packet) if self._filter else [packet]:
             data, key = bytes(part), bool(part.is_keyframe)

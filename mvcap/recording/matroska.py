@@ -63,8 +63,12 @@ class MatroskaFile:
             packet.is_keyframe = frame.key
             self._container.mux(packet)
             return len(frame.packet)
-        assert frame.image is not None
-        self._mux(_picture(self._av, frame.image), at_ms)
+        if frame.decoded is not None:
+            stream = self._stream
+            self._mux(frame.decoded.reformat(stream.width, stream.height, stream.pix_fmt), at_ms)
+        else:
+            assert frame.image is not None
+            self._mux(_picture(self._av, frame.image), at_ms)
         return 0
 
     def _mux(self, picture: Any, at_ms: int) -> None:

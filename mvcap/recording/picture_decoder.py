@@ -24,10 +24,15 @@ class PictureDecoder:
         """
         if frame.image is not None:
             return frame.image
+        if frame.packet is not None and self._codec == "mjpeg":
+            return jpeg_image(frame.packet)
+        picture = frame.decoded if frame.decoded is not None else self.picture(frame)
+        return None if picture is None else np.asarray(picture.to_ndarray(format="rgb24"), np.uint8)
+
+    def picture(self, frame: LiveFrame) -> Any:
+        """Return PyAV's picture of a packet, not converted to RGB yet; None as for ``image``."""
         if frame.packet is None:
             return None
-        if self._codec == "mjpeg":
-            return jpeg_image(frame.packet)
         import av
 
         if self._context is None:
@@ -43,7 +48,7 @@ class PictureDecoder:
         except av.error.InvalidDataError:
             self._context = None
             return None
-        return np.asarray(pictures[-1].to_ndarray(format="rgb24"), np.uint8) if pictures else None
+        return pictures[-1] if pictures else None
 
 
 def jpeg_image(data: bytes) -> NDArray[np.uint8] | None:

@@ -134,7 +134,7 @@ class Preview:
 
 def _newest(codec: str, packets: Sequence[LiveFrame]) -> NDArray[np.uint8] | None:
     """The picture of the last packet; of the first where the group is too long to be decoded at every look."""
-    if packets[-1].image is not None or packets[-1].key:
+    if packets[-1].packet is None or packets[-1].key:
         return PictureDecoder(codec).image(packets[-1])
     decoder, image = PictureDecoder(codec), None
     for packet in packets if len(packets) < _KEPT else packets[:1]:

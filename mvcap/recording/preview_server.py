@@ -30,7 +30,7 @@ class PreviewServer(TokenServer):
         """Return what the page shows, as JSON values."""
         state = self.recorder.state
         return {
-            "folder": self.recorder.folder.name,
+            "folder": self.recorder.folder.name if self.recorder.folder else "",
             "phase": state.phase,
             "seconds": state.seconds,
             "free_gb": state.free_bytes / 1e9,

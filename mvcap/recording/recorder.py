@@ -49,7 +49,7 @@ class RecordedView:
 class Recording:
     """A folder with ``videos`` and ``recording.json``."""
 
-    folder: Path
+    folder: Path | None
     views: tuple[RecordedView, ...]
     reason: str
     """Why it ended."""
@@ -72,10 +72,10 @@ class RecorderState:
 class Recorder:
     """Records sources into a folder. ``run`` does it all; ``start`` and ``stop`` may be called from other threads.
 
-    waits: wait for ``start`` before anything is written. keep_free: bytes that stay free on the disk.
+    folder: None to write nothing, for those who only ``listen``. waits: wait for ``start`` before anything is written. keep_free: bytes that stay free on the disk.
     """
 
-    folder: Path
+    folder: Path | None
     sources: Mapping[str, Source]
     codec: str = "copy"
     seconds: float | None = None
@@ -135,12 +135,13 @@ class Recorder:
                 view.join()
             self.state.phase = "ended"
         made = self._result()
-        (self.folder / _RESERVE).unlink(missing_ok=True)  # so that there is room for the last facts on a full disk
         self._note("complete" if made.complete else "cut short", made)
         tick(self)
         return made
 
     def _check_folder(self) -> None:
+        if self.folder is None:
+            return
         if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
             raise InputError(f"{self.folder}: is there already; give a folder that does not exist")
         parent = next(one for one in (self.folder, *self.folder.absolute().parents) if one.is_dir())
@@ -168,15 +169,17 @@ class Recorder:
             self._stop.wait(_STEP_S)
 
     def _begin(self) -> None:
+        self._clock = RecordingClock(uuid.uuid4().hex, time.monotonic_ns(), time.time_ns())
+        self.state.phase = "recording"
+        if self.folder is None:
+            return
         try:
             (self.folder / VIDEOS).mkdir(parents=True, exist_ok=True)
             (self.folder / _RESERVE).write_bytes(bytes(_RESERVED))
         except OSError as fault:
             raise InputError(f"{self.folder}: cannot be written ({fault.strerror})") from fault
-        self._clock = RecordingClock(uuid.uuid4().hex, time.monotonic_ns(), time.time_ns())
         for view in self.views:
             view.begin(self.folder / VIDEOS, self._clock)
-        self.state.phase = "recording"
         self._note("recording", None)
 
     def _record(self, tick: Callable[[Recorder], None]) -> None:
@@ -184,11 +187,11 @@ class Recorder:
         noted = time.monotonic()
         while not self._stop.wait(_STEP_S):
             self.state.seconds = (time.monotonic_ns() - self._clock.start_ns) / 1e9
-            self.state.free_bytes = shutil.disk_usage(self.folder).free
+            full = self._is_full()
             broken = next((view for view in self.views if view.disk_fault), None)
             if broken is not None:
                 self.stop(f"view {broken.name} cannot be written ({broken.disk_fault})")
-            elif self.state.free_bytes <= self.keep_free:
+            elif full:
                 self.stop(f"the disk is nearly full: {self.state.free_bytes / 1e9:.2f} GB are free")
             elif self.seconds is not None and self.state.seconds >= self.seconds:
                 self.stop("the time is up")
@@ -198,6 +201,12 @@ class Recorder:
                 noted = time.monotonic()
                 self._note("recording", None)
             tick(self)
+
+    def _is_full(self) -> bool:
+        if self.folder is None:
+            return False
+        self.state.free_bytes = shutil.disk_usage(self.folder).free
+        return self.state.free_bytes <= self.keep_free
 
     def _result(self) -> Recording:
         views = tuple(_recorded(view, self._clock) for view in self.views)
@@ -209,7 +218,10 @@ class Recorder:
 
     def _note(self, state: str, made: Recording | None) -> None:
         """Write the facts; on a full disk those of before stay."""
-        assert self._clock is not None
+        if self.folder is None or self._clock is None:
+            return
+        if made is not None:
+            (self.folder / _RESERVE).unlink(missing_ok=True)  # so that there is room for the last facts on a full disk
         views = made.views if made else tuple(_recorded(view, self._clock) for view in self.views)
         facts = {
             "state": state, "reason": self.state.reason, "clock": self._clock.name,

@@ -1,4 +1,7 @@
-"""Source replay: a video file at the rate of its own timestamps, as if it were live; ``?loop`` begins it again."""
+"""Source replay: a video file at the rate of its own timestamps, as if it were live; ``?loop`` begins it again.
+
+A machine that is too slow to decode it loses frames, as of a camera, and they are counted.
+"""
 
 from __future__ import annotations
 
@@ -51,6 +54,7 @@ class _Paced:
         if self._begun_s is None:
             self._begun_s = time.monotonic() - at_s
         wait_s = self._begun_s + at_s - time.monotonic()
+        self._file.catch_up(-wait_s)
         if wait_s > 0:
             time.sleep(wait_s)
         return replace(frame, received_ns=time.monotonic_ns(), source_s=at_s)

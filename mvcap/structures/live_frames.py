@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,8 @@ class LiveFrame:
     """Whether decoding can begin here."""
     image: Image | None = None
     """RGB (H, W, 3)."""
+    decoded: Any = None
+    """A picture of PyAV (``VideoFrame``), which is converted to RGB only if it is looked at."""
     depth: NDArray[np.uint16] | None = None
     """(H, W), in units of ``StreamFormat.depth_unit_m``; 0 where unknown."""
 
