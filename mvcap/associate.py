@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from calib import Rig
 from mvcap import plugins, stages
+from mvcap.association.common_times import at_common_times
 from mvcap.association.left_right_swaps import correct_swaps
 from mvcap.progress import Progress, silent
 from mvcap.structures.artefact import Artefact
@@ -37,7 +39,7 @@ def associate(
     rig, step = session.rig, stages.frame_step(session)
 
     def make(start: int, stop: int, state: State) -> tuple[Detections2D, State]:
-        rows = before.between(start, stop)
+        rows = _rows_between(session, before, start, stop, step)
         rows, state = _associate(
             associator, rows.with_columns(frame=rows.frame // step), rig, session.rate_hz / step, state
         )
@@ -45,8 +47,20 @@ def associate(
 
     settings = {**settings, **plugins.weight_identities(associator, rig)}
     origin = stages.origin_of("associate", _VERSION, settings, before, session)
+    if session.offsets is not None:
+        origin = replace(origin, inputs={**origin.inputs, "sync": session.offsets.fingerprint})
     place = session.artefact("associate", Detections2D)
     return stages.run_stage(session, place, origin, before.skeleton_name, make, progress, _CHUNK_FRAMES)
+
+
+def _rows_between(
+    session: Session, found: Artefact[Detections2D], start: int, stop: int, step: int
+) -> Detections2D:  # fmt: skip
+    """The detections of some frames, at the common times if the views are late."""
+    if session.offsets is None:
+        return found.between(start, stop)
+    late = session.offsets.late_frames(np.arange(start, stop), session.rate_hz)
+    return at_common_times(found, start, stop, late, session.rate_hz, step)
 
 
 def associate_rows(

@@ -201,6 +201,11 @@ class _Take:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        if session.offsets is not None:
+            raise InputError(
+                f"{session.folder}: its views were synchronised by `mvcap sync`, and clouds need images of the same "
+                "moment; use footage of synchronised cameras"
+            )
         self.found = stages.detections(session, "estimate")
         self.linked = stages.detections(session, "associate")
         _check_detections(self.found, self.linked)

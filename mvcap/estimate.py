@@ -190,7 +190,7 @@ class _Views:
 
     def _image(self, view: View, frame: int) -> Image | None:
         if view.index not in self._images:
-            self._images[view.index] = self.session.images(view.index, frame, every=self.every)
+            self._images[view.index] = self.session.images(view.index, frame, every=self.every, recorded=True)
         for shown, image in self._images[view.index]:
             if shown == frame:
                 return image

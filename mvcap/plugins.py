@@ -68,6 +68,10 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "replay": "mvcap.sources.replay:Replay",
         "images": "mvcap.sources.images:Images",
     },
+    "synchroniser": {
+        "motion": "mvcap.synchronisers.motion:MotionSynchroniser",
+        "audio": "mvcap.synchronisers.audio:AudioSynchroniser",
+    },
     "viewer": {
         "browser": "mvcap.viewers.browser:show",
         "window": "mvcap.viewers.window:show",

@@ -20,6 +20,7 @@ from calib.calibrate import calibrate
 from calib.calibration import Calibration, Finding
 from calib.geometry import invert, similarity
 from calib.observations import Observations
+from mvcap.association.common_times import at_common_times
 from mvcap.association.left_right_swaps import correct_swaps
 from mvcap.errors import InputError
 from mvcap.progress import Progress, silent
@@ -137,7 +138,10 @@ def _rows(source: Session | Detections2D, rate_hz: float | None) -> tuple[Detect
         return source, 30.0 if rate_hz is None else rate_hz
     artefact = source.artefact("estimate", Detections2D)
     start, stop = artefact.ranges()[0][0], artefact.ranges()[-1][1]
-    return artefact.between(start, stop), source.rate_hz
+    if source.offsets is None:
+        return artefact.between(start, stop), source.rate_hz
+    late = source.offsets.late_frames(np.arange(start, stop), source.rate_hz)
+    return at_common_times(artefact, start, stop, late, source.rate_hz), source.rate_hz
 
 
 def _old_poses(people: PeopleViews, start: Rig) -> dict[int, Floats]:

@@ -16,6 +16,7 @@ from mvcap.structures.detections import Detections2D
 from mvcap.structures.point_cloud import PointCloud
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
+from mvcap.structures.sync_evidence import SyncEvidence, UnsynchronisedTake
 
 State = dict[str, NDArray[Any]]
 """State of a plug-in between frames: plain arrays, so that it can be saved and resumed."""
@@ -143,6 +144,14 @@ class Densifier(Protocol):
 
     def densify(self, moment: MaskedMoment) -> PointCloud:
         """Return the points of all people; empty where the views do not show anybody well enough."""
+        ...
+
+
+class Synchroniser(Protocol):
+    """Finds by how much views on clocks of their own are late. A pure function."""
+
+    def find(self, take: UnsynchronisedTake) -> SyncEvidence:
+        """Return the delays of the views that this kind of evidence tells, and why it refuses the others."""
         ...
 
 

@@ -3,6 +3,7 @@
 session.yaml     the views, the paths of their footage, and its identity
 rig.yaml         the cameras, in the order of the views, fitted to the images
 timeline.npz     the footage frame of each view at each frame of the session
+sync.json        by how much each view is late, if ``mvcap sync`` found that
 config.yaml      the settings that differ from the defaults
 artefacts/NAME   the result of each stage, in chunks of frames
 """
@@ -36,6 +37,7 @@ from mvcap.structures.row_checks import check_rate
 from mvcap.structures.session_file import check_names, read_session_file
 from mvcap.structures.table import Table
 from mvcap.structures.timeline import ARRAYS, Timeline, check_length, part_of
+from mvcap.structures.view_offsets import ViewOffsets, read_view_offsets
 
 T = TypeVar("T", bound=Table)
 
@@ -261,6 +263,19 @@ class Session:
         return digest.hexdigest()
 
     @cached_property
+    def offsets(self) -> ViewOffsets | None:
+        """By how much each view is late, as ``mvcap sync`` found it; None: all views count as synchronous."""
+        return read_view_offsets(self.folder, self.names, self.identity)
+
+    @cached_property
+    def shown_of(self) -> NDArray[np.int32]:
+        """(T, C) footage frame of each view nearest to each common time: ``frame_of``, or moved by ``offsets``."""
+        if self.offsets is None:
+            return self.frame_of
+        own = self.offsets.nearest(self.frames, self.rate_hz)
+        return np.where(own >= 0, np.take_along_axis(self.frame_of, np.maximum(own, 0), 0), -1).astype(np.int32)
+
+    @cached_property
     def rig_identity(self) -> str:
         """Sha256 of the rig file."""
         path = self.folder / "rig.yaml"
@@ -321,16 +336,17 @@ class Session:
         return all(view.path for view in self.views)
 
     def images(
-        self, view: int, start: int = 0, stop: int | None = None, every: int = 1
+        self, view: int, start: int = 0, stop: int | None = None, every: int = 1, recorded: bool = False
     ) -> Iterator[tuple[int, Image | None]]:
         """Stream (frame, RGB image) of a view; the image is None if the view dropped the frame.
 
-        every: leave out the frames whose number it does not divide. Raises StaleError if the footage has changed since
-        the session was made.
+        every: leave out the frames whose number it does not divide. recorded: frames of the view's own clock, as the
+        detections of ``estimate`` are, not those nearest to the common times. Raises StaleError if the footage has
+        changed since the session was made.
         """
         stop = self.frames if stop is None else min(stop, self.frames)
         frames = range(-(-start // every) * every, stop, every)
-        wanted = self.frame_of[frames.start : stop : every, view]
+        wanted = (self.frame_of if recorded else self.shown_of)[frames.start : stop : every, view]
         shown = wanted[wanted >= 0]
         numbers = None if every == 1 else frozenset(shown.tolist())
         images = self.footage(view).read(int(shown[0]), int(shown[-1]) + 1, numbers) if len(shown) else iter(())

@@ -1,0 +1,229 @@
+"""The verb ``sync``: put views of unsynchronised cameras on one clock with a stated confidence, or refuse.
+
+A session's offsets are kept in sync.json, with a picture of the evidence beside it. Its detections stay as they are:
+the stages after ``estimate`` take them at the common times, interpolated between a view's own frames.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calib.arrays import Floats
+from mvcap import config, plugins, stages
+from mvcap.errors import InputError
+from mvcap.estimate import estimate
+from mvcap.progress import Progress, silent
+from mvcap.structures.detections import Detections2D
+from mvcap.structures.footage import Footage
+from mvcap.structures.npz import write_text, written_whole
+from mvcap.structures.session import Session
+from mvcap.structures.sync_evidence import SyncEvidence, UnsynchronisedTake
+from mvcap.structures.view_offsets import SYNC_FILE
+from mvcap.synchronisation.combination import combine
+
+METHODS = ("motion", "audio")
+
+
+@dataclass(frozen=True, eq=False)
+class SyncResult:
+    """Offsets of C views against the median view: late_s, drift (C,), and their standard deviations.
+
+    View c shows at its own time t + late_s what the median view shows at t, in the middle of the take, middle_s.
+    refused: why, by the name of the view; the numbers of such a view are NaN. evidence: what each method found.
+    """
+
+    names: tuple[str, ...]
+    late_s: Floats
+    drift: Floats
+    late_sigma_s: Floats
+    drift_sigma: Floats
+    middle_s: float
+    methods: tuple[tuple[str, ...], ...]
+    refused: Mapping[str, str]
+    evidence: Mapping[str, SyncEvidence] = field(repr=False)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every view has an answer."""
+        return not self.refused
+
+    def record(self) -> dict[str, Any]:
+        """Return everything as plain values, for a JSON file."""
+        rows = zip(
+            self.names, self.late_s, self.late_sigma_s, self.drift * 1e6, self.drift_sigma * 1e6, self.methods,
+            strict=True,
+        )  # fmt: skip
+        keys = ("offset_s", "offset_sigma_s", "drift_ppm", "drift_sigma_ppm")
+        views = []
+        for name, *values, methods in rows:
+            numbers = {
+                key: float(value) if np.isfinite(value) else None for key, value in zip(keys, values, strict=True)
+            }
+            views.append({"name": name, **numbers, "methods": list(methods), "refused": self.refused.get(name)})
+        return {"format": 1, "middle_s": self.middle_s, "views": views, "evidence": self._evidence()}
+
+    def _evidence(self) -> dict[str, Any]:
+        out = {}
+        for method, one in self.evidence.items():
+            pairs = [
+                {
+                    "views": [self.names[pair.a], self.names[pair.b]], "best_s": _plain(pair.best_s),
+                    "next_best_s": _plain(pair.rival_s), "ratio": _plain(pair.ratio),
+                }
+                for pair in one.pairs
+            ]  # fmt: skip
+            refused = {self.names[view]: reason for view, reason in one.refused.items()}
+            figures = {key: _plain(value) for key, value in one.figures.items()}
+            out[method] = {"pairs": pairs, "refused": refused, **figures}
+        return out
+
+
+def sync(
+    session: str | Path | Session | Sequence[str | Path],
+    *,
+    method: str = "auto",
+    out: str | Path | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    progress: Progress = silent,
+) -> SyncResult:
+    """Find by how much each view is late, and how fast its clock runs.
+
+    session: a session, whose sync.json and sync.png are written if every view has an answer; or several videos without
+    a rig, whose result is returned only. method: a name of the kind synchroniser, or auto = all that apply, combined.
+    settings: those of the methods by name. out: file for the result as JSON, also with refused views.
+    Raises InputError for a session where a view is refused, with the reason, or for less than two views; nothing of
+    the session is changed then.
+    """
+    held: Session | None
+    if isinstance(session, str | Path | Session):
+        held = Session.of(session)
+        take = _of_session(held, method, progress)
+    else:
+        held, take = None, _of_videos([Path(one) for one in session])
+    result = _found(take, method, settings or {})
+    if out is not None:
+        write_text(Path(out), json.dumps(result.record(), indent=1) + "\n")
+    if held is not None:
+        if not result.complete:
+            why = "; ".join(f"{name}: {reason}" for name, reason in result.refused.items())
+            raise InputError(f"{held.folder}: not synchronised, and nothing changed: {why}")
+        _keep(held, take, result)
+    return result
+
+
+def unsync(session: str | Path | Session) -> bool:
+    """Remove what ``sync`` found from a session; return whether there was something."""
+    held = Session.of(session)
+    with stages.sole_use(held):
+        there = (held.folder / SYNC_FILE).exists()
+        (held.folder / SYNC_FILE).unlink(missing_ok=True)
+        (held.folder / "sync.png").unlink(missing_ok=True)
+    return there
+
+
+def _of_session(session: Session, method: str, progress: Progress) -> UnsynchronisedTake:
+    rows = None
+    if method in ("auto", "motion"):
+        artefact = session.artefact("estimate", Detections2D)
+        if not artefact.complete:
+            artefact = estimate(session, progress=progress)
+        if stages.frame_step(session) > 1:
+            raise InputError(
+                f"{session.folder}: estimate.every is above 1, and motion needs every frame; run `mvcap estimate "
+                f"{session.folder} --redo --set estimate.every=1`, or give --method audio"
+            )
+        rows = artefact.between(0, session.frames)
+    footage = tuple(Path(view.path) if view.path else None for view in session.views)
+    frame = np.arange(session.frames)[:, None] / session.rate_hz
+    own = np.asarray(session.time_s) - frame
+    first = np.where(np.isfinite(own).any(0), np.nanmedian(np.where(np.isfinite(own), own, np.nan), axis=0), 0.0)
+    return UnsynchronisedTake(
+        session.names, footage, first, session.frames / session.rate_hz, session.rate_hz, session.frames, session.rig,
+        rows,
+    )  # fmt: skip
+
+
+def _of_videos(paths: list[Path]) -> UnsynchronisedTake:
+    if len(paths) < 2:
+        raise InputError("give a session, or two videos or more")
+    found = [Footage.probe(path) for path in paths]
+    names = tuple(path.name for path in paths)
+    if len(set(names)) < len(names):
+        names = tuple(str(path) for path in paths)
+    seconds = max(float(one.time_s[-1]) for one in found)
+    first = np.array([float(one.time_s[0]) for one in found])
+    return UnsynchronisedTake(names, tuple(paths), first, seconds)
+
+
+def _found(take: UnsynchronisedTake, method: str, settings: Mapping[str, Mapping[str, Any]]) -> SyncResult:
+    count = len(take.names)
+    if count < 2:
+        raise InputError("a take of one view has nothing to be synchronised with")
+    wanted = METHODS if method == "auto" else (method,)
+    evidence: dict[str, SyncEvidence] = {}
+    for name in wanted:
+        kind = plugins.plugin_class("synchroniser", name)
+        made = kind(config.build(kind.Config, settings.get(name, {}), f"synchronisers.{name}"))
+        evidence[name] = made.find(take)
+    late, drift, covariance, contradictions = combine(evidence, count)
+    refused = {take.names[view]: f"contradiction: {reason}" for view, reason in contradictions.items()}
+    for view in np.flatnonzero(np.isnan(late)).tolist():
+        reasons = [f"{name}: {one.refused[view]}" for name, one in evidence.items() if view in one.refused]
+        refused[take.names[view]] = "; ".join(reasons) or "is linked with too few other views"
+    for name in refused:
+        late[take.names.index(name)] = np.nan
+    if (np.isfinite(late).sum()) < 2:
+        refused = {name: refused.get(name, "no other view has an answer") for name in take.names}
+        late = np.full(count, np.nan)
+    methods = tuple(
+        tuple(name for name, one in evidence.items() if np.isfinite(late[view]) and np.isfinite(one.late_s[view]))
+        for view in range(count)
+    )
+    result = SyncResult(
+        take.names, late, drift, np.full(count, np.nan), np.full(count, np.nan), take.seconds / 2, methods, refused,
+        evidence,
+    )  # fmt: skip
+    return _against_median(result, covariance)
+
+
+def _against_median(result: SyncResult, covariance: Floats) -> SyncResult:
+    """The result relative to the view in the middle."""
+    known = np.flatnonzero(np.isfinite(result.late_s))
+    if not len(known):
+        return replace(result, drift=np.full(len(result.names), np.nan))
+    middle = int(known[np.argsort(result.late_s[known], kind="stable")[(len(known) - 1) // 2]])
+    count = len(result.names)
+    sigma = []
+    for first in (0, count):
+        variance = np.diag(covariance)[first : first + count]
+        with_middle = covariance[first + middle, first : first + count]
+        sigma.append(np.sqrt(np.maximum(variance + variance[middle] - 2 * with_middle, 0)))
+    unknown = ~np.isfinite(result.late_s)
+    return replace(
+        result,
+        late_s=result.late_s - result.late_s[middle],
+        drift=np.where(unknown, np.nan, result.drift - result.drift[middle]),
+        late_sigma_s=np.where(unknown, np.nan, sigma[0]),
+        drift_sigma=np.where(unknown, np.nan, sigma[1]),
+    )
+
+
+def _keep(session: Session, take: UnsynchronisedTake, result: SyncResult) -> None:
+    """Write the picture, then the offsets."""
+    from mvcap.reporting.sync_picture import draw_evidence
+
+    with stages.sole_use(session):
+        with written_whole(session.folder / "sync.png") as temporary:
+            draw_evidence(temporary, take.names, result.evidence, result.late_s)
+        text = json.dumps({"take": session.identity, **result.record()}, indent=1)
+        write_text(session.folder / SYNC_FILE, text + "\n")
+
+
+def _plain(value: float) -> float | None:
+    return round(float(value), 6) if np.isfinite(value) else None

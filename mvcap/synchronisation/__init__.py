@@ -1,0 +1,1 @@
+"""Synchronisation: offsets and drifts between views from sound and from people, on arrays."""

@@ -1,0 +1,82 @@
+"""Synchroniser motion: people seen by a known rig; their joints meet the epipolar constraint at the right offset only.
+
+All offsets up to half of the take, and 2 s at least, are tried for each pair of views; all views together give the
+offsets between frames and the drifts. Where another offset is about as likely, as for a person who stands, there is no
+answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from mvcap.errors import ConfigError
+from mvcap.structures.sync_evidence import PairCurve, SyncEvidence, UnsynchronisedTake
+from mvcap.synchronisation.epipolar_evidence import ShiftScores, essential, score_shifts
+from mvcap.synchronisation.joint_tracks import joints_of_views
+from mvcap.synchronisation.offset_refinement import refine_offsets
+from mvcap.synchronisation.view_placing import clearest_peak, place_views
+
+
+@dataclass(frozen=True)
+class MotionConfig:
+    """Settings of the synchroniser of moving people."""
+
+    reach_s: float = 0.0
+    """Largest offset tried, s; 0 = half of the take, 2 s at least, 20 s at most."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.reach_s <= 600:
+            raise ConfigError("config key 'synchronisers.motion.reach_s' must be 0 to 600")
+
+
+class MotionSynchroniser:
+    """Synchroniser motion: people seen by a known rig."""
+
+    Config = MotionConfig
+
+    def __init__(self, config: MotionConfig | None = None) -> None:
+        self.config = config or MotionConfig()
+
+    def find(self, take: UnsynchronisedTake) -> SyncEvidence:
+        """Return the delays of the views that people tell."""
+        count = len(take.names)
+        if take.rig is None or take.rows is None:
+            return SyncEvidence.nothing(count, "needs a session with a rig and detections")
+        rate, frames = take.rate_hz, take.frames
+        reach = round((self.config.reach_s or np.clip(frames / rate / 2, 2, 20)) * rate)
+        views = joints_of_views(take.rows, take.rig, frames)
+        lines = {
+            (a, b): essential(take.rig[a].cam_from_world, take.rig[b].cam_from_world)
+            for a, b in combinations(range(count), 2)
+        }
+        pairs = [score_shifts(views, a, b, line, min(reach, frames - 1), rate) for (a, b), line in lines.items()]
+        placed = place_views(pairs, count, rate)
+        curves = tuple(_curve(pair, rate) for pair in pairs)
+        late, drift = np.full(count, np.nan), np.full(count, np.nan)
+        covariance = np.full((2 * count, 2 * count), np.nan)
+        known = sorted(placed.late)
+        if len(known) < 2:
+            return SyncEvidence(late, drift, covariance, placed.refused, curves)
+        inner = {(i, j): lines[known[i], known[j]] for i, j in combinations(range(len(known)), 2)}
+        start = np.array([placed.late[view] for view in known], np.float64)
+        found = refine_offsets([views[view] for view in known], start, inner, rate)
+        late[known], drift[known] = found.late / rate, found.drift
+        both = np.concatenate([known, count + np.array(known)])
+        scale = np.repeat([1 / rate, 1.0], len(known))
+        covariance[np.ix_(both, both)] = found.covariance * np.outer(scale, scale)
+        figures = {"residual_sigma": found.residual}
+        figures |= {f"margin_nats.{take.names[view]}": peak.margin_nats for view, peak in placed.peak.items()}
+        return SyncEvidence(late, drift, covariance, placed.refused, curves, figures)
+
+
+def _curve(pair: ShiftScores, rate_hz: float) -> PairCurve:
+    peak = clearest_peak([(pair, 0)], rate_hz)
+    best, rival, ratio = np.nan, np.nan, np.nan
+    if peak is not None:
+        best, rival = peak.shift / rate_hz, peak.rival / rate_hz
+        nats = dict(zip(pair.shift.tolist(), pair.nats.tolist(), strict=True))
+        ratio = nats[peak.shift] / max(nats[peak.rival], 1e-9)
+    return PairCurve(pair.a, pair.b, pair.shift / rate_hz, pair.nats, "nats a joint", best, rival, float(ratio))
