@@ -75,6 +75,7 @@ def check_times(view: str, time_s: Floats) -> list[FootageFinding]:
     if len(segments) > 1:
         out.append(_rate_change(view, time_s, segments))
     gaps: list[tuple[float, float, int]] = []
+    usual_s = float(np.median(np.diff(time_s))) if len(time_s) > 1 else 0.0  # a burst after a gap has a rate of its own
     for segment in segments:
         part_s = time_s[segment.start : segment.stop]
         clock = FrameClock.of(part_s)
@@ -83,8 +84,10 @@ def check_times(view: str, time_s: Floats) -> list[FootageFinding]:
         kept = np.flatnonzero(clock.tick >= 0)
         steps = np.diff(clock.tick[kept])
         gaps += [
-            (float(part_s[kept[place]]), float(part_s[kept[place + 1]]), int(steps[place]) - 1)
+            (start_s, stop_s, lost)
             for place in np.flatnonzero(steps > 1).tolist()
+            for start_s, stop_s in [(float(part_s[kept[place]]), float(part_s[kept[place + 1]]))]
+            if (lost := min(int(steps[place]), round((stop_s - start_s) / usual_s)) - 1) > 0
         ]
         if len(part_s) > 2 and clock.jitter_s > _JITTER * clock.interval_s:
             out.append(_jitter(view, part_s, clock))

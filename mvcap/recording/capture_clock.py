@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 _WINDOW_S = 30.0  # over which the shortest way is looked for: long against congestion, short against drift
 _BUCKET_S = 1.0
@@ -39,6 +40,14 @@ class CaptureClock:
             at = source_s + (self.offset_s or 0.0)
         self._last_s = max(at, self._last_s + _STEP_S)
         return self._last_s
+
+    def settle(self, pairs: Iterable[tuple[float, float]]) -> None:
+        """Learn the offset from times of arrival and stated times, s, of frames whose times are asked for afterwards.
+
+        A stream that was just opened often sends what it had kept all at once, so that the first to arrive are late.
+        """
+        for received_s, source_s in pairs:
+            self._note(received_s, received_s - source_s)
 
     @staticmethod
     def _begun_anew(difference: float, offset: float) -> bool:

@@ -72,7 +72,8 @@ class RecorderState:
 class Recorder:
     """Records sources into a folder. ``run`` does it all; ``start`` and ``stop`` may be called from other threads.
 
-    folder: None to write nothing, for those who only ``listen``. waits: wait for ``start`` before anything is written. keep_free: bytes that stay free on the disk.
+    folder: None to write nothing, for those who only ``listen``. waits: wait for ``start`` before anything is written.
+    keep_free: bytes that stay free on the disk.
     """
 
     folder: Path | None

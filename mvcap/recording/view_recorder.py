@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from mvcap.recording.matroska import DepthFile, MatroskaFile
 from mvcap.structures.live_frames import LiveFrame, LiveStream, Source, StreamFormat
 
 QUEUE_FRAMES = 120
+_SETTLED_NS = 700_000_000  # of a stream's first frames, whose times are told together
+_EARLY_FRAMES = 256
 _AGAIN_S = 0.5  # until a lost source is opened again
 _END_S = 8.0  # for the threads to end: longer than a source waits for a frame
 _REFERRING = ("h264", "hevc")  # codecs whose frames refer to those before
@@ -149,24 +151,43 @@ class ViewRecorder:
             self.state.reconnections += 1
             self._times = CaptureClock()
             self._needs_key = True
-        first = True
+        first, early = True, list[LiveFrame]()
         while not self._stop.is_set():
             frame = stream.read()
+            if early and (frame is None or frame.received_ns - early[0].received_ns > _SETTLED_NS):
+                self._take_early(early)
+                early, first = [], False
             if frame is None:
                 self.state.ended = self._source.ends
                 self.state.fault = "" if self._source.ends else f"{self.name}: the sender ended the stream"
                 return
-            at_s = self._times.capture_s(frame.received_ns / 1e9, frame.source_s)
-            if first and self.state.received:
-                self.state.lost.interrupted(at_s)
-            self.state.lost.exact = frame.source_s is not None
-            first = False
-            self.state.first_received_ns = self.state.first_received_ns or frame.received_ns
-            self.state.received += 1
-            self.state.connected, self.state.fault = True, ""
-            self._keep(frame, at_s)
-            if self._listener is not None:
-                self._listener(self.name, frame, at_s)
+            if first and len(early) < _EARLY_FRAMES:
+                early.append(frame)
+            else:
+                self._take(frame)
+
+    def _take_early(self, frames: list[LiveFrame]) -> None:
+        """Take the first frames of a stream, once their times can be told."""
+        stated = [(frame.received_ns / 1e9, frame.source_s) for frame in frames if frame.source_s is not None]
+        self._times.settle(stated)
+        if frames[0].source_s is None and len(stated) > 1:  # as RTSP has it, whose first time may be unknown
+            frames[0] = replace(frames[0], source_s=2 * stated[0][1] - stated[1][1])
+        if self.state.received:
+            first = frames[0]
+            self.state.lost.interrupted(self._times.capture_s(first.received_ns / 1e9, first.source_s))
+        for frame in frames:
+            self._take(frame)
+
+    def _take(self, frame: LiveFrame) -> None:
+        """Count a frame, queue it, and tell the listener."""
+        at_s = self._times.capture_s(frame.received_ns / 1e9, frame.source_s)
+        self.state.lost.exact = frame.source_s is not None
+        self.state.first_received_ns = self.state.first_received_ns or frame.received_ns
+        self.state.received += 1
+        self.state.connected, self.state.fault = True, ""
+        self._keep(frame, at_s)
+        if self._listener is not None:
+            self._listener(self.name, frame, at_s)
 
     def _keep(self, frame: LiveFrame, at_s: float) -> None:
         """Queue a frame for writing, if a recording has begun; count it in any case."""

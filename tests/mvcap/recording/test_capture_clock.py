@@ -50,3 +50,12 @@ def test_a_long_wait_is_no_other_clock():
     clock = CaptureClock()
     made = np.array([clock.capture_s(r, s) for r, s in zip(received.tolist(), stated.tolist(), strict=True)])
     assert np.abs(made - true)[60:].max() < 0.008
+
+
+def test_frames_that_were_kept_and_come_at_once_have_their_own_times():
+    stated = np.arange(40) / RATE_HZ
+    received = np.maximum(stated + 5.0, 5.0 + 0.5) + 0.001  # the first half second arrives together
+    clock = CaptureClock()
+    clock.settle(zip(received.tolist(), stated.tolist(), strict=True))
+    made = [clock.capture_s(r, s) for r, s in zip(received.tolist(), stated.tolist(), strict=True)]
+    np.testing.assert_allclose(made, stated + 5.001, atol=1e-6)
