@@ -56,7 +56,7 @@ LONGEST_README = 200
 ADDED = {
     "keypoint_csv": "estimator", "known_ids": "associator", "above_floor": "refiner", "wide_csv": "exporter",
     "own_lab": "benchmark", "joint_check": "task", "step_through": "viewer", "joint_balls": "densifier",
-    "test_card": "source", "camera_csv": "calibration format",
+    "test_card": "source", "stated_delays": "synchroniser", "camera_csv": "calibration format",
 }  # fmt: skip
 """Plug-ins that are shown in full, by the name of their file."""
 SHOWN = {
@@ -458,6 +458,18 @@ def test_the_source_runs(place):
     shown = [int(image.mean()) for _, image in Footage.probe("card/videos/a.mkv").read()]
     assert made.views[0].lost == 0 and len(shown) == made.views[0].frames > 8
     assert shown[-1] - shown[0] == pytest.approx(len(shown) - 1, abs=2)
+
+
+def test_the_synchroniser_runs(place):
+    session = make_session(place, 20, people=1, cameras=3)
+    videos = [write_clip(place / f"{name}.mp4") for name in "abc"]
+    for video, late in zip(videos, (0, 120, -80), strict=True):
+        video.with_suffix(".delay.txt").write_text(str(late))
+    found = mvcap.sync(videos, method="stated_delays:StatedDelays")
+    assert found.complete and np.allclose(found.late_s, [0, 0.12, -0.08])
+    assert found.late_sigma_s[1] == pytest.approx(0.02 * np.sqrt(2))
+    with pytest.raises(mvcap.MvcapError, match=r"has no \.delay\.txt"):
+        mvcap.sync(session, method="stated_delays:StatedDelays")
 
 
 def test_an_added_calibration_format_is_read_and_written(place, monkeypatch):
