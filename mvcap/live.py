@@ -26,7 +26,7 @@ from mvcap.streaming.people_message import LiveMoment, people_message
 from mvcap.streaming.senders import Sender
 from mvcap.structures.contracts import UNKNOWN_FRAMES, Associator, Estimator, State, View
 from mvcap.structures.detections import Detections2D
-from mvcap.structures.live_frames import Source
+from mvcap.structures.live_frames import LiveSource
 from mvcap.structures.poses import Poses3D
 from mvcap.track import drop_duplicates
 from mvcap.tracking.online_ids import OnlineIds
@@ -128,7 +128,7 @@ class LiveSummary:
 
 
 def live(
-    sources: Mapping[str, str | Source] | Sequence[str],
+    sources: Mapping[str, str | LiveSource] | Sequence[str],
     rig: str | Path | Rig,
     *,
     estimator: str | Estimator = "people",

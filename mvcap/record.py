@@ -12,7 +12,7 @@ from mvcap.errors import InputError
 from mvcap.init import init
 from mvcap.recording.matroska import CODECS
 from mvcap.recording.recorder import VIDEOS, Recorder, Recording
-from mvcap.structures.live_frames import Source
+from mvcap.structures.live_frames import LiveSource
 
 _NAME = re.compile(r"[\w][\w .-]{0,63}")
 _BY_SCHEME = {"http": "mjpeg", "https": "mjpeg"}
@@ -20,7 +20,7 @@ _BY_SCHEME = {"http": "mjpeg", "https": "mjpeg"}
 
 def record(
     folder: str | Path,
-    sources: Mapping[str, str | Source] | Sequence[str],
+    sources: Mapping[str, str | LiveSource] | Sequence[str],
     *,
     rig: str | Path | Rig | None = None,
     seconds: float | None = None,
@@ -32,7 +32,7 @@ def record(
 ) -> Recording:
     """Record live sources into FOLDER/videos, on one clock, and make a session of FOLDER if a rig is given.
 
-    sources: name -> address (``source_of``) or an object with the protocol ``Source``, or a list of ``NAME=ADDRESS``.
+    sources: name -> address (``source_of``) or an object with the protocol ``LiveSource``; or ``NAME=ADDRESS``, a list.
     seconds: how long, default until ``Recorder.stop``. codec: one of ``recording.matroska.CODECS``; "copy" keeps the
     packets of H.264, H.265 and MJPEG. keep_free_gb: the recording ends in good order when less is free on the disk.
     waits: begin at ``Recorder.start`` only. opened: called with the recorder before it runs. tick: called ten times a
@@ -55,7 +55,7 @@ def record(
     return made
 
 
-def source_of(address: str) -> Source:
+def source_of(address: str) -> LiveSource:
     """Return the source of an address.
 
     ``webcam:0`` or ``/dev/video0``; ``rtsp://...`` and others that FFmpeg reads (``stream``); ``http://...``
@@ -63,7 +63,7 @@ def source_of(address: str) -> Source:
     ``plugins.TABLE`` or ``package.module:Class:ADDRESS``. InputError for anything else.
     """
     plugin, rest = _kind_of(address)
-    found: Source = plugins.find_plugin("source", plugin)(rest)
+    found: LiveSource = plugins.find_plugin("source", plugin)(rest)
     return found
 
 
@@ -87,12 +87,12 @@ def _kind_of(address: str) -> tuple[str, str]:
     raise InputError(f"{address}: no such file, folder or kind of address; kinds: {', '.join(plugins.TABLE['source'])}")
 
 
-def named_sources(given: Mapping[str, str | Source] | Sequence[str]) -> dict[str, Source]:
+def named_sources(given: Mapping[str, str | LiveSource] | Sequence[str]) -> dict[str, LiveSource]:
     """Return sources by the names of their views, as ``record`` takes them.
 
     InputError for names that cannot be names of files, or are given twice, and for addresses of no kind.
     """
-    pairs: list[tuple[str, str | Source]] = []
+    pairs: list[tuple[str, str | LiveSource]] = []
     if isinstance(given, Mapping):
         pairs = list(given.items())
     else:

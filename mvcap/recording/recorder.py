@@ -15,7 +15,7 @@ from typing import Any
 from mvcap.errors import InputError, MvcapError, SourceError
 from mvcap.recording.frame_log import SUFFIX
 from mvcap.recording.view_recorder import Listener, RecordingClock, ViewRecorder
-from mvcap.structures.live_frames import LiveFrame, Source
+from mvcap.structures.live_frames import LiveFrame, LiveSource
 from mvcap.structures.npz import write_text
 
 FACTS = "recording.json"
@@ -77,7 +77,7 @@ class Recorder:
     """
 
     folder: Path | None
-    sources: Mapping[str, Source]
+    sources: Mapping[str, LiveSource]
     codec: str = "copy"
     seconds: float | None = None
     keep_free: int = 2 << 30

@@ -14,7 +14,7 @@ from mvcap.recording.capture_clock import CaptureClock
 from mvcap.recording.frame_log import SUFFIX, FrameLog
 from mvcap.recording.lost_frames import Gap, LostFrames
 from mvcap.recording.matroska import DepthFile, MatroskaFile
-from mvcap.structures.live_frames import LiveFrame, LiveStream, Source, StreamFormat
+from mvcap.structures.live_frames import LiveFrame, LiveSource, LiveStream, StreamFormat
 
 QUEUE_FRAMES = 120
 _SETTLED_NS = 700_000_000  # of a stream's first frames, whose times are told together
@@ -64,7 +64,7 @@ class ViewRecorder:
     """
 
     def __init__(
-        self, name: str, source: Source, *, codec: str = "copy", listener: Listener | None = None,
+        self, name: str, source: LiveSource, *, codec: str = "copy", listener: Listener | None = None,
         queue_frames: int = QUEUE_FRAMES,
     ) -> None:  # fmt: skip
         self.name, self.state = name, ViewState()

@@ -64,7 +64,7 @@ class LiveStream(Protocol):
         ...
 
 
-class Source(Protocol):
+class LiveSource(Protocol):
     """A camera or stream that can be opened, and again after it was lost. ``ends``: whether its end is no loss."""
 
     ends: bool

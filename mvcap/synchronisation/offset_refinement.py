@@ -27,7 +27,7 @@ _GAUGE = 1e9
 
 
 @dataclass(frozen=True, eq=False)
-class Offsets:
+class OffsetFit:
     """late (C,) frames at the middle of the take, drift (C,) frames a frame, and their covariance (2C, 2C)."""
 
     late: Floats
@@ -40,7 +40,7 @@ class Offsets:
 
 def refine_offsets(
     views: list[ViewJoints], late: Floats, essentials: dict[tuple[int, int], Floats], rate_hz: float
-) -> Offsets:  # fmt: skip
+) -> OffsetFit:  # fmt: skip
     """Refine whole-frame delays (C,) of views; their mean stays. essentials: E (3, 3) of each pair a < b."""
     count, frames = len(views), min(view.frames for view in views)
     middle = frames / 2
@@ -63,7 +63,7 @@ def refine_offsets(
     inverse = np.linalg.inv(normal / _ALIKE + prior + gauge)
     scattered = blocks.T @ blocks / _ALIKE**2
     covariance = inverse @ (_LASTING * scattered + prior) @ inverse
-    return Offsets(value[:count], value[count:], covariance, middle, float(np.sqrt(square)))
+    return OffsetFit(value[:count], value[count:], covariance, middle, float(np.sqrt(square)))
 
 
 def _equations(

@@ -2,7 +2,7 @@
 
 from mvcap.sources.mjpeg import Mjpeg
 from mvcap.sources.replay import Replay
-from mvcap.structures.live_frames import LiveFrame, Source, StreamFormat
+from mvcap.structures.live_frames import LiveFrame, LiveSource, StreamFormat
 
 
 def test_what_is_not_said_is_unknown():
@@ -12,5 +12,5 @@ def test_what_is_not_said_is_unknown():
 
 
 def test_sources_that_ship_have_the_protocol():
-    sources: list[Source] = [Mjpeg("http://host/"), Replay("a.mp4")]
+    sources: list[LiveSource] = [Mjpeg("http://host/"), Replay("a.mp4")]
     assert [source.ends for source in sources] == [False, True]
