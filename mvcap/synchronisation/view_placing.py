@@ -20,6 +20,8 @@ INDEPENDENT_PER_S = 6.0
 SURE_NATS = 12.0
 _ALONE_NATS = 25.0  # of a pair by itself, with which all others begin: unrelated people reached 17
 """Nats by which a peak has to be likelier than any other: 1 wrong in 160 000 if the model holds."""
+_TWO_NATS, _TWO_FITTING = 50.0, 0.75
+"""Of the only pair of two views, which no third view confirms: unrelated people reached 36 nats and a fit of 0.61."""
 _BESIDE_S = 0.12  # shifts nearer to the peak belong to it
 _FITTING, _FITTING_ALONE = 0.35, 0.25
 """Share of the nats of perfect joints at a true offset: at least the first, and more by the second over the number of
@@ -94,6 +96,10 @@ def place_views(pairs: list[ShiftScores], views: int, rate_hz: float) -> Placed:
     """Return whole-frame offsets of as many views as can be placed without ambiguity."""
     alone = [(one, clearest_peak([(one, 0)], rate_hz)) for one in pairs]
     sure = [(one, peak) for one, peak in alone if peak is not None and is_sure(peak, _ALONE_NATS)]
+    if views == 2:
+        sure = [(one, peak) for one, peak in sure if peak.margin_nats >= _TWO_NATS and peak.fit >= _TWO_FITTING]
+    if not sure and views == 2:  # there is no other pair that could confirm it
+        return Placed({}, {}, {view: _reason(alone[0][1] if alone else None, rate_hz) for view in range(views)})
     if not sure:
         return _placed_together(alone, views, rate_hz)
     first, peak = max(sure, key=lambda pair: pair[1].margin_nats)
