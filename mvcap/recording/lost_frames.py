@@ -21,7 +21,8 @@ class Gap:
     stop_s: float
     lost: int
     why: str
-    """"number" or "interval" of the frames, "queue" that was full, or "source" that was away."""
+    """By what it is known: "number" or "interval" of the frames; or why they were not written: the "queue" was full,
+    the "source" was away, or there was "no key frame" after it came back."""
 
 
 class LostFrames:

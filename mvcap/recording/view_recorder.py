@@ -154,14 +154,14 @@ class ViewRecorder:
         first, early = True, list[LiveFrame]()
         while not self._stop.is_set():
             frame = stream.read()
-            if early and (frame is None or frame.received_ns - early[0].received_ns > _SETTLED_NS):
+            if early and (frame is None or _is_settled(early, frame)):
                 self._take_early(early)
                 early, first = [], False
             if frame is None:
                 self.state.ended = self._source.ends
                 self.state.fault = "" if self._source.ends else f"{self.name}: the sender ended the stream"
                 return
-            if first and len(early) < _EARLY_FRAMES:
+            if first:
                 early.append(frame)
             else:
                 self._take(frame)
@@ -199,6 +199,8 @@ class ViewRecorder:
             return
         refers = self.state.format is not None and self.state.format.codec in _REFERRING
         if self._needs_key and refers and not frame.key:
+            if self.state.written:  # of a source that came back: cannot be decoded
+                self.state.lost.note_gap(Gap(at_s, at_s, 1, "no key frame"))
             return
         try:
             self._queue.put_nowait((frame, at_s, lost))
@@ -248,3 +250,8 @@ class ViewRecorder:
             files[2].write(frame.depth, since_s)
         self.state.written += 1
         self.state.bytes += size
+
+
+def _is_settled(early: list[LiveFrame], frame: LiveFrame) -> bool:
+    """Whether a stream has run for long enough to tell the times of its first frames."""
+    return len(early) >= _EARLY_FRAMES or frame.received_ns - early[0].received_ns > _SETTLED_NS
