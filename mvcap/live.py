@@ -40,7 +40,8 @@ _SETTINGS: Mapping[str, Mapping[str, Any]] = {
 """Settings of estimators that differ live."""
 Told = Callable[[LiveMoment, Moment, float, Rig], None]
 """Called with people, images, delay s and the cameras of every moment."""
-_TRIAL = 6  # moments whose time tells the rate; the first two load networks
+_TRIAL = 8  # moments whose times tell the rate; the first two load networks
+_PACE = 0.6  # of the usual pace
 _WAIT_S = 0.05
 _DELAYS = 20_000
 
@@ -48,10 +49,10 @@ _DELAYS = 20_000
 class Live:
     """People moment by moment: the functions of ``reconstruct`` up to ``track --live``, with their states kept between.
 
-    rate_hz: moments a second about which ``step`` is called; their times may be irregular. estimator, associator: names
-    of ``plugins.TABLE``, or objects of their contracts; settings: of the estimator, which ``people`` has other defaults
-    of here. A person's number is given after
-    ``TrackConfig.delay_s`` and never changes. Memory grows with the number of tracklets only.
+    rate_hz: about how often a second ``step`` is called, rather too low than too high; times may be irregular.
+    estimator, associator: names of ``plugins.TABLE``, or objects of their contracts; settings: of the estimator, of
+    which ``people`` has other defaults here. A person's number is given after ``TrackConfig.delay_s`` and never
+    changes. Memory grows with the number of tracklets only.
     """
 
     def __init__(
@@ -206,7 +207,7 @@ def _follow(
     delays: deque[float] = deque(maxlen=_DELAYS)
     moments = passed = 0
     persons: set[int] = set()
-    steps: list[float] = []
+    trial: list[float] = []
     begun = time.monotonic()
     wall_s = time.time() - begun
     while recorder.state.phase == "recording":
@@ -214,12 +215,11 @@ def _follow(
         if moment is None:
             picker.came.wait(_WAIT_S)
             continue
-        step_begun = time.monotonic()
         made = people.step(moment.images, moment.at_s)
-        if len(steps) < _TRIAL:
-            steps.append(max(time.monotonic() - step_begun, 1e-3))
-            if len(steps) == _TRIAL:
-                people.restart(_rate(recorder, steps[2:]))
+        if len(trial) < _TRIAL:
+            trial.append(moment.at_s)
+            if len(trial) == _TRIAL:
+                people.restart(_rate(trial[2:]))
                 begun = time.monotonic()
             continue
         delay_s = time.monotonic() - moment.at_s
@@ -238,7 +238,9 @@ def _follow(
     )  # fmt: skip
 
 
-def _rate(recorder: Recorder, steps: Sequence[float]) -> float:
-    """Moments a second that can be kept up: as many as the work allows, and at most as many as come."""
-    rates = [view.state.lost.rate_hz for view in recorder.views if view.state.lost.rate_hz]
-    return float(min(1 / float(np.median(steps)), *rates) if rates else 1 / float(np.median(steps)))
+def _rate(times_s: Sequence[float]) -> float:
+    """Moments a second to follow people by, from the times of some: below the usual pace.
+
+    A moment that comes early is the next one all the same; between those that come late people would count as missed.
+    """
+    return float(_PACE / np.median(np.diff(times_s)))

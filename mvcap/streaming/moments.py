@@ -63,7 +63,9 @@ class MomentPicker:
         at_s = min(times[-1] for times, is_there in zip(held, there, strict=True) if is_there)
         if at_s <= self._last_s + _SAME * self._interval_s():
             return None
-        passed = max(sum(self._last_s < one < at_s for one in times) for times in held) if self._last_s > 0 else 0
+        same_s = _SAME * self._interval_s()
+        between = [sum(self._last_s + same_s < one < at_s - same_s for one in times) for times in held]
+        passed = max(between) if self._last_s > 0 else 0
         images = tuple(
             self._streams[view.name].image_at(at_s) if is_there else None
             for view, is_there in zip(self._views, there, strict=True)

@@ -53,6 +53,14 @@ def test_a_view_that_is_away_and_times_that_jump_are_followed(tmp_path):
     assert len(nothing.poses) == 0
 
 
+@pytest.mark.parametrize("rate_hz", [2.0, 8.0, 15.0])
+def test_a_rate_that_is_too_low_costs_no_numbers(tmp_path, rate_hz):
+    rig, settings = oracle_take(tmp_path)
+    people = mvcap.Live(rig, "oracle", rate_hz=rate_hz, settings=settings)
+    made = [people.step([IMAGE] * 3, frame / RATE_HZ) for frame in range(30)]
+    assert all(sorted(one.poses.person.tolist()) == [1, 2] for one in made[8:])
+
+
 def test_streams_become_people_and_a_recording(tmp_path):
     rig, settings = oracle_take(tmp_path)
     sender, told = _Kept(), []
@@ -62,7 +70,7 @@ def test_streams_become_people_and_a_recording(tmp_path):
             told=lambda people, moment, delay_s, fitted: told.append((people.frame, delay_s, moment.passed)),
         )  # fmt: skip
     assert made.reason == "the time is up" and made.moments == len(sender.messages) == len(told) > 5
-    assert made.people == 2 and 0 < made.delay_s[0] <= made.delay_s[1] < 3
+    assert made.people == 2 and made.passed < 3 * made.moments and 0 < made.delay_s[0] <= made.delay_s[1] < 3
     last = sender.messages[-1]
     assert sorted(one["id"] for one in last["people"]) == [1, 2] and last["delay_ms"] < 3000
     times = [message["time_s"] for message in sender.messages]
