@@ -97,14 +97,14 @@ def test_the_page_in_a_browser(tmp_path, jpegs):
             page.wait_for_selector("#start:visible", timeout=20_000)
             page.click("#start")
             page.wait_for_selector("#phase.recording", timeout=10_000)
-            until(lambda: recorder.state.seconds > 1)
+            widths = "[...document.images].map((one) => one.naturalWidth)"
+            until(lambda: page.evaluate(widths) == [480, 480] and recorder.state.seconds > 1, 30)
             served.away.add("right")
             page.wait_for_selector("figure.away", timeout=10_000)
-            pictures = page.evaluate("[...document.images].map((one) => one.naturalWidth)")
             text = page.inner_text("main")
             page.screenshot(path=str(tmp_path / "recording.png"))
             page.click("#stop")
             until(lambda: recorder.state.phase == "ended")
         chromium.close()
-    assert pictures == [480, 480] and "left" in text and "30.0" in text and "lost" in text
+    assert "left" in text and "30.0" in text and "lost" in text
     assert not faults
