@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -158,6 +159,16 @@ def cloud_frames(session: str | Path | Session) -> list[int]:
     folder = (session.folder if isinstance(session, Session) else Path(session)) / _FOLDER
     paths = [path for form in FORMATS for path in folder.glob(f"*.{form}")]
     return sorted({int(path.stem) for path in paths if path.stem.isascii() and path.stem.isdecimal()})
+
+
+def cloud_frame_at(frames: Sequence[int], frame: int) -> int | None:
+    """Return which of the frames that have clouds, ascending, is shown at a frame.
+
+    The last one up to it, for as long as clouds are apart; None if there is none.
+    """
+    apart = max(np.diff(frames), default=1)
+    last = bisect_right(frames, frame) - 1
+    return None if last < 0 or frame - frames[last] >= apart else frames[last]
 
 
 def session_moments(session: str | Path | Session, frames: Iterable[int]) -> Iterator[MaskedMoment]:

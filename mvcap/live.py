@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,9 @@ from numpy.typing import NDArray
 from calib import Rig, fit_to_images, load_rig, match_views
 from mvcap import plugins
 from mvcap.associate import associate_rows
-from mvcap.errors import InputError, MvcapError
+from mvcap.errors import InputError
 from mvcap.record import named_sources
-from mvcap.recording.recorder import Recorder
+from mvcap.recording.recorder import Recorder, Recording
 from mvcap.streaming.moments import Moment, MomentPicker
 from mvcap.streaming.people_message import LiveMoment, people_message
 from mvcap.streaming.senders import Sender
@@ -155,45 +154,26 @@ def live(
     picker = MomentPicker(recorder.views)
     recorder.listen(picker.listen)
     opened(recorder)
-    running = _Running(recorder)
-    try:
-        running.until_open()
-        sizes = {view.name: view.state.format.size for view in recorder.views if view.state.format}
-        fitted, _ = fit_to_images(matched, sizes)
-        people = Live(fitted, estimator, associator=associator, settings=settings)
-        return _follow(people, picker, recorder, senders, told)
-    finally:
-        recorder.stop("asked to stop")
-        running.end()
-        picker.close()
-
-
-class _Running:
-    """A recorder in a thread of its own; what it raises is raised here."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
-        self._fault: MvcapError | None = None
-        self._thread = threading.Thread(target=self._run, name="record", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
+    with ThreadPoolExecutor(1, thread_name_prefix="record") as thread:
+        running = thread.submit(recorder.run)
         try:
-            self._recorder.run()
-        except MvcapError as fault:
-            self._fault = fault
+            _wait_until_open(recorder, running)
+            sizes = {view.name: view.state.format.size for view in recorder.views if view.state.format}
+            fitted, _ = fit_to_images(matched, sizes)
+            people = Live(fitted, estimator, associator=associator, settings=settings)
+            return _follow(people, picker, recorder, senders, told)
+        finally:
+            recorder.stop()
+            wait([running])
+            picker.close()
 
-    def until_open(self) -> None:
-        while self._recorder.state.phase in ("opening", "ready") and self._thread.is_alive():
-            time.sleep(_WAIT_S)
-        self.end_if_failed()
 
-    def end_if_failed(self) -> None:
-        if self._fault is not None:
-            raise self._fault
-
-    def end(self) -> None:
-        self._thread.join()
+def _wait_until_open(recorder: Recorder, running: Future[Recording]) -> None:
+    """Wait for the sources; raise what the recorder raised."""
+    while recorder.state.phase in ("opening", "ready") and not running.done():
+        time.sleep(_WAIT_S)
+    if running.done():
+        running.result()
 
 
 def _follow(

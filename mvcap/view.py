@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import inspect
 import math
-from bisect import bisect_right
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mvcap import plugins
-from mvcap.cloud import cloud_frames, read_cloud
+from mvcap.cloud import cloud_frame_at, cloud_frames, read_cloud
 from mvcap.drawing.scene_picture import Cloud
 from mvcap.drawing.scene_video import scene_pictures, scene_video
 from mvcap.errors import InputError
@@ -142,13 +139,10 @@ def _check_name(file: str | Path, suffix: str, option: str) -> None:
 def _clouds(session: Session) -> Callable[[int], Cloud | None]:
     """The cloud of a frame, or the last one before it for as long as clouds are apart."""
     frames = cloud_frames(session)
-    apart = max(np.diff(frames), default=1)
 
     def at(frame: int) -> Cloud | None:
-        last = bisect_right(frames, frame) - 1
-        if last < 0 or frame - frames[last] >= apart:
-            return None
-        found = read_cloud(session, frames[last])
+        shown = cloud_frame_at(frames, frame)
+        found = None if shown is None else read_cloud(session, shown)
         return None if found is None else (found.xyz, found.rgb)
 
     return at

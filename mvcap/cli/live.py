@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from mvcap.cli.live_pages import serve_page, stopped_by_signals
 from mvcap.errors import InputError
 
 if TYPE_CHECKING:
@@ -66,19 +65,13 @@ def live(sources: tuple[str, ...], rig: Path, **options: Any) -> None:
 
 def _opened(recorder: Recorder, stack: ExitStack, options: dict[str, Any]) -> list[Any]:
     """Let Ctrl-C end it in good order; serve the page."""
-    for number, words in ((signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "terminated")):
-        before = signal.signal(number, lambda *_, words=words: recorder.stop(words))
-        stack.callback(signal.signal, number, before)
+    stopped_by_signals(recorder, stack)
     if options["no_page"]:
         return []
     from mvcap.streaming.live_server import LiveServer
 
     server = LiveServer(recorder, options["host"], options["port"])
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    stack.callback(server.server_close)
-    stack.callback(server.shutdown)
-    for url in server.urls:
-        click.echo(f"page: {url}")
+    serve_page(server, stack)
     return [server]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 import time
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from mvcap.cli.live_pages import serve_page, stopped_by_signals
 
 if TYPE_CHECKING:
     from mvcap.recording.recorder import Recorder, Recording
@@ -50,29 +51,21 @@ def record(folder: Path, sources: tuple[str, ...], **options: Any) -> None:
         made = run(
             folder, sources, rig=options["rig"], seconds=options["seconds"], codec=options["codec"],
             keep_free_gb=options["keep_free"], waits=options["wait"],
-            opened=lambda recorder: _opened(recorder, stack, line, options), tick=line.show,
+            opened=lambda recorder: _opened(recorder, stack, options), tick=line.show,
         )  # fmt: skip
     _told(made, options["rig"])
 
 
-def _opened(recorder: Recorder, stack: ExitStack, line: _Line, options: dict[str, Any]) -> None:
+def _opened(recorder: Recorder, stack: ExitStack, options: dict[str, Any]) -> None:
     """Serve the page, and let Ctrl-C end the recording in good order."""
-    before = signal.signal(signal.SIGINT, lambda *_: recorder.stop("Ctrl-C"))
-    stack.callback(signal.signal, signal.SIGINT, before)
-    terminated = signal.signal(signal.SIGTERM, lambda *_: recorder.stop("terminated"))
-    stack.callback(signal.signal, signal.SIGTERM, terminated)
+    stopped_by_signals(recorder, stack)
     if not options["no_page"]:
         from mvcap.recording.preview import Preview
         from mvcap.recording.preview_server import PreviewServer
 
         preview = Preview(list(recorder.sources), _finders(options["board"], len(recorder.sources)))
         recorder.listen(preview.listen)
-        server = PreviewServer(recorder, preview, options["host"], options["port"])
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        stack.callback(server.server_close)
-        stack.callback(server.shutdown)
-        for url in server.urls:
-            click.echo(f"page: {url}")
+        serve_page(PreviewServer(recorder, preview, options["host"], options["port"]), stack)
     if options["wait"] and sys.stdin.isatty():
         threading.Thread(target=_start_by_enter, args=(recorder,), daemon=True).start()
 

@@ -24,101 +24,95 @@ _ENCODERS: dict[str, tuple[str, str, dict[str, str]]] = {
 }
 
 
-class MatroskaFile:
-    """One view's video; times are those of the recording's clock, in ms."""
+class _Container:
+    """A Matroska file of one stream, whose times are those of the recording's clock, in ms, and never stand still."""
 
-    def __init__(self, path: Path, form: StreamFormat, clock: str, codec: str = "copy") -> None:
+    def __init__(self, path: Path, metadata: dict[str, str]) -> None:
         import av
 
         self._av = av
-        self.copies = bool(form.codec) and codec in ("copy", {"hevc": ""}.get(form.codec, form.codec))
-        self._options = {"cluster_time_limit": _CLUSTER_MS, "flush_packets": "1"}
-        self._container = av.open(str(path), "w", format="matroska", options=self._options)
-        self._container.metadata[CLOCK_TAG] = clock
+        options = {"cluster_time_limit": _CLUSTER_MS, "flush_packets": "1"}
+        self._container = av.open(str(path), "w", format="matroska", options=options)
+        self._container.metadata.update(metadata)
         self._last_ms = -1
-        width, height = form.size
-        if self.copies:
-            self._stream: Any = self._container.add_mux_stream(form.codec, rate=_rate(form), width=width, height=height)
-            self._stream.time_base = _MS
-            self._decoder = None
-        else:
-            name, pixels, options = _ENCODERS["h264" if codec == "copy" else codec]
-            self._stream = self._container.add_stream(name, rate=_rate(form))
-            self._stream.width, self._stream.height = width + width % 2, height + height % 2
-            self._stream.pix_fmt, self._stream.options = pixels, options
-            self._stream.codec_context.time_base = _MS
-            self._stream.codec_context.thread_count = 1  # views are encoded side by side
-            if name == "mjpeg":
-                self._stream.codec_context.qmin = self._stream.codec_context.qmax = 3
+        self._stream: Any = None
+        self._encodes = False
 
-    def write(self, frame: LiveFrame, capture_s: float) -> int:
-        """Write a frame, a packet if packets are copied and an image if not; return its bytes, 0 for an image."""
-        at_ms = max(round(1000 * capture_s), self._last_ms + 1)
-        self._last_ms = at_ms
-        if self.copies:
-            assert frame.packet is not None
-            packet = self._av.Packet(frame.packet)
-            packet.stream, packet.time_base = self._stream, _MS
-            packet.pts = packet.dts = at_ms
-            packet.is_keyframe = frame.key
-            self._container.mux(packet)
-            return len(frame.packet)
-        if frame.decoded is not None:
-            stream = self._stream
-            self._mux(frame.decoded.reformat(stream.width, stream.height, stream.pix_fmt), at_ms)
-        else:
-            assert frame.image is not None
-            self._mux(_picture(self._av, frame.image), at_ms)
-        return 0
+    def _encoder(
+        self, form: StreamFormat, name: str, size: tuple[int, int], pixels: str, options: dict[str, str]
+    ) -> None:
+        self._stream, self._encodes = self._container.add_stream(name, rate=_rate(form)), True
+        self._stream.width, self._stream.height = size
+        self._stream.pix_fmt, self._stream.options = pixels, options
+        self._stream.codec_context.time_base = _MS
 
-    def _mux(self, picture: Any, at_ms: int) -> None:
-        picture.pts, picture.time_base = at_ms, _MS
+    def _at_ms(self, capture_s: float) -> int:
+        self._last_ms = max(round(1000 * capture_s), self._last_ms + 1)
+        return self._last_ms
+
+    def _encode(self, picture: Any, capture_s: float) -> None:
+        picture.pts, picture.time_base = self._at_ms(capture_s), _MS
         for packet in self._stream.encode(picture):
             self._container.mux(packet)
 
     def close(self) -> None:
         """Write what is left and close the file; OSError if that fails, with all that was written before in place."""
         try:
-            if not self.copies and self._last_ms >= 0:
+            if self._encodes and self._last_ms >= 0:
                 self._container.mux(self._stream.encode(None))
         finally:
             self._container.close()
 
 
-class DepthFile:
+class MatroskaFile(_Container):
+    """One view's video."""
+
+    def __init__(self, path: Path, form: StreamFormat, clock: str, codec: str = "copy") -> None:
+        super().__init__(path, {CLOCK_TAG: clock})
+        self.copies = bool(form.codec) and codec in ("copy", form.codec)
+        width, height = form.size
+        if self.copies:
+            self._stream = self._container.add_mux_stream(form.codec, rate=_rate(form), width=width, height=height)
+            self._stream.time_base = _MS
+            return
+        name, pixels, options = _ENCODERS["h264" if codec == "copy" else codec]
+        self._encoder(form, name, (width + width % 2, height + height % 2), pixels, options)
+        self._stream.codec_context.thread_count = 1  # views are encoded side by side
+        if name == "mjpeg":
+            self._stream.codec_context.qmin = self._stream.codec_context.qmax = 3
+
+    def write(self, frame: LiveFrame, capture_s: float) -> int:
+        """Write a frame, a packet if packets are copied and an image if not; return its bytes, 0 for an image."""
+        if self.copies:
+            assert frame.packet is not None
+            packet = self._av.Packet(frame.packet)
+            packet.stream, packet.time_base = self._stream, _MS
+            packet.pts = packet.dts = self._at_ms(capture_s)
+            packet.is_keyframe = frame.key
+            self._container.mux(packet)
+            return len(frame.packet)
+        if frame.decoded is not None:
+            stream = self._stream
+            self._encode(frame.decoded.reformat(stream.width, stream.height, stream.pix_fmt), capture_s)
+        else:
+            assert frame.image is not None
+            self._encode(_picture(self._av, frame.image), capture_s)
+        return 0
+
+
+class DepthFile(_Container):
     """Depth images of one view, without loss: FFV1 of 16 bits, the unit in its metadata."""
 
     UNIT_TAG = "MVCAP_DEPTH_UNIT_M"
 
     def __init__(self, path: Path, form: StreamFormat, clock: str) -> None:
-        import av
-
-        self._av = av
-        self._container = av.open(
-            str(path), "w", format="matroska", options={"cluster_time_limit": _CLUSTER_MS, "flush_packets": "1"}
-        )
-        self._container.metadata.update({CLOCK_TAG: clock, self.UNIT_TAG: repr(form.depth_unit_m)})
-        self._stream: Any = self._container.add_stream("ffv1", rate=_rate(form))
-        self._stream.width, self._stream.height = form.size
-        self._stream.pix_fmt, self._stream.options = "gray16le", {"level": "3", "g": "1"}
-        self._stream.codec_context.time_base = _MS
-        self._last_ms = -1
+        super().__init__(path, {CLOCK_TAG: clock, self.UNIT_TAG: repr(form.depth_unit_m)})
+        self._encoder(form, "ffv1", form.size, "gray16le", {"level": "3", "g": "1"})
 
     def write(self, depth: NDArray[np.uint16], capture_s: float) -> None:
         """Write a depth image (H, W)."""
-        self._last_ms = max(round(1000 * capture_s), self._last_ms + 1)
         picture = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(depth), format="gray16le")
-        picture.pts, picture.time_base = self._last_ms, _MS
-        for packet in self._stream.encode(picture):
-            self._container.mux(packet)
-
-    def close(self) -> None:
-        """Write what is left and close the file."""
-        try:
-            if self._last_ms >= 0:
-                self._container.mux(self._stream.encode(None))
-        finally:
-            self._container.close()
+        self._encode(picture, capture_s)
 
 
 def _picture(av: Any, image: NDArray[np.uint8]) -> Any:

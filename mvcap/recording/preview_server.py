@@ -12,11 +12,7 @@ from mvcap.recording.recorder import Recorder
 from mvcap.recording.view_recorder import QUEUE_FRAMES
 from mvcap.structures.token_server import TokenHandler, TokenServer
 
-_FILES = {
-    "": ("preview_page.html", "text/html; charset=utf-8"),
-    "preview_page.js": ("preview_page.js", "text/javascript; charset=utf-8"),
-    "preview_page.css": ("preview_page.css", "text/css; charset=utf-8"),
-}
+_FILES = {"": "preview_page.html", "preview_page.js": "preview_page.js", "preview_page.css": "preview_page.css"}
 
 
 class PreviewServer(TokenServer):
@@ -61,8 +57,7 @@ class _Handler(TokenHandler):
         """Send the page, its facts or the newest picture of a view."""
         server = cast(PreviewServer, self.server)
         if path in _FILES:
-            name, kind = _FILES[path]
-            self.send_bytes((Path(__file__).parent / name).read_bytes(), kind, body)
+            self.send_page(Path(__file__).parent / _FILES[path], body)
         elif path == "status.json":
             self.send_json(server.status(), body)
         elif found := re.fullmatch(r"view/(\d{1,4})\.jpg", path):

@@ -91,6 +91,7 @@ class Recorder:
         self._listeners: list[Listener] = []
         self._start, self._stop = threading.Event(), threading.Event()
         self._clock: RecordingClock | None = None
+        self._cut_short = False
         if not self.waits:
             self._start.set()
 
@@ -191,8 +192,9 @@ class Recorder:
             full = self._is_full()
             broken = next((view for view in self.views if view.disk_fault), None)
             if broken is not None:
-                self.stop(f"view {broken.name} cannot be written ({broken.disk_fault})")
+                self.stop(_not_written(broken))
             elif full:
+                self._cut_short = True
                 self.stop(f"the disk is nearly full: {self.state.free_bytes / 1e9:.2f} GB are free")
             elif self.seconds is not None and self.state.seconds >= self.seconds:
                 self.stop("the time is up")
@@ -212,10 +214,9 @@ class Recorder:
     def _result(self) -> Recording:
         views = tuple(_recorded(view, self._clock) for view in self.views)
         broken = next((view for view in self.views if view.disk_fault), None)
-        if broken is not None and "cannot be written" not in self.state.reason:
-            self.state.reason = f"view {broken.name} cannot be written ({broken.disk_fault})"
-        full = self.state.reason.startswith("the disk is nearly full")
-        return Recording(self.folder, views, self.state.reason, broken is None and not full)
+        if broken is not None:
+            self.state.reason = _not_written(broken)
+        return Recording(self.folder, views, self.state.reason, broken is None and not self._cut_short)
 
     def _note(self, state: str, made: Recording | None) -> None:
         """Write the facts; on a full disk those of before stay."""
@@ -234,6 +235,10 @@ class Recorder:
             write_text(self.folder / FACTS, json.dumps(facts, indent=1) + "\n")
         except (MvcapError, OSError) as fault:  # a full disk must not cost the recording
             self.state.reason = self.state.reason or f"{FACTS} cannot be written ({fault})"
+
+
+def _not_written(view: ViewRecorder) -> str:
+    return f"view {view.name} cannot be written ({view.disk_fault})"
 
 
 def _recorded(view: ViewRecorder, clock: RecordingClock | None) -> RecordedView:

@@ -21,7 +21,6 @@ _SETTLED_NS = 700_000_000  # of a stream's first frames, whose times are told to
 _EARLY_FRAMES = 256
 _AGAIN_S = 0.5  # until a lost source is opened again
 _END_S = 8.0  # for the threads to end: longer than a source waits for a frame
-_REFERRING = ("h264", "hevc")  # codecs whose frames refer to those before
 
 
 @dataclass(frozen=True)
@@ -197,7 +196,7 @@ class ViewRecorder:
         lost = self.state.lost.add(at_s, frame.number)
         if begun is None:
             return
-        refers = self.state.format is not None and self.state.format.codec in _REFERRING
+        refers = self.state.format is not None and self.state.format.refers
         if self._needs_key and refers and not frame.key:
             if self.state.written:  # of a source that came back: cannot be decoded
                 self.state.lost.note_gap(Gap(at_s, at_s, 1, "no key frame"))

@@ -22,11 +22,7 @@ from mvcap.streaming.people_message import LiveMoment
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.token_server import TokenHandler, TokenServer
 
-_FILES = {
-    "": ("live_page.html", "text/html; charset=utf-8"),
-    "live_page.js": ("live_page.js", "text/javascript; charset=utf-8"),
-    "live_page.css": ("live_page.css", "text/css; charset=utf-8"),
-}
+_FILES = {"": "live_page.html", "live_page.js": "live_page.js", "live_page.css": "live_page.css"}
 _VIEW_PX, _SCENE = 480, (960, 540)
 _RECENT = 0.1  # weight of the newest time in the averages that are shown
 
@@ -132,8 +128,7 @@ class _Handler(TokenHandler):
         """Send the page, its facts or a picture."""
         server = cast(LiveServer, self.server)
         if path in _FILES:
-            name, kind = _FILES[path]
-            self.send_bytes((Path(__file__).parent / name).read_bytes(), kind, body)
+            self.send_page(Path(__file__).parent / _FILES[path], body)
         elif path == "status.json":
             self.send_json(server.status(), body)
         elif path == "scene.jpg":

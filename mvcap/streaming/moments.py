@@ -19,7 +19,6 @@ _HELD_S = 1.0  # of frames that wait to be looked at
 _IMAGES = 12  # of a stream that has to be decoded from its beginning on
 _FRESH_S = 1.0  # a view whose newest frame is older than that of the others by this is away
 _SAME = 0.5  # of an interval: views show one moment at times that differ by less
-_REFERRING = ("h264", "hevc")
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +97,8 @@ class _Stream:
         return self._view.state.format.codec if self._view.state.format else ""
 
     def add(self, frame: LiveFrame, at_s: float) -> None:
-        if self._codec not in _REFERRING:
+        form = self._view.state.format
+        if form is None or not form.refers:
             self._hold(frame, at_s)
             return
         if self._thread is None:

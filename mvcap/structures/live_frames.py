@@ -28,6 +28,11 @@ class StreamFormat:
     controls: Mapping[str, float | str] = field(default_factory=dict)
     """Exposure, gain, white balance ... as far as the source tells."""
 
+    @property
+    def refers(self) -> bool:
+        """Whether its packets refer to those before, so that decoding begins at key frames only."""
+        return self.codec in ("h264", "hevc")
+
 
 @dataclass(frozen=True, eq=False)
 class LiveFrame:

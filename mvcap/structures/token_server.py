@@ -23,6 +23,11 @@ from urllib.parse import unquote
 
 from mvcap.errors import InputError, MvcapError, StaleError
 
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+}
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
@@ -143,6 +148,10 @@ class TokenHandler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, str(fault))
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
+
+    def send_page(self, file: Path, body: bool) -> None:
+        """Send a file of the page itself, HTML, JavaScript or CSS."""
+        self.send_bytes(file.read_bytes(), _TYPES[file.suffix], body)
 
     def send_json(self, content: Any, body: bool) -> None:
         """Send a value as JSON."""

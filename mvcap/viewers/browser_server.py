@@ -12,12 +12,6 @@ from mvcap.viewers.browser_page import page_file
 from mvcap.viewers.browser_scene import Scene
 from mvcap.viewers.browser_videos import MOSAIC, ProxyVideos
 
-_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-}
-
 
 class ViewServer(TokenServer):
     """Serves one session's scene and videos; ``url`` is where. port 0: any free one.
@@ -47,8 +41,7 @@ class _Handler(TokenHandler):
         server = cast(ViewServer, self.server)
         what, _, name = path.partition("/")
         if path in ("", "viewer.js", "style.css"):
-            file = page_file(path or "index.html")
-            self.send_bytes(file.read_bytes(), _TYPES[file.suffix], body)
+            self.send_page(page_file(path or "index.html"), body)
         elif path == "scene.json":
             self.send_json(server.scene.description(), body)
         elif path == "series.bin":

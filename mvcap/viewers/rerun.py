@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from calib import Camera
+from calib.geometry import invert
 from mvcap import stages
 from mvcap.cloud import cloud_frames, read_cloud
 from mvcap.drawing.colours import colour
@@ -114,7 +115,7 @@ def _set_time(recording: Any, session: Session, frame: int) -> None:
 
 
 def _send_camera(rerun: Any, recording: Any, camera: Camera) -> None:
-    world = np.linalg.inv(np.asarray(camera.cam_from_world))
+    world = invert(camera.cam_from_world)
     place = f"world/cameras/{camera.name}"
     recording.log(place, rerun.Transform3D(translation=world[:3, 3], mat3x3=world[:3, :3]), static=True)
     pinhole = rerun.Pinhole(

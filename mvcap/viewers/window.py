@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import signal
 import time
-from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from calib import Rig
 from calib.arrays import Floats
 from mvcap import stages
-from mvcap.cloud import cloud_frames, read_cloud
+from mvcap.cloud import cloud_frame_at, cloud_frames, read_cloud
 from mvcap.drawing.colours import Rgb, colour, linear_rgb
 from mvcap.drawing.viewpoints import people_box
 from mvcap.errors import InputError
@@ -77,7 +76,6 @@ class ShownTake:
         self._truth = None if truth is None else load_truth(truth, session.frames, session.rate_hz)
         self.box = people_box(self._poses.chunks())
         self._clouds = cloud_frames(session)
-        self._apart = max(np.diff(self._clouds), default=1)
         self._read = lru_cache(maxsize=2)(self._chunk)
         self.cloud = lru_cache(maxsize=2)(self._cloud)
 
@@ -114,9 +112,8 @@ class ShownTake:
         return self._poses.between(start, start + _READ_FRAMES)
 
     def cloud_frame(self, frame: int) -> int | None:
-        """Return the frame whose cloud is shown at a frame: the last one before it, for as long as they are apart."""
-        last = bisect_right(self._clouds, frame) - 1
-        return None if last < 0 or frame - self._clouds[last] >= self._apart else self._clouds[last]
+        """Return the frame whose cloud is shown at a frame."""
+        return cloud_frame_at(self._clouds, frame)
 
     def _cloud(self, frame: int) -> tuple[Floats, NDArray[np.uint8]] | None:
         found = read_cloud(self.session, frame)

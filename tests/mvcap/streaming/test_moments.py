@@ -52,6 +52,15 @@ def test_the_newest_moment_that_all_views_show(jpegs):
     assert shown(moment) == [19, 19] and moment.passed == 9  # 10 to 18
 
 
+def test_views_whose_clocks_differ_by_little_show_one_moment_and_none_is_passed_over(jpegs):
+    picker = picker_of("mjpeg", "mjpeg")
+    for n in range(20):
+        for name, late in (("0", 0.0), ("1", 0.002)):
+            picker.listen(name, LiveFrame(0, packet=jpegs[n]), n / RATE_HZ + late)
+        moment = picker.newest()
+        assert shown(moment) == [n, n] and moment.passed == 0 and picker.newest() is None
+
+
 def test_a_view_that_lost_the_frame_or_went_away_shows_nothing(jpegs):
     picker = picker_of("mjpeg", "mjpeg", "mjpeg")
     for n in range(60):
