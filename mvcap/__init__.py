@@ -28,6 +28,7 @@ from mvcap.version import __version__ as __version__
 if TYPE_CHECKING:
     from calib import Camera, Lens, Rig, load_rig, save_rig
     from mvcap.associate import associate, associate_rows
+    from mvcap.batch import batch
     from mvcap.board import board
     from mvcap.calibrate import calibrate
     from mvcap.check import check
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from mvcap.estimate import detect, estimate, load_detections
     from mvcap.evaluate import evaluate, score
     from mvcap.export import export, write_poses
+    from mvcap.generate import generate
     from mvcap.init import init
     from mvcap.live import Live, live
     from mvcap.plugins import load_plugin
@@ -62,8 +64,8 @@ if TYPE_CHECKING:
     from mvcap.view import export_picture, export_recording, export_video, export_view, view
 
 _VERBS = (
-    "associate", "board", "calibrate", "check", "cloud", "doctor", "estimate", "evaluate", "export", "init",
-    "live", "reconstruct", "record", "refine", "report", "sync", "track", "train", "triangulate", "view",
+    "associate", "batch", "board", "calibrate", "check", "cloud", "doctor", "estimate", "evaluate", "export",
+    "generate", "init", "live", "reconstruct", "record", "refine", "report", "sync", "track", "train", "triangulate", "view",
 )  # fmt: skip
 _GROUND = ("assets", "errors", "plugins", "rig")
 _MODULE_OF = {
@@ -108,6 +110,7 @@ __all__ = [
     "Skeleton",
     "associate",
     "associate_rows",
+    "batch",
     "board",
     "calibrate",
     "check",
@@ -123,6 +126,7 @@ __all__ = [
     "export_recording",
     "export_video",
     "export_view",
+    "generate",
     "init",
     "live",
     "load_cloud",

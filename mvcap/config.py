@@ -178,6 +178,11 @@ def allow_plugins(*names: str) -> None:
     _allowed.update(names)
 
 
+def allowed_plugins() -> frozenset[str]:
+    """Return what ``allow_plugins`` has allowed in this process, for processes that it starts."""
+    return frozenset(_allowed)
+
+
 def allowed_overrides(overrides: Overrides, path: Path) -> dict[str, Any]:
     """Return the overrides of a file of settings; PluginError if they name a foreign plug-in that nobody allowed.
 

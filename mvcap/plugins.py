@@ -84,6 +84,14 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "panoptic": "mvcap.benchmarks.panoptic:read",
         "humaneva": "mvcap.benchmarks.humaneva:read",
     },
+    "job": {
+        "reconstruct": "mvcap.jobs.reconstruct:ReconstructJob",
+        "calibrate": "mvcap.jobs.calibrate:CalibrateJob",
+    },
+    "runner": {
+        "local": "mvcap.runners.local:LocalRunner",
+        "dask": "mvcap.runners.dask:DaskRunner",
+    },
     "task": {
         "mmg": "mvcap.tasks.mmg:MatchingTask",
         "crg": "mvcap.tasks.crg:CentreTask",

@@ -31,10 +31,11 @@ KIND = {
     "estimators": "estimator", "associators": "associator", "refiners": "refiner", "exporters": "exporter",
     "benchmarks": "benchmark", "tasks": "task", "densifiers": "densifier",
     "viewers": "viewer", "sources": "source", "synchronisers": "synchroniser",
+    "jobs": "job", "runners": "runner", "datasets/formats": "dataset_format",
 }  # fmt: skip
 """Rooms whose files are alternatives of a verb, by their kind in the table of names."""
 GENERATORS = {"datasets"}
-"""A room of alternatives whose verb is to come: nothing names them yet."""
+"""A room of kinds of datasets, which verbs call by themselves: nothing names them."""
 FLOORS = (
     {"calib", "errors", "progress", "downloads", "nn", "version"},
     {"config", "assets", "board"},
@@ -46,10 +47,11 @@ FLOORS = (
     {
         "estimators", "associators", "refiners", "benchmarks", "datasets", "self_calibration", "reporting", "estimate",
         "densifiers", "cloud", "associate", "triangulate", "track", "refine", "export", "exporters", "doctor",
-        "check", "sources", "record", "streaming",
+        "check", "sources", "record", "streaming", "batching",
     },
-    {"calibration", "training", "report", "evaluate", "viewers", "synchronisation", "live"},
-    {"tasks", "rig", "calibrate", "reconstruct", "train", "view", "synchronisers", "sync"},
+    {"calibration", "training", "report", "evaluate", "viewers", "synchronisation", "live", "runners", "generate"},
+    {"tasks", "rig", "calibrate", "reconstruct", "train", "view", "synchronisers", "sync", "batch"},
+    {"jobs"},
     {"mvcap"},
     {"cli"},
 )  # fmt: skip
@@ -117,6 +119,11 @@ def room_of(module: str) -> str:
     """The folder of mvcap that a module is in; "" for those beside the folders."""
     place = place_of(module)
     return place if (ROOT / "mvcap" / place).is_dir() else ""
+
+
+def folder_of(module: str) -> str:
+    """The folder of mvcap that a module's file is in, with the folders above it: ``datasets/formats``."""
+    return MODULES[module].parent.relative_to(ROOT / "mvcap").as_posix()
 
 
 def floor_of(module: str) -> int:
@@ -227,9 +234,9 @@ def test_alternatives_are_in_the_table_of_names():
                 continue
             owners = [stem for stem in named if path.stem.startswith(f"{stem}_")]
             assert owners, f"{path} is neither in plugins.TABLE nor named after one that is"
-            users = {name for name in MODULES if f"mvcap.{room}.{path.stem}" in imports(name)}
+            users = {name for name in MODULES if f"mvcap.{room.replace('/', '.')}.{path.stem}" in imports(name)}
             strange = {
-                name for name in users if room_of(name) == room and not name.split(".")[-1].startswith(owners[0])
+                name for name in users if folder_of(name) == room and not name.split(".")[-1].startswith(owners[0])
             }
             assert not strange, f"{path.stem} serves {owners[0]}, but {strange} import it"
 
@@ -248,7 +255,7 @@ def test_every_room_has_tests():
 @cache
 def imported_by_tests(package: str, room: str) -> frozenset[str]:
     """Modules that the tests of a room import, and those that are loaded by name in them."""
-    folder = ROOT / "tests" / package / room
+    folder = ROOT / "tests" / package / room.replace(".", "/")
     found: set[str] = set()
     for path in folder.glob("*.py"):
         for node in ast.walk(tree_of(path)):

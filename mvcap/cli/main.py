@@ -11,7 +11,22 @@ import click
 
 from calib.errors import CalibrationError
 from mvcap import config
-from mvcap.cli import assets, calibrate, check, doctor, evaluate, live, record, rig, session, sync, train, view
+from mvcap.cli import (
+    assets,
+    batch,
+    calibrate,
+    check,
+    doctor,
+    evaluate,
+    generate,
+    live,
+    record,
+    rig,
+    session,
+    sync,
+    train,
+    view,
+)
 from mvcap.errors import MvcapError
 from mvcap.version import __version__
 
@@ -95,7 +110,7 @@ def _fail(line: str, status: int) -> None:
     sys.exit(status)
 
 
-_MODULES = (session, record, live, check, sync, view, evaluate, calibrate, rig, train, assets, doctor)
+_MODULES = (session, batch, record, live, check, sync, view, generate, evaluate, calibrate, rig, train, assets, doctor)
 for _module in _MODULES:  # each lists its verbs in COMMANDS
     for _command in _module.COMMANDS:
         cli.add_command(_command)

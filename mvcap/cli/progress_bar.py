@@ -11,8 +11,11 @@ from mvcap.progress import Progress, silent
 
 
 @contextmanager
-def bar(quiet: bool) -> Iterator[Progress]:
-    """Draw progress with rate and time left on standard error; nothing if quiet or if that is not a terminal."""
+def bar(quiet: bool, unit: str = "frames") -> Iterator[Progress]:
+    """Draw progress with rate and time left on standard error; nothing if quiet or if that is not a terminal.
+
+    unit: what is counted.
+    """
     if quiet or not sys.stderr.isatty():
         yield silent
         return
@@ -24,7 +27,7 @@ def bar(quiet: bool) -> Iterator[Progress]:
         TextColumn("{task.description:<12}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("frames  {task.fields[rate]:>6} /s "),
+        TextColumn(unit + "  {task.fields[rate]:>6} /s "),
         TimeRemainingColumn(),
     )
     tasks: dict[str, Any] = {}
