@@ -123,6 +123,11 @@ def _mark_covered(
     out[one[covered], joint[covered]] = True
 
 
+def body_capsules(skeleton: Skeleton) -> tuple[NDArray[np.int64], Floats]:
+    """Return joints (S, 2 ends, 2) whose middles are the ends of a body's capsules, and radii (S,) m of an adult."""
+    return _capsules(skeleton)[:2]
+
+
 @cache
 def _capsules(skeleton: Skeleton) -> tuple[NDArray[np.int64], Floats, NDArray[np.int64]]:
     """Joints (S, 2 ends, 2) whose middles are capsules' ends, the trunk's first; radii (S,) m; the limbs' joints."""
