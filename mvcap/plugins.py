@@ -77,6 +77,16 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "window": "mvcap.viewers.window:show",
         "rerun": "mvcap.viewers.rerun:show",
     },
+    "dataset_format": {
+        "coco": "mvcap.datasets.formats.coco:CocoKeypoints",
+        "panoptic": "mvcap.datasets.formats.panoptic:PanopticPoses",
+        "mupots": "mvcap.datasets.formats.mupots:MupotsSequences",
+        "human36m": "mvcap.datasets.formats.human36m:Human36mArrays",
+        "shelf": "mvcap.datasets.formats.shelf:ShelfActors",
+        "voxelpose": "mvcap.datasets.formats.voxelpose:VoxelPoseFolder",
+        "webdataset": "mvcap.datasets.formats.webdataset:WebDatasetShards",
+        "parquet": "mvcap.datasets.formats.parquet:ParquetTables",
+    },
     "benchmark": {
         "shelf": "mvcap.benchmarks.shelf:read",
         "campus": "mvcap.benchmarks.campus:read",
