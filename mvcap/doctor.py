@@ -31,10 +31,11 @@ _PACKAGES: dict[str, str] = {
     "open3d-cpu": "point clouds of depth cameras, mvcap view --window (extra 'cloud')",
     "websockets": "people of mvcap live over WebSocket (extra 'live')",
     "python-osc": "people of mvcap live over OSC (extra 'live')",
+    "distributed": "mvcap batch --engine dask (extra 'batch')",
     "rerun-sdk": "mvcap view --rrd and --viewer rerun (extra 'rerun')",
 }
 _RUNTIMES = ("gpu", "directml", "openvino")
-_OPTIONAL = {"torch", "open3d-cpu", "websockets", "python-osc", "rerun-sdk"}
+_OPTIONAL = {"torch", "open3d-cpu", "websockets", "python-osc", "distributed", "rerun-sdk"}
 
 
 @dataclass(frozen=True)

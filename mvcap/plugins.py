@@ -97,6 +97,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
     "job": {
         "reconstruct": "mvcap.jobs.reconstruct:ReconstructJob",
         "calibrate": "mvcap.jobs.calibrate:CalibrateJob",
+        "generate": "mvcap.jobs.generate:GenerateJob",
     },
     "runner": {
         "local": "mvcap.runners.local:LocalRunner",

@@ -1,5 +1,6 @@
 """What the READMEs say is so: Python and plug-ins run; commands, names, settings, links and figures are right."""
 
+import inspect
 import json
 import os
 import re
@@ -56,7 +57,8 @@ LONGEST_README = 200
 ADDED = {
     "keypoint_csv": "estimator", "known_ids": "associator", "above_floor": "refiner", "wide_csv": "exporter",
     "own_lab": "benchmark", "joint_check": "task", "step_through": "viewer", "joint_balls": "densifier",
-    "test_card": "source", "stated_delays": "synchroniser", "camera_csv": "calibration format",
+    "test_card": "source", "stated_delays": "synchroniser", "marker_files": "job", "in_order": "runner",
+    "camera_csv": "calibration format",
 }  # fmt: skip
 """Plug-ins that are shown in full, by the name of their file."""
 SHOWN = {
@@ -472,6 +474,16 @@ def test_the_synchroniser_runs(place):
         mvcap.sync(session, method="stated_delays:StatedDelays")
 
 
+def test_the_job_and_the_runner_run(place):
+    session = make_session(place / "monday", 3, people=2, cameras=3)
+    mvcap.reconstruct(session)
+    made = mvcap.batch(place / "monday", "marker_files:MarkerFiles", engine="in_order:InOrder")
+    assert made.complete and made.sessions[0]["facts"] == {"about": "2 people"}
+    assert (place / "monday" / "session.c3d").stat().st_size > 1000
+    with pytest.raises(mvcap.MvcapError, match="run `mvcap batch"):
+        mvcap.batch(place, "marker_files:MarkerFiles")
+
+
 def test_an_added_calibration_format_is_read_and_written(place, monkeypatch):
     assert 'calib.FORMATS["camera_csv"] = "camera_csv"' in TEXTS["mvcap/README.md"]
     monkeypatch.setitem(calib.FORMATS, "camera_csv", "camera_csv")
@@ -512,7 +524,9 @@ def test_commands_exist(line):
         if word.startswith("--"):
             assert word in options, f"{line}: no option {word}"
         if word == "--set":
-            assert known(value.partition("=")[0]), f"{line}: no setting {value}"
+            key = value.partition("=")[0]
+            of_a_job = words[0] == "batch" and key in inspect.signature(mvcap.calibrate).parameters
+            assert known(key) or of_a_job, f"{line}: no setting {value}"
         if word == "--config" and value.startswith("configs/"):
             assert (ROOT / value).is_file()
         if word == "--redo" and words[0] == "reconstruct" and not value.isupper():
@@ -623,8 +637,6 @@ def test_verdicts_are_those_of_the_reports():
 
 
 def test_functions_on_arrays_exist_and_take_what_is_said():
-    import inspect
-
     named = [call for row in table("call") for call in quoted(row[0])]
     assert len(named) > 20
     for call in named:

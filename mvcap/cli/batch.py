@@ -19,8 +19,8 @@ _FAILED = 1
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--verb", default="reconstruct", show_default=True, metavar="NAME", help="reconstruct, calibrate, or "
-              "'package.module:Class'.")  # fmt: skip
+@click.option("--verb", default="reconstruct", show_default=True, metavar="NAME", help="reconstruct, calibrate, "
+              "generate or 'package.module:Class'.")  # fmt: skip
 @click.option("--workers", type=int, metavar="N", help="Processes. [default: one a processor]")
 @click.option("--engine", default="local", show_default=True, metavar="NAME", help="local, or dask (extra 'batch').")
 @click.option("--scheduler", metavar="ADDRESS", help="With dask: a scheduler that runs. [default: a local cluster]")
