@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from mvcap.estimate import detect, estimate, load_detections
     from mvcap.evaluate import evaluate, score
     from mvcap.export import export, write_poses
-    from mvcap.generate import generate
+    from mvcap.generate import generate, generate_composites
     from mvcap.init import init
     from mvcap.live import Live, live
     from mvcap.plugins import load_plugin
@@ -65,7 +65,8 @@ if TYPE_CHECKING:
 
 _VERBS = (
     "associate", "batch", "board", "calibrate", "check", "cloud", "doctor", "estimate", "evaluate", "export",
-    "generate", "init", "live", "reconstruct", "record", "refine", "report", "sync", "track", "train", "triangulate", "view",
+    "generate", "init", "live", "reconstruct", "record", "refine", "report", "sync", "track", "train", "triangulate",
+    "view",
 )  # fmt: skip
 _GROUND = ("assets", "errors", "plugins", "rig")
 _MODULE_OF = {
@@ -78,6 +79,7 @@ _MODULE_OF = {
     "score": "mvcap.evaluate",
     "write_poses": "mvcap.export",
     "Live": "mvcap.live",
+    "generate_composites": "mvcap.generate",
     "load_plugin": "mvcap.plugins",
     "reconstruct_rows": "mvcap.reconstruct",
     "refine_rows": "mvcap.refine",
@@ -127,6 +129,7 @@ __all__ = [
     "export_video",
     "export_view",
     "generate",
+    "generate_composites",
     "init",
     "live",
     "load_cloud",

@@ -136,7 +136,11 @@ class GroundTruth:
 
 
 class DatasetFormat(Protocol):
-    """A layout of datasets: what a name of the kind ``dataset_format`` stands for."""
+    """A layout of datasets: what a name of the kind ``dataset_format`` stands for.
+
+    It may have ``check(rig, images)``, too, which raises InputError, before a take is gone through, for cameras that it
+    cannot hold, or where it needs images and there are none.
+    """
 
     def write(self, truth: GroundTruth, folder: Path) -> None:
         """Write the dataset into a new folder; InputError, before anything is written, for what it cannot hold."""

@@ -7,7 +7,7 @@ the distortion of its lens. What hides it follows from the volumes of all bodies
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -229,37 +229,58 @@ def write_frames(take: RecordedTake, folder: Path, progress: Progress) -> Ground
 
     Raises InputError if no frame has truth, SessionError if the disk is full.
     """
-    session, held, count = take.session, [], 0
+    session = take.session
     total = -(-session.frames // take.config.every)
-    for number, one in enumerate(take.frames(), 1):
-        if one is not None:
-            _write_pictures(one, folder, session.names, take.config.images)
-            held.append(one.truth)
-            count += 1
-        if held and (len(held) >= stages.CHUNK_FRAMES or number == total):
-            write_npz(folder / TRUTH / f"{held[0].frame:07d}.npz", packed_frames(held))
-            held = []
-        progress("frames", number, total)
-    if not count:
+    if not store_frames(take.frames(), folder, session.names, take.config.images, total, progress):
         why = ", ".join(f"{name}: {frames}" for name, frames in take.gates.counts.frames.items())
         raise InputError(f"{session.folder}: no frame has truth ({why}); loosen the gates, or reconstruct it again")
     return stored_truth(take, folder)
 
 
-def stored_truth(take: RecordedTake, folder: Path) -> GroundTruth:
-    """Return the dataset whose frames ``write_frames`` wrote into a folder."""
-    session = take.session
+def store_frames(
+    frames: Iterable[PicturedFrame | None],
+    folder: Path,
+    views: tuple[str, ...],
+    suffix: str,
+    total: int,
+    progress: Progress,
+) -> int:
+    """Write frames into a folder, images and masks one by one and truth in chunks; return how many there were."""
+    held: list[TruthFrame] = []
+    count = 0
+    for number, one in enumerate(frames, 1):
+        if one is not None:
+            _write_pictures(one, folder, views, suffix)
+            held.append(one.truth)
+            count += 1
+        if len(held) >= stages.CHUNK_FRAMES:
+            write_npz(folder / TRUTH / f"{held[0].frame:07d}.npz", packed_frames(held))
+            held = []
+        progress("frames", number, total)
+    if held:
+        write_npz(folder / TRUTH / f"{held[0].frame:07d}.npz", packed_frames(held))
+    return count
+
+
+def frames_of(folder: Path) -> Callable[[], Iterator[TruthFrame]]:
+    """Return the source of the frames that ``store_frames`` wrote into a folder."""
 
     def frames() -> Iterator[TruthFrame]:
         for path in sorted((folder / TRUTH).glob("*.npz")):
             yield from unpacked_frames(bounded_arrays(path))
 
+    return frames
+
+
+def stored_truth(take: RecordedTake, folder: Path) -> GroundTruth:
+    """Return the dataset whose frames ``write_frames`` wrote into a folder."""
+    session = take.session
     return GroundTruth(
         session.folder.resolve().name,
         take.poses.skeleton,
         session.rig,
         session.rate_hz,
-        frames,
+        frames_of(folder),
         folder,
         f".{take.config.images}" if take.config.images != "none" else "",
         {person: one.size for person, one in take.bodies.items()},

@@ -5,10 +5,11 @@ from synthetic_take import RATE_HZ, ring_rig, truth
 
 import mvcap
 from calib import Camera, Lens, Rig, save_rig
+from mvcap import stages
 from mvcap.datasets.body_volumes import RayGrid, body_boxes, body_volumes, joint_visibility
 from mvcap.datasets.ground_truth import GroundTruth, TruthFrame, image_name, in_memory, mask_name
 from mvcap.datasets.recorded import write_image, write_mask
-from mvcap.structures.pose_file import save_poses
+from mvcap.structures.pose_file import load_poses, save_poses
 from mvcap.structures.skeleton import skeleton
 from mvcap.structures.video_writer import write_video
 
@@ -57,6 +58,22 @@ def recorded_session(folder, frames=30, people=2, cameras=3, size=SIZE, noise_px
     for verb in (mvcap.estimate, mvcap.associate, mvcap.triangulate, mvcap.track, mvcap.refine):
         verb(session)
     return session
+
+
+def write_session_masks(session, first=1):
+    """Write masks of the people of a session as an estimator would: labels in the order of its rows."""
+    found = stages.detections(session, "estimate").between(0, session.frames)
+    true = load_poses(session.folder.parent / "truth.npz")
+    for frame in range(session.frames):
+        xyz = true.of(frame=frame).xyz.astype(float)
+        for view, camera in enumerate(session.rig):
+            _, labels = rendered(camera, xyz, view, first)
+            rows = found.of(frame=frame, view=view)
+            apart = np.linalg.norm(rows.xy[:, None] - camera.project(xyz)[None], axis=-1)
+            out = np.zeros_like(labels)
+            for row, person in enumerate(np.nanmedian(apart, -1).argmin(1)):
+                out[labels == person + 1] = row + 1
+            write_mask(session.folder / "masks" / camera.name / f"{frame:07d}.png", out)
 
 
 def dataset_of_walkers(folder, frames=8, cameras=3, images=True, every=2):

@@ -46,6 +46,10 @@ _MOST_VIEWS = 100
 class PanopticPoses:
     """CMU Panoptic: hdPose3d of 19 joints, calibration and images, a sequence a split."""
 
+    def check(self, rig: Rig, images: bool) -> None:
+        """Raise InputError for a lens that Panoptic's calibration cannot hold, or too many cameras."""
+        panoptic_names(rig)
+
     def write(self, truth: GroundTruth, folder: Path) -> None:
         """Write a sequence for each split; InputError for a lens that Panoptic's calibration cannot hold."""
         rig = panoptic_names(truth.cameras())

@@ -43,6 +43,11 @@ _MOST_COEFFICIENTS = 5
 class ShelfActors:
     """Shelf and Campus: actorsGT.mat of 14 joints and the calibration of the views, by split."""
 
+    def check(self, rig: Rig, images: bool) -> None:
+        """Raise InputError for a lens that the calibration cannot hold."""
+        for camera in rig:
+            _plain(camera)
+
     def write(self, truth: GroundTruth, folder: Path) -> None:
         """Write the files of each split; InputError for a lens that the calibration cannot hold."""
         calibration = {camera.name: _plain(camera) for camera in truth.cameras()}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from calib import Rig
 from mvcap.datasets.formats.panoptic import PanopticPoses, panoptic_names, sequence_name, write_sequence
 from mvcap.datasets.ground_truth import GroundTruth
 from mvcap.errors import InputError
@@ -26,10 +27,15 @@ _ROUND_MM = 100.0
 class VoxelPoseFolder:
     """VoxelPose: Panoptic's layout with images, and the configuration of the network's training on it."""
 
-    def write(self, truth: GroundTruth, folder: Path) -> None:
-        """Write the sequences and the configuration; InputError without images, which the network is trained on."""
-        if not truth.suffix:
+    def check(self, rig: Rig, images: bool) -> None:
+        """Raise InputError without images, which the network is trained on, and for lenses as the format panoptic."""
+        if not images:
             raise InputError("VoxelPose is trained on images, and the dataset has none; make it with images")
+        panoptic_names(rig)
+
+    def write(self, truth: GroundTruth, folder: Path) -> None:
+        """Write the sequences and the configuration; InputError as of ``check``."""
+        self.check(truth.cameras(), bool(truth.suffix))
         rig = panoptic_names(truth.cameras())
         splits = truth.splits()
         for split in splits:

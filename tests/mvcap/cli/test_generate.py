@@ -4,7 +4,7 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from recorded_take import recorded_session
+from recorded_take import recorded_session, write_session_masks
 from synthetic_take import run
 
 from mvcap.cli.generate import generate
@@ -45,3 +45,36 @@ def test_bad_input_is_one_line_and_leaves_nothing(session, tmp_path, words, said
     done = run("generate", "--from", session.folder, tmp_path / "out", "--every", "6", *words)
     assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_composites_on_the_command_line(session, tmp_path):
+    write_session_masks(session)
+    words = ["--composite", "2", "--compose", "people=[1,2]", "--compose", "background=plain", "--targets", "paf,orpm"]
+    done = run("generate", "--from", session.folder, tmp_path / "out", *words, "--split", "by=none")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0].startswith("train: 2 frames, 2 images of persons 1")
+    assert len(list((tmp_path / "out" / "targets").rglob("*.npz"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--composite", "1", "--every", "2"], "--every does not go with --composite"),
+        (["--composite", "1", "--blur-faces"], "--blur-faces does not go with --composite"),
+        (["--composite", "1", "--compose", "turn=3"], "unknown config key 'composite.turn'"),
+        (["--compose", "seed=3"], "--compose and --backgrounds belong to --composite N"),
+        (["--targets", "depth", "--split", "by=none"], "no targets 'depth'"),
+        (["--composite", "1", "--backgrounds", "nowhere", "--split", "by=none"], "nowhere: is no folder"),
+    ],
+)
+def test_bad_words_about_composites_are_one_line(session, tmp_path, words, said):
+    write_session_masks(session)
+    done = run("generate", "--from", session.folder, tmp_path / "out", *words)
+    assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_sessions_without_masks_are_told_how_to_make_them(tmp_path):
+    bare = recorded_session(tmp_path / "bare", frames=8, people=1)
+    done = run("generate", "--from", bare.folder, tmp_path / "out", "--composite", "1", "--split", "by=none")
+    assert done.returncode == 2 and "has no masks of people to cut them out by; make them with `mvcap" in done.stderr
