@@ -19,7 +19,7 @@ from mvcap.datasets.ground_truth import SPLITS, DatasetFormat, GroundTruth, foll
 from mvcap.datasets.output_folder import built_folder
 from mvcap.datasets.pose_maps import MapsConfig, check_targets, write_targets
 from mvcap.datasets.quality_gates import GateConfig
-from mvcap.datasets.recorded import TRUTH, RecordedConfig, RecordedTake, frames_of, store_frames, write_frames
+from mvcap.datasets.recorded import TRUTH, RecordedConfig, RecordedTake, store_frames, stored_frames, write_frames
 from mvcap.datasets.splits import SplitConfig
 from mvcap.errors import InputError, PluginError
 from mvcap.export import provenance
@@ -138,7 +138,7 @@ def generate_composites(
         write_text(folder / "composites.json", json.dumps(made.records, indent=1) + "\n")
         truth = GroundTruth(
             _plain_name(f"{opened[0].folder.resolve().name}_composites"), made.skeleton, made.rig, None,
-            frames_of(folder), folder, f".{config.images}", about={"licence": licence},
+            stored_frames(folder), folder, f".{config.images}", about={"licence": licence},
         )  # fmt: skip
         facts = {
             "licence": licence,

@@ -23,7 +23,7 @@ from mvcap.datasets.clothing import recoloured
 from mvcap.datasets.cutouts import (
     Cutout,
     PictureRays,
-    Placed,
+    PlacedCutout,
     Placement,
     gap_m,
     same_floor_scale,
@@ -244,7 +244,7 @@ class Composer:
         )
 
 
-def overlaid(background: NDArray[np.uint8], placed: list[Placed]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def overlaid(background: NDArray[np.uint8], placed: list[PlacedCutout]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return people over a background (H, W, 3), the nearest seen at each pixel, and labels (H, W): 1, 2 ... or 0.
 
     They are laid from the farthest to the nearest; where a body is behind one that is there already, it is not seen.

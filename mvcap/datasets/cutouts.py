@@ -95,7 +95,7 @@ def same_floor_scale(source: Camera, target: Camera, floor_m: tuple[float, float
 
 
 @dataclass(frozen=True, eq=False)
-class Placed:
+class PlacedCutout:
     """A cutout in the picture of another camera, over all of it."""
 
     image: NDArray[np.uint8]
@@ -116,7 +116,7 @@ class PictureRays:
         flat = camera.lens.undistort(grid)
         self.direction = np.concatenate([flat, np.ones((height, width, 1))], -1).astype(np.float32)
 
-    def place(self, cutout: Cutout, where: Placement) -> Placed:
+    def place(self, cutout: Cutout, where: Placement) -> PlacedCutout:
         """Return the picture of a cutout that is turned and scaled about the camera's centre."""
         import cv2
 
@@ -130,7 +130,7 @@ class PictureRays:
         opacity = cv2.remap(np.clip(2 * soft - 0.5, 0, 1), x, y, cv2.INTER_LINEAR)
         image = np.asarray(cv2.remap(cutout.image, x, y, cv2.INTER_LINEAR), np.uint8)
         depth = cv2.remap(mask_depth(cutout), x, y, cv2.INTER_NEAREST, borderValue=float("inf"))
-        return Placed(image, np.where(np.isfinite(depth), opacity, 0), where.scale * depth)
+        return PlacedCutout(image, np.where(np.isfinite(depth), opacity, 0), where.scale * depth)
 
 
 def mask_depth(cutout: Cutout) -> NDArray[np.float32]:

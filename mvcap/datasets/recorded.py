@@ -262,7 +262,7 @@ def store_frames(
     return count
 
 
-def frames_of(folder: Path) -> Callable[[], Iterator[TruthFrame]]:
+def stored_frames(folder: Path) -> Callable[[], Iterator[TruthFrame]]:
     """Return the source of the frames that ``store_frames`` wrote into a folder."""
 
     def frames() -> Iterator[TruthFrame]:
@@ -280,7 +280,7 @@ def stored_truth(take: RecordedTake, folder: Path) -> GroundTruth:
         take.poses.skeleton,
         session.rig,
         session.rate_hz,
-        frames_of(folder),
+        stored_frames(folder),
         folder,
         f".{take.config.images}" if take.config.images != "none" else "",
         {person: one.size for person, one in take.bodies.items()},

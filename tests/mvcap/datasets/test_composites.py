@@ -8,7 +8,7 @@ from recorded_take import COCO, COLOURS, recorded_session, rendered, write_sessi
 from mvcap.config import build
 from mvcap.datasets.body_volumes import RayGrid, body_volumes
 from mvcap.datasets.composites import Composer, CompositeConfig, overlaid
-from mvcap.datasets.cutouts import Placed
+from mvcap.datasets.cutouts import PlacedCutout
 from mvcap.datasets.ground_truth import JointVisibility
 from mvcap.datasets.quality_gates import GateConfig
 from mvcap.datasets.source_people import SourceSession
@@ -143,7 +143,7 @@ def test_people_are_laid_by_depth_wherever_they_cross():
     """Two planes that cross: the left half of one is nearer, the right half of the other."""
     background = np.zeros((4, 6, 3), np.uint8)
     slope = np.linspace(1, 2, 6, dtype=np.float32)[None].repeat(4, 0)
-    planes = [Placed(np.full_like(background, value), np.ones((4, 6), np.float32), depth)
+    planes = [PlacedCutout(np.full_like(background, value), np.ones((4, 6), np.float32), depth)
               for value, depth in ((10, slope), (20, slope[:, ::-1]))]  # fmt: skip
     for order in ([0, 1], [1, 0]):
         image, labels = overlaid(background, [planes[at] for at in order])
