@@ -58,7 +58,7 @@ ADDED = {
     "keypoint_csv": "estimator", "known_ids": "associator", "above_floor": "refiner", "wide_csv": "exporter",
     "own_lab": "benchmark", "joint_check": "task", "step_through": "viewer", "joint_balls": "densifier",
     "test_card": "source", "stated_delays": "synchroniser", "marker_files": "job", "in_order": "runner",
-    "camera_csv": "calibration format",
+    "yolo_pose": "dataset_format", "camera_csv": "calibration format",
 }  # fmt: skip
 """Plug-ins that are shown in full, by the name of their file."""
 SHOWN = {
@@ -462,6 +462,24 @@ def test_the_source_runs(place):
     assert shown[-1] - shown[0] == pytest.approx(len(shown) - 1, abs=2)
 
 
+def test_an_added_dataset_format_is_written(place):
+    session = make_session(place, 6, people=2, cameras=3)
+    mvcap.reconstruct(session)
+    words = ["--format", "yolo_pose:YoloPose", "--images", "none", "--split", "by=none"]
+    said_by(place, f"mvcap generate --from {session.folder} out", *words)
+    poses, rig = mvcap.load_poses(session.folder / "poses.npz"), session.rig
+    files = sorted(Path("out/yolo_pose/labels/train").glob("*.txt"))
+    assert len(files) == 6 * 3
+    people = np.loadtxt(files[0], ndmin=2)
+    assert people.shape == (2, 5 + 17 * 3) and set(people[:, 7::3].ravel()) <= {0, 1, 2}
+    seen = people[0, 5:].reshape(17, 3)
+    xy = rig[0].project(poses.of(person=1, frame=0).xyz[0].astype(float))
+    known = seen[:, 2] > 0
+    np.testing.assert_allclose(seen[known, :2] * rig[0].size - 0.5, xy[known], atol=0.02)
+    low, high = people[0, 1:3] - people[0, 3:5] / 2, people[0, 1:3] + people[0, 3:5] / 2
+    assert known.sum() > 10 and (seen[known, :2] > low).all() and (seen[known, :2] < high).all()
+
+
 def test_the_synchroniser_runs(place):
     session = make_session(place, 20, people=1, cameras=3)
     videos = [write_clip(place / f"{name}.mp4") for name in "abc"]
@@ -505,7 +523,7 @@ def test_an_added_calibration_format_is_read_and_written(place, monkeypatch):
 def test_every_kind_that_can_be_added_is_shown():
     assert set(ADDED.values()) == {*plugins.TABLE, "calibration format"}
     for kind in ADDED.values():
-        wanted = "training task" if kind == "task" else kind
+        wanted = "training task" if kind == "task" else kind.replace("_", " ")
         assert re.search(rf"^### An? {wanted}$", TEXTS["mvcap/README.md"], re.MULTILINE), kind
 
 
