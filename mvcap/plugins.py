@@ -67,10 +67,14 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "mjpeg": "mvcap.sources.mjpeg:Mjpeg",
         "replay": "mvcap.sources.replay:Replay",
         "images": "mvcap.sources.images:Images",
+        "genicam": "mvcap.sources.genicam:Genicam",
+        "rgbd": "mvcap.sources.rgbd:Rgbd",
     },
     "synchroniser": {
         "motion": "mvcap.synchronisers.motion:MotionSynchroniser",
         "audio": "mvcap.synchronisers.audio:AudioSynchroniser",
+        "flash": "mvcap.synchronisers.flash:FlashSynchroniser",
+        "timecode": "mvcap.synchronisers.timecode:TimecodeSynchroniser",
     },
     "viewer": {
         "browser": "mvcap.viewers.browser:show",

@@ -7,6 +7,7 @@ the stages after ``estimate`` take them at the common times, interpolated betwee
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,17 +18,16 @@ import numpy as np
 from calib.arrays import Floats
 from mvcap import config, plugins, stages
 from mvcap.errors import InputError
-from mvcap.estimate import estimate
 from mvcap.progress import Progress, silent
-from mvcap.structures.detections import Detections2D
-from mvcap.structures.footage import Footage
 from mvcap.structures.npz import write_text, written_whole
 from mvcap.structures.session import Session
 from mvcap.structures.sync_evidence import SyncEvidence, UnsynchronisedTake
 from mvcap.structures.view_offsets import SYNC_FILE
 from mvcap.synchronisation.combination import combine
+from mvcap.synchronisation.take_making import take_of_people, take_of_session, take_of_videos
 
-METHODS = ("motion", "audio")
+METHODS = ("motion", "audio", "timecode")
+_IF_NEEDED = "flash"  # every picture has to be decoded for it
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,18 +95,22 @@ def sync(
     """Find by how much each view is late, and how fast its clock runs.
 
     session: a session, whose sync.json and sync.png are written if every view has an answer; or several videos without
-    a rig, whose result is returned only. method: a name of the kind synchroniser, or auto = all that apply, combined.
+    a rig, whose result is returned only. method: a name of the kind synchroniser, or auto = timecode, motion (of a
+    session) and sound, combined, and flash where a view is without an answer still.
     settings: those of the methods by name. out: file for the result as JSON, also with refused views.
     Raises InputError for a session where a view is refused, with the reason, or for less than two views; nothing of
     the session is changed then.
     """
-    held: Session | None
-    if isinstance(session, str | Path | Session):
-        held = Session.of(session)
-        take = _of_session(held, method, progress)
-    else:
-        held, take = None, _of_videos([Path(one) for one in session])
-    result = _found(take, method, settings or {})
+    held = Session.of(session) if isinstance(session, str | Path | Session) else None
+    paths = [] if isinstance(session, str | Path | Session) else [Path(one) for one in session]
+    with tempfile.TemporaryDirectory(prefix="mvcap-") as folder:
+        if held is not None:
+            take = take_of_session(held, method in ("auto", "motion"), progress)
+        elif method == "motion":
+            take = take_of_people(paths, Path(folder), progress)
+        else:
+            take = take_of_videos(paths)
+        result = _found(take, method, settings or {}, progress)
     if out is not None:
         write_text(Path(out), json.dumps(result.record(), indent=1) + "\n")
     if held is not None:
@@ -127,50 +131,29 @@ def unsync(session: str | Path | Session) -> bool:
     return there
 
 
-def _of_session(session: Session, method: str, progress: Progress) -> UnsynchronisedTake:
-    rows = None
-    if method in ("auto", "motion"):
-        artefact = session.artefact("estimate", Detections2D)
-        if not artefact.complete:
-            artefact = estimate(session, progress=progress)
-        if stages.frame_step(session) > 1:
-            raise InputError(
-                f"{session.folder}: estimate.every is above 1, and motion needs every frame; run `mvcap estimate "
-                f"{session.folder} --redo --set estimate.every=1`, or give --method audio"
-            )
-        rows = artefact.between(0, session.frames)
-    footage = tuple(Path(view.path) if view.path else None for view in session.views)
-    frame = np.arange(session.frames)[:, None] / session.rate_hz
-    own = np.asarray(session.time_s) - frame
-    first = np.where(np.isfinite(own).any(0), np.nanmedian(np.where(np.isfinite(own), own, np.nan), axis=0), 0.0)
-    return UnsynchronisedTake(
-        session.names, footage, first, session.frames / session.rate_hz, session.rate_hz, session.frames, session.rig,
-        rows,
-    )  # fmt: skip
-
-
-def _of_videos(paths: list[Path]) -> UnsynchronisedTake:
-    if len(paths) < 2:
-        raise InputError("give a session, or two videos or more")
-    found = [Footage.probe(path) for path in paths]
-    names = tuple(path.name for path in paths)
-    if len(set(names)) < len(names):
-        names = tuple(str(path) for path in paths)
-    seconds = max(float(one.time_s[-1]) for one in found)
-    first = np.array([float(one.time_s[0]) for one in found])
-    return UnsynchronisedTake(names, tuple(paths), first, seconds)
-
-
-def _found(take: UnsynchronisedTake, method: str, settings: Mapping[str, Mapping[str, Any]]) -> SyncResult:
-    count = len(take.names)
-    if count < 2:
+def _found(
+    take: UnsynchronisedTake, method: str, settings: Mapping[str, Mapping[str, Any]], progress: Progress
+) -> SyncResult:  # fmt: skip
+    if len(take.names) < 2:
         raise InputError("a take of one view has nothing to be synchronised with")
-    wanted = METHODS if method == "auto" else (method,)
     evidence: dict[str, SyncEvidence] = {}
-    for name in wanted:
+
+    def look(name: str) -> None:
         kind = plugins.plugin_class("synchroniser", name)
         made = kind(config.build(kind.Config, settings.get(name, {}), f"synchronisers.{name}"))
-        evidence[name] = made.find(take)
+        evidence[name] = made.find(take, progress)
+
+    for name in METHODS if method == "auto" else (method,):
+        look(name)
+    result = _combined(take, evidence)
+    if method == "auto" and not result.complete and any(take.footage):
+        look(_IF_NEEDED)
+        result = _combined(take, evidence)
+    return result
+
+
+def _combined(take: UnsynchronisedTake, evidence: Mapping[str, SyncEvidence]) -> SyncResult:
+    count = len(take.names)
     late, drift, covariance, contradictions = combine(evidence, count)
     refused = {take.names[view]: f"contradiction: {reason}" for view, reason in contradictions.items()}
     for view in np.flatnonzero(np.isnan(late)).tolist():

@@ -5,6 +5,7 @@ wrong peaks attractive.
 """
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 from scipy.signal import lfilter
 from synthetic_take import ring_rig
 
@@ -75,12 +76,22 @@ def _person(kind, time_s, rng):
     return np.stack([joints[name] for name in COCO.joints], 1)
 
 
+def varied_pace(seed):
+    """A function from times (T,) s to times of people who hurry, dawdle and stop."""
+    grid = np.arange(-60, 400, 0.02)
+    rate = gaussian_filter1d(np.random.default_rng([seed, 77]).normal(size=len(grid)), 1.2 / 0.02)
+    passed = np.cumsum(np.clip(1 + 0.6 * rate / rate.std(), 0, None)) * 0.02
+    return lambda time_s: np.interp(time_s, grid, passed)
+
+
 def unsynchronised(
-    kind, seed=0, frames=300, rate_hz=30.0, late=LATE, drift=DRIFT, noise_px=3.0, calibration=True, defined_m=0.012
-):
+    kind, seed=0, frames=300, rate_hz=30.0, late=LATE, drift=DRIFT, noise_px=3.0, calibration=True, defined_m=0.012,
+    pace=None,
+):  # fmt: skip
     """Return rows, the calibrated rig and true joints (T, P, 17, 3) m at the common frames of a take.
 
-    defined_m: by how much the views' definitions of joints differ, which no synchronisation mends.
+    defined_m: by how much the views' definitions of joints differ, which no synchronisation mends. pace: the time (T,)
+    s at which people are at times (T,) s; default the same.
     """
     rng = np.random.default_rng([seed, 11])
     true_rig = ring_rig(len(late))
@@ -89,12 +100,12 @@ def unsynchronised(
         own = np.arange(frames, dtype=float)
         # Own frame u shows the common frame t = (u - late - drift * ...) with u = t + late + drift * (t - middle).
         t = (own - late[view] + drift[view] * frames / 2) / (1 + drift[view])
-        xyz = people_at(kind, t / rate_hz, seed)
+        xyz = people_at(kind, (pace or np.asarray)(t / rate_hz), seed)
         definition = rng.normal(0, defined_m, xyz.shape[2:])
         rows.append(_detected(camera.project(xyz + definition), view, noise_px, rate_hz, rng))
     rig = Rig(tuple(_disturbed(camera, rng) for camera in true_rig)) if calibration else true_rig
     found = Detections2D.concatenate(rows, COCO)
-    truth = people_at(kind, np.arange(frames) / rate_hz, seed)
+    truth = people_at(kind, (pace or np.asarray)(np.arange(frames) / rate_hz), seed)
     return found[np.argsort(found.frame, kind="stable")], rig, truth
 
 

@@ -30,7 +30,7 @@ def at_common_times(
     own = (frames[:, None] + late[frames - start]) / step  # in frames with rows
     if not own.size:
         return found.between(start, start)
-    low, high = int(np.floor(own.min())) - 1, int(np.ceil(own.max())) + 2
+    low, high = int(np.floor(own.min())) - 2, int(np.ceil(own.max())) + 3
     rows = found.between(max(low * step, 0), max(high * step, 0))
     order = np.lexsort((rows.frame, rows.view))
     rows = rows[order]
@@ -40,10 +40,10 @@ def at_common_times(
         for view in range(late.shape[1]):
             moment = float(own[at, view])
             near = int(np.floor(moment + 0.5))
-            beside = near + (1 if moment > near else -1)
-            here, there = (_rows_at(key, view, place) for place in (near, beside))
-            if len(here):
-                parts.append(_moved(rows, here, there, abs(moment - near), rate_hz / step, frame))
+            way = 1 if moment > near else -1
+            around = [_rows_at(key, view, near + way * place) for place in (-1, 0, 1, 2)]
+            if len(around[1]):
+                parts.append(_moved(rows, around, abs(moment - near), rate_hz / step, frame))
     return Detections2D.concatenate(parts, rows.skeleton)
 
 
@@ -54,8 +54,12 @@ def _rows_at(key: Ints, view: int, frame: int) -> Ints:
     return np.arange(first, last)
 
 
-def _moved(rows: Detections2D, here: Ints, there: Ints, share: float, rate_hz: float, frame: int) -> Detections2D:
-    """Rows `here`, moved by a share (up to 0.5) of the way to the rows `there`, as rows of a frame."""
+def _moved(rows: Detections2D, around: list[Ints], share: float, rate_hz: float, frame: int) -> Detections2D:
+    """Rows moved by a share (up to 0.5) of the way to the next frame, as rows of a frame.
+
+    around: rows of the frame before, the nearest, the one on the other side of the wanted time, and the one behind.
+    """
+    before, here, there, after = around
     near = rows[here].with_columns(frame=np.full(len(here), frame, np.int32))
     if share == 0:
         return near
@@ -63,18 +67,34 @@ def _moved(rows: Detections2D, here: Ints, there: Ints, share: float, rate_hz: f
     noise = np.hypot(near.noise_px, (_SPEED * size * share / rate_hz)[:, None])
     xy, box = near.xy.astype(np.float64), near.box.astype(np.float64)
     grown = _GATE_HZ / rate_hz
-    for one, other in _same_people(rows, here, there, size, _GATE * grown):
+    gate = _GATE * grown
+    earlier = dict(_same_people(rows, here, before, size, gate))
+    later = dict(_same_people(rows, there, after, body_size(rows.box[there].astype(np.float64)), gate))
+    for one, other in _same_people(rows, here, there, size, gate):
         goal = rows[np.array([there[other]])]
         way = goal.xy[0] - xy[one]
         both = np.isfinite(way).all(-1)
         way = np.where(both[:, None], way, 0)
         aside = np.linalg.norm(way - np.median(way[both], axis=0), axis=-1)
         good = both & (aside < _LIMB * grown * size[one])
-        xy[one] += np.where(good[:, None], share * way, 0)
+        bend = np.zeros_like(way)
+        if one in earlier and other in later:
+            ends = rows.xy[before[earlier[one]]].astype(np.float64) + rows.xy[after[later[other]]]
+            bend = _bend(ends - xy[one] - goal.xy[0], _LIMB * grown * size[one])
+        xy[one] += np.where(good[:, None], share * way - 0.5 * share * (1 - share) * bend, 0)
         variance = (1 - share) * near.noise_px[one] ** 2 + share * goal.noise_px[0] ** 2
         noise[one] = np.where(good, np.sqrt(variance), noise[one])
         box[one] += share * (goal.box[0] - box[one])
     return near.with_columns(xy=xy, noise_px=noise, box=box)
+
+
+def _bend(twice: Floats, most: float) -> Floats:
+    """Second difference (J, 2) px a frame squared from twice its value; 0 where unknown or that of a joint that jumps.
+
+    A straight line between two frames cuts the corner by an eighth of it: 4 mm for the arms of a runner at 30 Hz.
+    """
+    bend = 0.5 * twice
+    return np.where((np.linalg.norm(bend, axis=-1) < most)[:, None], bend, 0.0)
 
 
 def _same_people(rows: Detections2D, here: Ints, there: Ints, size: Floats, gate: float) -> list[tuple[int, int]]:

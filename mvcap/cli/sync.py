@@ -18,10 +18,13 @@ _REFUSED = 1
 @click.command()
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SESSION|VIDEO...")
 @click.option("--method", default="auto", show_default=True, metavar="NAME",
-              help="motion, audio, or auto: all that apply, combined.")  # fmt: skip
+              help="motion, audio, timecode, flash, or auto: all that apply, combined.")  # fmt: skip
 @click.option("--reach", type=float, metavar="S", help="motion: largest offset tried. [default: half of the take]")
 @click.option("--apart", type=float, metavar="M",
               help="audio without a rig: by how much the sound's ways differ. [default: 5]")  # fmt: skip
+@click.option("--clock", type=float, metavar="S",
+              help="timecode: standard deviation of machines' clocks against each other. [default: 0.005]")  # fmt: skip
+@click.option("--search", type=float, metavar="S", help="flash: how much of each view is searched. [default: all]")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the result as JSON.")
 @click.option("--remove", is_flag=True, help="Forget the offsets of a session.")
 @json_option
@@ -29,7 +32,7 @@ def sync(sources: tuple[Path, ...], remove: bool, as_json: bool, **options: Any)
     """Put the views of unsynchronised cameras on one clock, or say why that cannot be done.
 
     A session keeps the offsets (sync.json, sync.png), and its stages after estimate use them. Of VIDEOs without a
-    calibration, the offsets are printed.
+    calibration, the offsets are printed; --method motion estimates people in them first.
     """
     from mvcap.sync import sync as run
     from mvcap.sync import unsync
@@ -40,11 +43,13 @@ def sync(sources: tuple[Path, ...], remove: bool, as_json: bool, **options: Any)
             raise InputError("--remove takes one session")
         click.echo("offsets removed" if unsync(sources[0]) else "there were no offsets")
         return
-    settings: dict[str, dict[str, float]] = {}
-    if options["reach"] is not None:
-        settings["motion"] = {"reach_s": options["reach"]}
-    if options["apart"] is not None:
-        settings["audio"] = {"apart_m": options["apart"]}
+    given = {
+        "motion": {"reach_s": options["reach"]}, "audio": {"apart_m": options["apart"]},
+        "timecode": {"clock_s": options["clock"]}, "flash": {"search_s": options["search"]},
+    }  # fmt: skip
+    settings = {
+        name: {key: value for key, value in one.items() if value is not None} for name, one in given.items()
+    }  # fmt: skip
     with bar(as_json) as progress:
         result = run(
             sources[0] if alone else list(sources), method=options["method"], out=options["out"], settings=settings,

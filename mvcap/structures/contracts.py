@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
+from mvcap.progress import Progress
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.point_cloud import PointCloud
 from mvcap.structures.poses import Poses3D
@@ -150,7 +151,7 @@ class Densifier(Protocol):
 class Synchroniser(Protocol):
     """Finds by how much views on clocks of their own are late. A pure function."""
 
-    def find(self, take: UnsynchronisedTake) -> SyncEvidence:
+    def find(self, take: UnsynchronisedTake, progress: Progress) -> SyncEvidence:
         """Return the delays of the views that this kind of evidence tells, and why it refuses the others."""
         ...
 

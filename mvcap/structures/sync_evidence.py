@@ -11,6 +11,7 @@ import numpy as np
 from calib import Rig
 from calib.arrays import Floats
 from mvcap.structures.detections import Detections2D
+from mvcap.structures.row_source import RowSource
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +19,8 @@ class UnsynchronisedTake:
     """C views of one event on clocks of their own.
 
     footage: C files, None where there are none. first_s (C,): time of each file that is the view's own time 0.
-    seconds: length of the longest view. rig, rows and frames only of a session: rows by the views' own frames.
+    seconds: length of the longest view. rows, frames and rate_hz only where there are detections: rows by the views' own
+    frames, of which every step-th was looked at; rig only where it is calibrated.
     """
 
     names: tuple[str, ...]
@@ -28,7 +30,8 @@ class UnsynchronisedTake:
     rate_hz: float = 0.0
     frames: int = 0
     rig: Rig | None = None
-    rows: Detections2D | None = field(repr=False, default=None)
+    rows: RowSource[Detections2D] | None = field(repr=False, default=None)
+    step: int = 1
 
 
 @dataclass(frozen=True, eq=False)

@@ -94,3 +94,10 @@ def score_shifts(views: list[ViewJoints], a: int, b: int, E: Floats, reach: int,
         nats[at] = found.sum() / max(count.sum(), 1)
         seconds[at] = (count > 0).sum() * stride / rate_hz
     return ShiftScores(a, b, shift, nats, seconds)
+
+
+def summed_scores(parts: list[ShiftScores]) -> ShiftScores:
+    """Return the scores of one pair of views in all parts of a take together."""
+    seconds = np.sum([one.seconds for one in parts], 0)
+    nats = np.sum([one.nats * one.seconds for one in parts], 0) / np.maximum(seconds, 1e-9)
+    return ShiftScores(parts[0].a, parts[0].b, parts[0].shift, nats, seconds)

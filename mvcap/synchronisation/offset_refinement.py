@@ -38,13 +38,27 @@ class OffsetFit:
     """Root mean square of the residuals that count, in standard deviations."""
 
 
+@dataclass(frozen=True, eq=False)
+class TakePart:
+    """People of all views in a part of a take that begins at the frame `first`."""
+
+    first: int
+    views: list[ViewJoints]
+
+    @property
+    def frames(self) -> int:
+        """Number of frames."""
+        return min(view.frames for view in self.views)
+
+
 def refine_offsets(
-    views: list[ViewJoints], late: Floats, essentials: dict[tuple[int, int], Floats], rate_hz: float
+    parts: list[TakePart], late: Floats, essentials: dict[tuple[int, int], Floats], middle: float, rate_hz: float
 ) -> OffsetFit:  # fmt: skip
-    """Refine whole-frame delays (C,) of views; their mean stays. essentials: E (3, 3) of each pair a < b."""
-    count, frames = len(views), min(view.frames for view in views)
-    middle = frames / 2
-    moment = np.arange(0, frames, max(frames // _MOST, 1)).astype(np.float64)
+    """Refine whole-frame delays (C,) of views at the frame `middle`; their mean stays.
+
+    essentials: E (3, 3) of each pair a < b.
+    """
+    count, stride = len(late), max(sum(part.frames for part in parts) // _MOST, 1)
     value = np.concatenate([late.astype(np.float64), np.zeros(count)])
     start = late.mean()
     prior = np.zeros((2 * count, 2 * count))
@@ -52,7 +66,10 @@ def refine_offsets(
     gauge = np.kron(np.eye(2), np.ones((count, count))) * _GAUGE
     normal, right, blocks, square = prior, np.zeros(2 * count), np.zeros((1, 2 * count)), 0.0
     for _ in range(_STEPS):
-        normal, right, blocks, square = _equations(views, value, moment, middle, essentials, rate_hz)
+        sums = [_equations(part, value, stride, middle, essentials, rate_hz) for part in parts]
+        normal, right = np.sum([one[0] for one in sums], 0), np.sum([one[1] for one in sums], 0)
+        squares, weights = np.sum([one[3] for one in sums], 0)
+        blocks, square = np.concatenate([one[2] for one in sums]), squares / max(weights, 1e-9)
         pull = prior @ value
         pull[:count] += _GAUGE * (value[:count].sum() - count * start)
         pull[count:] += _GAUGE * value[count:].sum()
@@ -67,12 +84,13 @@ def refine_offsets(
 
 
 def _equations(
-    views: list[ViewJoints], value: Floats, moment: Floats, middle: float, essentials: dict[tuple[int, int], Floats],
+    part: TakePart, value: Floats, stride: int, middle: float, essentials: dict[tuple[int, int], Floats],
     rate_hz: float,
-) -> tuple[Floats, Floats, Floats, float]:  # fmt: skip
-    """Normal matrix (2C, 2C), gradient (2C,), gradient of each second (B, 2C), mean square of residuals."""
-    count = len(views)
-    since = moment - middle
+) -> tuple[Floats, Floats, Floats, Floats]:  # fmt: skip
+    """Normal matrix (2C, 2C), gradient (2C,), gradient of each second (B, 2C), sums of squares and of weights."""
+    views, count = part.views, len(part.views)
+    moment = np.arange(0, part.frames, stride).astype(np.float64)
+    since = moment + part.first - middle
     at = [view.at(moment + value[v] + value[count + v] * since) for v, view in enumerate(views)]
     normal, right = np.zeros((2 * count, 2 * count)), np.zeros(2 * count)
     second = (moment / rate_hz).astype(np.int64)
@@ -94,7 +112,7 @@ def _equations(
             for j, other in slopes.items():
                 normal[i, j] += (weight * one * other).sum()
         squares, weights = squares + (weight * residual**2).sum(), weights + weight.sum()
-    return normal, right, blocks, squares / max(weights, 1e-9)
+    return normal, right, blocks, np.array([squares, weights])
 
 
 def _pair_rows(

@@ -13,6 +13,7 @@ import numpy as np
 
 from calib import Rig
 from mvcap.errors import ConfigError, InputError
+from mvcap.progress import Progress, silent
 from mvcap.structures.sound import read_sound
 from mvcap.structures.sync_evidence import PairCurve, SyncEvidence, UnsynchronisedTake
 from mvcap.synchronisation.combination import views_from_pairs
@@ -42,7 +43,7 @@ class AudioSynchroniser:
     def __init__(self, config: AudioConfig | None = None) -> None:
         self.config = config or AudioConfig()
 
-    def find(self, take: UnsynchronisedTake) -> SyncEvidence:
+    def find(self, take: UnsynchronisedTake, progress: Progress = silent) -> SyncEvidence:
         """Return the delays of the views whose sound tells them."""
         count = len(take.names)
         sounds, refused = {}, {}
@@ -54,6 +55,7 @@ class AudioSynchroniser:
                 sounds[view] = (begins - float(take.first_s[view]), samples)
             except InputError as fault:
                 refused[view] = str(fault)
+            progress("sound", view + 1, count)
         if len(sounds) < 2:
             return SyncEvidence.nothing(count, "fewer than two views have sound")
         found = {(a, b): audio_offset(sounds[a][1], sounds[b][1], _RATE_HZ) for a, b in combinations(sounds, 2)}

@@ -1,8 +1,8 @@
-"""Synchroniser motion: people seen by a known rig; their joints meet the epipolar constraint at the right offset only.
+"""Synchroniser motion: people, whose joints meet the epipolar constraint of a known rig at the right offset only.
 
-All offsets up to half of the take, and 2 s at least, are tried for each pair of views; all views together give the
-offsets between frames and the drifts. Where another offset is about as likely, as for a person who stands, there is no
-answer.
+Without a rig, the speeds of their joints are compared (``mvcap.synchronisation.speed_profiles``). With one, all offsets
+up to half of the take, and 2 s at least, are tried for each pair of views; all views together give the offsets between
+frames and the drifts. Where another offset is about as likely, as for a person who stands, there is no answer.
 """
 
 from __future__ import annotations
@@ -12,12 +12,17 @@ from itertools import combinations
 
 import numpy as np
 
+from calib import Rig
 from mvcap.errors import ConfigError
+from mvcap.progress import Progress, silent
 from mvcap.structures.sync_evidence import PairCurve, SyncEvidence, UnsynchronisedTake
-from mvcap.synchronisation.epipolar_evidence import ShiftScores, essential, score_shifts
+from mvcap.synchronisation.epipolar_evidence import ShiftScores, essential, score_shifts, summed_scores
 from mvcap.synchronisation.joint_tracks import joints_of_views
-from mvcap.synchronisation.offset_refinement import refine_offsets
+from mvcap.synchronisation.offset_refinement import TakePart, refine_offsets
+from mvcap.synchronisation.speed_profiles import speed_evidence
 from mvcap.synchronisation.view_placing import clearest_peak, place_views
+
+_PARTS, _PART_FRAMES = 6, 1200
 
 
 @dataclass(frozen=True)
@@ -40,19 +45,25 @@ class MotionSynchroniser:
     def __init__(self, config: MotionConfig | None = None) -> None:
         self.config = config or MotionConfig()
 
-    def find(self, take: UnsynchronisedTake) -> SyncEvidence:
+    def find(self, take: UnsynchronisedTake, progress: Progress = silent) -> SyncEvidence:
         """Return the delays of the views that people tell."""
         count = len(take.names)
-        if take.rig is None or take.rows is None:
-            return SyncEvidence.nothing(count, "needs a session with a rig and detections")
-        rate, frames = take.rate_hz, take.frames
-        reach = round((self.config.reach_s or np.clip(frames / rate / 2, 2, 20)) * rate)
-        views = joints_of_views(take.rows, take.rig, frames)
+        if take.rows is None:
+            return SyncEvidence.nothing(count, "needs a session with detections")
+        rate, frames = take.rate_hz / take.step, take.frames // take.step
+        reach = min(round((self.config.reach_s or np.clip(frames / rate / 2, 2, 20)) * rate), frames - 1)
+        if take.rig is None:
+            return speed_evidence(take, reach / rate, progress)
+        parts = _parts(take, take.rig, frames, reach)
         lines = {
             (a, b): essential(take.rig[a].cam_from_world, take.rig[b].cam_from_world)
             for a, b in combinations(range(count), 2)
         }
-        pairs = [score_shifts(views, a, b, line, min(reach, frames - 1), rate) for (a, b), line in lines.items()]
+        pairs = []
+        for done, ((a, b), line) in enumerate(lines.items(), 1):
+            scores = [score_shifts(part.views, a, b, line, min(reach, part.frames - 1), rate) for part in parts]
+            pairs.append(summed_scores(scores))
+            progress("motion", done, len(lines))
         placed = place_views(pairs, count, rate)
         curves = tuple(_curve(pair, rate) for pair in pairs)
         late, drift = np.full(count, np.nan), np.full(count, np.nan)
@@ -62,7 +73,8 @@ class MotionSynchroniser:
             return SyncEvidence(late, drift, covariance, placed.refused, curves)
         inner = {(i, j): lines[known[i], known[j]] for i, j in combinations(range(len(known)), 2)}
         start = np.array([placed.late[view] for view in known], np.float64)
-        found = refine_offsets([views[view] for view in known], start, inner, rate)
+        used = [TakePart(part.first, [part.views[view] for view in known]) for part in parts]
+        found = refine_offsets(used, start, inner, frames / 2, rate)
         late[known], drift[known] = found.late / rate, found.drift
         both = np.concatenate([known, count + np.array(known)])
         scale = np.repeat([1 / rate, 1.0], len(known))
@@ -70,6 +82,22 @@ class MotionSynchroniser:
         figures = {"residual_sigma": found.residual}
         figures |= {f"margin_nats.{take.names[view]}": peak.margin_nats for view, peak in placed.peak.items()}
         return SyncEvidence(late, drift, covariance, placed.refused, curves, figures)
+
+
+def _parts(take: UnsynchronisedTake, rig: Rig, frames: int, reach: int) -> list[TakePart]:
+    """The whole take, or parts of a long one, evenly spread: memory does not grow with its length."""
+    length = max(_PART_FRAMES, 3 * reach)
+    spans = [(0, frames)]
+    if frames > _PARTS * length:
+        starts = np.linspace(0, frames - length, _PARTS).astype(int).tolist()
+        spans = [(start, start + length) for start in starts]
+    out = []
+    for start, stop in spans:
+        assert take.rows is not None
+        rows = take.rows.between(start * take.step, stop * take.step)
+        rows = rows.with_columns(frame=(rows.frame // take.step - start).astype(np.int32))
+        out.append(TakePart(start, joints_of_views(rows, rig, stop - start)))
+    return out
 
 
 def _curve(pair: ShiftScores, rate_hz: float) -> PairCurve:

@@ -65,11 +65,13 @@ def _unrelated(kind: str, takes: int) -> Row:
 
 
 def _found(rows: Any, rig: Any) -> Any:
+    from mvcap.structures.row_source import RowsInMemory
     from mvcap.structures.sync_evidence import UnsynchronisedTake
     from mvcap.synchronisers.motion import MotionSynchroniser
 
     names, seconds = tuple(camera.name for camera in rig), _FRAMES / _RATE_HZ
-    take = UnsynchronisedTake(names, (None,) * 4, np.zeros(4), seconds, _RATE_HZ, _FRAMES, rig, rows)
+    source = RowsInMemory(rows, _FRAMES, _FRAMES)
+    take = UnsynchronisedTake(names, (None,) * 4, np.zeros(4), seconds, _RATE_HZ, _FRAMES, rig, source)
     return MotionSynchroniser().find(take)
 
 

@@ -8,7 +8,7 @@ from unsynchronised_take import LATE, unsynchronised
 
 from mvcap.synchronisation.epipolar_evidence import essential, gains, score_shifts
 from mvcap.synchronisation.joint_tracks import joints_of_views
-from mvcap.synchronisation.offset_refinement import refine_offsets
+from mvcap.synchronisation.offset_refinement import TakePart, refine_offsets
 from mvcap.synchronisation.view_placing import place_views
 
 RATE_HZ, FRAMES = 30.0, 240
@@ -31,7 +31,7 @@ def test_offsets_are_found_to_a_fifth_of_a_frame(kind):
     found = placed(views, rig)
     assert not found.refused
     start = np.array([found.late[view] for view in range(4)], float)
-    fine = refine_offsets(views, start, lines(rig), RATE_HZ)
+    fine = refine_offsets([TakePart(0, views)], start, lines(rig), FRAMES / 2, RATE_HZ)
     late = fine.late - fine.late[0]
     assert np.abs(late - LATE).max() < 0.2
     assert np.sqrt(np.diag(fine.covariance))[:4].max() < 0.2
