@@ -26,6 +26,8 @@ _LEAST_OVERLAP = 0.4
 """Of a mask with the body's volumes, intersection over union: else it is somebody else's, or broken."""
 _PLATE_FRAMES = 15
 _PLATE_MARGIN_PX = 9
+_BEYOND = 999
+"""Above every value of a pixel."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,12 +151,14 @@ def _median(images: list[NDArray[np.uint8]], free: list[NDArray[np.bool_]]) -> N
 
     out = np.zeros_like(images[0])
     for row in range(len(out)):
-        stack = np.stack([image[row] for image in images]).astype(np.float32)
-        stack[~np.stack([one[row] for one in free])] = np.nan
-        known = np.isfinite(stack[..., 0]).any(0)
-        if known.any():
-            out[row, known] = np.nanmedian(stack[:, known], axis=0)
-    hidden = ~np.any(free, axis=0)
+        known = np.stack([one[row] for one in free])
+        values = np.stack([image[row] for image in images]).astype(np.int16)
+        values[~known] = _BEYOND
+        values.sort(axis=0)
+        count = np.maximum(known.sum(0), 1)
+        low, high = (np.take_along_axis(values, at[None, :, None], 0)[0] for at in ((count - 1) // 2, count // 2))
+        out[row] = np.where(known.any(0)[:, None], (low + high) // 2, 0)
+    hidden: NDArray[np.bool_] = np.asarray(~np.any(free, axis=0))
     return np.asarray(cv2.inpaint(out, hidden.astype(np.uint8), 5, cv2.INPAINT_TELEA)) if hidden.any() else out
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calib import Camera, Lens, Rig
 from calib.bounded_files import reason_of
@@ -54,16 +55,15 @@ class ShelfActors:
         for split in truth.splits():
             place = folder / split
             write_text(place / f"calibration_{truth.name}.json", text_of(calibration) + "\n")
-            frames = list(as_skeleton(truth, SHELF14).of_split(split))
-            persons = sorted({int(person) for one in frames for person in one.persons})
-            count = max(one.frame for one in frames) + 1
-            actors = [np.empty((count, 1), object) for _ in persons]
-            for cell in actors:
-                cell[:, 0] = [np.zeros((1, 0))] * count
-            for one in frames:
+            found: dict[int, dict[int, NDArray[np.float64]]] = {}
+            count = 0
+            for one in as_skeleton(truth, SHELF14).of_split(split):
+                count = one.frame + 1
                 for person, xyz in zip(one.persons.tolist(), one.xyz, strict=True):
-                    actors[persons.index(person)][one.frame, 0] = xyz
+                    found.setdefault(person, {})[one.frame] = xyz
                 _place_images(truth, one, place)
+            persons = sorted(found)
+            actors = [_actor(found[person], count) for person in persons]
             held = np.empty((1, len(persons)), object)
             for at, cell in enumerate(actors):
                 held[0, at] = cell
@@ -86,6 +86,15 @@ class ShelfActors:
         frames = [one for split, place in places.items() for one in _read(place, split, rig)]
         name = str(about.get("name", folder.name))
         return GroundTruth(name, SHELF14, rig, about.get("rate_hz"), in_memory(frames), suffix="")
+
+
+def _actor(frames: dict[int, NDArray[np.float64]], count: int) -> NDArray[Any]:
+    """The cells (T, 1) of one actor: empty where there is none."""
+    cell = np.empty((count, 1), object)
+    cell[:, 0] = [np.zeros((1, 0))] * count
+    for frame, xyz in frames.items():
+        cell[frame, 0] = xyz
+    return cell
 
 
 def _place_images(truth: GroundTruth, one: TruthFrame, place: Path) -> None:
