@@ -85,6 +85,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "coco": "mvcap.datasets.formats.coco:CocoKeypoints",
         "panoptic": "mvcap.datasets.formats.panoptic:PanopticPoses",
         "mupots": "mvcap.datasets.formats.mupots:MupotsSequences",
+        "mpi_inf_3dhp": "mvcap.datasets.formats.mpi_inf_3dhp:MpiInf3dhpSequences",
         "human36m": "mvcap.datasets.formats.human36m:Human36mArrays",
         "shelf": "mvcap.datasets.formats.shelf:ShelfActors",
         "voxelpose": "mvcap.datasets.formats.voxelpose:VoxelPoseFolder",

@@ -19,7 +19,7 @@ from mvcap.errors import InputError
 @click.option("--from", "sessions", multiple=True, type=click.Path(path_type=Path), metavar="SESSION",
               help="Reconstructed session that is the truth; several with --composite.")  # fmt: skip
 @click.option("--format", "formats", multiple=True, metavar="NAME,..", default=("coco",), show_default=True,
-              help="coco, panoptic, mupots, mpi_inf_3dhp, human36m, shelf, voxelpose, webdataset, parquet.")  # fmt: skip
+              help="coco, panoptic, mupots ..., or all; `mvcap doctor --plugins` lists them.")  # fmt: skip
 @click.option("--every", type=click.IntRange(1), default=1, show_default=True, metavar="N",
               help="Use every N-th frame only.")  # fmt: skip
 @click.option("--images", type=click.Choice(["jpg", "png", "none"]), default="jpg", show_default=True,
