@@ -12,6 +12,7 @@ from mvcap.errors import InputError
 from mvcap.init import init
 from mvcap.recording.matroska import CODECS
 from mvcap.recording.recorder import VIDEOS, Recorder, Recording
+from mvcap.structures.camera_controls import AdjustableSource, CameraControls
 from mvcap.structures.live_frames import LiveSource
 
 _NAME = re.compile(r"[\w][\w .-]{0,63}")
@@ -27,6 +28,8 @@ def record(
     codec: str = "copy",
     keep_free_gb: float = 2.0,
     waits: bool = False,
+    controls: CameraControls | None = None,
+    noted: Callable[[str], None] = lambda line: None,
     opened: Callable[[Recorder], None] = lambda recorder: None,
     tick: Callable[[Recorder], None] = lambda recorder: None,
 ) -> Recording:
@@ -35,8 +38,10 @@ def record(
     sources: name -> address (``source_of``) or an object with the protocol ``LiveSource``; or ``NAME=ADDRESS``, a list.
     seconds: how long, default until ``Recorder.stop``. codec: one of ``recording.matroska.CODECS``; "copy" keeps the
     packets of H.264, H.265 and MJPEG. keep_free_gb: the recording ends in good order when less is free on the disk.
-    waits: begin at ``Recorder.start`` only. opened: called with the recorder before it runs. tick: called ten times a
-    second. Nothing is kept in memory, and what is written plays after a crash up to the last half second.
+    waits: begin at ``Recorder.start`` only. controls: exposure, gain and white balance of all cameras that take them;
+    options of an address come first. noted: told, in a line, which source takes none. opened: called with the recorder
+    before it runs. tick: called ten times a second. Nothing is kept in memory, and what is written plays after a crash
+    up to the last half second.
     Raises SourceError if a source does not answer, InputError for sources, names or a folder that cannot be used.
     """
     folder = Path(folder)
@@ -47,12 +52,36 @@ def record(
         raise InputError(f"{seconds:g} s are no time to record; give more than 0")
     if rig is not None and len(found) < 2:
         raise InputError("a session needs two views or more; leave the rig out to record one")
+    for line in adjust_sources(found, controls or CameraControls()):
+        noted(line)
     recorder = Recorder(folder, found, codec, seconds, max(int(keep_free_gb * 1e9), 0), waits)
     opened(recorder)
     made = recorder.run(tick)
     if rig is not None and made.complete:
         init(folder / VIDEOS, rig, folder)
     return made
+
+
+def adjust_sources(sources: Mapping[str, LiveSource], controls: CameraControls) -> list[str]:
+    """Ask every source for exposure, gain and white balance; return a line for each that takes none.
+
+    InputError if all of them take none.
+    """
+    if not controls.asked:
+        return []
+    lines = []
+    for name, source in sources.items():
+        if not isinstance(source, AdjustableSource):
+            words = ", ".join(controls.asked).replace("_", " ")
+            lines.append(f"{name}: {words} cannot be set from here; set them in the camera's own settings")
+            continue
+        try:
+            source.adjust(controls)
+        except InputError as fault:
+            lines.append(f"{name}: {fault}")
+    if len(lines) == len(sources):
+        raise InputError("; ".join(lines))
+    return lines
 
 
 def source_of(address: str) -> LiveSource:

@@ -32,6 +32,9 @@ _CUT_SHORT = 1
 @click.option("--keep-free", type=click.FloatRange(0.0), default=2.0, show_default=True, metavar="GB",
               help="End in good order when less is free on the disk.")  # fmt: skip
 @click.option("--wait", is_flag=True, help="Begin when Enter is pressed, or started on the page.")
+@click.option("--exposure", metavar="MS", help="Of cameras that take it: a number, auto, or lock (as it is now).")
+@click.option("--gain", metavar="NUMBER", help="The same, in the camera's own unit.")
+@click.option("--white-balance", metavar="K", help="The same, colour temperature.")
 @click.option(
     "--board", metavar="SPEC|FILE", help="Show on the page which parts of each picture this board has covered."
 )
@@ -45,12 +48,15 @@ def record(folder: Path, sources: tuple[str, ...], **options: Any) -> None:
     KIND:ADDRESS. What was lost is counted and listed in FOLDER/recording.json.
     """
     from mvcap.record import record as run
+    from mvcap.structures.camera_controls import CameraControls
 
+    controls = CameraControls(options["exposure"], options["gain"], options["white_balance"])
     with ExitStack() as stack:
         line = _Line(stack, options["wait"])
         made = run(
             folder, sources, rig=options["rig"], seconds=options["seconds"], codec=options["codec"],
             keep_free_gb=options["keep_free"], waits=options["wait"],
+            controls=controls, noted=lambda said: click.echo(said, err=True),
             opened=lambda recorder: _opened(recorder, stack, options), tick=line.show,
         )  # fmt: skip
     _told(made, options["rig"])
@@ -119,6 +125,12 @@ def _told(made: Recording, rig: Path | None) -> None:
         says = "" if view.declared_hz is None or view.rate_hz is None else f" (it says {view.declared_hz:.3f})"
         back = f", came back {view.reconnections} times" if view.reconnections else ""
         click.echo(f"{view.name}: {view.frames} frames in {view.seconds:.2f} s{rate}{says}, {view.lost} lost{back}")
+        if view.controls:
+            listed = (f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in
+                      view.controls.items())  # fmt: skip
+            click.echo(f"{view.name}: {', '.join(listed)}")
+        for note in view.notes:
+            click.echo(f"{view.name}: {note}", err=True)
     click.echo(f"ended: {made.reason}")
     if not made.complete:
         click.echo(f"mvcap: {made.folder}: cut short, all that was written plays: {made.reason}", err=True)

@@ -52,6 +52,10 @@ class FFmpegStream:
         self.format = StreamFormat(
             name if self.copies else "", (context.width, context.height), float(rate or 0) or None
         )
+        self.end_s: float | None = None
+        """Where the container says that the video ends, s."""
+        if self._stream.duration is not None and self._stream.time_base is not None:
+            self.end_s = float(((self._stream.start_time or 0) + self._stream.duration) * self._stream.time_base)
         self._extra = bytes(context.extradata or b"")
         self._filter = None
         if self.copies and COPIED[name] and self._extra[:1] == b"\x01":

@@ -51,6 +51,26 @@ class PictureDecoder:
         return pictures[-1] if pictures else None
 
 
+def whole_jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """Return width and height, px, that a JPEG states; None if it is cut off before its end marker, or is no JPEG.
+
+    Only the markers are read (ITU-T T.81, annex B), not the picture.
+    """
+    at, size = 2, None
+    while data[:2] == b"\xff\xd8" and at + 9 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF:
+            at += 1
+            continue
+        if marker == 0xDA:
+            return size if data.find(b"\xff\xd9", at) >= 0 else None
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            size = int.from_bytes(data[at + 7 : at + 9]), int.from_bytes(data[at + 5 : at + 7])
+            size = size if min(size) > 0 else None
+        at += 2 + max(int.from_bytes(data[at + 2 : at + 4]), 2)
+    return None
+
+
 def jpeg_image(data: bytes) -> NDArray[np.uint8] | None:
     """Return RGB (H, W, 3) of a JPEG, None if it is damaged."""
     import cv2

@@ -43,6 +43,10 @@ class RecordedView:
     reconnections: int
     megabytes: float
     gaps: tuple[dict[str, Any], ...] = ()
+    controls: dict[str, float | str] = field(default_factory=dict)
+    """Exposure, gain, white balance ... as the camera told them when it was opened last."""
+    notes: tuple[str, ...] = ()
+    """What was asked of the camera and could not be done, and why a file was not read to its end; a line each."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,7 @@ class Recorder:
             if all(ready or view.state.ended for ready, view in zip(warm, self.views, strict=True)):
                 return
             missing = [view for view in self.views if not view.state.received]
-            if now > end and missing:
+            if missing and (now > end or any(view.state.ended for view in missing)):
                 listed = "; ".join(f"{view.name}: {view.state.fault or 'sends nothing'}" for view in missing)
                 raise SourceError(f"nothing was recorded, as not all sources answer: {listed}")
             tick(self)
@@ -249,8 +253,9 @@ def _recorded(view: ViewRecorder, clock: RecordingClock | None) -> RecordedView:
         for gap in state.lost.gaps[:_GAPS_SHOWN]
     )  # fmt: skip
     last = state.lost.last_s
+    form, left = state.format, (state.fault,) if state.ended and state.fault else ()
     return RecordedView(
         view.name, state.written, state.lost.lost, max(last - begin_s, 0.0) if last is not None else 0.0,
-        state.lost.rate_hz, state.format.rate_hz if state.format else None, state.reconnections, state.bytes / 1e6,
-        gaps,
+        state.lost.rate_hz, form.rate_hz if form else None, state.reconnections, state.bytes / 1e6,
+        gaps, dict(form.controls) if form else {}, (*(form.notes if form else ()), *left),
     )  # fmt: skip

@@ -14,7 +14,7 @@ from mvcap.recording.capture_clock import CaptureClock
 from mvcap.recording.frame_log import SUFFIX, FrameLog
 from mvcap.recording.lost_frames import Gap, LostFrames
 from mvcap.recording.matroska import DepthFile, MatroskaFile
-from mvcap.structures.live_frames import LiveFrame, LiveSource, LiveStream, StreamFormat
+from mvcap.structures.live_frames import FiniteStream, LiveFrame, LiveSource, LiveStream, StreamFormat
 
 QUEUE_FRAMES = 120
 _SETTLED_NS = 700_000_000  # of a stream's first frames, whose times are told together
@@ -59,7 +59,7 @@ class ViewRecorder:
     """Reads a source again and again until it is stopped; writes what it gives once a recording has begun.
 
     When a source is lost the files stay open; once it is back they go on, with a gap. Where frames refer to those
-    before, they go on from a key frame.
+    before, they go on from a key frame. A source that ``ends``, as files do, is not opened again after a fault.
     """
 
     def __init__(
@@ -117,14 +117,16 @@ class ViewRecorder:
             try:
                 stream = self._source.open()
             except SourceError as fault:
-                self.state.fault = str(fault)
+                self.state.fault, self.state.ended = str(fault), self._source.ends
+                if self.state.ended:
+                    return
                 self._stop.wait(_AGAIN_S)
                 continue
             try:
                 if self._same_format(stream.format):
                     self._read_stream(stream)
             except SourceError as fault:
-                self.state.fault = str(fault)
+                self.state.fault, self.state.ended = str(fault), self._source.ends
             finally:
                 self.state.connected = False
                 stream.close()
@@ -158,12 +160,19 @@ class ViewRecorder:
                 early, first = [], False
             if frame is None:
                 self.state.ended = self._source.ends
+                self._note_end(stream)
                 self.state.fault = "" if self._source.ends else f"{self.name}: the sender ended the stream"
                 return
             if first:
                 early.append(frame)
             else:
                 self._take(frame)
+
+    def _note_end(self, stream: LiveStream) -> None:
+        """Count the frames at the end of a file that could not be read."""
+        last_s = self.state.lost.last_s
+        if isinstance(stream, FiniteStream) and stream.missing_at_end > 0 and last_s is not None:
+            self.state.lost.note_gap(Gap(last_s, last_s, stream.missing_at_end, "number"))
 
     def _take_early(self, frames: list[LiveFrame]) -> None:
         """Take the first frames of a stream, once their times can be told."""

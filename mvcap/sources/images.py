@@ -1,15 +1,18 @@
-"""Source images: a folder of images, given at a rate (``FOLDER?rate=30``) as if they were live."""
+"""Source images: a folder of images, given at a rate (``FOLDER?rate=30``) as if they were live.
+
+Files that are missing, by the numbers in their names, or cannot be read are lost frames.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from mvcap.errors import InputError, SourceError
-from mvcap.recording.picture_decoder import jpeg_image
+from mvcap.recording.picture_decoder import whole_jpeg_size
 from mvcap.structures.footage import Footage
-from mvcap.structures.live_frames import Image, LiveFrame, LiveStream, StreamFormat
+from mvcap.structures.live_frames import LiveFrame, LiveStream, StreamFormat
 
 
 class Images:
@@ -29,7 +32,7 @@ class Images:
             raise InputError(f"{address}: give the rate as FOLDER?rate=30")
 
     def open(self) -> LiveStream:
-        """Open the folder; SourceError if it holds no images."""
+        """Open the folder; SourceError if it holds no images, or the first cannot be read."""
         try:
             return _PacedImages(Footage.probe(self._folder, self._rate_hz), self._rate_hz)
         except InputError as fault:
@@ -37,31 +40,41 @@ class Images:
 
 
 class _PacedImages:
+    """Images that wait until their time has come."""
+
     def __init__(self, footage: Footage, rate_hz: float) -> None:
         self._footage, self._rate_hz = footage, rate_hz
         self._jpeg = all(file.suffix.lower() in (".jpg", ".jpeg") for file in footage.files)
         self.format = StreamFormat("mjpeg" if self._jpeg else "", footage.size, rate_hz)
-        self._images: Iterator[tuple[int, Image]] = iter(()) if self._jpeg else footage.read()
-        self._next = 0
+        self._next = self.missing_at_end = 0
         self._begun_s: float | None = None
 
     def read(self) -> LiveFrame | None:
-        """Wait for the time of the next image and return it."""
-        if self._next >= self._footage.frames:
-            return None
-        frame, self._next = self._next, self._next + 1
+        """Wait for the time of the next image that can be read and return it."""
+        while self._next < self._footage.frames:
+            frame, self._next = self._next, self._next + 1
+            at_s = float(self._footage.time_s[frame])
+            if self._begun_s is None:
+                self._begun_s = time.monotonic() - at_s
+            found = self._loaded(frame)
+            if found is None:
+                self.missing_at_end += 1
+                continue
+            self.missing_at_end = 0
+            time.sleep(max(self._begun_s + at_s - time.monotonic(), 0))
+            return replace(found, received_ns=time.monotonic_ns(), source_s=at_s, number=round(at_s * self._rate_hz))
+        return None
+
+    def _loaded(self, frame: int) -> LiveFrame | None:
+        """An image, None if it is damaged or of another size."""
         try:
-            data = self._footage.files[frame].read_bytes() if self._jpeg else None
-            image = None if self._jpeg else next(self._images)[1]
-        except (OSError, InputError, StopIteration) as fault:
-            raise SourceError(f"{self._footage.path}: image {frame} cannot be read ({fault})") from fault
-        if data is not None and frame == 0 and jpeg_image(data) is None:
-            raise SourceError(f"{self._footage.files[0]}: is no JPEG")
-        at_s = float(self._footage.time_s[frame])
-        if self._begun_s is None:
-            self._begun_s = time.monotonic() - at_s
-        time.sleep(max(self._begun_s + at_s - time.monotonic(), 0))
-        return LiveFrame(time.monotonic_ns(), at_s, packet=data, image=image)
+            if not self._jpeg:
+                [(_, image)] = self._footage.read(frame, frame + 1)
+                return LiveFrame(0, image=image)
+            data = self._footage.files[frame].read_bytes()
+        except (OSError, InputError):
+            return None
+        return LiveFrame(0, packet=data) if whole_jpeg_size(data) == self.format.size else None
 
     def close(self) -> None:
         """Nothing is held open."""

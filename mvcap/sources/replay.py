@@ -1,6 +1,7 @@
 """Source replay: a video file at the rate of its own timestamps, as if it were live; ``?loop`` begins it again.
 
-A machine that is too slow to decode it loses frames, as of a camera, and they are counted.
+A machine that is too slow to decode it loses frames, as of a camera, and they are counted, as are frames that cannot be
+read.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class _Paced:
         self.format = self._file.format
         self._begun_s: float | None = None  # when time 0 of the file was, on the monotonic clock
         self._shift_s = self._last_s = 0.0
+        self.missing_at_end = 0
 
     def read(self) -> LiveFrame | None:
         """Wait for the time of the next frame and return it."""
@@ -46,6 +48,9 @@ class _Paced:
             self._shift_s = self._last_s + 1 / (self.format.rate_hz or 30.0)
             frame = self._file.read()
         if frame is None:
+            rate_hz, end_s = self.format.rate_hz, self._file.end_s
+            if rate_hz and end_s is not None and self._begun_s is not None:
+                self.missing_at_end = max(round((end_s - self._last_s) * rate_hz) - 1, 0)
             return None
         if frame.source_s is None:
             raise SourceError(f"{self._path}: has no timestamps")

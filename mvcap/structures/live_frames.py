@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,9 @@ class StreamFormat:
     depth_unit_m: float | None = None
     """Metres of one unit of its depth images, where it gives some."""
     controls: Mapping[str, float | str] = field(default_factory=dict)
-    """Exposure, gain, white balance ... as far as the source tells."""
+    """Exposure, gain, white balance ... as far as the source tells, when it was opened."""
+    notes: tuple[str, ...] = ()
+    """What was asked of the camera and could not be done, a line each."""
 
     @property
     def refers(self) -> bool:
@@ -67,6 +69,14 @@ class LiveStream(Protocol):
     def close(self) -> None:
         """Let the camera or connection go."""
         ...
+
+
+@runtime_checkable
+class FiniteStream(Protocol):
+    """A stream of files, whose frames are known beforehand."""
+
+    missing_at_end: int
+    """Frames behind the last one that could be read, once ``read`` has returned None."""
 
 
 class LiveSource(Protocol):

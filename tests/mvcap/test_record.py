@@ -56,7 +56,7 @@ def test_an_address_tells_its_source(address, kind):
 def test_files_and_folders_are_sources(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"x")
     assert type(source_of(str(tmp_path / "a.mp4"))) is Replay and type(source_of(f"{tmp_path}?rate=5")) is Images
-    assert set(plugins.TABLE["source"]) == {"webcam", "stream", "mjpeg", "replay", "images"}
+    assert set(plugins.TABLE["source"]) == {"webcam", "stream", "mjpeg", "replay", "images", "genicam", "rgbd"}
 
 
 @pytest.mark.parametrize(
