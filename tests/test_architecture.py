@@ -47,7 +47,7 @@ FLOORS = (
     {
         "estimators", "associators", "refiners", "benchmarks", "datasets", "self_calibration", "reporting", "estimate",
         "densifiers", "cloud", "associate", "triangulate", "track", "refine", "export", "exporters", "doctor",
-        "check", "sources", "record", "streaming", "batching",
+        "check", "sources", "record", "streaming", "batching", "rig_design",
     },
     {"calibration", "training", "report", "evaluate", "viewers", "synchronisation", "live", "runners", "generate"},
     {"tasks", "rig", "calibrate", "reconstruct", "train", "view", "synchronisers", "sync", "batch"},

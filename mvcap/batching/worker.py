@@ -51,7 +51,7 @@ def work(queue: WorkQueue, settings: Mapping[str, Any], first: int = 0, wait: bo
         time.sleep(BUSY_S / 4)
 
 
-def one_line_reason(fault: BaseException) -> str:
+def reason_line(fault: BaseException) -> str:
     """Return an error as one line of printable characters; that of a fault of the program begins with its kind."""
     text = str(fault) if isinstance(fault, MvcapError | CalibrationError) else f"{type(fault).__name__}: {fault}"
     shown = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in " ".join(text.split()))
@@ -84,6 +84,6 @@ class _Attempt:
         if isinstance(fault, KeyboardInterrupt | SystemExit | GeneratorExit):
             self._claim.release()
             return False
-        told = {"settings": self._settings, "reason": one_line_reason(fault)}
+        told = {"settings": self._settings, "reason": reason_line(fault)}
         self._queue.record(self._claim, self._name, "failed", told)
         return isinstance(fault, _REASONS)

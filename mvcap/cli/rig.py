@@ -30,7 +30,7 @@ _size_option = click.option("--size", metavar="WxH", callback=_size, help="Image
 
 @click.group()
 def rig() -> None:
-    """Show, convert, compare, check, adjust and align calibrations; level a finished take."""
+    """Plan a rig; show, convert, compare, check, adjust and align calibrations; level a finished take."""
 
 
 @rig.command("show")
@@ -291,6 +291,89 @@ def level(session: Path, as_json: bool, **asked: Any) -> None:
         return
     click.echo("\n".join([*made.lines, *(str(file) for file in made.files)]))
     click.echo(f"session: {made.session.folder.resolve()}")
+
+
+@rig.command("plan")
+@click.option("--room", default="8x6x3", show_default=True, metavar="WxDxH", help="Width, depth, height, m.")
+@click.option("--area", metavar="WxD", help="Where people are, about the middle. [default: 0.75 m from the walls]")
+@click.option("--obstacle", "obstacles", multiple=True, metavar="X0,Y0,X1,Y1,H", help="A box on the floor, m.")
+@click.option("--cameras", "kinds", multiple=True, metavar="N:WxH:DEG[:HZ]", help="Propose a layout of N such cameras.")
+@click.option("--rig", "rigs", multiple=True, type=_file, metavar="RIG", help="A layout to look at; may be repeated.")
+@click.option("--rate", "rate_hz", type=float, default=60.0, show_default=True, help="Rate of the cameras of --rig.")
+@_unit_option
+@click.option("--heights", default="1.0x2.8", show_default=True, metavar="LOWxHIGH", help="Of mounts on the walls, m.")
+@click.option("--ceiling", is_flag=True, help="Mounts are under the ceiling.")
+@click.option("--people", type=int, default=2, show_default=True, help="People in the area, who hide each other.")
+@click.option("--height", "height_m", type=float, default=1.75, show_default=True, help="Body height, m.")
+@click.option("--detector", default="topdown", show_default=True, help="Noise in 2D: topdown, openpose or weak.")
+@click.option("--calibration", default="0.1x3", show_default=True, metavar="DEGxMM", help="Its standard deviations.")
+@click.option("--unsynchronised", is_flag=True, help="Cameras run freely, without a common trigger.")
+@click.option("--out", type=_file, metavar="FOLDER", help="Write plan.png, plan.json and the proposed rig.yaml there.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of people and search.")
+@click.option("--force", is_flag=True, help="Overwrite existing files.")
+@json_option
+def plan(as_json: bool, **asked: Any) -> None:
+    """Plan cameras for a room: expected error of joints, coverage, occlusion; compare rigs, or propose one.
+
+    The world's origin is the middle of the floor, z up.
+    """
+    from mvcap.rig.plan import plan as run
+
+    request, kinds, mounts = _planned(asked)
+    rest = {name: asked[name] for name in ("rigs", "rate_hz", "unit", "out", "seed", "force")}
+    with bar(as_json, "steps") as progress:
+        made = run(request, kinds=kinds, mounts=mounts, progress=progress, **rest)
+    if as_json:
+        click.echo(json.dumps(made.as_dict()))
+        return
+    for note in made.notes:
+        click.echo(f"note: {note}", err=True)
+    found = [one.figures.summary() for one in made.rigs]
+    rows = [[label, *(_figure(name, one[name]) for one in found)] for name, label in _PLAN_FIGURES.items()]
+    _print_table([["", *(one.name for one in made.rigs)], *rows])
+    for file in made.files:
+        click.echo(f"{'rig' if file.suffix == '.yaml' else file.stem}: {file}")
+
+
+_PLAN_FIGURES = {
+    "error_median_mm": "error of a joint, median mm",
+    "error_p90_mm": "its 90th percentile, mm",
+    "worst_axis_median_mm": "along the worst axis, median mm",
+    "views_of_a_joint": "views that show a joint",
+    "joints_in_two_views": "joints in two views or more",
+    "joints_in_three_views": "in three or more",
+    "whole_body_in_two_views": "whole bodies in two views or more",
+    "whole_body_in_three_views": "in three or more",
+    "occluded_by_bodies": "hidden by bodies",
+    "joints_without_error": "joints in fewer than two pictures",
+}
+
+
+def _figure(name: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if name.endswith("_mm") or name == "views_of_a_joint" else f"{100 * value:.1f} %"
+
+
+def _planned(asked: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """The request, kinds of cameras and mounts of the options."""
+    from mvcap.rig_design.layout_search import Mounts
+    from mvcap.rig_design.plan_request import PlanRequest, parse_kinds, parse_lengths, parse_obstacle
+
+    turned, moved = parse_lengths("--calibration", asked["calibration"], 2)
+    low, high = parse_lengths("--heights", asked["heights"], 2)
+    room = parse_lengths("--room", asked["room"], 3)
+    request = PlanRequest(
+        room_m=(room[0], room[1], room[2]),
+        area_m=parse_lengths("--area", asked["area"], 2) if asked["area"] else None,  # type: ignore[arg-type]
+        obstacles=tuple(map(parse_obstacle, asked["obstacles"])),
+        turned_deg=turned,
+        moved_m=moved / 1000,
+        synchronised=not asked["unsynchronised"],
+        **{name: asked[name] for name in ("people", "height_m", "detector")},
+    )
+    kinds = parse_kinds(asked["kinds"]) if asked["kinds"] else ()
+    return request, kinds, Mounts(low, min(high, room[2]) if asked["heights"] == "1.0x2.8" else high, asked["ceiling"])
 
 
 COMMANDS: tuple[click.Command, ...] = (rig,)

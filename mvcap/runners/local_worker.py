@@ -17,7 +17,7 @@ from typing import Any
 
 from calib.errors import CalibrationError
 from mvcap.batching.work_queue import WorkQueue
-from mvcap.batching.worker import one_line_reason, work
+from mvcap.batching.worker import reason_line, work
 from mvcap.config import allow_plugins
 from mvcap.errors import MvcapError
 
@@ -50,7 +50,7 @@ def main() -> int:
         threading.Thread(target=_watch, daemon=True).start()
         serve(request)
     except (MvcapError, CalibrationError) as fault:
-        print(one_line_reason(fault), file=sys.stderr)
+        print(reason_line(fault), file=sys.stderr)
         return CANNOT_GO_ON
     except KeyboardInterrupt:
         return STOPPED

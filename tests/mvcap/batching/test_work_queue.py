@@ -10,7 +10,7 @@ from toy_jobs import JOB, leftovers, runs, told_items
 from mvcap.batching.holder import Holder
 from mvcap.batching.job import Job
 from mvcap.batching.work_queue import DIED, MOST_ATTEMPTS, WorkQueue
-from mvcap.batching.worker import attempt, one_line_reason, work
+from mvcap.batching.worker import attempt, reason_line, work
 from mvcap.errors import InputError, PluginError, SessionError
 from mvcap.plugins import TABLE, find_plugin
 
@@ -139,7 +139,7 @@ def test_jobs_of_the_table_fulfil_the_contract():
 
 
 def test_a_reason_is_one_line():
-    assert one_line_reason(InputError("a\n\x1b[31mb")) == "a \\x1b[31mb"
-    assert one_line_reason(OSError(28, "No space left on device")) == "OSError: [Errno 28] No space left on device"
-    assert len(one_line_reason(InputError("x" * 9000))) < 1600
-    assert json.loads(json.dumps(one_line_reason(ValueError("\udc80"))))
+    assert reason_line(InputError("a\n\x1b[31mb")) == "a \\x1b[31mb"
+    assert reason_line(OSError(28, "No space left on device")) == "OSError: [Errno 28] No space left on device"
+    assert len(reason_line(InputError("x" * 9000))) < 1600
+    assert json.loads(json.dumps(reason_line(ValueError("\udc80"))))
