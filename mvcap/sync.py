@@ -115,7 +115,10 @@ def sync(
         write_text(Path(out), json.dumps(result.record(), indent=1) + "\n")
     if held is not None:
         if not result.complete:
-            why = "; ".join(f"{name}: {reason}" for name, reason in result.refused.items())
+            groups: dict[str, list[str]] = {}
+            for name, reason in result.refused.items():
+                groups.setdefault(reason, []).append(name)
+            why = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in groups.items())
             raise InputError(f"{held.folder}: not synchronised, and nothing changed: {why}")
         _keep(held, take, result)
     return result
@@ -144,7 +147,8 @@ def _found(
         evidence[name] = made.find(take, progress)
 
     for name in METHODS if method == "auto" else (method,):
-        look(name)
+        if method != "auto" or name != "motion" or take.rows is not None:
+            look(name)
     result = _combined(take, evidence)
     if method == "auto" and not result.complete and any(take.footage):
         look(_IF_NEEDED)
@@ -157,8 +161,9 @@ def _combined(take: UnsynchronisedTake, evidence: Mapping[str, SyncEvidence]) ->
     late, drift, covariance, contradictions = combine(evidence, count)
     refused = {take.names[view]: f"contradiction: {reason}" for view, reason in contradictions.items()}
     for view in np.flatnonzero(np.isnan(late)).tolist():
-        reasons = [f"{name}: {one.refused[view]}" for name, one in evidence.items() if view in one.refused]
-        refused[take.names[view]] = "; ".join(reasons) or "is linked with too few other views"
+        first, *others = [name for name, one in evidence.items() if view in one.refused] or [""]
+        reason = f"{first}: {evidence[first].refused[view]}" if first else "is linked with too few other views"
+        refused[take.names[view]] = reason + (f" (nor is it told by {', '.join(others)})" if others else "")
     for name in refused:
         late[take.names.index(name)] = np.nan
     if (np.isfinite(late).sum()) < 2:

@@ -13,8 +13,9 @@ from mvcap.structures.detections import Detections2D
 
 _LEAST_FRAMES = 6
 _MOST_SLOTS = 6
-_CALIBRATION_PX = 1.5
-"""Standard deviation of errors that are not the detector's: calibration, and definitions of joints."""
+CALIBRATION_PX = (1.5, 4.0)
+"""Standard deviations of errors that are not the detector's: calibration, and definitions of joints. The first is that
+of a good rig; that of a recording whose rig was left untouched for years is nearer to the second."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +53,13 @@ class ViewJoints:
         return xy, velocity, sigma
 
 
-def joints_of_views(rows: Detections2D, rig: Rig, frames: int) -> list[ViewJoints]:
-    """Return the tracked people of every view of the rig over `frames` frames; rows without a track are left out."""
+def joints_of_views(
+    rows: Detections2D, rig: Rig, frames: int, calibration_px: float = CALIBRATION_PX[0]
+) -> list[ViewJoints]:  # fmt: skip
+    """Return the tracked people of every view of the rig over `frames` frames; rows without a track are left out.
+
+    calibration_px: standard deviation of errors that are not the detector's.
+    """
     body = rows.of_body()
     held = view_tracks(body, _LEAST_FRAMES)
     out = []
@@ -72,7 +78,7 @@ def joints_of_views(rows: Detections2D, rig: Rig, frames: int) -> list[ViewJoint
             flat = np.full(points.shape, np.nan)
             flat[known] = camera.lens.undistort(points[known])
             xy[at] = flat
-            noise = np.hypot(body.noise_px[track.row].astype(np.float64), _CALIBRATION_PX)
+            noise = np.hypot(body.noise_px[track.row].astype(np.float64), calibration_px)
             sigma[at] = noise / np.sqrt(camera.lens.K[0, 0] * camera.lens.K[1, 1])
             number[at] = index
         used = max(int((number >= 0).any(0).sum()), 1)

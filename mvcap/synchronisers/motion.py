@@ -13,14 +13,15 @@ from itertools import combinations
 import numpy as np
 
 from calib import Rig
+from calib.arrays import Floats
 from mvcap.errors import ConfigError
 from mvcap.progress import Progress, silent
 from mvcap.structures.sync_evidence import PairCurve, SyncEvidence, UnsynchronisedTake
 from mvcap.synchronisation.epipolar_evidence import ShiftScores, essential, score_shifts, summed_scores
-from mvcap.synchronisation.joint_tracks import joints_of_views
+from mvcap.synchronisation.joint_tracks import CALIBRATION_PX, joints_of_views
 from mvcap.synchronisation.offset_refinement import TakePart, refine_offsets
 from mvcap.synchronisation.speed_profiles import speed_evidence
-from mvcap.synchronisation.view_placing import clearest_peak, place_views
+from mvcap.synchronisation.view_placing import Placed, clearest_peak, place_views
 
 _PARTS, _PART_FRAMES = 6, 1200
 
@@ -54,17 +55,14 @@ class MotionSynchroniser:
         reach = min(round((self.config.reach_s or np.clip(frames / rate / 2, 2, 20)) * rate), frames - 1)
         if take.rig is None:
             return speed_evidence(take, reach / rate, progress)
-        parts = _parts(take, take.rig, frames, reach)
         lines = {
             (a, b): essential(take.rig[a].cam_from_world, take.rig[b].cam_from_world)
             for a, b in combinations(range(count), 2)
         }
-        pairs = []
-        for done, ((a, b), line) in enumerate(lines.items(), 1):
-            scores = [score_shifts(part.views, a, b, line, min(reach, part.frames - 1), rate) for part in parts]
-            pairs.append(summed_scores(scores))
-            progress("motion", done, len(lines))
-        placed = place_views(pairs, count, rate)
+        tries = (_place(take, lines, reach, calibration_px, progress) for calibration_px in CALIBRATION_PX)
+        parts, pairs, placed = next(tries)
+        if len(placed.late) < count and len((other := next(tries))[2].late) > len(placed.late):
+            parts, pairs, placed = other
         curves = tuple(_curve(pair, rate) for pair in pairs)
         late, drift = np.full(count, np.nan), np.full(count, np.nan)
         covariance = np.full((2 * count, 2 * count), np.nan)
@@ -84,9 +82,25 @@ class MotionSynchroniser:
         return SyncEvidence(late, drift, covariance, placed.refused, curves, figures)
 
 
-def _parts(take: UnsynchronisedTake, rig: Rig, frames: int, reach: int) -> list[TakePart]:
+def _place(
+    take: UnsynchronisedTake, lines: dict[tuple[int, int], Floats], reach: int, calibration_px: float,
+    progress: Progress,
+) -> tuple[list[TakePart], list[ShiftScores], Placed]:  # fmt: skip
+    """Whole-frame offsets, for a standard deviation of what is not the detector's error."""
+    assert take.rig is not None
+    rate_hz = take.rate_hz / take.step
+    parts = _parts(take, take.rig, reach, calibration_px)
+    pairs = []
+    for done, ((a, b), line) in enumerate(lines.items(), 1):
+        scores = [score_shifts(part.views, a, b, line, reach, rate_hz) for part in parts]
+        pairs.append(summed_scores(scores))
+        progress("motion", done, len(lines))
+    return parts, pairs, place_views(pairs, len(take.names), rate_hz)
+
+
+def _parts(take: UnsynchronisedTake, rig: Rig, reach: int, calibration_px: float) -> list[TakePart]:
     """The whole take, or parts of a long one, evenly spread: memory does not grow with its length."""
-    length = max(_PART_FRAMES, 3 * reach)
+    length, frames = max(_PART_FRAMES, 3 * reach), take.frames // take.step
     spans = [(0, frames)]
     if frames > _PARTS * length:
         starts = np.linspace(0, frames - length, _PARTS).astype(int).tolist()
@@ -96,7 +110,7 @@ def _parts(take: UnsynchronisedTake, rig: Rig, frames: int, reach: int) -> list[
         assert take.rows is not None
         rows = take.rows.between(start * take.step, stop * take.step)
         rows = rows.with_columns(frame=(rows.frame // take.step - start).astype(np.int32))
-        out.append(TakePart(start, joints_of_views(rows, rig, stop - start)))
+        out.append(TakePart(start, joints_of_views(rows, rig, stop - start, calibration_px)))
     return out
 
 

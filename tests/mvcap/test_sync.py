@@ -83,7 +83,7 @@ def test_a_session_without_an_answer_is_left_as_it_was(tmp_path):
     session, _ = session_of(tmp_path, frames=40)
     mvcap.estimate(session)
     before = sorted(session.folder.rglob("*"))
-    with pytest.raises(InputError, match="not synchronised, and nothing changed: cam1: motion: "):
+    with pytest.raises(InputError, match="not synchronised, and nothing changed: cam1, cam2, cam3, cam4: motion: "):
         mvcap.sync(session)
     assert sorted(session.folder.rglob("*")) == before
 
