@@ -168,7 +168,8 @@ class Recorder:
             if all(ready or view.state.ended for ready, view in zip(warm, self.views, strict=True)):
                 return
             missing = [view for view in self.views if not view.state.received]
-            if missing and (now > end or any(view.state.ended for view in missing)):
+            missing = [view for view in missing if view.state.ended] or (missing if now > end else [])
+            if missing:
                 listed = "; ".join(f"{view.name}: {view.state.fault or 'sends nothing'}" for view in missing)
                 raise SourceError(f"nothing was recorded, as not all sources answer: {listed}")
             tick(self)

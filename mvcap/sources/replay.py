@@ -6,7 +6,9 @@ read.
 
 from __future__ import annotations
 
+import statistics
 import time
+from collections import deque
 from dataclasses import replace
 
 from mvcap.errors import SourceError
@@ -38,6 +40,7 @@ class _Paced:
         self._begun_s: float | None = None  # when time 0 of the file was, on the monotonic clock
         self._shift_s = self._last_s = 0.0
         self.missing_at_end = 0
+        self._steps_s: deque[float] = deque(maxlen=90)
 
     def read(self) -> LiveFrame | None:
         """Wait for the time of the next frame and return it."""
@@ -48,13 +51,15 @@ class _Paced:
             self._shift_s = self._last_s + 1 / (self.format.rate_hz or 30.0)
             frame = self._file.read()
         if frame is None:
-            rate_hz, end_s = self.format.rate_hz, self._file.end_s
-            if rate_hz and end_s is not None and self._begun_s is not None:
-                self.missing_at_end = max(round((end_s - self._last_s) * rate_hz) - 1, 0)
+            end_s = self._file.end_s
+            if end_s is not None and self._steps_s:
+                self.missing_at_end = max(round((end_s - self._last_s) / statistics.median(self._steps_s)) - 1, 0)
             return None
         if frame.source_s is None:
             raise SourceError(f"{self._path}: has no timestamps")
         at_s = frame.source_s + self._shift_s
+        if at_s > self._last_s:
+            self._steps_s.append(at_s - self._last_s)
         self._last_s = at_s
         if self._begun_s is None:
             self._begun_s = time.monotonic() - at_s
