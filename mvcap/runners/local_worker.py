@@ -41,7 +41,7 @@ def request_line(descriptor: int) -> bytes:
     return line
 
 
-def main() -> int:
+def serve_standard_input() -> int:
     """Serve the request on standard input; return the exit status."""
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C goes to the parent, which ends the input
@@ -70,4 +70,4 @@ def _stop(number: int, frame: object) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve_standard_input())
