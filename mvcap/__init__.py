@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mvcap.calibrate import calibrate
     from mvcap.check import check
     from mvcap.cloud import cloud, cloud_arrays, read_cloud
+    from mvcap.datasets.sessions import generate_session
     from mvcap.doctor import doctor
     from mvcap.drawing.overlay import draw
     from mvcap.errors import MvcapError
@@ -74,6 +75,7 @@ _MODULE_OF = {
     "associate_rows": "mvcap.associate",
     **dict.fromkeys(("cloud_arrays", "read_cloud"), "mvcap.cloud"),
     "draw": "mvcap.drawing.overlay",
+    "generate_session": "mvcap.datasets.sessions",
     "MvcapError": "mvcap.errors",
     **dict.fromkeys(("detect", "load_detections"), "mvcap.estimate"),
     "score": "mvcap.evaluate",
@@ -130,6 +132,7 @@ __all__ = [
     "export_view",
     "generate",
     "generate_composites",
+    "generate_session",
     "init",
     "live",
     "load_cloud",

@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("calib", "mvcap")
 HEAVY = {
-    "torch", "open3d", "onnxruntime", "ai_edge_litert", "cv2", "av", "scipy", "matplotlib", "pyarrow", "ezc3d",
+    "torch", "open3d", "anny", "onnxruntime", "ai_edge_litert", "cv2", "av", "scipy", "matplotlib", "pyarrow", "ezc3d",
     "jinja2", "rich",
 }  # fmt: skip
 DRAWERS = {"utils", "util", "common", "base", "core", "misc", "helpers", "helper", "stuff", "lib", "tools"}
@@ -42,7 +42,7 @@ FLOORS = (
     {"structures", "weights"},
     {
         "plugins", "stages", "init", "association", "triangulation", "tracking", "estimation", "refinement",
-        "densification", "synthesis", "drawing", "metrics", "evaluation", "footage_checks", "recording",
+        "densification", "synthesis", "drawing", "metrics", "evaluation", "footage_checks", "recording", "rendering",
     },
     {
         "estimators", "associators", "refiners", "benchmarks", "datasets", "self_calibration", "reporting", "estimate",

@@ -11,6 +11,7 @@ import click
 from mvcap import config
 from mvcap.cli.options import json_option
 from mvcap.cli.progress_bar import bar
+from mvcap.cli.synthetic_session import SYNTHETIC, film_synthetic, synthetic_options
 from mvcap.errors import InputError
 
 
@@ -38,15 +39,22 @@ from mvcap.errors import InputError
 @click.option("--backgrounds", type=click.Path(path_type=Path), metavar="FOLDER", help="Pictures behind composites.")
 @click.option("--targets", metavar="NAME,..", default="", help="Maps for training: heatmaps, paf, orpm.")
 @click.option("--licence", metavar="TEXT", help="Licence of the dataset, for its datasheet.")
+@synthetic_options
 @json_option
 def generate(out: Path, sessions: tuple[Path, ...], composite: int | None, as_json: bool, **options: Any) -> None:
-    """Write a dataset with ground truth into the new folder OUT, from reconstructed sessions.
+    """Write a dataset with ground truth into the new folder OUT, from reconstructed sessions or of rendered people.
 
     Refined poses are projected into every view, with visibility, boxes, masks, ids and cameras; what fails a quality
-    gate is left out. OUT/README.md says what was kept and dropped, and why.
+    gate is left out. OUT/README.md says what was kept and dropped, and why. With --rig instead of --from, OUT is
+    footage of rendered people as the rig's cameras film it, with exact truth.
     """
     from mvcap.generate import generate_composites
 
+    rig, settings = options.pop("rig"), {name: options.pop(name) for name in SYNTHETIC}
+    if rig is not None and (sessions or composite is not None):
+        raise InputError("give either --rig, for rendered people, or --from SESSION")
+    if film_synthetic(rig, out, settings, as_json):
+        return
     asked: dict[str, Any] = {key: config.assignments(options.pop(key)) for key in ("gates", "splits", "settings")}
     asked |= {
         "formats": [name for text in options["formats"] for name in text.split(",")],
@@ -55,6 +63,7 @@ def generate(out: Path, sessions: tuple[Path, ...], composite: int | None, as_js
     }
     with bar(as_json) as progress:
         if composite is not None:
+            asked["settings"] |= {"blur_faces": True} if options.pop("blur_faces") else {}
             _only_recorded(options)
             backgrounds = options["backgrounds"]
             made = generate_composites(sessions, out, composite, backgrounds=backgrounds, progress=progress, **asked)
@@ -85,7 +94,7 @@ _OF_RECORDED = {"every": 1, "images": "jpg", "masks": "auto", "blur_faces": Fals
 
 def _only_recorded(options: dict[str, Any]) -> None:
     """Raise InputError for an option that composites do not have."""
-    given = [name for name, default in _OF_RECORDED.items() if options[name] != default]
+    given = [name for name, default in _OF_RECORDED.items() if options.get(name, default) != default]
     if given:
         name = given[0].replace("_", "-")
         raise InputError(f"--{name} does not go with --composite; settings of composites are given with --compose")

@@ -26,20 +26,20 @@ ACTS = {  # acts of people in place
 
 def random_scene(
     rng: np.random.Generator, people: int, seconds: float, rate_hz: float, split: str = "train",
-    clips: Library | None = None,
+    clips: Library | None = None, room_m: tuple[float, float] = ROOM_M, beyond: bool = False,
 ) -> Poses3D:  # fmt: skip
     """People 1.. who stand, walk, sit, lie, talk, meet, cross, hug, come and go in a room 3 to 8 m wide.
 
     ``halpe26``, m, z up, floor z = 0, the middle of the room the origin; frames 0.. at ``rate_hz``. A person outside
     the room has no row. Pelvis, middle of the trunk and neck of two people are at least 0.3 m apart, of two who hug 0.2
     m. The same state of ``rng`` gives the same scene. clips: motions of real people to use; by default those of the
-    split.
+    split. room_m: least and most width of the room. beyond: people outside the room have rows too.
     """
     clips = library(split) if clips is None else clips
     time_s = np.arange(max(round(seconds * rate_hz), 1)) / rate_hz
     lead = rng.uniform(0, _LEAD_S)
-    half = rng.uniform(*ROOM_M, 2) / 2
-    half = np.clip(half, 0.65 * np.sqrt(people), ROOM_M[1] / 2)
+    half = rng.uniform(*room_m, 2) / 2
+    half = np.clip(half, min(0.65 * np.sqrt(people), 0.5 * ROOM_M[1]), 0.5 * ROOM_M[1])
     floor = Floor(-lead, seconds, half)
     _populate(floor, people, rng)
     while (plan := min(floor.plans, key=lambda plan: plan.busy)).busy < seconds:
@@ -47,7 +47,7 @@ def random_scene(
     xyz = np.stack([_joints(floor, plan, time_s) for plan in floor.plans], axis=1)
     if rng.random() < 0.5:
         xyz = mirror_vectors(xyz.reshape(-1, len(HALPE), 3)).reshape(xyz.shape)
-    there = np.abs(xyz[..., HALPE.index("pelvis"), :2]) < half + 0.3
+    there = np.abs(xyz[..., HALPE.index("pelvis"), :2]) < (np.inf if beyond else half + 0.3)
     return _pose_table(xyz, np.all(there, axis=-1, out=np.empty(there.shape[:-1], dtype=np.bool_)))
 
 
