@@ -6,7 +6,7 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from calib import Rig
 from calib.bounded_files import bounded_bytes, parse_json
 from mvcap import config, plugins, stages
-from mvcap.densification.mask_people import person_labels, read_mask
+from mvcap.densification.mask_people import check_associated, person_labels, read_mask
 from mvcap.errors import ConfigError, InputError, StaleError
 from mvcap.progress import Progress, silent
+from mvcap.recording.recorded_depth import depth_file, recorded_depths
 from mvcap.structures.artefact import Artefact, Origin
 from mvcap.structures.cloud_file import FORMATS, load_cloud, save_cloud
 from mvcap.structures.contracts import Densifier, MaskedMoment
@@ -219,7 +220,7 @@ class _Take:
             )
         self.found = stages.detections(session, "estimate")
         self.linked = stages.detections(session, "associate")
-        _check_detections(self.found, self.linked)
+        check_associated(self.found, self.linked)
         self.poses = _newest_poses(session)
         self.masks = session.folder / "masks"
         held = (self.found.manifest or {}).get("settings") or {}
@@ -241,6 +242,7 @@ class _Take:
         if not frames:
             return
         streams = [self._images(view, frames) for view in views]
+        depths = [self._depths(view, frames) for view in views]
         chunk, rows, linked, poses = range(0), None, None, None
         for frame in frames:
             if frame not in chunk or rows is None or linked is None:
@@ -248,7 +250,7 @@ class _Take:
                 rows, linked = (one.between(chunk.start, chunk.stop) for one in (self.found, self.linked))
                 poses = self.poses.between(chunk.start, chunk.stop) if self.poses else None
             images = tuple(next(stream) for stream in streams)
-            yield self._moment(
+            moment = self._moment(
                 rig,
                 frame,
                 images,
@@ -256,6 +258,8 @@ class _Take:
                 linked.of(frame=frame),
                 poses.of(frame=frame) if poses else None,
             )
+            found = tuple(None if stream is None else next(stream) for stream in depths)
+            yield replace(moment, depths=found) if any(stream is not None for stream in depths) else moment
 
     def _images(self, view: int, frames: list[int]) -> Iterator[NDArray[np.uint8] | None]:
         if not self.session.has_footage():
@@ -268,6 +272,16 @@ class _Take:
         for frame, image in self.session.images(view, frames[0], frames[-1] + 1, every):
             if frame in wanted:
                 yield image
+
+    def _depths(self, view: int, frames: list[int]) -> Iterator[NDArray[np.float32] | None] | None:
+        """Depth images of a view that was recorded by a depth camera, None for others."""
+        source = self.session.views[view]
+        path = depth_file(Path(source.path)) if source.path and self.session.has_footage() else None
+        if path is None:
+            return None
+        at = self.session.shown_of[frames, view]
+        times_s = np.where(at >= 0, self.session.footage(view).time_s[at], np.nan)
+        return recorded_depths(path, Path(source.path), times_s.tolist(), source.size)
 
     def _moment(
         self,
@@ -300,13 +314,6 @@ def _newest_poses(session: Session) -> Artefact[Poses3D] | None:
         if found.complete:
             return stages.poses(session, stage)
     return None
-
-
-def _check_detections(found: Artefact[Detections2D], linked: Artefact[Detections2D]) -> None:
-    inputs = (linked.manifest or {}).get("inputs") or {}
-    if inputs.get("estimate") != found.fingerprint:
-        folder = found.folder.parent.parent
-        raise StaleError(f"{folder}: people were associated from other detections; run `mvcap reconstruct {folder}`")
 
 
 def _origin(session: Session, take: _Take, settings: Mapping[str, Any]) -> str:

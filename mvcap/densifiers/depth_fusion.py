@@ -59,7 +59,7 @@ class DepthFusion:
         Raises InputError without depth images, and where Open3D is not installed.
         """
         if len(moment.depths) != len(moment.rig):
-            raise InputError("depth_fusion needs depth images, one for each camera; sessions of videos have none")
+            raise InputError("depth_fusion needs depth images; a session has some if it was recorded by depth cameras")
         labels = [one if len(moment.persons) else None for one in moment.labels]
         depths = [
             None if depth is None else known_depth(depth, label, self.config.farthest_m)
