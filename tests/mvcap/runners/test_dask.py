@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -50,6 +52,32 @@ def test_a_scheduler_that_runs_is_used(tmp_path):
     with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
         DaskRunner(1, cluster.scheduler_address).run(queue, {}, True, silent)
     assert set(runs(tmp_path).values()) == {1} and len(queue.state().ended) == 5
+
+
+def test_an_interruption_releases_the_claims(tmp_path):
+    folder = told_items(tmp_path, a={"sleep_s": 30}, b={"sleep_s": 30}, c={"sleep_s": 30})
+    line = [
+        sys.executable,
+        "-m",
+        "mvcap.cli",
+        "batch",
+        str(folder),
+        "--verb",
+        JOB,
+        "--workers",
+        "2",
+        "--engine",
+        "dask",
+    ]
+    path = os.pathsep.join(place for place in sys.path if place)
+    with subprocess.Popen(line, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.PIPE, text=True) as process:
+        end = time.monotonic() + 60
+        while len(runs(folder)) < 2 and time.monotonic() < end:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and said.strip() == "mvcap: interrupted; run the same command again to resume"
+    assert leftovers(folder) == [] and len(WorkQueue.open(folder, JOB).state().open) == 3
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense://x"])
