@@ -23,8 +23,9 @@ _LIPS, _WHITE, _IRIS = (
     linear_light(np.array(rgb)) for rgb in ([0.7, 0.35, 0.33], [0.92, 0.92, 0.9], [0.18, 0.13, 0.1])
 )
 _SKIN_AT, _SHIRT_AT, _TROUSERS_AT, _SHOES_AT, _HAIR_AT = range(5)
-_LIMBS = {
-    "arm": ("shoulder", "elbow"), "forearm": ("elbow", "wrist"), "thigh": ("hip", "knee"), "shank": ("knee", "ankle"),
+_LIMBS = {  # joints of each, and the limbs before it
+    "arm": ("shoulder", "elbow", 0), "forearm": ("elbow", "wrist", 1), "hand": ("elbow", "wrist", 1),
+    "thigh": ("hip", "knee", 0), "shank": ("knee", "ankle", 1), "foot": ("knee", "ankle", 1),
 }  # fmt: skip
 Colours = NDArray[np.float32]
 
@@ -91,15 +92,16 @@ class DressedBody:
 
     @cached_property
     def _along(self) -> NDArray[np.float64]:
-        """(V,) share of its limb that each vertex is along it; 0 elsewhere."""
+        """(V,) limbs that each vertex is along an arm or leg: 1.5 is the middle of the second; 0 elsewhere."""
         out = np.zeros(len(self.surface.rest))
         at = self.surface.rest_joints
         for number, part in enumerate(PARTS, 1):
             side, _, limb = part.partition("_")
             if limb in _LIMBS:
-                begin, end = (at[f"{side}_{joint}"] for joint in _LIMBS[limb])
+                begin, end = (at[f"{side}_{joint}"] for joint in _LIMBS[limb][:2])
                 mine = self.surface.part_of_vertex == number
-                out[mine] = (self.surface.rest[mine] - begin) @ (end - begin) / ((end - begin) @ (end - begin))
+                share = (self.surface.rest[mine] - begin) @ (end - begin) / ((end - begin) @ (end - begin))
+                out[mine] = _LIMBS[limb][2] + share
         return out
 
     def albedo(self, face: NDArray[np.integer], share: NDArray[np.floating]) -> Colours:
@@ -125,21 +127,19 @@ class DressedBody:
     def _materials(
         self, xyz: NDArray[np.floating], part: NDArray[np.integer], along: NDArray[np.floating]
     ) -> NDArray[np.int64]:
-        """Material (N,) of points (N, 3) at rest of parts (N,), so far along (N,) their limbs."""
+        """Material (N,) of points (N, 3) at rest of parts (N,), so far along (N,) arms or legs."""
         at, outfit = self.surface.rest_joints, self.outfit
         kind = np.array(["", *(one.rpartition("_")[2] for one in PARTS)])[part]
         out = np.full(len(xyz), _SKIN_AT)
         tall = at["neck"][2] - at["pelvis"][2]
         z = xyz[:, 2]
         waist, collar = at["pelvis"][2] + 0.12 * tall, at["neck"][2] + 0.09 * tall
-        trunk = (kind == "chest") | (kind == "pelvis")
+        trunk = (kind == "chest") | (kind == "pelvis") | (kind == "thigh")
         throat = collar - 0.14 * tall * np.exp(-((xyz[:, 0] / (0.14 * tall)) ** 2)) * (xyz[:, 1] < at["neck"][1])
-        out[trunk & (z < waist)] = _TROUSERS_AT
+        out[trunk & (z < waist) & (along < outfit.legs)] = _TROUSERS_AT
         out[trunk & (z >= waist) & (z < np.maximum(throat, waist + 0.5 * tall))] = _SHIRT_AT
-        out[(kind == "arm") & (along < outfit.sleeves)] = _SHIRT_AT
-        out[(kind == "forearm") & (1 + along < outfit.sleeves)] = _SHIRT_AT
-        out[(kind == "thigh") & (along < outfit.legs)] = _TROUSERS_AT
-        out[(kind == "shank") & (1 + along < outfit.legs)] = _TROUSERS_AT
+        out[((kind == "arm") | (kind == "forearm")) & (along < outfit.sleeves)] = _SHIRT_AT
+        out[(kind == "shank") & (along < outfit.legs)] = _TROUSERS_AT
         out[kind == "foot"] = _SHOES_AT
         out[(kind == "head") & (z > self._hairline(xyz))] = _HAIR_AT
         return out

@@ -28,6 +28,7 @@ _JITTER = 64
 _BAND_S = 0.001  # rows that a rolling shutter exposes within this time are taken as of one
 _ROWS = 64
 _SPREAD_PX = 2
+_COARSE = 2  # of the pixels of the room, each way, one is looked up from for shadows
 Single = NDArray[np.float32]
 
 
@@ -185,7 +186,8 @@ class ViewRenderer:
         ambient[y, x] += albedo * self._ambient(normal)
         for index, lamp in enumerate(self.room.lamps):
             for quarter in range(4):
-                ray, light = _towards(lamp, _places(index, (place + quarter) % 4, y, x), xyz, normal)
+                ray = _ways_to(lamp, _places(index, (place + quarter) % 4, y, x), xyz)
+                light = _light_along(ray, normal, lamp)
                 light[scene.blocked(xyz + _LIFT_M * normal, ray, 0.995)] = 0
                 of_lamp[index, y, x] += albedo * light / 4
 
@@ -233,7 +235,8 @@ class ViewRenderer:
         smooth /= np.maximum(np.linalg.norm(smooth, axis=-1, keepdims=True), 1e-9)
         total = self._ambient(smooth)
         for index, lamp in enumerate(self.room.lamps):
-            ray, light = _towards(lamp, _places(index, place, y, x), xyz, smooth)
+            ray = _ways_to(lamp, _places(index, place, y, x), xyz)
+            light = _light_along(ray, smooth, lamp)
             lit = np.flatnonzero(light.any(-1))
             dark = scene.blocked((xyz + _LIFT_M * hits.normal)[lit], ray[lit], 0.995)
             light[lit[dark]] = 0
@@ -249,18 +252,21 @@ class ViewRenderer:
         alone = RayScene((vertices, self.moving.faces), threads=self.threads)
         boxes = [(vertices[one].min(0), vertices[one].max(0)) for one in self.moving.pieces]
         for index, lamp in enumerate(self.room.lamps):
-            near = _may_be_dark(still.xyz[rows], lamp, boxes)
+            near = _may_be_dark(still.xyz[rows], lamp, boxes)[::_COARSE, ::_COARSE]
+            if not near.any():
+                out += still.of_lamp[index, rows]
+                continue
+            y, x = (_COARSE * at for at in np.nonzero(near))
+            xyz = still.xyz[rows][y, x] + _LIFT_M * still.normal[rows][y, x]
+            clear = np.zeros(len(xyz), np.float32)
+            for quarter in range(4):
+                place = _places(index, quarter, (y + rows.start) // _COARSE, x // _COARSE)
+                clear += ~alone.blocked(xyz, _ways_to(lamp, place, xyz), 0.995) / np.float32(4)
             share = np.ones(near.shape, np.float32)
-            if near.any():
-                y, x = np.nonzero(near)
-                xyz = still.xyz[rows][near] + _LIFT_M * still.normal[rows][near]
-                clear = np.zeros(len(xyz), np.float32)
-                for quarter in range(4):
-                    ray, _ = _towards(lamp, _places(index, quarter, y + rows.start, x), xyz, still.normal[rows][near])
-                    clear += ~alone.blocked(xyz, ray, 0.995) / np.float32(4)
-                share[near] = clear
-                share = np.asarray(cv2.GaussianBlur(share, (0, 0), 1.0), np.float32)
-            out += still.of_lamp[index, rows] * share[..., None]
+            share[near] = clear
+            share = np.asarray(cv2.GaussianBlur(share, (0, 0), 0.7), np.float32)
+            whole = cv2.resize(share, (out.shape[1], out.shape[0]), interpolation=cv2.INTER_LINEAR)
+            out += still.of_lamp[index, rows] * np.asarray(whole, np.float32)[..., None]
         return out
 
     def _touched(self, vertices: NDArray[np.float64], rows: slice) -> NDArray[np.bool_]:
@@ -308,15 +314,19 @@ def _places(lamp: int, place: int | NDArray[np.integer], y: NDArray[np.integer],
     return np.asarray(_jitter(lamp)[place, y % _JITTER, x % _JITTER])
 
 
-def _towards(
-    lamp: Lamp, place: Single, xyz: NDArray[np.floating], normal: NDArray[np.floating]
-) -> tuple[NDArray[np.float64], Single]:
-    """Ways (N, 3) m from points (N, 3) to places (N, 2) on a lamp, and the light (N, 3) of a way that is free."""
-    ray = lamp.middle - np.asarray(xyz, np.float64)
-    ray[:, :2] += (2 * place - 1) * lamp.half_m
-    square = np.maximum((ray**2).sum(-1), 0.01)
-    cos = np.maximum((ray * normal).sum(-1), 0) * np.maximum(ray[:, 2], 0) / square
-    return ray, np.asarray((cos / square)[:, None] * lamp.power, np.float32)
+def _ways_to(lamp: Lamp, place: Single, xyz: NDArray[np.floating]) -> Single:
+    """Ways (N, 3) m from points (N, 3) to places (N, 2), 0..1 each way, on a lamp."""
+    ray = lamp.middle.astype(np.float32) - np.asarray(xyz, np.float32)
+    ray[:, :2] += (2 * place - 1) * np.array(lamp.half_m, np.float32)
+    return np.asarray(ray, np.float32)
+
+
+def _light_along(ray: Single, normal: NDArray[np.floating], lamp: Lamp) -> Single:
+    """Light (N, 3) that comes along free ways (N, 3) from a lamp to surfaces with normals (N, 3)."""
+    square = np.maximum(np.einsum("nx,nx->n", ray, ray), np.float32(0.01))
+    slope = np.maximum(np.einsum("nx,nx->n", ray, np.asarray(normal, np.float32)), 0)
+    share = slope * np.maximum(ray[:, 2], 0) / (square * square)
+    return np.asarray(share[:, None] * lamp.power, np.float32)
 
 
 def _may_be_dark(
