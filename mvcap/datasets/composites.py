@@ -29,6 +29,7 @@ from mvcap.datasets.cutouts import (
     same_floor_scale,
     upright_turn,
 )
+from mvcap.datasets.face_blur import blur_circles, head_circles
 from mvcap.datasets.ground_truth import SPLITS, TruthFrame
 from mvcap.datasets.quality_gates import GateConfig
 from mvcap.datasets.recorded import PicturedFrame
@@ -55,6 +56,8 @@ class CompositeConfig:
     """Largest change of a person's size, as a share, where the cameras' heights above the floor differ."""
     recolour: bool = True
     """Whether clothes get other colours."""
+    blur_faces: bool = False
+    """Whether the heads of all people are made unrecognisable."""
     background: Literal["room", "plain"] = "room"
     """What is behind people without a folder of backgrounds: the room of the first session without people, or grey."""
     images: Literal["jpg", "png"] = "jpg"
@@ -200,6 +203,9 @@ class Composer:
                 cutout = Cutout(**{**vars(cutout), "image": recoloured(cutout, rng)})
             placed.append(self._rays[1].place(cutout, one.where))
         image, labels = overlaid(background, placed)
+        if self.config.blur_faces:
+            xyz = np.stack([one.xyz for one in drawn])
+            image = blur_circles(image, head_circles(self.rig[view], self.skeleton, xyz))
         truth = self._truth(number, split, view, drawn, labels)
         people = [
             {

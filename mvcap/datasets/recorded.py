@@ -23,7 +23,7 @@ from mvcap.datasets.ground_truth import GroundTruth, TruthFrame, image_name, mas
 from mvcap.datasets.output_folder import write_bytes
 from mvcap.datasets.quality_gates import GateConfig, QualityGates, bodies_of_take
 from mvcap.datasets.splits import GAP, MIXED, SplitConfig, Splits
-from mvcap.densification.mask_people import UNKNOWN, person_labels, read_mask
+from mvcap.densification.mask_people import UNKNOWN, check_associated, person_labels, read_mask
 from mvcap.errors import ConfigError, InputError
 from mvcap.progress import Progress
 from mvcap.structures.detections import Detections2D
@@ -99,6 +99,8 @@ class RecordedTake:
         wants_rows = self._own_masks or config.blur_faces
         self._found = stages.detections(session, "estimate") if wants_rows else None
         self._linked = stages.detections(session, "associate") if self._own_masks else None
+        if self._found is not None and self._linked is not None:
+            check_associated(self._found, self._linked)
 
     def frames(self) -> Iterator[PicturedFrame | None]:
         """Yield each frame that ``every`` divides: None where it is in no split, which is counted."""

@@ -14,7 +14,7 @@ from mvcap.datasets.cutouts import Cutout
 from mvcap.datasets.ground_truth import SPLITS, JointVisibility
 from mvcap.datasets.quality_gates import GateConfig, QualityGates, bodies_of_take
 from mvcap.datasets.splits import SplitConfig, Splits
-from mvcap.densification.mask_people import person_labels, read_mask
+from mvcap.densification.mask_people import check_associated, person_labels, read_mask
 from mvcap.errors import InputError
 from mvcap.structures.poses import Poses3D, sigma_m
 from mvcap.structures.session import Session
@@ -64,6 +64,7 @@ class SourceSession:
         self.poses = stages.poses(session, "refine")
         self.found = stages.detections(session, "estimate")
         self.linked = stages.detections(session, "associate")
+        check_associated(self.found, self.linked)
         bodies = bodies_of_take(self.poses)
         self.gates = QualityGates(gates, session.rig, bodies)
         self.splits = Splits(splits, session.frames, session.rate_hz, {who: one.rows for who, one in bodies.items()})
@@ -155,9 +156,10 @@ def _median(images: list[NDArray[np.uint8]], free: list[NDArray[np.bool_]]) -> N
         values = np.stack([image[row] for image in images]).astype(np.int16)
         values[~known] = _BEYOND
         values.sort(axis=0)
-        count = np.maximum(known.sum(0), 1)
-        low, high = (np.take_along_axis(values, at[None, :, None], 0)[0] for at in ((count - 1) // 2, count // 2))
-        out[row] = np.where(known.any(0)[:, None], (low + high) // 2, 0)
+        count = known.sum(0)
+        middle = (np.maximum(count - 1, 0) // 2, count // 2)
+        low, high = (np.take_along_axis(values, at[None, :, None], 0)[0] for at in middle)
+        out[row] = np.where(count[:, None] > 0, (low + high) // 2, 0)
     hidden: NDArray[np.bool_] = np.asarray(~np.any(free, axis=0))
     return np.asarray(cv2.inpaint(out, hidden.astype(np.uint8), 5, cv2.INPAINT_TELEA)) if hidden.any() else out
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from calib.bounded_files import bounded_bytes, reason_of
 from mvcap.densification.silhouettes import nearest
-from mvcap.errors import InputError
+from mvcap.errors import InputError, StaleError
+from mvcap.structures.artefact import Artefact
 from mvcap.structures.detections import Detections2D
 
 UNKNOWN = 255
@@ -49,6 +50,14 @@ def png_size(data: bytes) -> tuple[int, int] | None:
     if data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR" or len(data) < 26:
         return None
     return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+
+
+def check_associated(found: Artefact[Detections2D], linked: Artefact[Detections2D]) -> None:
+    """Raise StaleError if associated people are not of these detections, which the labels of masks belong to."""
+    inputs = (linked.manifest or {}).get("inputs") or {}
+    if inputs.get("estimate") != found.fingerprint:
+        folder = found.folder.parent.parent
+        raise StaleError(f"{folder}: people were associated from other detections; run `mvcap reconstruct {folder}`")
 
 
 def label_rows(mask: NDArray[np.uint8], rows: Detections2D) -> NDArray[np.int64]:

@@ -49,8 +49,9 @@ def test_bad_input_is_one_line_and_leaves_nothing(session, tmp_path, words, said
 
 def test_composites_on_the_command_line(session, tmp_path):
     write_session_masks(session)
-    words = ["--composite", "2", "--compose", "people=[1,2]", "--compose", "background=plain", "--targets", "paf,orpm"]
-    done = run("generate", "--from", session.folder, tmp_path / "out", *words, "--split", "by=none")
+    words = ["--composite", "2", "--compose", "people=[1,2]", "--compose", "background=plain", "--blur-faces"]
+    words += ["--targets", "paf,orpm", "--split", "by=none"]
+    done = run("generate", "--from", session.folder, tmp_path / "out", *words)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0].startswith("train: 2 frames, 2 images of persons 1")
     assert len(list((tmp_path / "out" / "targets").rglob("*.npz"))) == 2
@@ -60,7 +61,7 @@ def test_composites_on_the_command_line(session, tmp_path):
     ("words", "said"),
     [
         (["--composite", "1", "--every", "2"], "--every does not go with --composite"),
-        (["--composite", "1", "--blur-faces"], "--blur-faces does not go with --composite"),
+        (["--composite", "1", "--masks", "none"], "--masks does not go with --composite"),
         (["--composite", "1", "--compose", "turn=3"], "unknown config key 'composite.turn'"),
         (["--compose", "seed=3"], "--compose and --backgrounds belong to --composite N"),
         (["--targets", "depth", "--split", "by=none"], "no targets 'depth'"),

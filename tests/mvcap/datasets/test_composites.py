@@ -120,6 +120,16 @@ def test_the_same_seed_gives_the_same_pictures(sessions):
     assert (first[0].truth.xyz.shape != other[0].truth.xyz.shape) or (first[0].truth.xyz != other[0].truth.xyz).any()
 
 
+def test_faces_are_blurred_and_the_rest_stays(sessions):
+    [plain], [blurred] = (list(composer(sessions, blur_faces=blur).composites(1)) for blur in (False, True))
+    view = int(np.flatnonzero(plain.truth.pictured)[0])
+    changed = (plain.images[view] != blurred.images[view]).any(-1)
+    heads = np.nanmean(plain.truth.xy[:, view, :5], 1)
+    rows, columns = np.nonzero(changed)
+    away = np.hypot(columns[:, None] - heads[:, 0], rows[:, None] - heads[:, 1]).min(1)
+    assert changed.sum() > 10 and away.max() < 12
+
+
 def test_the_room_has_no_people(sessions):
     source = SourceSession(0, sessions[0], GateConfig(), SplitConfig(by="none"))
     for view, camera in enumerate(sessions[0].rig):
