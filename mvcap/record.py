@@ -11,8 +11,11 @@ from mvcap import plugins
 from mvcap.errors import InputError
 from mvcap.init import init
 from mvcap.recording.matroska import CODECS
+from mvcap.recording.people_counter import PeopleCounter
+from mvcap.recording.preview import Preview
 from mvcap.recording.recorder import VIDEOS, Recorder, Recording
 from mvcap.structures.camera_controls import AdjustableSource, CameraControls
+from mvcap.structures.contracts import Estimator
 from mvcap.structures.live_frames import LiveSource
 
 _NAME = re.compile(r"[\w][\w .-]{0,63}")
@@ -82,6 +85,24 @@ def adjust_sources(sources: Mapping[str, LiveSource], controls: CameraControls) 
     if len(lines) == len(sources):
         raise InputError("; ".join(lines))
     return lines
+
+
+def count_people(recorder: Recorder, preview: Preview, estimator: str | Estimator = "people") -> PeopleCounter:
+    """Return a counter, to be started, of the people on the pictures of a recording's page.
+
+    estimator: a name of ``plugins.TABLE``, ``people`` in its mode ``fast``, or an object of its contract. Raises
+    AssetError where its networks cannot be had.
+    """
+    settings = {"mode": "fast"} if estimator == "people" else {}
+    plugin: Estimator = plugins.instance("estimator", estimator, settings)
+    plugin.prepare(())
+    views = {view.name: view for view in recorder.views}
+
+    def codec_of(name: str) -> str:
+        form = views[name].state.format
+        return form.codec if form else ""
+
+    return PeopleCounter(preview, codec_of, plugin)
 
 
 def source_of(address: str) -> LiveSource:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mvcap.cli.live_pages import serve_page, stopped_by_signals
+from mvcap.errors import InputError
 
 if TYPE_CHECKING:
     from mvcap.recording.recorder import Recorder, Recording
@@ -38,6 +39,7 @@ _CUT_SHORT = 1
 @click.option(
     "--board", metavar="SPEC|FILE", help="Show on the page which parts of each picture this board has covered."
 )
+@click.option("--people", is_flag=True, help="Show on the page how many people each view sees.")
 @click.option("--no-page", is_flag=True, help="Serve no page.")
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Address of the page.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the page. [default: any free one]")
@@ -65,12 +67,19 @@ def record(folder: Path, sources: tuple[str, ...], **options: Any) -> None:
 def _opened(recorder: Recorder, stack: ExitStack, options: dict[str, Any]) -> None:
     """Serve the page, and let Ctrl-C end the recording in good order."""
     stopped_by_signals(recorder, stack)
+    if options["people"] and options["no_page"]:
+        raise InputError("--people shows on the page how many there are; leave out --no-page")
     if not options["no_page"]:
+        from mvcap.record import count_people
         from mvcap.recording.preview import Preview
         from mvcap.recording.preview_server import PreviewServer
 
         preview = Preview(list(recorder.sources), _finders(options["board"], len(recorder.sources)))
         recorder.listen(preview.listen)
+        if options["people"]:
+            counter = count_people(recorder, preview)
+            counter.start()
+            stack.callback(counter.stop)
         serve_page(PreviewServer(recorder, preview, options["host"], options["port"]), stack)
     if options["wait"] and sys.stdin.isatty():
         threading.Thread(target=_start_by_enter, args=(recorder,), daemon=True).start()

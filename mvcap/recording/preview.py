@@ -65,6 +65,8 @@ class _View:
     jpeg: bytes = b""
     warnings: list[str] = field(default_factory=list)
     shown: LiveFrame | None = None
+    picture: NDArray[np.uint8] | None = None
+    people: int | None = None
 
 
 class Preview:
@@ -101,6 +103,7 @@ class Preview:
             height = max(1, round(image.shape[0] * _WIDTH / image.shape[1]))
             small = np.asarray(cv2.resize(image, (_WIDTH, height), interpolation=cv2.INTER_AREA), np.uint8)
             quality = picture_quality(small)
+            view.picture = small
             view.best = max(view.best, quality.sharpness)
             view.warnings = quality.warnings(view.best)
             if name in self._finders:
@@ -108,10 +111,21 @@ class Preview:
             view.jpeg = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 75])[1].tobytes()
             return view.jpeg
 
+    def picture(self, name: str, codec: str) -> NDArray[np.uint8] | None:
+        """Return the newest picture of a view, RGB (H, 480, 3); None before the first."""
+        self.jpeg(name, codec)
+        return self._views[name].picture
+
+    def note_people(self, name: str, count: int) -> None:
+        """Take note of how many people the newest picture of a view shows."""
+        self._views[name].people = count
+
     def facts(self, name: str) -> dict[str, Any]:
-        """Return warnings, and the share of the picture that the board has covered, if one is looked for."""
+        """Return warnings, people if they are counted, and the share that the board has covered, if one is given."""
         view = self._views[name]
         out: dict[str, Any] = {"warnings": view.warnings}
+        if view.people is not None:
+            out["people"] = view.people
         if name in self._finders:
             out["board"] = float((view.cells > 0).mean())
         return out

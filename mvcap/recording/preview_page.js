@@ -18,7 +18,8 @@ function lines(view) {
   const rate = view.rate_hz === null ? "no rate yet" : `${view.rate_hz.toFixed(2)} Hz${view.declared_hz ? ` (says ${view.declared_hz.toFixed(2)})` : ""}`;
   const size = view.size ? `${view.size[0]} × ${view.size[1]}, ` : "";
   const board = view.board === undefined ? "" : `, board has covered ${Math.round(100 * view.board)} %`;
-  const facts = `${size}${rate}, ${view.written} frames written, ${view.lost} lost, queue ${Math.round(100 * view.queued)} %${board}`;
+  const people = view.people === undefined ? "" : `, ${view.people} ${view.people === 1 ? "person" : "people"}`;
+  const facts = `${size}${rate}, ${view.written} frames written, ${view.lost} lost, queue ${Math.round(100 * view.queued)} %${people}${board}`;
   const warnings = [...view.warnings];
   if (!view.connected) warnings.unshift(view.fault || "not connected");
   if (view.reconnections) warnings.push(`came back ${view.reconnections} times`);
