@@ -72,7 +72,9 @@ def refine(session: str | Path | Session, *, redo: bool = False, progress: Progr
     gate = session.settings("triangulate", TriangulateConfig).gate_sigma
     reach = round(config.overlap_s * session.rate_hz)
     error_px, step = calibration_error_px(found, session.rig), stages.frame_step(session)
-    work = _Windows(before, found, session.rig, session.rate_hz, refiner, gate, error_px, step)
+    late = session.offsets
+    sigma_frames = np.zeros(len(session.rig)) if late is None else late.late_sigma_s * session.rate_hz
+    work = _Windows(before, found, session.rig, session.rate_hz, refiner, gate, error_px, step, sigma_frames)
 
     def make(start: int, stop: int, state: State) -> tuple[Poses3D, State]:
         return work.refined(start, stop, reach), {}
@@ -90,6 +92,7 @@ def refine_rows(
     calibration_px: Floats | None = None,
     frames: int | None = None,
     window: RefineConfig | None = None,
+    offset_sigma_frames: Floats | None = None,
     gate_sigma: float = TriangulateConfig.gate_sigma,
     **settings: Any,
 ) -> Poses3D:
@@ -98,7 +101,8 @@ def refine_rows(
     poses: rows with one ``person`` over time, as ``track_rows`` gives them. found: associated rows, linked to the poses
     by frame and ``group``. rate_hz: frames a second. refiner: a name of ``plugins.TABLE`` with its ``settings``, or an
     object of that contract. calibration_px: (C,) px calibration error of each view. frames: length of the take. window:
-    how far windows overlap. gate_sigma: residual, in standard deviations, up to which a view counts in ``error_px``.
+    how far windows overlap. offset_sigma_frames: (C,) standard deviation of the views' time offsets, which are then
+    estimated too. gate_sigma: residual, in standard deviations, up to which a view counts in ``error_px``.
     Raises PluginError or ConfigError for a name or setting that does not exist.
     """
     found = check_detections(found, check_rig(rig))
@@ -107,7 +111,8 @@ def refine_rows(
     before, seen = RowsInMemory(poses, count, _CHUNK_FRAMES), RowsInMemory(found, count, _CHUNK_FRAMES)
     error_px = np.zeros(len(rig)) if calibration_px is None else check_errors_px(calibration_px, len(rig))
     plugin = plugins.instance("refiner", refiner, settings)
-    work = _Windows(before, seen, rig, rate_hz, plugin, check_gate(gate_sigma), error_px)
+    gate = check_gate(gate_sigma)
+    work = _Windows(before, seen, rig, rate_hz, plugin, gate, error_px, offset_sigma_frames=offset_sigma_frames)
     reach = round((window or RefineConfig()).overlap_s * rate_hz)
     parts = [work.refined(start, stop, reach) for start, stop in before.ranges()]
     return Poses3D.concatenate(parts, poses.skeleton)
@@ -126,7 +131,9 @@ class _Windows:
         gate_sigma: float,
         error_px: Floats,
         step: int = 1,
+        offset_sigma_frames: Floats | None = None,
     ) -> None:
+        self._offset_sigma = np.zeros(len(rig)) if offset_sigma_frames is None else offset_sigma_frames
         self._before, self._found, self._rig, self._rate_hz, self._step = before, found, rig, rate_hz, step
         self._refiner, self._gate_sigma, self._error_px = refiner, gate_sigma, error_px
         self._limbs = person_limbs(before, rate_hz / step)
@@ -145,7 +152,7 @@ class _Windows:
             poses, views = window[window.person == person], seen[row[window.person[pose] == person]]
             limbs = self._limbs[int(person)]
             evidence = Evidence(
-                self._rig, views, self._rate_hz, limbs.length_m, limbs.sigma, common_px, frame_step=self._step
+                self._rig, views, self._rate_hz, limbs.length_m, limbs.sigma, common_px, self._offset_sigma, self._step
             )
             made: Any = self._refiner.refine(poses, evidence)
             if not isinstance(made, Poses3D):

@@ -11,6 +11,7 @@ from calib.arrays import Bools, Floats, Ints
 from mvcap.refinement import acceleration, block_banded, body_constraints, lasting_noise
 from mvcap.refinement.initial_poses import initial_points
 from mvcap.refinement.observations import Observations2D
+from mvcap.refinement.view_offsets import at_refined_times
 from mvcap.structures.contracts import Evidence
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
@@ -56,7 +57,9 @@ class WindowProblem:
     @classmethod
     def of(cls, poses: Poses3D, evidence: Evidence, config: BonesConfig) -> WindowProblem:
         """Set up the problem from one person's rows."""
+        sigma_frames = np.broadcast_to(evidence.offset_sigma_frames, len(evidence.rig))
         observations, rate_hz = Observations2D.of(poses, evidence), evidence.rate_hz
+        observations = at_refined_times(observations, sigma_frames)
         scale = observations.noise_scale()
         sigma_px = scale * observations.noise_px
         off = (observations.rig.project(observations.point) - observations.xy) / sigma_px[..., None]

@@ -110,6 +110,8 @@ class Evidence:
     """(B',), or one number for all: standard deviation of a limb's length during one posture, as a share of it."""
     calibration_px: NDArray[np.float64] = field(default_factory=_nothing)
     """(C,) px, or one number for all: constant calibration error of each view, in addition to the pixel noise."""
+    offset_sigma_frames: NDArray[np.float64] = field(default_factory=_nothing)
+    """(C,), or one number for all: standard deviation of the views' time offsets; 0 = synchronous cameras."""
     frame_step: int = 1
     """Only the frames whose number it divides were looked at: in the others nobody was missed."""
 

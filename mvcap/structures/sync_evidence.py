@@ -19,8 +19,8 @@ class UnsynchronisedTake:
     """C views of one event on clocks of their own.
 
     footage: C files, None where there are none. first_s (C,): time of each file that is the view's own time 0.
-    seconds: length of the longest view. rows, frames and rate_hz only where there are detections: rows by the views' own
-    frames, of which every step-th was looked at; rig only where it is calibrated.
+    seconds: length of the longest view. rows, frames and rate_hz only where there are detections: rows by the views'
+    own frames, of which every step-th was looked at; rig only where it is calibrated.
     """
 
     names: tuple[str, ...]

@@ -15,6 +15,7 @@ from calib.bounded_files import bounded_bytes, reason_of
 from mvcap.errors import SessionError
 
 SYNC_FILE = "sync.json"
+_KEYS = ("offset_s", "drift_ppm", "offset_sigma_s")
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,10 +23,12 @@ class ViewOffsets:
     """Delays of C views on the common clock.
 
     late_s (C,): view c shows at its own time t + late_s what happens at the common time t, in the middle of the take;
-    drift (C,): its change, s a second; middle_s: where the middle is. fingerprint: identity of all of it.
+    drift (C,): its change, s a second; middle_s: where the middle is. late_sigma_s (C,): standard deviation of late_s.
+    fingerprint: identity of all of it.
     """
 
     late_s: Floats
+    late_sigma_s: Floats
     drift: Floats
     middle_s: float
     fingerprint: str
@@ -51,7 +54,7 @@ def read_view_offsets(folder: Path, names: tuple[str, ...], take: str) -> ViewOf
         text = bounded_bytes(path)
         held: dict[str, Any] = json.loads(text)
         views = {str(view["name"]): view for view in held["views"]}
-        table = np.array([[views[name]["offset_s"], views[name]["drift_ppm"]] for name in names], np.float64)
+        table = np.array([[views[name][key] for key in _KEYS] for name in names], np.float64)
         middle, made_of = float(held["middle_s"]), str(held["take"])
     except (OSError, ValueError, KeyError, TypeError) as fault:
         why = reason_of(fault) if isinstance(fault, OSError | ValueError) else f"no {fault}"
@@ -61,4 +64,4 @@ def read_view_offsets(folder: Path, names: tuple[str, ...], take: str) -> ViewOf
             f"{path} is not of this take, or its numbers are none; remove it, or run `mvcap sync {folder}` again"
         )
     print_of = hashlib.sha256(np.append(table, middle).tobytes()).hexdigest()
-    return ViewOffsets(table[:, 0], table[:, 1] * 1e-6, middle, print_of)
+    return ViewOffsets(table[:, 0], table[:, 2], table[:, 1] * 1e-6, middle, print_of)

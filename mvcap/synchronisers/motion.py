@@ -61,7 +61,7 @@ class MotionSynchroniser:
         }
         tries = (_place(take, lines, reach, calibration_px, progress) for calibration_px in CALIBRATION_PX)
         parts, pairs, placed = next(tries)
-        if len(placed.late) < count and len((other := next(tries))[2].late) > len(placed.late):
+        if len(placed.late) < count and len((other := next(tries))[2].late) == count:
             parts, pairs, placed = other
         curves = tuple(_curve(pair, rate) for pair in pairs)
         late, drift = np.full(count, np.nan), np.full(count, np.nan)

@@ -13,7 +13,10 @@ from mvcap.structures.view_offsets import ViewOffsets, read_view_offsets
 
 
 def kept(folder, **changes):
-    views = [{"name": "a", "offset_s": 0.0, "drift_ppm": 0.0}, {"name": "b", "offset_s": 0.1, "drift_ppm": 50.0}]
+    views = [
+        {"name": "a", "offset_s": 0.0, "drift_ppm": 0.0, "offset_sigma_s": 0.0},
+        {"name": "b", "offset_s": 0.1, "drift_ppm": 50.0, "offset_sigma_s": 0.002},
+    ]
     held = {"take": "T", "middle_s": 5.0, "views": views, **changes}
     (folder / "sync.json").write_text(json.dumps(held))
 
@@ -36,7 +39,7 @@ def test_offsets_of_another_take_and_damaged_ones_are_refused(tmp_path, changes)
 
 
 def test_nearest_frames_without_delay_are_the_frames():
-    same = ViewOffsets(np.zeros(2), np.zeros(2), 1.0, "")
+    same = ViewOffsets(np.zeros(2), np.zeros(2), np.zeros(2), 1.0, "")
     assert (same.nearest(5, 25.0) == np.arange(5)[:, None]).all()
 
 
