@@ -234,8 +234,11 @@ def write_frames(take: RecordedTake, folder: Path, progress: Progress) -> Ground
     session = take.session
     total = -(-session.frames // take.config.every)
     if not store_frames(take.frames(), folder, session.names, take.config.images, total, progress):
-        why = ", ".join(f"{name}: {frames}" for name, frames in take.gates.counts.frames.items())
-        raise InputError(f"{session.folder}: no frame has truth ({why}); loosen the gates, or reconstruct it again")
+        counts = take.gates.counts.frames
+        why = ", ".join(f"{name}: {frames}" for name, frames in counts.items())
+        mixed = counts[MIXED] > counts[EMPTY]
+        todo = "split by time, or record people alone" if mixed else "loosen the gates, or reconstruct it again"
+        raise InputError(f"{session.folder}: no frame has truth ({why}); {todo}")
     return stored_truth(take, folder)
 
 

@@ -38,7 +38,11 @@ def test_the_command_line_prints_what_was_kept(session, tmp_path):
         (["--split", "gap_s=9"], "too few for 3 splits with gaps of 225 frames"),
         (["--images", "none", "--blur-faces"], "faces are blurred in images"),
         (["--images", "none", "--format", "voxelpose", "--split", "by=none"], "VoxelPose is trained on images"),
-        (["--gate", "sigma_mm=0.001"], "no frame has truth (no person with truth: "),
+        (["--gate", "sigma_mm=0.001"], "gap: 4); loosen the gates, or reconstruct it again"),
+        (
+            ["--split", "by=person", "--split", "shares=[1,0,1]"],
+            "people of several splits: 5); split by time, or record",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(session, tmp_path, words, said):
