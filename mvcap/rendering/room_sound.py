@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 SPEED_M_S = 343.0
 """Of sound, in air of 20 degrees."""
-_REFLECTED = 0.7  # of the pressure, by walls, floor and ceiling: plaster and furniture
+_REFLECTED = 0.6  # of the pressure, by walls, floor and ceiling: a furnished room with a carpet
 _ORDER = 3
 _TAPS = 32  # samples on each side of a delay between samples
 _HUM = 0.003
