@@ -28,14 +28,15 @@ _PACKAGES: dict[str, str] = {
     "matplotlib": "plots of the report",
     "jinja2": "report.html",
     "torch": "mvcap train (extra 'learn')",
-    "open3d-cpu": "point clouds of depth cameras, mvcap view --window (extra 'cloud')",
+    "open3d-cpu": "point clouds of depth cameras, mvcap view --window, mvcap generate --rig (extra 'cloud')",
+    "anny": "mvcap generate --rig (extra 'generate')",
     "websockets": "people of mvcap live over WebSocket (extra 'live')",
     "python-osc": "people of mvcap live over OSC (extra 'live')",
     "distributed": "mvcap batch --engine dask (extra 'batch')",
     "rerun-sdk": "mvcap view --rrd and --viewer rerun (extra 'rerun')",
 }
 _RUNTIMES = ("gpu", "directml", "openvino")
-_OPTIONAL = {"torch", "open3d-cpu", "websockets", "python-osc", "distributed", "rerun-sdk"}
+_OPTIONAL = {"torch", "open3d-cpu", "anny", "websockets", "python-osc", "distributed", "rerun-sdk"}
 
 
 @dataclass(frozen=True)
