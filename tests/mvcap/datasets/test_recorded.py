@@ -11,7 +11,7 @@ from mvcap.datasets.ground_truth import JointVisibility
 from mvcap.datasets.quality_gates import GateConfig
 from mvcap.datasets.recorded import RecordedConfig, RecordedTake, write_frames
 from mvcap.datasets.splits import SplitConfig
-from mvcap.errors import ConfigError, InputError
+from mvcap.errors import ConfigError, InputError, StaleError
 from mvcap.progress import silent
 from mvcap.structures.pose_file import load_poses
 
@@ -121,6 +121,27 @@ def test_the_masks_of_a_session_are_used_and_completed(session, tmp_path):
         none = RecordedTake(session, RecordedConfig(every=30, images="none", masks="volumes", splits=NONE))
         assert len(list(none.frames())) == 1 and none.mask_sources == {"volumes": 3}
     finally:
+        (place / "0000000.png").unlink()
+        place.rmdir()
+        place.parent.rmdir()
+
+
+def test_masks_of_other_detections_are_refused(session):
+    """Masks belong to the rows of ``estimate``; people who were associated from others cannot be found in them."""
+    path = session.folder / "artefacts" / "associate" / "manifest.json"
+    place = session.folder / "masks" / session.names[0]
+    held = path.read_text()
+    place.mkdir(parents=True)
+    try:
+        cv2.imwrite(str(place / "0000000.png"), np.zeros(session.rig[0].size[::-1], np.uint8))
+        manifest = json.loads(held)
+        manifest["inputs"]["estimate"] = "another"
+        path.write_text(json.dumps(manifest))
+        with pytest.raises(StaleError, match="people were associated from other detections; run `mvcap reconstruct"):
+            RecordedTake(session, RecordedConfig(splits=NONE))
+        assert RecordedTake(session, RecordedConfig(masks="volumes", splits=NONE)).bodies  # these need none
+    finally:
+        path.write_text(held)
         (place / "0000000.png").unlink()
         place.rmdir()
         place.parent.rmdir()
