@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from calib.arrays import Floats
-from mvcap.structures.sync_evidence import SyncEvidence
+from mvcap.structures.sync_evidence import PairCurve, SyncEvidence
 
 _GAUGE = 1e9
 _CONTRADICTION = 5.0  # standard deviations
+
+
+@dataclass(frozen=True)
+class PairLine:
+    """Delay of a view against another in the middle of the take, s, its drift, and their standard deviations."""
+
+    level_s: float
+    level_sigma_s: float
+    drift: float
+    drift_sigma: float
 
 
 def views_from_pairs(pairs: Sequence[tuple[int, int, float, float]], views: int) -> tuple[Floats, Floats]:
@@ -44,6 +55,26 @@ def _largest_group(links: list[tuple[int, int]], views: int) -> list[int]:
     groups = [[view for view in range(views) if label[view] == one] for one in set(label)]
     most = max(len(group) for group in groups)
     return next(group for group in groups if len(group) == most)
+
+
+def evidence_of_pairs(
+    lines: Mapping[tuple[int, int], PairLine | str], views: int, refused: Mapping[int, str], lost: str,
+    curves: tuple[PairCurve, ...],
+) -> SyncEvidence:  # fmt: skip
+    """Return the delays of views from the lines of pairs, or why a pair has none; lost: reason of views without pairs.
+
+    refused: views that are in no pair, and why.
+    """
+    good = {pair: one for pair, one in lines.items() if not isinstance(one, str)}
+    late, spread = views_from_pairs([(a, b, one.level_s, one.level_sigma_s) for (a, b), one in good.items()], views)
+    drift, turning = views_from_pairs([(a, b, one.drift, one.drift_sigma) for (a, b), one in good.items()], views)
+    covariance = np.zeros((2 * views, 2 * views))
+    covariance[:views, :views], covariance[views:, views:] = spread, turning
+    reasons = dict(refused)
+    for view in np.flatnonzero(np.isnan(late)).tolist():
+        told = [one for pair, one in lines.items() if view in pair and isinstance(one, str)]
+        reasons.setdefault(view, told[0] if told else lost)
+    return SyncEvidence(late, drift, covariance, reasons, curves)
 
 
 def combine(found: Mapping[str, SyncEvidence], views: int) -> tuple[Floats, Floats, Floats, dict[int, str]]:

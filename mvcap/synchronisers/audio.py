@@ -16,7 +16,7 @@ from mvcap.errors import ConfigError, InputError
 from mvcap.progress import Progress, silent
 from mvcap.structures.sound import read_sound
 from mvcap.structures.sync_evidence import PairCurve, SyncEvidence, UnsynchronisedTake
-from mvcap.synchronisation.combination import views_from_pairs
+from mvcap.synchronisation.combination import PairLine, evidence_of_pairs
 from mvcap.synchronisation.sound_offset import SoundOffset, audio_offset
 
 _SOUND_M_S = 343.0
@@ -59,25 +59,16 @@ class AudioSynchroniser:
         if len(sounds) < 2:
             return SyncEvidence.nothing(count, "fewer than two views have sound")
         found = {(a, b): audio_offset(sounds[a][1], sounds[b][1], _RATE_HZ) for a, b in combinations(sounds, 2)}
-        good = {pair: one for pair, one in found.items() if not one.reason}
-        middle = take.seconds / 2
-        levels, slopes = [], []
-        for (a, b), one in good.items():
+        middle, lines = take.seconds / 2, dict[tuple[int, int], PairLine | str]()
+        for (a, b), one in found.items():
             # a's own time 0 is begins_a before its first sample; move the line to the middle of the take.
             begin_a, begin_b = sounds[a][0], sounds[b][0]
-            level = one.offset_s + one.drift * (middle - begin_a - one.middle_s) + begin_b - begin_a
-            sigma = np.hypot(one.offset_sigma_s, one.drift_sigma * (middle - begin_a - one.middle_s))
-            levels.append((a, b, level, float(np.hypot(sigma, self._way_s(take.rig, a, b)))))
-            slopes.append((a, b, one.drift, one.drift_sigma))
-        late, spread = views_from_pairs(levels, count)
-        drift, turning = views_from_pairs(slopes, count)
-        covariance = np.zeros((2 * count, 2 * count))
-        covariance[:count, :count], covariance[count:, count:] = spread, turning
-        for view in np.flatnonzero(np.isnan(late)).tolist():
-            reasons = [one.reason for pair, one in found.items() if view in pair and one.reason]
-            refused.setdefault(view, reasons[0] if reasons else "its sound fits that of no other view")
+            since = middle - begin_a - one.middle_s
+            sigma = np.hypot(np.hypot(one.offset_sigma_s, one.drift_sigma * since), self._way_s(take.rig, a, b))
+            level = one.offset_s + one.drift * since + begin_b - begin_a
+            lines[a, b] = one.reason or PairLine(level, float(sigma), one.drift, one.drift_sigma)
         curves = tuple(_curve(a, b, one) for (a, b), one in found.items())
-        return SyncEvidence(late, drift, covariance, refused, curves)
+        return evidence_of_pairs(lines, count, refused, "its sound fits that of no other view", curves)
 
     def _way_s(self, rig: Rig | None, a: int, b: int) -> float:
         """Standard deviation, s, of the difference of the sound's way to two cameras."""

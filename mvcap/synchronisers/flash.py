@@ -14,7 +14,7 @@ from mvcap.errors import ConfigError, InputError
 from mvcap.progress import Progress, silent
 from mvcap.structures.footage import Footage
 from mvcap.structures.sync_evidence import PairCurve, SyncEvidence, UnsynchronisedTake
-from mvcap.synchronisation.combination import views_from_pairs
+from mvcap.synchronisation.combination import PairLine, evidence_of_pairs
 from mvcap.synchronisation.light_changes import FlashOffset, LightChange, brightness_of, flash_offset, light_changes
 
 
@@ -60,22 +60,14 @@ class FlashSynchroniser:
             (a, b): flash_offset(changes[a][0], changes[b][0], max(changes[a][1], changes[b][1]))
             for a, b in combinations(changes, 2)
         }
-        good = {pair: one for pair, one in found.items() if not one.reason}
-        middle = take.seconds / 2
-        levels = [
-            (a, b, one.offset_s + one.drift * (middle - one.at_s),
-             float(np.hypot(one.offset_sigma_s, one.drift_sigma * (middle - one.at_s))))
-            for (a, b), one in good.items()
-        ]  # fmt: skip
-        late, spread = views_from_pairs(levels, count)
-        drift, turning = views_from_pairs([(a, b, one.drift, one.drift_sigma) for (a, b), one in good.items()], count)
-        covariance = np.zeros((2 * count, 2 * count))
-        covariance[:count, :count], covariance[count:, count:] = spread, turning
-        for view in np.flatnonzero(np.isnan(late)).tolist():
-            reasons = [one.reason for pair, one in found.items() if view in pair and one.reason]
-            refused.setdefault(view, reasons[0] if reasons else "its changes of the light fit those of no other view")
+        middle, lines = take.seconds / 2, dict[tuple[int, int], PairLine | str]()
+        for pair, one in found.items():
+            since = middle - one.at_s
+            sigma = float(np.hypot(one.offset_sigma_s, one.drift_sigma * since))
+            line = PairLine(one.offset_s + one.drift * since, sigma, one.drift, one.drift_sigma)
+            lines[pair] = one.reason or line
         curves = tuple(_curve(a, b, one) for (a, b), one in found.items())
-        return SyncEvidence(late, drift, covariance, refused, curves)
+        return evidence_of_pairs(lines, count, refused, "its changes of the light fit those of no other view", curves)
 
     def _changes(
         self, path: Path, first_s: float, name: str, progress: Progress
