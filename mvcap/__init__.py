@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from mvcap.generate import generate, generate_composites
     from mvcap.init import init
     from mvcap.live import Live, live
+    from mvcap.mesh import mesh, mesh_rows
     from mvcap.plugins import load_plugin
     from mvcap.reconstruct import reconstruct, reconstruct_rows
     from mvcap.record import record
@@ -66,8 +67,8 @@ if TYPE_CHECKING:
 
 _VERBS = (
     "associate", "batch", "board", "calibrate", "check", "cloud", "doctor", "estimate", "evaluate", "export",
-    "generate", "init", "live", "reconstruct", "record", "refine", "report", "sync", "track", "train", "triangulate",
-    "view",
+    "generate", "init", "live", "mesh", "reconstruct", "record", "refine", "report", "sync", "track", "train",
+    "triangulate", "view",
 )  # fmt: skip
 _GROUND = ("assets", "errors", "plugins", "rig")
 _MODULE_OF = {
@@ -83,6 +84,7 @@ _MODULE_OF = {
     "Live": "mvcap.live",
     "generate_composites": "mvcap.generate",
     "load_plugin": "mvcap.plugins",
+    "mesh_rows": "mvcap.mesh",
     "reconstruct_rows": "mvcap.reconstruct",
     "refine_rows": "mvcap.refine",
     "Detections2D": "mvcap.structures.detections",
@@ -141,6 +143,8 @@ __all__ = [
     "load_poses",
     "load_rig",
     "load_skeleton",
+    "mesh",
+    "mesh_rows",
     "read_cloud",
     "reconstruct",
     "reconstruct_rows",

@@ -95,7 +95,7 @@ def cloud(
     step = chosen.every if every is None else every
     if step < 1:
         raise InputError(f"every must be 1 or more, not {step}")
-    start, stop = _range(frames, session.frames)
+    start, stop = frame_range(frames, session.frames)
     take = _Take(session)
     folder = session.folder / _FOLDER if out is None else Path(out)
     wanted = range(-(-start // step) * step, stop, step)
@@ -195,8 +195,8 @@ def _densifier(session: Session, method: str | None, spacing: float | None) -> t
     return plugins.load_plugin("densifier", overrides)
 
 
-def _range(frames: str | tuple[int, int] | None, count: int) -> tuple[int, int]:
-    """First frame and end of A:B, either of which may be left out; InputError if there is no such frame."""
+def frame_range(frames: str | tuple[int, int] | None, count: int) -> tuple[int, int]:
+    """Return first frame and end of A:B, either of which may be left out; InputError if there is no such frame."""
     if frames is None:
         return 0, count
     parts = [str(part) for part in frames] if isinstance(frames, tuple) else frames.split(":")

@@ -52,6 +52,11 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "depth_fusion": "mvcap.densifiers.depth_fusion:DepthFusion",
         "room_features": "mvcap.densifiers.room_features:RoomFeatures",
     },
+    "body_model": {
+        "anny": "mvcap.body_models.anny:load",
+        "smpl": "mvcap.body_models.smpl:load",
+        "capsules": "mvcap.body_models.capsules:load",
+    },
     "exporter": {
         "trc": "mvcap.exporters.trc:write",
         "c3d": "mvcap.exporters.c3d:write",

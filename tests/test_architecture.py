@@ -31,7 +31,7 @@ KIND = {
     "estimators": "estimator", "associators": "associator", "refiners": "refiner", "exporters": "exporter",
     "benchmarks": "benchmark", "tasks": "task", "densifiers": "densifier",
     "viewers": "viewer", "sources": "source", "synchronisers": "synchroniser",
-    "jobs": "job", "runners": "runner", "datasets/formats": "dataset_format",
+    "jobs": "job", "runners": "runner", "body_models": "body_model", "datasets/formats": "dataset_format",
 }  # fmt: skip
 """Rooms whose files are alternatives of a verb, by their kind in the table of names."""
 GENERATORS = {"datasets"}
@@ -42,14 +42,18 @@ FLOORS = (
     {"structures", "weights"},
     {
         "plugins", "stages", "init", "association", "triangulation", "tracking", "estimation", "refinement",
-        "densification", "synthesis", "drawing", "metrics", "evaluation", "footage_checks", "recording", "rendering",
+        "densification", "synthesis", "drawing", "body_fitting", "metrics", "evaluation", "footage_checks",
+        "recording", "rendering",
     },
     {
         "estimators", "associators", "refiners", "benchmarks", "datasets", "self_calibration", "reporting", "estimate",
         "densifiers", "cloud", "associate", "triangulate", "track", "refine", "export", "exporters", "doctor",
-        "check", "sources", "record", "streaming", "batching", "rig_design",
+        "check", "sources", "record", "streaming", "batching", "rig_design", "body_models",
     },
-    {"calibration", "training", "report", "evaluate", "viewers", "synchronisation", "live", "runners", "generate"},
+    {
+        "calibration", "training", "report", "evaluate", "viewers", "synchronisation", "live", "runners", "generate",
+        "mesh",
+    },
     {"tasks", "rig", "calibrate", "reconstruct", "train", "view", "synchronisers", "sync", "batch"},
     {"jobs"},
     {"mvcap"},

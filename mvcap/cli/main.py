@@ -20,6 +20,7 @@ from mvcap.cli import (
     evaluate,
     generate,
     live,
+    mesh,
     record,
     rig,
     session,
@@ -110,7 +111,9 @@ def _fail(line: str, status: int) -> None:
     sys.exit(status)
 
 
-_MODULES = (session, batch, record, live, check, sync, view, generate, evaluate, calibrate, rig, train, assets, doctor)
+_MODULES = (
+    session, batch, record, live, check, sync, view, mesh, generate, evaluate, calibrate, rig, train, assets, doctor,
+)  # fmt: skip
 for _module in _MODULES:  # each lists its verbs in COMMANDS
     for _command in _module.COMMANDS:
         cli.add_command(_command)

@@ -145,11 +145,12 @@ def body_of(physique: Physique, leg_m: float) -> BodySurface:
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
-        low, high = (middle, high) if _rest_body(physique, middle).leg_m < leg_m else (low, middle)
-    return _rest_body(physique, 0.5 * (low + high))
+        low, high = (middle, high) if rest_body(physique, middle).leg_m < leg_m else (low, middle)
+    return rest_body(physique, 0.5 * (low + high))
 
 
-def _rest_body(physique: Physique, height: float) -> BodySurface:
+def rest_body(physique: Physique, height: float) -> BodySurface:
+    """Return the body of a physique and of anny's height, 0..1; InputError where the package anny is missing."""
     import torch
 
     model = _model()

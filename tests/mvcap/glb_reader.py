@@ -6,7 +6,7 @@ import struct
 import numpy as np
 
 KINDS = {5126: np.dtype("<f4"), 5122: np.dtype("<i2"), 5123: np.dtype("<u2")}
-WIDTHS = {"SCALAR": 1, "VEC3": 3, "VEC4": 4}
+WIDTHS = {"SCALAR": 1, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 
 
 class Glb:

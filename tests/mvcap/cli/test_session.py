@@ -18,7 +18,7 @@ from mvcap.cli import main
 from mvcap.structures.detections import Detections2D
 
 VERBS = ("board", "calibrate", "init", "reconstruct", *stages.STAGES, "export", "report", "evaluate", "train", "assets",
-         "rig", "doctor", "cloud", "view", "record", "live", "check", "sync", "generate", "batch")  # fmt: skip
+         "rig", "doctor", "cloud", "view", "record", "live", "check", "sync", "generate", "batch", "mesh")  # fmt: skip
 SMALL = (64, 48)
 FRAMES = 12
 

@@ -1,0 +1,110 @@
+"""Animated bodies as glTF: posed by the specification, the file's vertices are those of the body."""
+
+import numpy as np
+import posed_bodies
+import pytest
+from glb_reader import Glb
+from scipy.spatial.transform import Rotation
+
+from mvcap.body_fitting.posed_joints import all_turns, scaled_shapes
+from mvcap.body_models import capsules
+from mvcap.errors import InputError
+from mvcap.exporters.gltf_skins import SkinFile, SkinnedPerson, shown_keys
+from mvcap.structures.skinned_body import LinearPoints
+
+FRAMES = np.array([3, 4, 5, 9, 10])
+Z_UP_TO_Y_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The file of a person who is there twice, with the vertices (T, V, 3) m that it should show."""
+    body = scaled_shapes(capsules.load())
+    shape = np.linspace(-1, 1, len(body.heads.basis))
+    rest, heads = body.vertices.at(shape), body.heads.at(shape)
+    pose = posed_bodies.random_poses(capsules.load(), len(FRAMES))
+    turns = all_turns(body, posed_bodies.joint_model(capsules.load()).groups, pose)
+    path = tmp_path_factory.mktemp("glb") / "people.glb"
+    with SkinFile(path, body, {7: SkinnedPerson(rest, heads, FRAMES)}, 25.0, "take") as file:
+        file.write(7, turns[:2], pose.root[:2])
+        file.write(7, turns[2:], pose.root[2:])
+    vertices = [body.skin(turn, root, rest, heads) for turn, root in zip(turns, pose.root, strict=True)]
+    return Glb(path), np.stack(vertices) @ Z_UP_TO_Y_UP.T
+
+
+def shown(glb, key):
+    """Vertices (V, 3) m at a keyframe, by the formulas of the specification."""
+    document = glb.document
+    channels = {}
+    for channel in document["animations"][0]["channels"]:
+        sampler = document["animations"][0]["samplers"][channel["sampler"]]
+        channels[channel["target"]["node"], channel["target"]["path"]] = glb.values(sampler["output"])
+    world = {}
+
+    def walk(index, outer):
+        node, here = document["nodes"][index], np.eye(4)
+        turn = (
+            channels[index, "rotation"][key] if (index, "rotation") in channels else node.get("rotation", [0, 0, 0, 1])
+        )
+        moved = (index, "translation") in channels
+        here[:3, :3] = Rotation.from_quat(turn).as_matrix()
+        here[:3, 3] = channels[index, "translation"][key] if moved else node.get("translation", [0, 0, 0])
+        world[index] = outer @ here
+        for child in node.get("children", []):
+            walk(child, world[index])
+
+    [skin] = document["skins"]
+    walk(skin["skeleton"], np.eye(4))
+    inverse = glb.values(skin["inverseBindMatrices"]).reshape(-1, 4, 4).transpose(0, 2, 1)
+    joint = np.stack([world[node] for node in skin["joints"]]) @ inverse
+    [primitive] = document["meshes"][0]["primitives"]
+    rest = glb.values(primitive["attributes"]["POSITION"]).astype(float)
+    bone, weight = (glb.values(primitive["attributes"][name]) for name in ("JOINTS_0", "WEIGHTS_0"))
+    blended = np.einsum("vk,vkab->vab", weight, joint[bone])
+    return np.einsum("vab,vb->va", blended[:, :3, :3], rest) + blended[:, :3, 3]
+
+
+def test_the_animation_shows_the_body(made):
+    glb, vertices = made
+    for key in range(len(FRAMES)):
+        np.testing.assert_allclose(shown(glb, key), vertices[key], atol=2e-5)
+
+
+def test_times_and_presence(made):
+    glb, _ = made
+    animation = glb.document["animations"][0]
+    found = {}
+    for channel in animation["channels"]:
+        sampler = animation["samplers"][channel["sampler"]]
+        found[channel["target"]["path"]] = glb.values(sampler["input"]), glb.values(sampler["output"]), sampler
+    np.testing.assert_allclose(found["rotation"][0], FRAMES / 25, atol=1e-6)
+    times, scale, sampler = found["scale"]
+    np.testing.assert_allclose(times, np.array([0, 3, 6, 9, 11]) / 25, atol=1e-6)
+    assert scale[:, 0].tolist() == [0, 1, 0, 1, 0] and sampler["interpolation"] == "STEP"
+
+
+def test_presence_follows_the_step_of_frames():
+    assert [values.tolist() for values in shown_keys(np.array([0, 5, 10]))] == [[0, 15], [1, 0]]
+    assert [values.tolist() for values in shown_keys(np.array([4]))] == [[0, 4, 5], [0, 1, 0]]
+
+
+def test_normals_point_outwards(made):
+    glb, _ = made
+    [primitive] = glb.document["meshes"][0]["primitives"]
+    rest, normals = (glb.values(primitive["attributes"][name]).astype(float) for name in ("POSITION", "NORMAL"))
+    np.testing.assert_allclose(np.linalg.norm(normals, axis=-1), 1, atol=1e-5)
+    faces = capsules.load().faces
+    across = np.cross(rest[faces[:, 1]] - rest[faces[:, 0]], rest[faces[:, 2]] - rest[faces[:, 0]])
+    assert ((across[:, None] * normals[faces]).sum(-1) > 0).mean() > 0.99
+
+
+def test_too_many_vertices_are_refused_before_anything_is_written(tmp_path):
+    from dataclasses import replace
+
+    body = capsules.load()
+    many = 70_000
+    large = replace(body, bone_of=np.zeros((many, 1), int), weight=np.ones((many, 1)),
+                    vertices=LinearPoints(np.zeros((many, 3)), np.zeros((1, many, 3))))  # fmt: skip
+    with pytest.raises(InputError, match="65535"):
+        SkinFile(tmp_path / "a.glb", large, {}, 25.0, "take")
+    assert not list(tmp_path.iterdir())
