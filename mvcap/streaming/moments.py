@@ -18,6 +18,7 @@ from mvcap.structures.live_frames import LiveFrame
 _HELD_S = 1.0  # of frames that wait to be looked at
 _IMAGES = 12  # of a stream that has to be decoded from its beginning on
 _FRESH_S = 1.0  # a view whose newest frame is older than that of the others by this is away
+_USUAL_S = 0.02
 _SAME = 0.5  # of an interval: views show one moment at times that differ by less
 
 
@@ -73,8 +74,8 @@ class MomentPicker:
         return Moment(at_s, images, passed)
 
     def _interval_s(self) -> float:
-        """Of the fastest view, s; 0 before it is known."""
-        return min((one for view in self._views if (one := view.state.lost.interval_s)), default=0.0)
+        """Of the fastest view, s, or a usual one before it is known: the first frames are one moment, too."""
+        return min((one for view in self._views if (one := view.state.lost.interval_s)), default=_USUAL_S)
 
     def close(self) -> None:
         """Let the threads that decode end."""

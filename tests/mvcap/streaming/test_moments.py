@@ -61,6 +61,18 @@ def test_views_whose_clocks_differ_by_little_show_one_moment_and_none_is_passed_
         assert shown(moment) == [n, n] and moment.passed == 0 and picker.newest() is None
 
 
+def test_the_first_frames_are_one_moment_though_no_interval_is_known_yet(jpegs):
+    picker = picker_of("mjpeg", "mjpeg")
+    for view in picker._views:
+        view.state.lost.interval_s = 0.0
+    picker.listen("1", LiveFrame(0, packet=jpegs[0]), 0.0)
+    assert shown(picker.newest()) == [None, 0]  # the other view has not begun
+    picker.listen("0", LiveFrame(0, packet=jpegs[0]), 0.0003)
+    assert picker.newest() is None
+    picker.listen("1", LiveFrame(0, packet=jpegs[1]), 0.0004)
+    assert picker.newest() is None
+
+
 def test_a_view_that_lost_the_frame_or_went_away_shows_nothing(jpegs):
     picker = picker_of("mjpeg", "mjpeg", "mjpeg")
     for n in range(60):
