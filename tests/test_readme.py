@@ -58,7 +58,7 @@ ADDED = {
     "keypoint_csv": "estimator", "known_ids": "associator", "above_floor": "refiner", "wide_csv": "exporter",
     "own_lab": "benchmark", "joint_check": "task", "step_through": "viewer", "joint_balls": "densifier",
     "test_card": "source", "stated_delays": "synchroniser", "marker_files": "job", "in_order": "runner",
-    "yolo_pose": "dataset_format", "camera_csv": "calibration format",
+    "yolo_pose": "dataset_format", "winter_coat": "body_model", "camera_csv": "calibration format",
 }  # fmt: skip
 """Plug-ins that are shown in full, by the name of their file."""
 SHOWN = {
@@ -445,6 +445,14 @@ def test_the_densifier_runs(place):
     assert len(found.xyz) == 2 * 17 * 200 and set(found.person.tolist()) == {1, 2}
     away = np.linalg.norm(found.xyz[:, None] - poses.xyz.reshape(-1, 3), axis=-1).min(-1)
     assert away.max() < 0.1001
+
+
+def test_the_body_model_runs(place):
+    poses = truth(3, people=1)
+    padded, plain = (list(mvcap.mesh_rows(poses, body=name)) for name in ("winter_coat:load", "capsules"))
+    assert [(person, frame) for person, frame, _ in padded] == [(1, 0), (1, 1), (1, 2)]
+    apart = np.linalg.norm(padded[0][2] - plain[0][2], axis=-1)
+    assert 0.02 < np.median(apart) < 0.04
 
 
 def test_the_viewer_runs(place, capsys):
