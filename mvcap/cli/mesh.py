@@ -23,7 +23,8 @@ from mvcap.cli.progress_bar import bar
               help="ply: a file per person and frame; glb: one animation.")  # fmt: skip
 @click.option("--frames", metavar="A:B", help="These frames only; B is exclusive.")
 @click.option("--every", type=int, default=1, show_default=True, metavar="N", help="Every N-th frame only.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", help="[default: SESSION/meshes]")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER",
+              help="Where meshes go. [default: SESSION/meshes]")  # fmt: skip
 @click.option("--redo", is_flag=True, help="Replace meshes that are there.")
 @json_option
 def mesh(session: Path, formats: str, as_json: bool, **options: Any) -> None:
