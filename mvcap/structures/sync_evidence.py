@@ -13,6 +13,9 @@ from calib.arrays import Floats
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.row_source import RowSource
 
+CLOCK_RATE_SIGMA = 5e-5
+"""Standard deviation of the rates of cameras' clocks (crystals), before anything is measured."""
+
 
 @dataclass(frozen=True, eq=False)
 class UnsynchronisedTake:
@@ -66,7 +69,7 @@ class SyncEvidence:
     figures: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def nothing(cls, views: int, reason: str) -> SyncEvidence:
-        """Return evidence of nothing: every view refused for one reason."""
-        unknown = np.full(views, np.nan)
-        return cls(unknown, unknown, np.full((2 * views, 2 * views), np.nan), dict.fromkeys(range(views), reason))
+    def nothing(cls, views: int, reason: str, refused: Mapping[int, str] | None = None) -> SyncEvidence:
+        """Return evidence of nothing: every view refused for one reason, or its own in `refused`."""
+        unknown, why = np.full(views, np.nan), {**dict.fromkeys(range(views), reason), **(refused or {})}
+        return cls(unknown, unknown, np.full((2 * views, 2 * views), np.nan), why)

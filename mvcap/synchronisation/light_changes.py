@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from calib.arrays import Floats
 from mvcap.footage_checks.picture_series import small_copy
+from mvcap.structures.sync_evidence import CLOCK_RATE_SIGMA
 
 _LEAST = 0.08  # change of the log of brightness
 _BY_ITSELF = 8.0  # robust standard deviations of the view's own changes from frame to frame
@@ -24,7 +25,6 @@ _FLASH_FRAMES = 3
 _OFFSET = 8.0  # levels, added before logs of dark cells are taken
 _PHASE = 1 / np.sqrt(12)  # frames: exposure time and rolling shutter are unknown
 _COINCIDENT = 1.25  # frames by which matched changes may be apart
-_CRYSTAL = 5e-5  # standard deviation of the rates of cameras' clocks
 _STEPS = 2  # changes that stay are also made by cameras' own exposure: one alone proves nothing
 _Kind = Literal["flash", "on", "off"]
 
@@ -146,7 +146,7 @@ def _matches(
     """Pairs of changes of one kind that are together at a delay, each used once."""
     out, start = [], 0
     for i, a in enumerate(one):
-        near = _COINCIDENT * interval_s + 2 * _CRYSTAL * (a.time_s - one[0].time_s)
+        near = _COINCIDENT * interval_s + 2 * CLOCK_RATE_SIGMA * (a.time_s - one[0].time_s)
         for j in range(start, len(other)):
             apart = other[j].time_s - a.time_s - delay
             if apart > near:
@@ -169,7 +169,7 @@ def _line(
     middle = float(at.mean())
     phase = np.sqrt(2) * _PHASE * interval_s
     since = at - middle
-    precision = (since**2).sum() / phase**2 + 1 / (2 * _CRYSTAL**2)
+    precision = (since**2).sum() / phase**2 + 1 / (2 * CLOCK_RATE_SIGMA**2)
     drift = float((since * (apart - apart.mean())).sum() / phase**2 / precision)
     # Half of the variance lasts: exposure time and rolling shutter are the same for every change.
     sigma = phase * np.sqrt(0.5 + 0.5 / len(pairs))

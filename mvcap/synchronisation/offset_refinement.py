@@ -12,14 +12,13 @@ from itertools import combinations
 import numpy as np
 
 from calib.arrays import Floats
+from mvcap.structures.sync_evidence import CLOCK_RATE_SIGMA
 from mvcap.synchronisation.epipolar_evidence import OUTLIER_NATS, best_people, homogeneous
 from mvcap.synchronisation.joint_tracks import ViewJoints
 
 _STEPS = 12
 _MOST = 1500  # frames used
 _ALIKE = 40.0  # residuals that count as one independent one, beside the prior
-_CRYSTAL = 5e-5
-"""Standard deviation of the rates of cameras' clocks, before anything is measured."""
 _LASTING = 3.0
 """Times the variance between seconds: errors of calibration and of joints' definitions last for the whole take. On
 generated takes, errors were 1.1 to 2.2 standard deviations without it."""
@@ -62,7 +61,7 @@ def refine_offsets(
     value = np.concatenate([late.astype(np.float64), np.zeros(count)])
     start = late.mean()
     prior = np.zeros((2 * count, 2 * count))
-    prior[count:, count:] = np.eye(count) / _CRYSTAL**2
+    prior[count:, count:] = np.eye(count) / CLOCK_RATE_SIGMA**2
     gauge = np.kron(np.eye(2), np.ones((count, count))) * _GAUGE
     normal, right, blocks, square = prior, np.zeros(2 * count), np.zeros((1, 2 * count)), 0.0
     for _ in range(_STEPS):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib.arrays import Floats
+from mvcap.structures.sync_evidence import CLOCK_RATE_SIGMA
 
 WINDOW_S = 5.0
 LEAST_RATIO = 1.25
@@ -25,7 +26,6 @@ _MOST_WINDOWS = 40
 _LEAST_WINDOWS = 3
 _FLOOR_S = 1e-5
 _OVERLAP_S = 8.0
-_CRYSTAL = 5e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +149,7 @@ def _line(windows: Floats, ratio: float, lag_s: Floats, curve: Floats) -> SoundO
         scale = max(1.4826 * float(np.median(np.abs(away))), _FLOOR_S)
         weight = np.where(np.abs(away) < 4 * scale, (1 - (away / (4 * scale)) ** 2) ** 2, 0)
         table = np.stack([np.ones(len(time)), time - middle], 1)
-        normal = table.T @ (weight[:, None] * table) + np.diag([0, (scale / _CRYSTAL) ** 2])
+        normal = table.T @ (weight[:, None] * table) + np.diag([0, (scale / CLOCK_RATE_SIGMA) ** 2])
         level, slope = (float(one) for one in np.linalg.solve(normal, table.T @ (weight * delay)))
     kept = int((weight > 0.1).sum())
     if kept < max(_LEAST_WINDOWS, 0.5 * len(time)) or scale > 1e-3:

@@ -17,7 +17,7 @@ from calib.arrays import Floats, Ints
 from mvcap.progress import Progress
 from mvcap.self_calibration.single_view_tracks import view_tracks
 from mvcap.structures.detections import Detections2D, body_size
-from mvcap.structures.sync_evidence import PairCurve, SyncEvidence, UnsynchronisedTake
+from mvcap.structures.sync_evidence import CLOCK_RATE_SIGMA, PairCurve, SyncEvidence, UnsynchronisedTake
 from mvcap.synchronisation.combination import views_from_pairs
 
 _CHUNK = 1500  # frames
@@ -41,7 +41,6 @@ _CONFIRMING = 5.5  # least height of the peaks of a third view
 _CLOSED = 4.0  # standard deviations by which the delays of three pairs of views may miss to add up
 _BLOCKS = 4
 _VIEW_S = 0.008  # standard deviation of a pair, s: directions of views shift the moments of greatest speed
-_CRYSTAL = 5e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,7 +216,7 @@ def speed_evidence(take: UnsynchronisedTake, reach_s: float, progress: Progress)
     late, spread = views_from_pairs(levels, count)
     covariance = np.zeros((2 * count, 2 * count))
     covariance[:count, :count] = spread
-    covariance[count:, count:] = np.where(np.isfinite(spread), _CRYSTAL**2 * np.eye(count), np.nan)
+    covariance[count:, count:] = np.where(np.isfinite(spread), CLOCK_RATE_SIGMA**2 * np.eye(count), np.nan)
     refused = {
         view: _reason([one for pair, one in found.items() if view in pair]) for view in _missing(late)
     }  # fmt: skip

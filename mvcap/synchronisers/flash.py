@@ -54,8 +54,7 @@ class FlashSynchroniser:
             except InputError as fault:
                 refused[view] = str(fault)
         if len(changes) < 2:
-            nothing = SyncEvidence.nothing(count, "fewer than two views see a change of the light")
-            return SyncEvidence(nothing.late_s, nothing.drift, nothing.covariance, {**nothing.refused, **refused})
+            return SyncEvidence.nothing(count, "fewer than two views see a change of the light", refused)
         found = {
             (a, b): flash_offset(changes[a][0], changes[b][0], max(changes[a][1], changes[b][1]))
             for a, b in combinations(changes, 2)

@@ -13,11 +13,9 @@ import numpy as np
 
 from mvcap.errors import ConfigError, InputError
 from mvcap.progress import Progress, silent
-from mvcap.structures.sync_evidence import SyncEvidence, UnsynchronisedTake
+from mvcap.structures.sync_evidence import CLOCK_RATE_SIGMA, SyncEvidence, UnsynchronisedTake
 from mvcap.synchronisation.recorded_times import RecordedTime, recorded_time, times_apart
 
-_CRYSTAL = 5e-5
-"""Standard deviation of the rates of cameras' clocks."""
 _MICROSECONDS_2 = 1e-12
 _RECORD_RUN = (0.0, 3600.0)
 """Times of day, s, at which timecodes begin in cameras that were not set: 00:00:00:00 and 01:00:00:00."""
@@ -60,7 +58,7 @@ class TimecodeSynchroniser:
         refused |= more
         if len(times) < 2:
             reason = "fewer than two views carry times of one clock"
-            return SyncEvidence.nothing(count, reason) if not refused else _only(count, refused, reason)
+            return SyncEvidence.nothing(count, reason, refused)
         return self._evidence(take, times, refused)
 
     def _evidence(
@@ -83,7 +81,7 @@ class TimecodeSynchroniser:
                 shared = one.kind == "wall" and (one.kind, one.clock) == (times[other].kind, times[other].clock)
                 covariance[view, other] += self.config.clock_s**2 * (shared or view == other) * (one.kind == "wall")
                 # The rates of views that are paired by a shared clock do not differ.
-                covariance[count + view, count + other] = _CRYSTAL**2 * (shared or view == other)
+                covariance[count + view, count + other] = CLOCK_RATE_SIGMA**2 * (shared or view == other)
         # What all share is not observable, and keeps the matrix positive definite.
         covariance[np.ix_(known, known)] += _MICROSECONDS_2 * np.eye(len(known))
         turning = count + np.array(known)
@@ -119,8 +117,3 @@ def _usable(times: dict[int, RecordedTime], seconds: float) -> tuple[dict[int, R
             apart = min(abs(times_apart(times[view], times[other])) for other in group)
             refused[view] = f"its time is {apart:.0f} s from that of the others, longer than the take"
     return {view: times[view] for view in group}, refused
-
-
-def _only(count: int, refused: dict[int, str], reason: str) -> SyncEvidence:
-    nothing = SyncEvidence.nothing(count, reason)
-    return SyncEvidence(nothing.late_s, nothing.drift, nothing.covariance, {**nothing.refused, **refused})
