@@ -1,4 +1,4 @@
-"""Protocols of the plug-ins: arguments and results of estimators, associators, refiners and densifiers.
+"""Protocols of the plug-ins: arguments and results of estimators, associators, refiners, lifters and others.
 
 No base class is needed.
 """
@@ -18,6 +18,7 @@ from mvcap.structures.point_cloud import PointCloud
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.skeleton import Skeleton
 from mvcap.structures.sync_evidence import SyncEvidence, UnsynchronisedTake
+from mvcap.structures.view_track import LiftedBody, RootDistances, ViewTrack
 
 State = dict[str, NDArray[Any]]
 """State of a plug-in between frames: plain arrays, so that it can be saved and resumed."""
@@ -155,6 +156,22 @@ class Synchroniser(Protocol):
 
     def find(self, take: UnsynchronisedTake, progress: Progress) -> SyncEvidence:
         """Return the delays of the views that this kind of evidence tells, and why it refuses the others."""
+        ...
+
+
+class Lifter(Protocol):
+    """Lifts one person's track in one view to joints about the root. A pure function."""
+
+    def lift(self, track: ViewTrack) -> LiftedBody:
+        """Return the joints of every frame; NaN where the track does not tell them. Any number of frames, any lens."""
+        ...
+
+
+class RootDepth(Protocol):
+    """Places a lifted person in the camera's frame. A pure function."""
+
+    def place(self, track: ViewTrack, body: LiftedBody) -> RootDistances:
+        """Return the root of every frame; NaN where the track does not tell it."""
         ...
 
 
