@@ -41,7 +41,7 @@ class ViewTrack:
     @property
     def known(self) -> Bools:
         """(T, J) whether a joint was detected."""
-        return np.isfinite(self.xy).all(-1)
+        return np.asarray(np.isfinite(self.xy).all(-1))
 
     def rays(self) -> Floats:
         """Return (T, J, 3) unit vectors from the camera through the joints, NaN where missing."""
