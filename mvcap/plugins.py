@@ -52,6 +52,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "depth_fusion": "mvcap.densifiers.depth_fusion:DepthFusion",
         "room_features": "mvcap.densifiers.room_features:RoomFeatures",
     },
+    "lifter": {},
     "body_model": {
         "anny": "mvcap.body_models.anny:load",
         "smpl": "mvcap.body_models.smpl:load",

@@ -32,6 +32,7 @@ KIND = {
     "benchmarks": "benchmark", "tasks": "task", "densifiers": "densifier",
     "viewers": "viewer", "sources": "source", "synchronisers": "synchroniser",
     "jobs": "job", "runners": "runner", "body_models": "body_model", "datasets/formats": "dataset_format",
+    "lifters": "lifter",
 }  # fmt: skip
 """Rooms whose files are alternatives of a verb, by their kind in the table of names."""
 GENERATORS = {"datasets"}
@@ -43,12 +44,12 @@ FLOORS = (
     {
         "plugins", "stages", "init", "association", "triangulation", "tracking", "estimation", "refinement",
         "densification", "synthesis", "drawing", "body_fitting", "metrics", "evaluation", "footage_checks",
-        "recording", "rendering",
+        "recording", "rendering", "lifting",
     },
     {
         "estimators", "associators", "refiners", "benchmarks", "datasets", "self_calibration", "reporting", "estimate",
         "densifiers", "cloud", "associate", "triangulate", "track", "refine", "export", "exporters", "doctor",
-        "check", "sources", "record", "streaming", "batching", "rig_design", "body_models",
+        "check", "sources", "record", "streaming", "batching", "rig_design", "body_models", "lifters",
     },
     {
         "calibration", "training", "report", "evaluate", "viewers", "synchronisation", "live", "runners", "generate",
