@@ -18,19 +18,10 @@ from calib.arrays import Floats
 from calib.geometry import transform
 from mvcap.datasets.ground_truth import GroundTruth, JointVisibility, TruthFrame, as_skeleton, shown_views
 from mvcap.errors import ConfigError
+from mvcap.estimation.pose_map_readout import MAPS_SKELETON, ROOT_JOINT, map_cells, read_out_joints
 from mvcap.structures.npz import write_npz
-from mvcap.structures.skeleton import skeleton
 
-MAPS_SKELETON = skeleton("panoptic19")
-"""Joints of the maps: those of CMU Panoptic, which have neck and pelvis."""
 TARGETS = ("heatmaps", "paf", "orpm")
-_ROOT, _NECK = (MAPS_SKELETON.index(name) for name in ("pelvis", "neck"))
-_LIMBS = tuple(
-    tuple(MAPS_SKELETON.index(f"{side}_{part}") for part in parts)
-    for side in ("left", "right")
-    for parts in (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle"))
-)
-_HEAD = tuple(MAPS_SKELETON.index(name) for name in ("nose", "left_eye", "right_eye", "left_ear", "right_ear"))
 
 
 @dataclass(frozen=True)
@@ -47,12 +38,6 @@ class MapsConfig:
     def __post_init__(self) -> None:
         if self.stride < 1 or not self.sigma > 0 or not self.width > 0:
             raise ConfigError("maps need a 'stride' of 1 or more, and 'sigma' and 'width' above 0")
-
-
-def read_out_joints(joint: int) -> tuple[int, ...]:
-    """Return the joints at whose pixels a joint's position is written: itself, its limb or head, neck and pelvis."""
-    group = next((limb for limb in (*_LIMBS, _HEAD) if joint in limb), (joint,))
-    return tuple(dict.fromkeys((*group, _NECK, _ROOT)))
 
 
 def heatmaps(xy: Floats, visibility: NDArray[np.uint8], size: tuple[int, int], config: MapsConfig) -> Floats:
@@ -104,9 +89,9 @@ def pose_maps(
     joints = xy.shape[1]
     out, weight = np.zeros((joints, 3, rows, columns)), np.zeros((joints, rows, columns))
     within = _within(visibility)
-    order = np.argsort(-np.nan_to_num(places[:, _ROOT, 2], nan=-np.inf), kind="stable")  # the nearest is last
+    order = np.argsort(-np.nan_to_num(places[:, ROOT_JOINT, 2], nan=-np.inf), kind="stable")  # the nearest is last
     for person in order:
-        relative = places[person] - places[person, _ROOT]
+        relative = places[person] - places[person, ROOT_JOINT]
         for joint in np.flatnonzero(np.isfinite(relative).all(-1)):
             mine = np.zeros((rows, columns))
             for at in read_out_joints(int(joint)):
@@ -138,7 +123,7 @@ def _within(visibility: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 def _cell(xy: Floats, config: MapsConfig) -> tuple[float, float]:
     """A pixel in cells: the middle of the first cell is 0."""
-    x, y = (np.asarray(xy) + 0.5) / config.stride - 0.5
+    x, y = map_cells(xy, config.stride)
     return float(x), float(y)
 
 

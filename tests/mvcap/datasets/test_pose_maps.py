@@ -5,16 +5,15 @@ from recorded_take import dataset_of_walkers
 from calib.geometry import transform
 from mvcap.datasets.ground_truth import JointVisibility, as_skeleton
 from mvcap.datasets.pose_maps import (
-    MAPS_SKELETON,
     MapsConfig,
     affinity_fields,
     cells_of,
     heatmaps,
     pose_maps,
-    read_out_joints,
     write_targets,
 )
 from mvcap.errors import ConfigError
+from mvcap.estimation.pose_map_readout import MAPS_SKELETON, read_out_joints
 
 SIZE, CONFIG = (320, 180), MapsConfig(stride=4)
 NAMES = MAPS_SKELETON.joints
