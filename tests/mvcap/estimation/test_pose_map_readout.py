@@ -33,7 +33,7 @@ def standing(x, z=4.0, seed=0):
     body = truth.skeleton.apply(MAPS_SKELETON, truth.xyz[0].astype(float))
     body = (body - body[ROOT_JOINT])[:, [0, 2, 1]] * [1, -1, 1]  # upright; the camera's y points down
     body[RIGHT_ARM[1:]] += np.random.default_rng(seed).normal(0, 0.05, (2, 3))
-    return body + [x, 0, z]
+    return body + np.array([x, 0, z])
 
 
 def seen(people):
