@@ -143,7 +143,7 @@ def _told(made: Recording, rig: Path | None) -> None:
     click.echo(f"ended: {made.reason}")
     if not made.complete:
         click.echo(f"mvcap: {made.folder}: cut short, all that was written plays: {made.reason}", err=True)
-        click.get_current_context().exit(_CUT_SHORT)
+        sys.exit(_CUT_SHORT)
     if rig is not None:
         click.echo(f"session: {made.folder}")
     else:

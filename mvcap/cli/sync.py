@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def sync(sources: tuple[Path, ...], remove: bool, as_json: bool, **options: Any)
     else:
         _print(result)
     if not result.complete:
-        click.get_current_context().exit(_REFUSED)
+        sys.exit(_REFUSED)
 
 
 def _print(result: Any) -> None:

@@ -22,7 +22,7 @@ class Gap:
     lost: int
     why: str
     """By what it is known: "number" or "interval" of the frames; or why they were not written: the "queue" was full,
-    the "source" was away, or there was "no key frame" after it came back."""
+    the "source" was away, there was "no key frame" after it came back, or a packet was "damaged"."""
 
 
 class LostFrames:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mvcap.recording.picture_decoder import PictureDecoder
 from mvcap.structures.footage import CLOCK_TAG
 from mvcap.structures.live_frames import LiveFrame, StreamFormat
 
@@ -70,6 +71,7 @@ class MatroskaFile(_Container):
     def __init__(self, path: Path, form: StreamFormat, clock: str, codec: str = "copy") -> None:
         super().__init__(path, {CLOCK_TAG: clock})
         self.copies = bool(form.codec) and codec in ("copy", form.codec)
+        self._decoder = PictureDecoder(form.codec)
         width, height = form.size
         if self.copies:
             self._stream = self._container.add_mux_stream(form.codec, rate=_rate(form), width=width, height=height)
@@ -81,8 +83,11 @@ class MatroskaFile(_Container):
         if name == "mjpeg":
             self._stream.codec_context.qmin = self._stream.codec_context.qmax = 3
 
-    def write(self, frame: LiveFrame, capture_s: float) -> int:
-        """Write a frame, a packet if packets are copied and an image if not; return its bytes, 0 for an image."""
+    def write(self, frame: LiveFrame, capture_s: float) -> int | None:
+        """Write a frame; return the bytes of a packet that was copied, 0 for a picture.
+
+        None for a packet that had to be decoded and is damaged, of which nothing is written.
+        """
         if self.copies:
             assert frame.packet is not None
             packet = self._av.Packet(frame.packet)
@@ -91,12 +96,11 @@ class MatroskaFile(_Container):
             packet.is_keyframe = frame.key
             self._container.mux(packet)
             return len(frame.packet)
-        if frame.decoded is not None:
-            stream = self._stream
-            self._encode(frame.decoded.reformat(stream.width, stream.height, stream.pix_fmt), capture_s)
-        else:
-            assert frame.image is not None
-            self._encode(_picture(self._av, frame.image), capture_s)
+        picture = frame.decoded if frame.image is None else _picture(self._av, frame.image)
+        if picture is None and (picture := self._decoder.picture(frame)) is None:
+            return None
+        stream = self._stream
+        self._encode(picture.reformat(stream.width, stream.height, stream.pix_fmt), capture_s)
         return 0
 
 

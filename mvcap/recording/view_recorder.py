@@ -252,6 +252,9 @@ class ViewRecorder:
     def _write_frame(self, files: list[Any], clock: RecordingClock, frame: LiveFrame, at_s: float, lost: int) -> None:
         since_s = at_s - clock.start_ns / 1e9
         size = files[0].write(frame, since_s)
+        if size is None:
+            self.state.lost.note_gap(Gap(at_s, at_s, 1, "damaged"))
+            return
         wall_ns = clock.start_wall_ns + round(1e9 * since_s)
         files[1].add(self.state.written, since_s, frame.received_ns, wall_ns, frame.source_s, frame.number, lost, size)
         if len(files) > 2 and frame.depth is not None:

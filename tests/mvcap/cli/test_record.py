@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import time
+from types import SimpleNamespace
 
 import pytest
 from camera_server import camera, numbered_jpegs
@@ -64,3 +65,16 @@ def test_what_is_wrong_is_one_line(tmp_path, capsys, monkeypatch, words, text):
     assert caught.value.code == 2
     error = capsys.readouterr().err
     assert text in error and error.count("\n") == 1 and not (tmp_path / "r").exists()
+
+
+def test_a_recording_that_was_cut_short_ends_with_status_1(tmp_path, jpegs, capsys, monkeypatch):
+    begun = time.monotonic()
+    free = lambda path: SimpleNamespace(free=10**9 if time.monotonic() - begun < 2.0 else 10**6)  # noqa: E731
+    monkeypatch.setattr("mvcap.recording.recorder.shutil.disk_usage", free)
+    words = ["--seconds", "20", "--keep-free", "0.1", "--no-page", "--codec", "h264"]
+    with camera(jpegs, 30.0) as served, pytest.raises(SystemExit) as end:
+        main.main(["record", str(tmp_path / "r"), f"a={served.address('a')}", *words])
+    assert end.value.code == 1
+    shown = capsys.readouterr()
+    assert "cut short, all that was written plays: the disk is nearly full" in shown.err
+    assert "a: 0 frames" not in shown.out and ", 0 lost" in shown.out

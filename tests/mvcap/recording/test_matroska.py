@@ -5,6 +5,7 @@ import sys
 import textwrap
 
 import av
+import cv2
 import numpy as np
 import pytest
 from camera_server import number_in, numbered_jpegs, numbered_picture
@@ -65,6 +66,31 @@ def test_images_are_encoded(tmp_path, codec):
     if codec == "ffv1":
         [(_, first), *_] = Footage.probe(tmp_path / "a.mkv").read(3, 4)
         assert np.array_equal(first[:91, :161], numbered_picture(3, size))
+
+
+@pytest.mark.parametrize("codec", ["h264", "ffv1"])
+def test_packets_of_another_codec_are_decoded_and_encoded(tmp_path, codec):
+    jpegs = numbered_jpegs(12, SIZE)
+    file = MatroskaFile(tmp_path / "a.mkv", StreamFormat("mjpeg", SIZE), "clock", codec)
+    assert not file.copies
+    for number, data in enumerate(jpegs):
+        wrote = file.write(LiveFrame(0, packet=b"no picture" if number == 5 else data), number / 30)
+        assert wrote is None if number == 5 else wrote == 0
+    file.close()
+    assert numbers_in(tmp_path / "a.mkv") == [n for n in range(12) if n != 5]
+    [(_, seen), *_] = Footage.probe(tmp_path / "a.mkv").read(3, 4)
+    assert np.abs(seen.astype(int) - cv2.imdecode(np.frombuffer(jpegs[3], np.uint8), 1)[..., ::-1]).mean() < 3
+
+
+def test_h264_is_decoded_for_another_codec(tmp_path):
+    write_video(tmp_path / "s.mkv", (numbered_picture(n, SIZE) for n in range(30)), 30.0, SIZE, seekable=True)
+    stream = FFmpegStream(str(tmp_path / "s.mkv"))
+    file = MatroskaFile(tmp_path / "a.mkv", stream.format, "clock", "mjpeg")
+    while (frame := stream.read()) is not None:
+        file.write(frame, frame.source_s)
+    stream.close()
+    file.close()
+    assert numbers_in(tmp_path / "a.mkv") == list(range(30))
 
 
 def test_times_never_stand_still(tmp_path):
