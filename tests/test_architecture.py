@@ -32,7 +32,7 @@ KIND = {
     "benchmarks": "benchmark", "tasks": "task", "densifiers": "densifier",
     "viewers": "viewer", "sources": "source", "synchronisers": "synchroniser",
     "jobs": "job", "runners": "runner", "body_models": "body_model", "datasets/formats": "dataset_format",
-    "lifters": "lifter",
+    "lifters": "lifter", "root_depths": "root_depth",
 }  # fmt: skip
 """Rooms whose files are alternatives of a verb, by their kind in the table of names."""
 GENERATORS = {"datasets"}
@@ -50,6 +50,8 @@ FLOORS = (
         "estimators", "associators", "refiners", "benchmarks", "datasets", "self_calibration", "reporting", "estimate",
         "densifiers", "cloud", "associate", "triangulate", "track", "refine", "export", "exporters", "doctor",
         "check", "sources", "record", "streaming", "batching", "rig_design", "body_models", "lifters",
+        "root_depths",
+        "integration",
     },
     {
         "calibration", "training", "report", "evaluate", "viewers", "synchronisation", "live", "runners", "generate",

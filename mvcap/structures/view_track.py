@@ -45,9 +45,22 @@ class ViewTrack:
 
     def rays(self) -> Floats:
         """Return (T, J, 3) unit vectors from the camera through the joints, NaN where missing."""
-        flat = self.lens.undistort(self.xy)
-        rays = np.concatenate([flat, np.ones((*flat.shape[:-1], 1))], -1)
-        return np.asarray(rays / np.linalg.norm(rays, axis=-1, keepdims=True))
+        return _rays(self.lens, self.xy)
+
+    def noise_rad(self) -> Floats:
+        """Return (T, J) rad, the standard deviation of the rays along each axis across them, NaN where missing.
+
+        It is ``noise_px`` times the root of the solid angle of a pixel at the joint.
+        """
+        here = self.rays()
+        right, down = (_rays(self.lens, self.xy + np.array(step)) - here for step in ((1.0, 0.0), (0.0, 1.0)))
+        return np.asarray(self.noise_px * np.sqrt(np.linalg.norm(np.cross(right, down), axis=-1)))
+
+
+def _rays(lens: Lens, xy: Floats) -> Floats:
+    flat = lens.undistort(xy)
+    rays = np.concatenate([flat, np.ones((*flat.shape[:-1], 1))], -1)
+    return np.asarray(rays / np.linalg.norm(rays, axis=-1, keepdims=True))
 
 
 @dataclass(frozen=True, eq=False)
