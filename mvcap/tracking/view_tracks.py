@@ -3,11 +3,11 @@
 A body is its joints as last seen, which move along with its torso; the state of a Kalman filter is the torso's position
 and velocity (constant velocity, forgotten after some seconds). Lengths are in units of the body's size in the picture,
 the root of the area of its box, which is about one metre of the body: so speeds and accelerations are those of
-``TrackConfig`` whatever the lens and the distance. The cost of taking a detection for a tracked body is made of the median over joints
-of their distance in standard deviations, the change of size, and whether the estimator's own tracker says otherwise;
-bodies that have not been seen for a while pay for the room in which they may be. The assignment of least cost is found
-by the Hungarian algorithm. Two rows that share no joint may be parts of one body; second detections of one are left
-out.
+``TrackConfig`` whatever the lens and the distance. The cost of taking a detection for a tracked body is made of the
+median over joints of their distance in standard deviations, the change of size, and whether the estimator's own tracker
+says otherwise; bodies that have not been seen for a while pay for the room in which they may be. The assignment of
+least cost is found by the Hungarian algorithm. Two rows that share no joint may be parts of one body; second detections
+of one are left out.
 """
 
 from __future__ import annotations
