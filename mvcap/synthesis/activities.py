@@ -116,13 +116,18 @@ class Act:
 
 
 class Floor:
-    """The room, its grid of times, and the plans of all people."""
+    """The room, its grid of times, and the plans of all people.
 
-    def __init__(self, opens: float, closes: float, half: NDArray[np.float64]) -> None:
+    build: the body of everybody; None: each has a random one.
+    """
+
+    def __init__(
+        self, opens: float, closes: float, half: NDArray[np.float64], build: GeneratedBody | None = None
+    ) -> None:
         self.opens = opens
         self.begin = opens - _MARGIN_S
         self.time_s = np.arange(self.begin, closes + _MARGIN_S + 1 / GRID_HZ, 1 / GRID_HZ)
-        self.half = half
+        self.half, self.build = half, build
         self.plans: list[Plan] = []
 
     def index(self, time: float) -> int:

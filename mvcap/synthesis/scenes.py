@@ -27,6 +27,7 @@ ACTS = {  # acts of people in place
 def random_scene(
     rng: np.random.Generator, people: int, seconds: float, rate_hz: float, split: str = "train",
     clips: Library | None = None, room_m: tuple[float, float] = ROOM_M, beyond: bool = False,
+    alike: bool = False,
 ) -> Poses3D:  # fmt: skip
     """People 1.. who stand, walk, sit, lie, talk, meet, cross, hug, come and go in a room 3 to 8 m wide.
 
@@ -34,13 +35,14 @@ def random_scene(
     the room has no row. Pelvis, middle of the trunk and neck of two people are at least 0.3 m apart, of two who hug 0.2
     m. The same state of ``rng`` gives the same scene. clips: motions of real people to use; by default those of the
     split. room_m: least and most width of the room. beyond: people outside the room have rows too.
+    alike: all people have the same body.
     """
     clips = library(split) if clips is None else clips
     time_s = np.arange(max(round(seconds * rate_hz), 1)) / rate_hz
     lead = rng.uniform(0, _LEAD_S)
     half = rng.uniform(*room_m, 2) / 2
     half = np.clip(half, min(0.65 * np.sqrt(people), 0.5 * ROOM_M[1]), 0.5 * ROOM_M[1])
-    floor = Floor(-lead, seconds, half)
+    floor = Floor(-lead, seconds, half, random_build(rng) if alike else None)
     _populate(floor, people, rng)
     while (plan := min(floor.plans, key=lambda plan: plan.busy)).busy < seconds:
         _plan_next(floor, plan, clips, rng, split)
@@ -75,7 +77,8 @@ def _person(floor: Floor, spot: Spot, rng: np.random.Generator) -> Plan:
         rest = postures.lie(rng, stand, spot.level_m)
     size = len(floor.time_s)
     feet = (rng.random(), rng.uniform(0.06, 0.11), rng.normal(0.12, 0.06))
-    return Plan(random_build(rng), rest, stand, np.zeros((size, 2)), np.zeros(size), np.zeros((size, 3, 3)),
+    build = floor.build or random_build(rng)
+    return Plan(build, rest, stand, np.zeros((size, 2)), np.zeros(size), np.zeros((size, 3, 3)),
                 [(floor.begin, 0.0, rest)], postures.waver(rng), feet, floor.opens, rng.uniform(0.5, 1.6),
                 spot.role == "lie")  # fmt: skip
 

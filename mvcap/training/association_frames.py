@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calib import Rig
-from calib.arrays import Floats, Ints
+from calib.arrays import Bools, Floats, Ints
 from mvcap.association.association_graph import Affinities, AffinityModel, GeometryConfig
 from mvcap.association.learned_affinity import FrameRows
 from mvcap.association.ray_affinity import BodyRays
@@ -19,6 +19,9 @@ from mvcap.structures.synthetic_take import SyntheticTake
 
 _STRIDES, _STRIDE_SHARES = (1, 2, 6, 0), (0.6, 0.1, 0.1, 0.2)  # 0: every frame independently
 _FEW_VIEWS = 0.4  # share of the takes with only a few of their cameras
+EXPERT_SHARE = 0.6
+"""Share of the takes whose states follow from affinities that are mostly right, as those of a trained network."""
+_EXPERT_WRONG, _EXPERT_NATS = (0.0, 0.12), (1.0, 5.0)  # share of pairs with the wrong sign; size of the affinities
 _NEAR_M = 0.4  # a body farther than this from all people is a false positive
 
 
@@ -48,16 +51,20 @@ class FrameQuestion:
     """(P,) their person numbers"""
 
 
-def collect_questions(take: SyntheticTake, seed: int) -> list[FrameQuestion]:
+def collect_questions(take: SyntheticTake, seed: int, expert_share: float = EXPERT_SHARE) -> list[FrameQuestion]:
     """Run the geometric associator on a take; return all queries to an affinity model, in order.
 
     Some takes are used at every few frames only, or with every frame independent of the others; some with a few of
-    their cameras.
+    their cameras. In some, the answers are those of geometry; in the others they are true with random errors, so that
+    the states are those that a trained network reaches, by its own good and bad answers (M. Laskey et al., "DART: Noise
+    Injection for Robust Imitation Learning", CoRL 2017), and the samples do not depend on any weights.
     """
     rng, record = np.random.default_rng(seed), _Record(take)
     stride = int(rng.choice(_STRIDES, p=_STRIDE_SHARES))
     rows = take.rows.with_columns(carried=np.arange(len(take.rows)))
     rows, rig = _drop_views(rows[rows.frame % max(stride, 1) == 0], take.rig, rng)
+    if rng.random() < expert_share:
+        record.expert = _Expert(rng, rng.uniform(*_EXPERT_WRONG), rng.uniform(*_EXPERT_NATS))
     if stride:
         _RecordingGeometry(record).associate(rows, rig, take.rate_hz, {})
         return record.found
@@ -96,6 +103,7 @@ class _Record:
         self.person, self.truth = take.person, take.truth[np.argsort(take.truth.frame, kind="stable")]
         self.start = np.searchsorted(self.truth.frame, np.arange(int(self.truth.frame.max(initial=0)) + 2))
         self.found: list[FrameQuestion] = []
+        self.expert: _Expert | None = None
 
     def people_at(self, frame: int) -> tuple[Floats, Ints]:
         """Joints (P, J, 3) and numbers (P,) of the people of a frame."""
@@ -120,8 +128,28 @@ class _Record:
         return out
 
 
+class _Expert:
+    """True affinities with random errors: what a trained network says, without one."""
+
+    def __init__(self, rng: np.random.Generator, wrong: float, nats: float) -> None:
+        self.rng, self.wrong, self.nats = rng, wrong, nats
+
+    def affinities(self, row_is: Ints, body_is: Ints, apart: Bools) -> Affinities:
+        """Log-odds of pairs of rows (M, M) and of rows with bodies (M, G); apart (M, M): rows that cannot be one."""
+        rows = self._odds(row_is, row_is)
+        rows = np.triu(rows, 1) + np.triu(rows, 1).T
+        rows[apart & (rows <= 0)] = -np.inf
+        np.fill_diagonal(rows, 0)
+        return Affinities(rows, self._odds(row_is, body_is))
+
+    def _odds(self, one: Ints, other: Ints) -> Floats:
+        same = (one[:, None] == other[None]) & (one >= 0)[:, None]
+        sign = np.where(same, 1.0, -1.0) * np.where(self.rng.random(same.shape) < self.wrong, -1.0, 1.0)
+        return np.asarray(sign * self.nats * np.exp(self.rng.normal(0, 0.5, same.shape)))
+
+
 class _Recorder:
-    """Affinity model that records its inputs and gives no output."""
+    """Affinity model that records its inputs; its answers are those of an expert, or none."""
 
     def __init__(self, record: _Record, rows: Detections2D, rig: Rig) -> None:
         self.record, self.rows, self.seen, self.calls = record, rows, FrameRows(rows, rig), 0
@@ -135,17 +163,22 @@ class _Recorder:
         group: Ints,
         skeleton: Skeleton,
     ) -> Affinities | None:
-        """Record the inputs."""
+        """Record the inputs, and answer as the record's expert does."""
         xyz, who = self.record.people_at(int(self.rows.frame[0]))
         body_is = self.record.persons_of(bodies, skeleton, xyz, who)
+        row_is = self.record.person[self.rows.carried]
         self.calls += 1
         self.record.found.append(
             FrameQuestion(
                 self.seen, rays, bodies, evidence, people, group, skeleton, self.calls == 2,
-                self.record.person[self.rows.carried], body_is, xyz, who,
+                row_is, body_is, xyz, who,
             )
         )  # fmt: skip
-        return None
+        if self.record.expert is None:
+            return None
+        seen = rays.seen.astype(np.int64)
+        apart = (rays.view[:, None] == rays.view[None]) & ((seen @ seen.T) > 0)
+        return self.record.expert.affinities(row_is, body_is, apart)
 
     def birth_score(
         self,

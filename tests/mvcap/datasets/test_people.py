@@ -144,3 +144,21 @@ def test_views_lose_frames_now_and_then():
 def test_splits_of_takes_differ():
     one, two = ([make_take(seed, replace(SMALL, split=split)) for seed in range(4)] for split in ("train", "held_out"))
     assert not all(np.array_equal(a.truth.xyz, b.truth.xyz) for a, b in zip(one, two, strict=True))
+
+
+def test_people_evenly_and_hard_takes_change_what_they_say_and_no_other_take():
+    usual = [make_take(seed, SMALL) for seed in range(40)]
+    hard = [make_take(seed, replace(SMALL, hard_share=0.5)) for seed in range(40)]
+    changed = [not np.array_equal(a.truth.xyz, b.truth.xyz, True) or len(a.rows) != len(b.rows)
+               or [c.cam_from_world.tolist() for c in a.seen_by] != [c.cam_from_world.tolist() for c in b.seen_by]
+               for a, b in zip(usual, hard, strict=True)]  # fmt: skip
+    assert 8 <= sum(changed) <= 32  # the others are the takes that they were
+    shares = [
+        np.mean([len(make_take(seed, TakeConfig(people=(1, 2), cameras=(3, 12), frames=1, hard_share=share)).rig) == 3
+                 for seed in range(60)])
+        for share in (0.0, 1.0)
+    ]  # fmt: skip
+    assert shares[1] > shares[0] + 0.1
+    evenly = TakeConfig(people=(1, 12), cameras=(2, 2), frames=1, people_evenly=True)
+    count = [len(make_take(seed, evenly).truth.persons) for seed in range(60)]
+    assert max(count) > 9 and np.mean(count) > 4.5

@@ -17,14 +17,14 @@ SEEDS = range(12)
 def clear():
     """Three people seen by four exact cameras without errors, and the questions for each seed."""
     take = detected_take(model=CLEAR)
-    return take, [collect_questions(take, seed) for seed in SEEDS]
+    return take, [collect_questions(take, seed, expert_share=0.0) for seed in SEEDS]
 
 
 @pytest.fixture(scope="module")
 def rough():
     """The same with the errors of an estimator and of a bad calibration."""
     take = detected_take(calibration="bad")
-    return take, [collect_questions(take, seed) for seed in SEEDS]
+    return take, [collect_questions(take, seed, expert_share=0.0) for seed in SEEDS]
 
 
 BOTH = pytest.mark.parametrize("kind", ["clear", "rough"])
@@ -119,12 +119,37 @@ def test_views_and_frames_are_subsampled_in_several_ways(clear, rough):
 
 def test_the_same_seed_asks_the_same(rough):
     take, asked = rough
-    for questions, again in zip(asked[:3], (collect_questions(take, seed) for seed in SEEDS[:3]), strict=True):
+    for questions, again in zip(asked[:3], (collect_questions(take, seed, 0.0) for seed in SEEDS[:3]), strict=True):
         assert len(questions) == len(again)
         for one, two in zip(questions, again, strict=True):
             np.testing.assert_array_equal(one.evidence, two.evidence)
             np.testing.assert_array_equal(one.group, two.group)
             np.testing.assert_array_equal(one.bodies.xyz, two.bodies.xyz)
+
+
+def test_an_expert_takes_the_associator_to_other_states(rough):
+    """Mostly true answers give mostly pure groups, with some mistakes that geometry does not make; repeatable ones."""
+    take, asked = rough
+
+    def impure(runs):
+        found = [
+            (one.row_is[:, None] != one.row_is[None])[one.group[:, None] == one.group[None]].mean()
+            for questions in runs
+            for one in questions
+            if one.grouped and len(one.group)
+        ]
+        return np.mean(found)
+
+    expert = [collect_questions(take, seed, expert_share=1.0) for seed in SEEDS]
+    again = collect_questions(take, SEEDS[0], expert_share=1.0)
+    assert impure(asked) == 0 < impure(expert) < 0.15
+    assert [one.group.tolist() for one in again] == [one.group.tolist() for one in expert[0]]
+    mixed = [collect_questions(take, seed) for seed in SEEDS]
+    as_geometry = [
+        [one.group.tolist() for one in some] == [one.group.tolist() for one in plain]
+        for some, plain in zip(mixed, asked, strict=True)
+    ]
+    assert 0 < sum(as_geometry) < len(SEEDS)
 
 
 def test_empty_takes_and_single_views_give_no_groups_of_people():
