@@ -88,15 +88,16 @@ def mesh(
 
 
 def mesh_rows(
-    poses: Poses3D, *, body: str | SkinnedBody = "auto", smpl: str | Path | None = None
+    poses: Poses3D, *, body: str | SkinnedBody = "auto", smpl: str | Path | None = None, rate_hz: float = 25.0
 ) -> Iterator[tuple[int, int, Floats]]:
     """Yield person, frame and vertices (V, 3) m of the body fitted to each row of poses in memory.
 
-    Frames of a person ascend. Triangles are ``body_of_name(body).faces``. Raises InputError as ``mesh`` does.
+    Frames of a person ascend; rate_hz is how many there are in a second, by which the motion from frame to frame is
+    more or less likely. Triangles are ``body_of_name(body).faces``. Raises InputError as ``mesh`` does.
     """
     model = body if isinstance(body, SkinnedBody) else body_of_name(body, smpl)
     bodies = fitted_bodies(model, poses.skeleton, lambda: [poses])
-    for run in posed_runs(bodies, lambda: [poses]):
+    for run in posed_runs(bodies, lambda: [poses], rate_hz):
         rest, heads = bodies.rest(run.person)
         for frame, turns, root in zip(run.frames.tolist(), run.turns, run.root, strict=True):
             yield run.person, frame, model.skin(turns, root, rest, heads)
@@ -135,7 +136,7 @@ def _written(
             if "glb" in formats
             else None
         )
-        for run in posed_runs(bodies, chunks):
+        for run in posed_runs(bodies, chunks, rate_hz):
             distances.append(run.distance.astype(np.float32))
             if skins is not None:
                 skins.write(run.person, run.turns, run.root)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calib.arrays import Bools, Floats
+from calib.arrays import Bools, Floats, Ints
 from mvcap.body_fitting.pose_prior import PosePrior
 from mvcap.body_fitting.posed_joints import JointModel, Pose
 
@@ -38,8 +38,12 @@ class Measured:
         sigma = np.sqrt(_DEFINITION_M**2 + np.nan_to_num(variance))
         return cls(np.where(known[..., None], xyz, 0.0), np.where(known, 1 / sigma, 0.0))
 
-    def __getitem__(self, chosen: Bools) -> Measured:
+    def __getitem__(self, chosen: Bools | Ints | slice) -> Measured:
         return Measured(self.xyz[chosen], self.weight[chosen])
+
+    def followed_by(self, later: Measured) -> Measured:
+        """Return these frames and later ones."""
+        return Measured(np.concatenate([self.xyz, later.xyz]), np.concatenate([self.weight, later.weight]))
 
 
 def trunk_known(model: JointModel, measured: Measured) -> Bools:
@@ -154,12 +158,17 @@ def pose_residuals(
     model: JointModel, prior: PosePrior, measured: Measured, pose: Pose, shape: Floats, offset: Floats
 ) -> tuple[Floats, Floats]:
     """Return residuals (T, R) in standard deviations, 3 J of joints first, and their derivative (T, R, P) by pose."""
+    residual, slope = joint_residuals(model, measured, pose, shape, offset)
+    likely, likely_slope = prior.residuals(pose.turn)
+    by_prior = np.concatenate([np.zeros((*likely.shape, 6)), likely_slope], -1)
+    return np.concatenate([residual, likely], -1), np.concatenate([slope, by_prior], 1)
+
+
+def joint_residuals(
+    model: JointModel, measured: Measured, pose: Pose, shape: Floats, offset: Floats
+) -> tuple[Floats, Floats]:
+    """Return the residuals (T, 3 J) of the joints, in standard deviations, and their derivative (T, 3 J, P) by pose."""
     found, turn, at = model.place(pose, shape, offset)
     residual = ((found - measured.xyz) * measured.weight[..., None]).reshape(len(found), -1)
     slope = model.by_pose(pose, found, turn, at) * measured.weight[..., None, None]
-    likely, likely_slope = prior.residuals(pose.turn)
-    by_prior = np.concatenate([np.zeros((*likely.shape, 6)), likely_slope], -1)
-    return (
-        np.concatenate([residual, likely], -1),
-        np.concatenate([slope.reshape(len(found), -1, slope.shape[-1]), by_prior], 1),
-    )
+    return residual, slope.reshape(len(found), -1, slope.shape[-1])

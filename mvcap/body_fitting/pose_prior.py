@@ -43,14 +43,26 @@ class PosePrior:
         """
         frames, groups = turn.shape[:2]
         about = np.einsum("gaj,tgj->tga", self.axes, turn)
-        angle = about[..., 0] + self.bend
-        beyond = np.where(angle > _HIGHEST, angle - _HIGHEST, np.minimum(angle - _LOWEST, 0)) * self.hinged
-        residual = np.concatenate([about / self.spread, beyond[..., None] / _LIMIT_SPREAD], -1)
+        beyond, beyond_slope = self.limits(turn)
+        residual = np.concatenate([about / self.spread, beyond[..., None]], -1)
         slope = np.zeros((frames, groups, 4, groups, 3))
         some = np.arange(groups)
         slope[:, some, :3, some] = (self.axes / self.spread[..., None])[:, None]
-        slope[:, some, 3, some] = (beyond != 0)[..., None] * self.axes[:, 0] / _LIMIT_SPREAD
+        slope[:, :, 3] = beyond_slope.reshape(frames, groups, groups, 3)
         return residual.reshape(frames, -1), slope.reshape(frames, 4 * groups, 3 * groups)
+
+    def limits(self, turn: Floats) -> tuple[Floats, Floats]:
+        """Return how far hinges are beyond their limits (T, G), in standard deviations, and its derivative.
+
+        The second array (T, G, 3 G) is the derivative by the rotation vectors (T, G, 3).
+        """
+        frames, groups = turn.shape[:2]
+        angle = np.einsum("gj,tgj->tg", self.axes[:, 0], turn) + self.bend
+        beyond = np.where(angle > _HIGHEST, angle - _HIGHEST, np.minimum(angle - _LOWEST, 0)) * self.hinged
+        slope = np.zeros((frames, groups, groups, 3))
+        some = np.arange(groups)
+        slope[:, some, some] = (beyond != 0)[..., None] * self.axes[:, 0] / _LIMIT_SPREAD
+        return beyond / _LIMIT_SPREAD, slope.reshape(frames, groups, 3 * groups)
 
 
 def pose_prior(body: SkinnedBody, groups: tuple[str, ...]) -> PosePrior:

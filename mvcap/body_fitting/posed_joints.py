@@ -26,6 +26,14 @@ class Pose:
     turn: Floats
     """(T, G, 3) rotation vectors of the groups of bones, rad, shared by the bones of a group."""
 
+    def __getitem__(self, chosen: Ints | slice) -> Pose:
+        return Pose(self.rotation[chosen], self.root[chosen], self.turn[chosen])
+
+    def followed_by(self, later: Pose) -> Pose:
+        """Return these poses and later ones."""
+        parts = zip((self.rotation, self.root, self.turn), (later.rotation, later.root, later.turn), strict=True)
+        return Pose(*(np.concatenate(both) for both in parts))
+
     def moved(self, step: Floats) -> Pose:
         """Return the poses after steps (T, 6 + 3 G): rotation of the first bone (from the left), its head, groups."""
         turn = self.turn + step[:, 6:].reshape(self.turn.shape)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calib.arrays import Floats, Ints
+from mvcap.body_fitting.motion_fit import fit_motion
 from mvcap.body_fitting.pose_fit import Measured, fit_poses, pose_residuals
 from mvcap.body_fitting.pose_prior import PosePrior, pose_prior, posed_groups
 from mvcap.body_fitting.posed_joints import JointModel, Pose, scaled_shapes
@@ -46,9 +47,9 @@ class FittedPeople:
         """Return which joints of a skeleton (J,) are fitted."""
         return np.array([joints.index(name) for name in self.names], np.int64)
 
-    def poses(self, person: int, measured: Measured) -> Pose:
-        """Return the poses (T) of a person with these joints."""
-        return fit_poses(self.model, self.prior, measured, self.shapes[person], self.offset)
+    def poses(self, person: int, measured: Measured, seconds: Floats, before: tuple[Pose, float] | None = None) -> Pose:
+        """Return the poses (T) of a person with these joints at ascending times (T,) s; see ``fit_motion``."""
+        return fit_motion(self.model, self.prior, measured, (self.shapes[person], self.offset), seconds, before)
 
     def joints(self, person: int, pose: Pose) -> Floats:
         """Return the detector's joints (T, J, 3) m of a person in these poses."""

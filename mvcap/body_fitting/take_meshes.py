@@ -1,6 +1,8 @@
-"""Bodies of a whole take: samples of every person for the shape, then poses of all frames, chunk by chunk.
+"""Bodies of a whole take: samples of every person for the shape, then poses of all frames, window by window.
 
-Memory does not grow with the take but for the numbers of the frames in which each person has a body.
+A window of a person begins after the last pose that is kept, which it continues, and ends with some frames that are
+fitted again in the next one. Memory does not grow with the take but for the numbers of the frames in which each person
+has a body.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from calib.arrays import Bools, Floats, Ints
+from calib.arrays import Floats, Ints
 from mvcap.body_fitting.pose_fit import Measured, trunk_known
 from mvcap.body_fitting.posed_joints import Pose, all_turns
 from mvcap.body_fitting.shape_fit import FittedPeople, fit_people, fitted_joints
@@ -21,7 +23,8 @@ from mvcap.structures.skinned_body import SkinnedBody
 
 _SAMPLES = 32  # frames of each person that shape and joint definitions are fitted to, at least where there are so many
 _FEWEST_JOINTS = 8
-_POSED_AT_ONCE = 256
+_KEPT, _AHEAD = 224, 32
+"""Frames of a window whose poses are kept, and those after them, which tell the last of them what comes."""
 
 Chunks = Callable[[], Iterable[Poses3D]]
 
@@ -107,57 +110,64 @@ def fitted_bodies(
     return BodiesOfTake(fitted, found, rows_wanted - sum(map(len, found.values())))
 
 
-def posed_runs(bodies: BodiesOfTake, chunks: Chunks) -> Iterator[PosedRun]:
+def posed_runs(bodies: BodiesOfTake, chunks: Chunks, rate_hz: float) -> Iterator[PosedRun]:
     """Yield the poses of all people in the frames that have bodies, in order of frames within each person.
 
-    A limb without any known joint keeps its rotation in the body between the frames in which it has one.
+    All frames from shortly before the first of these to shortly after the last are fitted, as neighbours tell what a
+    frame does not. The same rows give the same poses, whatever chunks they come in.
     """
-    fitted = bodies.fitted
-    held: dict[int, Floats] = {}
+    waiting: dict[int, _Window] = {}
     for rows in chunks():
         for person in np.unique(rows.person).tolist():
-            mine = rows[(rows.person == person) & np.isin(rows.frame, bodies.frames.get(person, np.zeros(0)))]
-            for begin in range(0, len(mine), _POSED_AT_ONCE):
-                some = mine[np.arange(begin, min(begin + _POSED_AT_ONCE, len(mine)))]
-                measured = measured_rows(some, fitted.columns_of(some.skeleton.joints))
-                pose = fitted.poses(person, measured)
-                turn = bridged(pose.turn, limbs_known(fitted, measured), some.frame, held.get(person))
-                held[person] = turn[-1]
-                pose = Pose(pose.rotation, pose.root, turn)
-                turns = all_turns(fitted.body, fitted.model.groups, pose)
-                apart = fitted.joints(person, pose) - measured.xyz
-                distance = np.linalg.norm(apart, axis=-1)[measured.weight > 0]
-                yield PosedRun(person, some.frame.astype(np.int64), turns, pose.root, distance)
+            if person in bodies.frames:
+                window = waiting.setdefault(person, _Window(bodies, person, rate_hz))
+                yield from window.offer(rows[rows.person == person])
+    for _, window in sorted(waiting.items()):
+        yield from window.rest()
+
+
+class _Window:
+    """Rows of one person that wait for those after them, and the last pose that was kept."""
+
+    def __init__(self, bodies: BodiesOfTake, person: int, rate_hz: float) -> None:
+        self._bodies, self._person, self._rate_hz = bodies, person, rate_hz
+        self._frames = np.zeros(0, np.int64)
+        self._measured: Measured | None = None
+        self._before: tuple[Pose, float] | None = None
+
+    def offer(self, rows: Poses3D) -> Iterator[PosedRun]:
+        """Take further rows, frames ascending, and yield what they complete."""
+        fitted, wanted = self._bodies.fitted, self._bodies.frames[self._person]
+        measured = measured_rows(rows, fitted.columns_of(rows.skeleton.joints))
+        near = (rows.frame >= wanted[0] - _AHEAD) & (rows.frame <= wanted[-1] + _AHEAD)
+        near &= trunk_known(fitted.model, measured)
+        self._frames = np.concatenate([self._frames, rows.frame[near].astype(np.int64)])
+        self._measured = measured[near] if self._measured is None else self._measured.followed_by(measured[near])
+        while len(self._frames) >= _KEPT + _AHEAD:
+            yield from self._fitted(_KEPT + _AHEAD, _KEPT)
+
+    def rest(self) -> Iterator[PosedRun]:
+        """Yield what is left when no rows follow."""
+        if len(self._frames):
+            yield from self._fitted(len(self._frames), len(self._frames))
+
+    def _fitted(self, count: int, kept: int) -> Iterator[PosedRun]:
+        """Fit the next rows, keep the first poses of them, and yield those of frames that have bodies."""
+        assert self._measured is not None
+        fitted, person = self._bodies.fitted, self._person
+        seconds, measured = self._frames[:count] / self._rate_hz, self._measured[:count]
+        pose = fitted.poses(person, measured, seconds, self._before)
+        self._before = pose[kept - 1 : kept], float(seconds[kept - 1])
+        wanted = np.flatnonzero(np.isin(self._frames[:kept], self._bodies.frames[person]))
+        frames, pose, measured = self._frames[wanted], pose[wanted], measured[wanted]
+        self._frames, self._measured = self._frames[kept:], self._measured[kept:]
+        if len(frames):
+            apart = fitted.joints(person, pose) - measured.xyz
+            distance = np.linalg.norm(apart, axis=-1)[measured.weight > 0]
+            turns = all_turns(fitted.body, fitted.model.groups, pose)
+            yield PosedRun(person, frames, turns, pose.root, distance)
 
 
 def measured_rows(rows: Poses3D, columns: Ints) -> Measured:
     """Return chosen joints (J,) of rows with their uncertainties."""
     return Measured.of(rows.xyz[:, columns].astype(np.float64), rows.cov[:, columns][..., [0, 3, 5]].mean(-1))
-
-
-def limbs_known(fitted: FittedPeople, measured: Measured) -> Bools:
-    """Return in which frames (T, G) any joint that a group of bones moves is known."""
-    model = fitted.model
-    moved = np.stack([model.moves[[bone for bone, one in enumerate(model.group) if one == group]].any(0)
-                      for group in range(len(model.groups))])  # fmt: skip
-    known: Bools = np.asarray(((measured.weight[:, None] > 0) & moved).any(-1))
-    return known
-
-
-def bridged(turn: Floats, known: Bools, frames: Ints, before: Floats | None) -> Floats:
-    """Return rotation vectors (T, G, 3) with those that are not known (T, G) between those that are, or the last known.
-
-    before (G, 3): those of the frame before the first.
-    """
-    out = turn.copy()
-    for group in range(turn.shape[1]):
-        seen = np.flatnonzero(known[:, group])
-        if len(seen) == len(turn):
-            continue
-        places, values = frames[seen].astype(np.float64), turn[seen, group]
-        if before is not None and not known[0, group]:
-            places, values = np.append(frames[0] - 1.0, places), np.concatenate([before[None, group], values])
-        if len(places):
-            for axis in range(3):
-                out[:, group, axis] = np.interp(frames, places, values[:, axis])
-    return out

@@ -1,14 +1,16 @@
-"""Bodies fitted to joints: derivatives, what comes back from noisy joints, limits of hinges, and missing limbs."""
+"""Bodies fitted to joints: derivatives, what comes back from noisy joints, limits of hinges, and motion over time."""
 
 import numpy as np
 import posed_bodies
 import pytest
 
+from mvcap.body_fitting import take_meshes
+from mvcap.body_fitting.motion_fit import MotionCost, fit_motion
 from mvcap.body_fitting.pose_fit import Measured, first_pose, fit_poses, pose_residuals, trunk_known
 from mvcap.body_fitting.pose_prior import pose_prior, posed_groups
 from mvcap.body_fitting.posed_joints import Pose, all_turns, rotations, scaled_shapes
 from mvcap.body_fitting.shape_fit import fit_people, offset_basis
-from mvcap.body_fitting.take_meshes import bridged, fitted_bodies, posed_runs
+from mvcap.body_fitting.take_meshes import fitted_bodies, posed_runs
 from mvcap.body_models import capsules
 from mvcap.errors import InputError
 from mvcap.structures.poses import Poses3D
@@ -66,7 +68,7 @@ def test_noisy_joints_give_the_body_back(body, walk):
     noisy = joints + rng.normal(0, NOISE_M, joints.shape)
     measured = Measured.of(noisy, np.full(noisy.shape[:2], NOISE_M**2))
     fitted = fit_people(body, HALPE.joints, {1: measured})
-    found = fitted.poses(1, measured)
+    found = fitted.poses(1, measured, 1e3 * np.arange(40))
     back = fitted.joints(1, found) - joints
     assert np.sqrt((back**2).sum(-1).mean()) < 0.75 * np.sqrt(3) * NOISE_M
     big = scaled_shapes(body)
@@ -150,39 +152,115 @@ def test_a_trunk_needs_joints_in_two_directions(body, walk):
     assert known.tolist() == [True, False, False, True]
 
 
-def test_missing_limbs_keep_their_rotation_between_frames():
-    turn = np.arange(10.0)[:, None, None] * np.ones((10, 2, 3))
-    turn[4:7, 1] = 99
-    known = np.ones((10, 2), bool)
-    known[4:7, 1] = False
-    np.testing.assert_allclose(bridged(turn, known, np.arange(10), None), np.arange(10.0)[:, None, None] + 0 * turn)
-    known[:4, 1] = known[7:, 1] = False
-    held = bridged(turn, known, np.arange(10), np.full((2, 3), -1.0))
-    np.testing.assert_allclose(held[:, 1], -1)
-    np.testing.assert_allclose(held[:, 0, 0], np.arange(10.0))
+@pytest.fixture(scope="module")
+def motion(body):
+    """Joints (T, 26, 3) m and poses of a body that moves smoothly, 60 frames at 25 a second."""
+    from scipy.interpolate import CubicSpline
+
+    model = posed_bodies.joint_model(body, HALPE.joints)
+    keys = posed_bodies.random_poses(body, 5, 1)
+    at = np.arange(60) / 25
+    turn = CubicSpline(0.6 * np.arange(5), keys.turn)(at)
+    pose = Pose(rotations(at[:, None] * (0.05, 0, 0.5)), at[:, None] * (0.6, 0.2, 0) + np.eye(3)[2], turn)
+    return model.place(pose, np.zeros(len(model.heads_basis)), np.zeros((26, 3)))[0], pose
 
 
-def test_a_take_in_chunks_is_the_take_as_a_whole(body, walk):
-    joints = walk[0].copy()
+def fit_in_time(body, joints, seconds, before=None):
+    model = posed_bodies.joint_model(body, HALPE.joints)
+    form = np.zeros(len(model.heads_basis)), np.zeros((26, 3))
+    measured = Measured.of(joints, np.full(joints.shape[:2], NOISE_M**2))
+    return model, fit_motion(model, pose_prior(body, model.groups), measured, form, seconds, before)
+
+
+def surfaces(body, model, pose):
+    turns = all_turns(body, model.groups, pose)
+    return np.stack([body.skin(*one, body.vertices.mean, body.heads.mean)
+                     for one in zip(turns, pose.root, strict=True)])  # fmt: skip
+
+
+def test_frames_around_tell_what_a_frame_does_not(body, motion):
+    """Feet whose ankles and toes come and go, one of them far off at times, move as they do in truth."""
+    joints, pose = motion
+    rng = np.random.default_rng(0)
+    noisy = joints + rng.normal(0, NOISE_M, joints.shape)
+    foot = [HALPE.index(f"right_{part}") for part in ("ankle", "heel", "big_toe", "small_toe")]
+    for first, joint in enumerate(foot):
+        noisy[10 + first :: 4, joint] = np.nan
+    noisy[20::9, foot[2]] += 0.2
+    model, found = fit_in_time(body, noisy, np.arange(60) / 25)
+    apart = fit_in_time(body, noisy, 1e4 * np.arange(60))[1]
+    mine = np.array([body.groups[bone][0] == "right_foot" for bone in body.bone_of[:, 0]])
+    truth, coupled, single = (surfaces(body, model, one)[:, mine] for one in (pose, found, apart))
+    most = [np.linalg.norm(np.diff(one, axis=0), axis=-1).max() for one in (truth, coupled, single)]
+    assert most[1] < most[0] + 0.05 < most[2]
+    error, before = (np.linalg.norm(one - truth, axis=-1).mean() for one in (coupled, single))
+    assert error < 0.02 and error < 0.7 * before
+
+
+def test_a_limb_that_is_not_seen_turns_from_where_it_was_to_where_it_is(body, motion):
+    joints = motion[0]
+    lost = joints.copy()
+    lost[30:36, [HALPE.index(f"left_{part}") for part in ("elbow", "wrist")]] = np.nan
+    model, found = fit_in_time(body, lost, np.arange(60) / 25)
+    arm = found.turn[29:37, model.groups.index("left_arm")]
+    np.testing.assert_allclose(arm, np.linspace(arm[0], arm[-1], 8), atol=0.03)
+    assert np.linalg.norm(np.diff(arm, axis=0), axis=-1).max() < 0.3
+
+
+def test_the_gradient_of_motion_is_that_of_differences(body, motion):
+    joints, pose = motion
+    model = posed_bodies.joint_model(body, HALPE.joints)
+    form = np.zeros(len(model.heads_basis)), np.zeros((26, 3))
+    measured = Measured.of(joints[:4] + 0.01, np.full((4, 26), 1e-4))
+    earlier = Pose(pose.rotation[:1], pose.root[:1] + 0.1, 0.9 * pose.turn[:1]), -0.1
+    for before in (None, earlier):
+        motion_cost = MotionCost(model, pose_prior(body, model.groups), measured, form, np.arange(4) / 25, before)
+        slope = motion_cost.at(pose[:4])[1]
+
+        ways = np.random.default_rng(1).normal(size=(5, *slope.shape))
+
+        def cost(step, at=motion_cost, ways=ways):
+            return at.at(pose[:4].moved(np.tensordot(step, ways, 1)))[0]
+
+        np.testing.assert_allclose(2 * (ways * slope).sum((1, 2)), numeric(cost, 5), rtol=1e-3)
+
+
+def test_a_window_continues_the_pose_before_it(body, motion):
+    joints = motion[0]
+    whole = fit_in_time(body, joints, np.arange(60) / 25)[1]
+    later = fit_in_time(body, joints[30:], np.arange(30, 60) / 25, (whole[29:30], 29 / 25))[1]
+    np.testing.assert_allclose(later.turn, whole.turn[30:], atol=0.03)
+    np.testing.assert_allclose(later.root, whole.root[30:], atol=2e-3)
+
+
+def test_a_take_in_chunks_is_the_take_as_a_whole(body, motion, monkeypatch):
+    monkeypatch.setattr(take_meshes, "_KEPT", 20)
+    monkeypatch.setattr(take_meshes, "_AHEAD", 8)
+    joints = motion[0].copy()
     joints[10:14, HALPE.index("left_wrist")] = np.nan
     joints[20, HALPE.joints.index("nose") :] = np.nan
     whole = Poses3D.from_dense(joints[:, None], HALPE)
 
     def chunks():
-        return [whole[(whole.frame >= first) & (whole.frame < first + 7)] for first in range(0, 40, 7)]
+        return [whole[(whole.frame >= first) & (whole.frame < first + 7)] for first in range(0, 60, 7)]
 
     bodies = fitted_bodies(body, HALPE, chunks)
-    assert bodies.frames[1].tolist() == [frame for frame in range(40) if frame != 20]
-    once, parts = (list(posed_runs(bodies, one)) for one in (lambda: [whole], chunks))
-    np.testing.assert_array_equal(np.concatenate([run.frames for run in parts]), once[0].frames)
-    np.testing.assert_allclose(np.concatenate([run.root for run in parts]), once[0].root, atol=1e-4)
-    assert np.median(once[0].distance) < 0.01
+    assert bodies.frames[1].tolist() == [frame for frame in range(60) if frame != 20]
+    once, parts = (list(posed_runs(bodies, one, 25.0)) for one in (lambda: [whole], chunks))
+    assert [len(run.frames) for run in parts] == [20, 20, 19]
+    for one, other in zip(once, parts, strict=True):
+        np.testing.assert_array_equal(one.frames, other.frames)
+        np.testing.assert_array_equal(one.turns, other.turns)
+    monkeypatch.setattr(take_meshes, "_KEPT", 100)
+    [long] = posed_runs(bodies, chunks, 25.0)
+    np.testing.assert_allclose(np.concatenate([run.root for run in parts]), long.root, atol=5e-3)
+    assert np.median(long.distance) < 0.01
 
 
 def test_a_chosen_frame_is_the_only_one(body, walk):
     poses = Poses3D.from_dense(walk[0][:, None], HALPE)
     bodies = fitted_bodies(body, HALPE, lambda: [poses], lambda frame: frame == 5)
-    [run] = posed_runs(bodies, lambda: [poses])
+    [run] = posed_runs(bodies, lambda: [poses], 25.0)
     assert run.frames.tolist() == [5] and bodies.left_out == 0
 
 
