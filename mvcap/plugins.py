@@ -52,7 +52,10 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "depth_fusion": "mvcap.densifiers.depth_fusion:DepthFusion",
         "room_features": "mvcap.densifiers.room_features:RoomFeatures",
     },
-    "lifter": {},
+    "lifter": {
+        "dynamic_graph": "mvcap.lifters.dynamic_graph:DynamicGraphLifter",
+        "temporal": "mvcap.lifters.temporal:TemporalLifter",
+    },
     "body_model": {
         "anny": "mvcap.body_models.anny:load",
         "smpl": "mvcap.body_models.smpl:load",
@@ -118,6 +121,8 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "mmg": "mvcap.tasks.mmg:MatchingTask",
         "crg": "mvcap.tasks.crg:CentreTask",
         "prg": "mvcap.tasks.prg:PoseTask",
+        "lift": "mvcap.tasks.lift:LiftTask",
+        "lift_temporal": "mvcap.tasks.lift:TemporalLiftTask",
     },
 }
 """Kind -> name -> ``"package.module:Name"``."""
