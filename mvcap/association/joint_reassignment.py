@@ -125,7 +125,9 @@ def _gather_joints(rows: Detections2D, order: Ints, source: Ints, person: Ints) 
     xy = np.concatenate([rows.xy, np.full((1, *rows.xy.shape[1:]), np.nan, np.float32)])[source, joint]
     score = np.concatenate([rows.score, np.zeros((1, len(joint)), np.float32)])[source, joint]
     noise = np.concatenate([rows.noise_px, np.full((1, len(joint)), np.nan, np.float32)])[source, joint]
-    return rows[order].with_columns(person=person, xy=xy, score=score, noise_px=noise)
+    own = rows[order]  # metric joints are about the hips of their own row
+    metric = None if own.metric is None else np.where((source == order[:, None])[..., None], own.metric, np.nan)
+    return own.with_columns(person=person, xy=xy, score=score, noise_px=noise, metric=metric)
 
 
 def _attached_joints(kind: Skeleton) -> Ints:

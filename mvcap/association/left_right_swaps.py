@@ -143,4 +143,5 @@ def _apply_swaps(rows: Detections2D, mine: NDArray[np.int64], swap: Bools) -> De
         xy=np.where(full[..., None], rows.xy[:, mirror], rows.xy),
         score=np.where(full, rows.score[:, mirror], rows.score),
         noise_px=np.where(full, rows.noise_px[:, mirror], rows.noise_px),
+        metric=None if rows.metric is None else np.where(full[..., None], rows.metric[:, mirror], rows.metric),
     )

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.estimation.image_pyramid import ImagePyramid
+from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import SKELETONS
 
 _DETECTOR_PX = 224
@@ -146,6 +147,9 @@ class Landmarks:
     """(33, 2) px of the image."""
     score: NDArray[np.float64]
     """(33,) visibility times presence of the joint, 0..1, times the presence of the person."""
+    metric: NDArray[np.float64]
+    """(33, 3) m about the middle of the hips, as a camera turned to the crop has them: x right in the picture, y down,
+    z away; NaN if the network does not give them."""
     doubt_px: NDArray[np.float64]
     """(33,) px, half the distance between the positions of the two passes; 0 with one pass."""
     presence: float
@@ -170,7 +174,7 @@ class Landmarker:
         self._input = self._net.get_input_details()[0]["index"]
         by_shape = {tuple(d["shape"][1:]): d["index"] for d in self._net.get_output_details()}
         self._points, self._presence, self._mask = by_shape[(195,)], by_shape[(1,)], by_shape[(256, 256, 1)]
-        self._heat = by_shape[(64, 64, 39)]
+        self._heat, self._metres = by_shape[(64, 64, 39)], by_shape.get((117,))
         self._mirror = mirror
         # Points 33 and 34 (the next crop) and the rest lie on the midline of the body, so they have no mirror partner.
         self._partner = np.concatenate([SKELETONS["blazepose33"].mirror, np.arange(_JOINTS, 39)])
@@ -188,7 +192,7 @@ class Landmarker:
         spread_px = np.zeros(len(points))
         if self._mirror:
             other, other_presence, other_sharpness, _ = self._run(pixels[:, ::-1])
-            other[:, 0] = _LANDMARK_PX - other[:, 0]
+            other[:, 0], other[:, 5] = _LANDMARK_PX - other[:, 0], -other[:, 5]
             other = _matched_sides(points, other, self._partner)
             spread_px = np.hypot(*(points - other)[:, :2].T) / 2 * np.hypot(*image_from_crop[:, 0])
             points = (points + other) / 2
@@ -202,8 +206,20 @@ class Landmarker:
         score = np.where(within[:_JOINTS], seen * presence, 0)
         crop_after = xy[[33, 34]].ravel()
         quality = presence * sharpness
+        metric = points[:_JOINTS, 5:]
+        turn = image_from_crop[:, :2] / np.hypot(*image_from_crop[:, 0])  # the crop is rotated in the picture
+        metric = np.column_stack([metric[:, :2] @ turn.T, metric[:, 2]])
         return Landmarks(
-            xy[:_JOINTS], score, spread_px[:_JOINTS], presence, quality, crop_after, inside, image_from_crop, mask
+            xy[:_JOINTS],
+            score,
+            metric,
+            spread_px[:_JOINTS],
+            presence,
+            quality,
+            crop_after,
+            inside,
+            image_from_crop,
+            mask,
         )
 
     def paint_masks(self, found: Sequence[Landmarks | None]) -> NDArray[np.uint8]:
@@ -230,20 +246,30 @@ class Landmarker:
         return np.divide(pixels, np.float32(255), dtype=np.float32)
 
     def _run(self, pixels: NDArray[np.float32]) -> tuple[NDArray[np.float64], float, float, NDArray[np.float32]]:
+        """Return points (39, 8): x, y px of the crop, z, two logits, x, y, z m; presence, sharpness and mask."""
         self._net.set_tensor(self._input, np.ascontiguousarray(pixels)[None])
         self._net.invoke()
         points = self._net.get_tensor(self._points)[0].reshape(39, 5).astype(np.float64)
         heat = _sigmoid(self._net.get_tensor(self._heat)[0])
         points[:, :2] = _sharpened(points[:, :2], heat)
+        metres = np.full((39, 3), np.nan)
+        if self._metres is not None:
+            metres = self._net.get_tensor(self._metres)[0].reshape(39, 3).astype(np.float64)
         presence = float(self._net.get_tensor(self._presence)[0, 0])
         sharpness = float(heat[..., :_JOINTS].max((0, 1)).mean())
-        return points, presence, sharpness, self._net.get_tensor(self._mask)[0, :, :, 0]
+        return np.hstack([points, metres]), presence, sharpness, self._net.get_tensor(self._mask)[0, :, :, 0]
+
+
+def metric_of(rows: Detections2D, metric: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return the column ``metric`` (M, 33, 3) m of rows from the landmarks of each; NaN for missing joints."""
+    given = np.reshape(np.asarray(metric, np.float64), (len(rows), len(rows.skeleton), 3))
+    return np.where((rows.score > 0)[..., None], given, np.nan)
 
 
 def _matched_sides(
     points: NDArray[np.float64], other: NDArray[np.float64], partner: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Return the points (39, 5) of the mirrored pass in the joint order of the first pass.
+    """Return the points (39, 8) of the mirrored pass in the joint order of the first pass.
 
     Left in one pass is right in the mirrored one, unless the passes disagree about the facing direction of the body:
     then the mean of a joint and its mirror partner would lie on the midline. So each joint takes the nearer of the two.

@@ -16,7 +16,7 @@ from mvcap.structures.npz import mapped_arrays
 from mvcap.structures.skeleton import Skeleton, skeleton
 
 _NEEDED = ("frame", "view", "xy", "score")
-_OPTIONAL = ("person", "carried", "box", "noise_px")
+_OPTIONAL = ("person", "carried", "box", "noise_px", "metric")
 
 
 class TableFile(Protocol):
@@ -91,7 +91,8 @@ class NpzTable:
 
     def _check_shapes(self) -> None:
         rows, joints = (*self._arrays["frame"].shape, 0)[0], len(self.skeleton)
-        wanted = {"box": (rows, 4), "xy": (rows, joints, 2), "score": (rows, joints), "noise_px": (rows, joints)}
+        wanted = {"box": (rows, 4), "xy": (rows, joints, 2), "score": (rows, joints), "noise_px": (rows, joints),
+                  "metric": (rows, joints, 3)}  # fmt: skip
         for name in (*_NEEDED, *_OPTIONAL):
             if name not in self._arrays:
                 continue

@@ -153,7 +153,8 @@ class FlowWindow:
         """Return the window that ``state`` saved; an empty one for an empty state."""
         if not state:
             return cls(span, view)
-        rows = Detections2D(kind, **{name: state[f"rows.{name}"] for name in Detections2D.columns()})
+        held = {name.removeprefix("rows."): values for name, values in state.items() if name.startswith("rows.")}
+        rows = Detections2D.from_arrays(kind, held)
         shown = zip(state["frames"].tolist(), state["gray"], state["scale"].tolist(), strict=True)
         frames = [FlowFrame(frame, rows[rows.frame == frame], gray, scale) for frame, gray, scale in shown]
         return cls(span, view, int(state["to"]), frames)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mvcap import assets
 from mvcap.errors import ConfigError
-from mvcap.estimation.blazepose_networks import BlazePoseDetector, Landmarker, Landmarks
+from mvcap.estimation.blazepose_networks import BlazePoseDetector, Landmarker, Landmarks, metric_of
 from mvcap.structures.contracts import Estimate, State, View
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import SKELETONS
@@ -170,7 +170,8 @@ class BlazePose:
         rows = Detections2D.build(self.skeleton, frame, view.index, xy, score, self.config.noise, carried=ident)
         spread = np.array([one.doubt_px for one in found]).reshape(-1, len(self.skeleton))
         # A difference far above the noise means that one of the passes is wrong; the other views reveal such outliers.
-        return rows.with_columns(noise_px=np.hypot(rows.noise_px, np.minimum(spread, rows.noise_px)))
+        noise_px = np.hypot(rows.noise_px, np.minimum(spread, rows.noise_px))
+        return rows.with_columns(noise_px=noise_px, metric=metric_of(rows, [one.metric for one in found]))
 
 
 def _crops(found: list[Landmarks]) -> NDArray[Any]:

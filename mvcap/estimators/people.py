@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from mvcap import assets
 from mvcap.errors import ConfigError
+from mvcap.estimation.blazepose_networks import metric_of
 from mvcap.estimation.body_finder import (
     SAME_BODY,
     BodyFinder,
@@ -252,7 +253,10 @@ class People:
         if not bodies:
             return rows
         noise = self.config.noise * np.stack([joint_noise(body, self.config.mode) for body in bodies])
-        return rows.with_columns(noise_px=np.where(rows.score > 0, noise, np.nan).astype(np.float32))
+        none = np.full((len(self.skeleton), 3), np.nan)
+        metric = [none if body.landmarks is None else body.landmarks.metric for body in bodies]
+        noise_px = np.where(rows.score > 0, noise, np.nan).astype(np.float32)
+        return rows.with_columns(noise_px=noise_px, metric=metric_of(rows, metric))
 
 
 def _read(where: NDArray[np.float64], image: ImagePyramid, finder: BodyFinder, reader: BodyReader) -> list[Body]:

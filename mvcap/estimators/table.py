@@ -26,6 +26,7 @@ from mvcap.structures.skeleton import skeleton
 from mvcap.structures.skeleton_file import load_skeleton
 
 _SAMPLED_ROWS = 1000
+_FARTHEST_M = 10.0  # of a joint from the middle of its body's hips
 
 
 @dataclass(frozen=True)
@@ -102,10 +103,11 @@ class DetectionTable:
             straight = (given[:, 2:] >= given[:, :2]).all(-1, keepdims=True)  # False for NaN
             box = np.where(straight & (np.abs(given) < FARTHEST_PX).all(-1, keepdims=True), given, box)
         stated = columns.get("noise_px")
+        metric = _metres(columns.get("metric"), score)
         if stated is None or not _is_noise(stated[score > 0]).all():
             factor = self.config.noise
             rows = Detections2D.build(self.skeleton, frame, view.index, xy, score, factor, ids["carried"], box)
-            rows = rows.with_columns(person=ids["person"])
+            rows = rows.with_columns(person=ids["person"], **metric)
             if stated is None:
                 return rows
             stated = np.where(_is_noise(stated), stated, rows.noise_px)
@@ -119,8 +121,17 @@ class DetectionTable:
                 "xy": xy,
                 "score": np.clip(score, 0, 1),
                 "noise_px": np.where(score > 0, stated, np.nan),
+                **metric,
             },
         )
+
+
+def _metres(given: NDArray[Any] | None, score: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Return the column of metric joints, NaN where it has no place of a body; {} without it."""
+    if given is None:
+        return {}
+    good = (np.abs(given) < _FARTHEST_M).all(-1) & (score > 0)
+    return {"metric": np.where(good[..., None], given, np.nan)}
 
 
 def _is_noise(values: NDArray[Any]) -> NDArray[np.bool_]:

@@ -1,11 +1,13 @@
-"""Writers of detection files in two layouts, which the estimator ``table`` reads back without loss.
+"""Writers of detection files in two layouts, which the estimator ``table`` reads back.
 
 npz: the columns of ``Detections2D`` by name, and two more arrays: ``skeleton``, its ``stored_name``, and
-``view_names`` (C,), the name of each view number in the column ``view``.
+``view_names`` (C,), the name of each view number in the column ``view``. Nothing is lost; ``metric`` is left out where
+no row has it.
 
 parquet: one row is one person in one view at one frame. Columns: ``frame``, ``view`` (name), ``person``,
 ``carried``, ``box_left``, ``box_top``, ``box_right``, ``box_bottom``, and for each joint ``<joint>_x``, ``<joint>_y``,
-``<joint>_score`` and ``<joint>_noise_px``. The key ``skeleton`` of the file's metadata is its ``stored_name``.
+``<joint>_score`` and ``<joint>_noise_px``. The key ``skeleton`` of the file's metadata is its ``stored_name``. The
+column ``metric`` is not kept.
 
 A file of another program may lack ``person``, ``carried``, box and noise, and its rows may be in any order.
 """
@@ -38,12 +40,15 @@ def write_detections_npz(
     Raises SessionError if the file cannot be written, ValueError for chunks out of order or with another skeleton.
     """
     with written_whole(path) as temporary, ExitStack() as stack:
-        parts = {name: stack.enter_context(tempfile.TemporaryFile(dir=path.parent)) for name in Detections2D.columns()}
+        columns = (*Detections2D.columns(), *Detections2D.optional_columns())
+        parts = {name: stack.enter_context(tempfile.TemporaryFile(dir=path.parent)) for name in columns}
         rows = 0
+        given = set(Detections2D.columns())
         for table in _checked(tables, len(view_names), skeleton):
             rows += len(table)
-            for name, array in table.arrays().items():
-                parts[name].write(array.tobytes())
+            given |= table.arrays().keys()
+            for name in columns:
+                parts[name].write(table.filled(name).tobytes())
         stream = stack.enter_context(NpzStream(temporary))
         texts = {"skeleton": np.array(skeleton.stored_name), "view_names": np.array(view_names, dtype=np.str_)}
         for name, text in texts.items():
@@ -51,6 +56,8 @@ def write_detections_npz(
             stream.extend(text)
         size = {"J": len(skeleton)}
         for spec in fields(Detections2D)[1:]:
+            if spec.name not in given:
+                continue
             shape = (rows, *(size.get(axis, axis) for axis in spec.metadata["axes"]))
             stream.begin(spec.name, shape, spec.metadata["dtype"])
             _copy(parts[spec.name], stream, spec.metadata["dtype"])

@@ -1,7 +1,7 @@
 """Frozen tables of parallel columns; the shapes of columns are declared once and checked on construction.
 
 A table class declares its columns with ``column("J", 2)``: the axes after the row axis M, as letters or numbers.
-``J`` is the number of joints of the table's skeleton.
+``J`` is the number of joints of the table's skeleton. An optional column is None where no row has a value.
 """
 
 from __future__ import annotations
@@ -18,7 +18,12 @@ from mvcap.structures.skeleton import Skeleton
 
 def column(*axes: str | int, dtype: type[np.generic] = np.float32) -> Any:
     """Declare a column (M, *axes) of a table."""
-    return field(metadata={"axes": axes, "dtype": np.dtype(dtype)}, repr=False)
+    return field(metadata={"axes": axes, "dtype": np.dtype(dtype), "optional": False}, repr=False)
+
+
+def optional_column(*axes: str | int, dtype: type[np.floating] = np.float32) -> Any:
+    """Declare a column that is None where all of its values would be NaN: it takes no room then, in files too."""
+    return field(default=None, metadata={"axes": axes, "dtype": np.dtype(dtype), "optional": True}, repr=False)
 
 
 def _columns(table: Any) -> tuple[Field[Any], ...]:
@@ -35,6 +40,8 @@ class Table:
     def __post_init__(self) -> None:
         rows = -1
         for spec in _columns(self):
+            if spec.metadata["optional"] and getattr(self, spec.name) is None:
+                continue
             array = np.array(getattr(self, spec.name), dtype=spec.metadata["dtype"], order="C", copy=True)
             rows = len(array) if rows < 0 and array.ndim else rows
             expected = (rows, *(len(self.skeleton) if a == "J" else a for a in spec.metadata["axes"]))
@@ -44,12 +51,18 @@ class Table:
                     f"(M{''.join(f', {a}' for a in spec.metadata['axes'])}) for skeleton {self.skeleton.name}"
                 )
             array.setflags(write=False)
-            object.__setattr__(self, spec.name, array)
+            absent = spec.metadata["optional"] and np.isnan(array).all()
+            object.__setattr__(self, spec.name, None if absent else array)
 
     @classmethod
     def columns(cls) -> tuple[str, ...]:
-        """Return the names of the columns, in order."""
-        return tuple(spec.name for spec in _columns(cls))
+        """Return the names of the columns that are always there, in order."""
+        return tuple(spec.name for spec in _columns(cls) if not spec.metadata["optional"])
+
+    @classmethod
+    def optional_columns(cls) -> tuple[str, ...]:
+        """Return the names of the columns that may be None, in order."""
+        return tuple(spec.name for spec in _columns(cls) if spec.metadata["optional"])
 
     @classmethod
     def empty(cls, skeleton: Skeleton) -> Self:
@@ -58,6 +71,7 @@ class Table:
         arrays = [
             np.zeros((0, *(size.get(a, a) for a in spec.metadata["axes"])), spec.metadata["dtype"])
             for spec in _columns(cls)
+            if not spec.metadata["optional"]
         ]
         return cls(skeleton, *arrays)
 
@@ -66,26 +80,38 @@ class Table:
         """Return the rows of all tables in order; the skeleton is needed if there are no tables."""
         if not tables:
             return cls.empty(skeleton)
-        return cls(skeleton, *(np.concatenate([getattr(t, name) for t in tables]) for name in cls.columns()))
+        there = {name for table in tables for name in table.arrays()}
+        return cls(skeleton, **{name: np.concatenate([table.filled(name) for table in tables]) for name in there})
 
     @classmethod
     def from_arrays(cls, skeleton: Skeleton, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Make a table of named columns; KeyError names a missing one."""
-        return cls(skeleton, *(arrays[name] for name in cls.columns()))
+        """Make a table of named columns; KeyError names a missing one that is not optional."""
+        given = {name: arrays[name] for name in cls.columns()}
+        return cls(skeleton, **given, **{name: arrays[name] for name in cls.optional_columns() if name in arrays})
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the columns by name."""
-        return {name: getattr(self, name) for name in self.columns()}
+        """Return the columns by name, without optional ones that are None."""
+        given = {name: getattr(self, name) for name in (*self.columns(), *self.optional_columns())}
+        return {name: array for name, array in given.items() if array is not None}
+
+    def filled(self, name: str) -> NDArray[Any]:
+        """Return a column; one that is None as an array of NaN."""
+        array: NDArray[Any] | None = getattr(self, name)
+        if array is not None:
+            return array
+        [spec] = [spec for spec in _columns(self) if spec.name == name]
+        axes = (len(self.skeleton) if axis == "J" else axis for axis in spec.metadata["axes"])
+        return np.full((len(self), *axes), np.nan, spec.metadata["dtype"])
 
     def __len__(self) -> int:
         return len(getattr(self, self.columns()[0]))
 
     def __getitem__(self, rows: slice | NDArray[Any] | Iterable[int]) -> Self:
         picked = rows if isinstance(rows, slice) else np.asarray(rows)
-        columns = {name: getattr(self, name)[picked] for name in self.columns()}
+        columns = {name: array[picked] for name, array in self.arrays().items()}
         return type(self)(self.skeleton, **columns, **self._about())
 
-    def with_columns(self, **columns: NDArray[Any]) -> Self:
+    def with_columns(self, **columns: NDArray[Any] | None) -> Self:
         """Return the table with some columns replaced."""
         return type(self)(self.skeleton, **{**self.arrays(), **columns}, **self._about())
 

@@ -144,6 +144,8 @@ def view_tracks(
 
     Of each person who is seen: the id, the track, and the true middle of the hips (T, 3) m in the camera's frame.
     """
+    if not len(truth):
+        return []
     camera = _random_view(truth, rng, field_deg)
     model = _KINDS[int(rng.choice(len(_KINDS), p=_KIND_SHARES))].randomised(rng)
     rig = Rig((camera,))

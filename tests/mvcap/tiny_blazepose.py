@@ -117,11 +117,11 @@ def _colour_of(point):
     return "top" if point == 34 else "hips"
 
 
-def write_landmarker(path, shift_x=0.0, sharp=True, by_side=False):
+def write_landmarker(path, shift_x=0.0, sharp=True, by_side=False, metres=True):
     """A network of the middles of the discs in a crop, ``shift_x`` px of it to the right.
 
     ``sharp``: the heatmaps have peaks there; else the regressed points are used. ``by_side``: left is what lies in the
-    right half of the crop, as of a person who faces the camera, not what is red.
+    right half of the crop, as of a person who faces the camera, not what is red. ``metres``: it gives metric joints.
     """
     rules = {"left": (1, -1, -1, 0), "right": (-1, 1, -1, 0), "hips": (-1, -1, 1, 0), "top": (1, 1, 1, -2)}
     if by_side:
@@ -153,7 +153,14 @@ def write_landmarker(path, shift_x=0.0, sharp=True, by_side=False):
                      "FullyConnectedOptions")  # fmt: skip
     presence = graph.add("LOGISTIC", [logit], (1, 1))
     mask = graph.mix(crop, 256, [[_GAIN] * 3], [-6.0])
-    return graph.write(path, [crop], [graph.reshape(points, (1, 195)), presence, mask, heat])
+    outputs = [graph.reshape(points, (1, 195)), presence, mask, heat]
+    if metres:
+        # Where a joint is in the crop, in sides of it from the middle; z grows to the right.
+        scaled = np.stack([x / 256, y / 256, x / 1024])
+        placed = graph.add("FULLY_CONNECTED", [share, graph.floats(scaled), graph.floats([-0.5, -0.5, -0.125])],
+                           (39, 3), "FullyConnectedOptions")  # fmt: skip
+        outputs.append(graph.reshape(placed, (1, 117)))
+    return graph.write(path, [crop], outputs)
 
 
 def person(image, hips, size, turn=0.0):

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_blazepose import JOINTS, person, write_detector, write_landmarker
 
-from mvcap.estimation.blazepose_networks import BlazePoseDetector, Landmarker, tiles
+from mvcap.estimation.blazepose_networks import BlazePoseDetector, Landmarker, metric_of, tiles
+from mvcap.structures.detections import Detections2D
+from mvcap.structures.skeleton import SKELETONS
 
 LEFT = np.array([j for j, name in enumerate(JOINTS) if "left" in name.split("_")])
 RIGHT = np.array([j for j, name in enumerate(JOINTS) if "right" in name.split("_")])
@@ -105,6 +107,29 @@ def test_joints_come_back_in_the_picture(files, mirror, turn, size):
     assert np.abs(found.crop - crop_of(places)).max() < tolerance
     assert found.inside and found.presence > 0.95 and (found.score > 0.9).all() and found.quality > 0.9
     assert found.doubt_px.max() < 0.05 * size
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("turn", [0.0, 0.7, -2.0])
+def test_metric_joints_are_turned_from_the_crop_into_the_picture(files, mirror, turn):
+    """The tiny network gives a joint's place in the crop as metres, so they go with the places in the picture."""
+    image, size = blank(), 90
+    places = person(image, (310, 250), size, turn)
+    found = landmarks(files[1], image, crop_of(places), mirror)
+    from_hips = (found.xy - places["hips"]) / (2.5 * size)
+    assert found.metric.shape == (33, 3)
+    np.testing.assert_allclose(found.metric[:, :2], from_hips, atol=0.006)
+    across = from_hips @ (np.cos(turn), np.sin(turn))  # in the crop, to the right
+    np.testing.assert_allclose(found.metric[:, 2], 0 if mirror else across / 4, atol=0.003)
+
+
+def test_a_network_without_metric_joints_gives_none(tmp_path):
+    file = write_landmarker(tmp_path / "plain.tflite", metres=False)
+    image = blank()
+    found = landmarks(file, image, crop_of(person(image, (300, 260), 80)), mirror=True)
+    assert np.isnan(found.metric).all() and np.isfinite(found.xy).all()
+    rows = Detections2D.build(SKELETONS["blazepose33"], 0, 0, [found.xy], [found.score], 0.3)
+    assert rows.with_columns(metric=metric_of(rows, [found.metric])).metric is None
 
 
 def test_a_rough_crop_is_better_the_second_time(files):

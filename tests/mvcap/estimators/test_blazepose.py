@@ -66,6 +66,9 @@ def test_rows_are_of_the_people_in_the_picture(blazepose):
             joint = JOINTS.index(f"{side}_wrist")
             np.testing.assert_allclose(rows.xy[row, joint], (place[0] + sign * 36, place[1] - 24), atol=1.0)
     assert (rows.score > 0.9).all() and (rows.noise_px > 0).all()
+    hips = JOINTS.index("left_hip")
+    assert rows.metric.shape == (2, 33, 3) and np.isfinite(rows.metric).all()
+    np.testing.assert_allclose(rows.metric[:, hips, :2], [[0.24, -0.16]] * 2, atol=0.01)  # the disc, of the crop's side
 
 
 def test_ids_stay_with_people_who_move(blazepose):

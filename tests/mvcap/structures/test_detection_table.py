@@ -138,3 +138,18 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path, write, ending):
     with pytest.raises(SessionError, match="cannot be written") as caught:
         write(tmp_path / "file" / f"a.{ending}", [rows()], NAMES, COCO)
     assert "\n" not in str(caught.value)
+
+
+def test_metric_joints_are_kept_in_npz_where_a_row_has_them(tmp_path):
+    table = rows()
+    metric = np.random.default_rng(3).normal(0, 0.5, (len(table), len(COCO), 3)).astype(np.float16)
+    metric[:7] = np.nan
+    table = table.with_columns(metric=metric)
+    for name, tables in (("whole", [table]), ("cut", cut(table, (3, 7, 12)))):
+        write_detections_npz(tmp_path / f"{name}.npz", tables, NAMES, COCO)
+        with np.load(tmp_path / f"{name}.npz") as held:
+            assert held["metric"].tobytes() == metric.tobytes()
+    assert (tmp_path / "whole.npz").read_bytes() == (tmp_path / "cut.npz").read_bytes()
+    write_detections_npz(tmp_path / "without.npz", [table.with_columns(metric=None)], NAMES, COCO)
+    with np.load(tmp_path / "without.npz") as held:
+        assert "metric" not in held.files

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mvcap.structures.skeleton import skeleton
-from mvcap.structures.table import Table, column
+from mvcap.structures.table import Table, column, optional_column
 
 COCO, MVOR = skeleton("coco17"), skeleton("mvor10")
 
@@ -131,3 +131,34 @@ def test_another_skeleton_needs_another_number_of_joints():
     same(marks(kind=MVOR), Marks.from_arrays(MVOR, marks(kind=MVOR).arrays()))
     with pytest.raises(ValueError, match="mvor10"):
         Marks.from_arrays(MVOR, marks().arrays())
+
+
+@dataclass(frozen=True, eq=False)
+class Depths(Table):
+    """A number and, in some rows, a depth of every joint."""
+
+    number: Any = column(dtype=np.int16)
+    depth: Any = optional_column("J", dtype=np.float16)
+
+
+def test_an_optional_column_is_none_where_no_row_has_a_value():
+    given = Depths(MVOR, np.arange(3), np.full((3, 10), np.nan))
+    assert given.depth is None and given.arrays().keys() == {"number"} and given[[0, 2]].depth is None
+    assert Depths(MVOR, np.arange(3)).depth is None and Depths.empty(MVOR).depth is None
+    assert Depths.columns() == ("number",) and Depths.optional_columns() == ("depth",)
+    filled = given.filled("depth")
+    assert filled.shape == (3, 10) and filled.dtype == np.float16 and np.isnan(filled).all()
+
+
+def test_an_optional_column_is_picked_joined_and_restored_with_the_rest():
+    depth = np.array([[1.5] * 10, [np.nan] * 10], np.float16)
+    some, none = Depths(MVOR, np.arange(2), depth), Depths(MVOR, np.arange(3))
+    assert some[[1]].depth is None and np.array_equal(some[[0]].depth, depth[:1])
+    joined = Depths.concatenate([none, some], MVOR)
+    assert joined.depth.dtype == np.float16 and np.array_equal(joined.depth[3:], depth, equal_nan=True)
+    assert np.isnan(joined.depth[:3]).all() and Depths.concatenate([none, none], MVOR).depth is None
+    assert np.array_equal(Depths.from_arrays(MVOR, joined.arrays()).depth, joined.depth, equal_nan=True)
+    assert Depths.from_arrays(MVOR, {"number": np.arange(2)}).depth is None
+    assert some.with_columns(depth=None).depth is None and np.array_equal(none.number, joined.number[:3])
+    with pytest.raises(ValueError, match=r"Depths\.depth has shape"):
+        Depths(MVOR, np.arange(2), np.ones((2, 9)))
