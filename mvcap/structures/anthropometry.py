@@ -107,11 +107,17 @@ def limb_prior(skeleton: Skeleton, length_m: NDArray[np.floating]) -> tuple[NDAr
 
 def body_scale(skeleton: Skeleton, xyz: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the size (...,) of bodies (..., J, 3) m relative to ``STATURE_M``, median over limbs; NaN if unknown."""
-    ratio = limb_lengths(skeleton, xyz) / typical_limbs(skeleton)
-    known = np.isfinite(ratio).any(-1)
-    out = np.full(ratio.shape[:-1], np.nan)
-    out[known] = np.nanmedian(ratio[known], axis=-1)
-    return out
+    return _median(limb_lengths(skeleton, xyz) / typical_limbs(skeleton))
+
+
+def _median(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Median (...,) of the finite values of (..., N), NaN without any: a sort, as NumPy's own is slow for few values."""
+    if not values.shape[-1]:
+        return np.full(values.shape[:-1], np.nan)
+    ordered = np.sort(np.where(np.isfinite(values), values, np.nan), axis=-1)  # NaN last
+    count = np.isfinite(ordered).sum(-1, keepdims=True)
+    low, high = (np.take_along_axis(ordered, np.maximum(at, 0) // 2, axis=-1) for at in (count - 1, count))
+    return np.asarray(np.where(count > 0, 0.5 * (low + np.where(count > 0, high, low)), np.nan)[..., 0], np.float64)
 
 
 def scale_noise(skeleton: Skeleton, variance: NDArray[np.floating]) -> NDArray[np.float64]:
