@@ -23,7 +23,7 @@ from mvcap.structures.anthropometry import body_scale
 from mvcap.structures.view_track import LiftedBody, RootDistances, ViewTrack
 from mvcap.weights import networks
 
-NETWORK = "root_depth"
+NETWORK = "depth"
 _BATCH = 1024
 
 
@@ -76,9 +76,10 @@ def learned_distances(track: ViewTrack, body: LiftedBody, factor: float = 1.0) -
     Raises AssetError if the weights are missing or damaged.
     """
     crops = person_crops(track)
-    log_ratio, log_sigma = _corrections(crops)
+    network = networks.load_network(NETWORK)
+    log_ratio, log_sigma = _corrections(crops, network)
     metres = crops.k_m * np.exp(log_ratio) * lifted_size(track, body)
-    return GivenDistances(metres, factor * np.exp(log_sigma))
+    return GivenDistances(metres, factor * float(network.card["metrics"]["deviation_factor"]) * np.exp(log_sigma))
 
 
 def lifted_size(track: ViewTrack, body: LiftedBody) -> float:
@@ -93,14 +94,13 @@ def lifted_size(track: ViewTrack, body: LiftedBody) -> float:
     return float(np.median(scale[known])) if known.any() else 1.0
 
 
-def _corrections(crops: PersonCrops) -> tuple[Floats, Floats]:
+def _corrections(crops: PersonCrops, network: networks.Network) -> tuple[Floats, Floats]:
     """Logarithm (T,) of the distance over k for a body of 1.72 m, and of its standard deviation; NaN without a crop.
 
     A pose and its mirror image are at the same distance, so both are read and averaged.
     """
     known = np.flatnonzero(np.isfinite(crops.side))
     log_ratio, log_sigma = np.full((2, len(crops.side)), np.nan)
-    network = networks.load_network(NETWORK)
     for start in range(0, len(known), _BATCH):
         some = known[start : start + _BATCH]
         both = [network(node) for node in (crops.node[some], crops.mirrored()[some])]

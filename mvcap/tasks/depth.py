@@ -41,13 +41,13 @@ _LEAST_JOINTS = 4
 _MOST_PEOPLE = 1000  # of a take: numbers of people of different takes differ
 _KINDS, _KIND_SHARES = (OPENPOSE, OPENPOSE_WEAK, TOPDOWN), (0.5, 0.2, 0.3)
 _CLIP = 25.0  # squared error, in standard deviations, above which the loss grows as its logarithm
-_SHARE_68, _SHARE_95 = 1.0, 1.96  # standard deviations of a normal distribution
+_DEVIATIONS_95 = 1.96  # standard deviations of a normal distribution on both sides of its mean
 
 
 class DepthTask:
     """Task ``depth``: how far a person is from a single camera, for the root depth ``distance_aware``."""
 
-    name = "root_depth"
+    name = "depth"
     batch_size = 96
     defaults: Mapping[str, Any] = {
         "takes": 3000, "steps": 12000, "held_out_takes": 200, "threads": 1, "rate": 1.5e-3,
@@ -106,20 +106,36 @@ class DepthTask:
             found, log_sigma = (one.numpy().astype(np.float64) for one in network(batch["node"]))
         target = batch["log_ratio"].numpy()
         counts = [len(one["log_ratio"]) for one in held]
-        size = np.repeat([float(one["size"][0]) for one in held], counts)
-        error, sigma = target - found, np.exp(log_sigma)
-        best = float(np.median(target))
-        figures = {
+        size = np.log(np.repeat([float(one["size"][0]) for one in held], counts))
+        person = np.repeat([int(one["who"][0]) for one in held], counts)
+        track = np.repeat(np.arange(len(held)), counts)
+        error = target - found
+        off, even = np.abs(error) / np.exp(log_sigma), person // _MOST_PEOPLE % 2 == 0
+        factor = deviation_factor(off[even])
+        return {
             "loss": loss,
-            "constant_share": float(np.abs(target - best).mean()),
+            "constant_share": float(np.abs(target - np.median(target)).mean()),
             "error_share": float(np.abs(error).mean()),
-            "error_share_real_statures": float(np.abs(error + np.log(size) - np.median(np.log(size))).mean()),
-            "inside_68": float((np.abs(error) < _SHARE_68 * sigma).mean()),
-            "inside_95": float((np.abs(error) < _SHARE_95 * sigma).mean()),
-            "person_share": common_spread(error, np.repeat([int(one["who"][0]) for one in held], counts),
-                                          np.repeat(np.arange(len(held)), counts)),
-        }  # fmt: skip
-        return figures
+            "error_share_median": float(np.median(np.abs(error))),
+            "error_share_real_statures": float(np.abs(error + size - np.median(size)).mean()),
+            "person_share": common_spread(error, person, track),
+            "deviation_factor": factor,
+            "inside_68": float((off[~even] < factor).mean()),
+            "inside_95": float((off[~even] < _DEVIATIONS_95 * factor).mean()),
+        }
+
+
+def deviation_factor(off: Floats) -> float:
+    """Return the factor on standard deviations with which as nearly as both can be 68 and 95 % of errors are inside.
+
+    off (N,): absolute errors over the stated standard deviations. 1 without any.
+    """
+    if not len(off):
+        return 1.0
+    factors = np.exp(np.linspace(-1.5, 1.5, 301))
+    ordered = np.sort(off)
+    inside = [np.searchsorted(ordered, factors * limit) / len(off) for limit in (1.0, _DEVIATIONS_95)]
+    return float(factors[np.argmin(np.abs(inside[0] - 0.6827) + np.abs(inside[1] - 0.95))])
 
 
 def common_spread(error: Floats, person: NDArray[np.integer], track: NDArray[np.integer]) -> float:
