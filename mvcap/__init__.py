@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mvcap.associate import associate, associate_rows
     from mvcap.batch import batch
     from mvcap.board import board
+    from mvcap.body_models.smpl_parameters import load_smpl_parameters
     from mvcap.calibrate import calibrate
     from mvcap.check import check
     from mvcap.cloud import cloud, cloud_arrays, read_cloud
@@ -84,6 +85,7 @@ _MODULE_OF = {
     "Live": "mvcap.live",
     "generate_composites": "mvcap.generate",
     "load_plugin": "mvcap.plugins",
+    "load_smpl_parameters": "mvcap.body_models.smpl_parameters",
     "mesh_rows": "mvcap.mesh",
     "reconstruct_rows": "mvcap.reconstruct",
     "refine_rows": "mvcap.refine",
@@ -143,6 +145,7 @@ __all__ = [
     "load_poses",
     "load_rig",
     "load_skeleton",
+    "load_smpl_parameters",
     "mesh",
     "mesh_rows",
     "read_cloud",

@@ -18,6 +18,7 @@ from calib.arrays import Floats
 from calib.bounded_files import bounded_bytes, parse_json
 from mvcap import plugins, stages
 from mvcap.body_fitting.take_meshes import BodiesOfTake, Chunks, PosedRun, fitted_bodies, posed_runs
+from mvcap.body_models.smpl_parameters import SmplFiles
 from mvcap.cloud import frame_range
 from mvcap.drawing.colours import colour
 from mvcap.errors import InputError, SessionError, StaleError
@@ -30,9 +31,9 @@ from mvcap.structures.poses import Poses3D
 from mvcap.structures.session import Session
 from mvcap.structures.skinned_body import SkinnedBody
 
-FORMATS = ("ply", "glb")
-"""ply: a file per person and frame; glb: one animation of all people."""
-_FOLDER, _FACTS, _ANIMATION = "meshes", "meshes.json", "people.glb"
+FORMATS = ("ply", "glb", "smpl")
+"""ply: a file per person and frame; glb: one animation of all people; smpl: a file of SMPL's parameters per person."""
+_FOLDER, _FACTS, _ANIMATION, _PARAMETERS = "meshes", "meshes.json", "people.glb", "smpl"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +56,7 @@ def mesh(
     *,
     body: str = "auto",
     smpl: str | Path | None = None,
-    formats: Iterable[str] = FORMATS,
+    formats: Iterable[str] | None = None,
     frames: str | tuple[int, int] | None = None,
     every: int = 1,
     out: str | Path | None = None,
@@ -65,14 +66,15 @@ def mesh(
     """Fit a body to every person of a session's poses and write its meshes; the folder appears whole or not at all.
 
     body: a body model of ``plugins.TABLE`` or ``"package.module:load"``; "auto" is smpl if its file is given, else anny
-    where that package is installed, else capsules. smpl: a user's own file of SMPL (.npz). formats: of ``FORMATS``.
+    where that package is installed, else capsules. smpl: a user's own file of SMPL (.npz). formats: of ``FORMATS``,
+    default ply and glb, and smpl of that body.
     frames: "A:B" or (A, B), B exclusive, default all; every: of these, those whose number it divides. out: a folder,
     default SESSION/meshes; one that exists is replaced only with ``redo``, and only if ``mesh`` made it.
     Raises InputError for a body, file or format that cannot be used, SessionError for a session without poses.
     """
     session = Session.of(session)
-    wanted = tuple(dict.fromkeys(formats))
-    if unknown := [name for name in wanted if name not in FORMATS] or (not wanted and ["none"]):
+    wanted = () if formats is None else tuple(dict.fromkeys(formats))
+    if unknown := [name for name in wanted if name not in FORMATS] or (formats is not None and not wanted and ["none"]):
         raise InputError(f"unknown format {', '.join(unknown)} of meshes; there are: {', '.join(FORMATS)}")
     if every < 1:
         raise InputError(f"every must be 1 or more, not {every}")
@@ -84,6 +86,7 @@ def mesh(
         bodies = fitted_bodies(
             model, take.skeleton, take.chunks, lambda frame: start <= frame < stop and frame % every == 0
         )
+        wanted = wanted or (FORMATS if model.name == "smpl" else FORMATS[:2])
         return _written(bodies, take.chunks, (folder, target), wanted, session.rate_hz, take.name, progress)
 
 
@@ -131,15 +134,16 @@ def _written(
     people = {person: SkinnedPerson(*bodies.rest(person), frames) for person, frames in bodies.frames.items()}
     distances, done = [], 0
     with ExitStack() as stack:
-        skins = (
-            stack.enter_context(SkinFile(folder / _ANIMATION, body, people, rate_hz, name))
-            if "glb" in formats
-            else None
-        )
+        files: list[SkinFile | SmplFiles] = []
+        if "glb" in formats:
+            files.append(stack.enter_context(SkinFile(folder / _ANIMATION, body, people, rate_hz, name)))
+        if "smpl" in formats:
+            shapes = {person: (bodies.fitted.shapes[person], frames) for person, frames in bodies.frames.items()}
+            files.append(stack.enter_context(SmplFiles(folder / _PARAMETERS, body, shapes, rate_hz)))
         for run in posed_runs(bodies, chunks, rate_hz):
             distances.append(run.distance.astype(np.float32))
-            if skins is not None:
-                skins.write(run.person, run.turns, run.root)
+            for file in files:
+                file.write(run.person, run.turns, run.root)
             if "ply" in formats:
                 _write_run(folder, body, run, people[run.person])
             done += len(run.frames)

@@ -49,7 +49,9 @@ class Pose:
 
 
 def scaled_shapes(body: SkinnedBody) -> SkinnedBody:
-    """Return the body with one more coefficient of the shape, the last one: the scale of the whole body."""
+    """Return the body with one more coefficient of the shape, the last: the whole body's scale, if it is scalable."""
+    if not body.scalable:
+        return body
     parts = {}
     for name in ("vertices", "heads", "joints"):
         points = getattr(body, name)

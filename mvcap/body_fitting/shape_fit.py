@@ -33,7 +33,7 @@ class FittedPeople:
     """What is constant in a take, and what poses are fitted with."""
 
     body: SkinnedBody
-    """Its last coefficient of the shape is the scale of the whole body."""
+    """Its last coefficient of the shape is the scale of the whole body, if it is scalable."""
     model: JointModel
     prior: PosePrior
     names: tuple[str, ...]
@@ -83,7 +83,7 @@ def fit_people(body: SkinnedBody, joints: Sequence[str], samples: Mapping[int, M
         steps, common = _constant_step(model, prior, chosen, poses, shapes, freedom, spread)
         shapes = {who: shape + steps[who] for who, shape in shapes.items()}
         freedom = freedom + common
-        if max([np.abs(common).max(initial=0), *(np.abs(step).max() for step in steps.values())]) < _STILL:
+        if max([np.abs(common).max(initial=0), *(np.abs(step).max(initial=0) for step in steps.values())]) < _STILL:
             break
     return FittedPeople(body, model, prior, names, spread @ freedom, shapes)
 

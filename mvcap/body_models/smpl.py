@@ -34,7 +34,8 @@ _SMPL_VERTICES = 6890
 _MOST_SHAPES = 10
 _MOST_BONES = 4
 _NEEDED = ("v_template", "shapedirs", "J_regressor", "weights", "kintree_table", "f")
-_TURN = np.array([[1.0, 0, 0], [0, 0, -1.0], [0, 1.0, 0]])  # from y up to z up
+Y_UP_TO_Z_UP = np.array([[1.0, 0, 0], [0, 0, -1.0], [0, 1.0, 0]])
+"""Rotation from the axes of the file to those of ``SkinnedBody``."""
 _CONVERT = (
     "pickles can run any code and are not read; convert it once, with Python and what the file needs (scipy, chumpy): "
     "d = pickle.load(open(FILE, 'rb'), encoding='latin1'); numpy.savez('smpl.npz', **{k: numpy.asarray(d[k].todense() "
@@ -63,8 +64,8 @@ def load(file: Path | None = None) -> SkinnedBody:
 def _body(arrays: dict[str, NDArray[np.generic]]) -> SkinnedBody:
     template, weight, regressor, parents = _checked(arrays)
     count, bones = len(template), len(parents)
-    shapes = np.moveaxis(np.asarray(arrays["shapedirs"], np.float64), -1, 0)[:_MOST_SHAPES] @ _TURN.T
-    vertices = LinearPoints(template @ _TURN.T, shapes)
+    shapes = np.moveaxis(np.asarray(arrays["shapedirs"], np.float64), -1, 0)[:_MOST_SHAPES] @ Y_UP_TO_Z_UP.T
+    vertices = LinearPoints(template @ Y_UP_TO_Z_UP.T, shapes)
     heads = LinearPoints(regressor @ vertices.mean, np.einsum("bv,svx->sbx", regressor, shapes))
     names = _NAMES + tuple(f"bone{index}" for index in range(len(_NAMES), bones))
     bone_of = np.argsort(-weight, 1, kind="stable")[:, :_MOST_BONES]
@@ -77,7 +78,7 @@ def _body(arrays: dict[str, NDArray[np.generic]]) -> SkinnedBody:
     return SkinnedBody(
         "smpl", vertices, np.asarray(arrays["f"]).astype(np.int64), heads, tuple(parents.tolist()), names,
         tuple(_group_of(name) for name in names), bone_of, strongest / strongest.sum(1, keepdims=True), joint_names,
-        joints, pose,
+        joints, pose, scalable=False,
     )  # fmt: skip
 
 
@@ -110,7 +111,7 @@ def _checked(arrays: dict[str, NDArray[np.generic]]) -> tuple[Floats, Floats, Fl
 def _turned_pose_basis(given: Floats, bones: int) -> Floats:
     """Pose blend shapes (9 (J - 1), V, 3) for rotations and vertices in our axes."""
     by_entry = given.reshape(len(given), 3, bones - 1, 3, 3)
-    turned = np.einsum("xy,vyjab,ca,db->jcdvx", _TURN, by_entry, _TURN, _TURN, optimize=True)
+    turned = np.einsum("xy,vyjab,ca,db->jcdvx", Y_UP_TO_Z_UP, by_entry, Y_UP_TO_Z_UP, Y_UP_TO_Z_UP, optimize=True)
     return np.ascontiguousarray(turned.reshape(9 * (bones - 1), len(given), 3))
 
 

@@ -19,22 +19,23 @@ from mvcap.cli.progress_bar import bar
               help="Body model: anny, smpl, capsules, or auto: the first of them that there is.")  # fmt: skip
 @click.option("--smpl", type=click.Path(path_type=Path), metavar="FILE",
               help="Your own file of SMPL, SMPL-H or SMPL-X (.npz).")  # fmt: skip
-@click.option("--format", "formats", default="ply,glb", show_default=True, metavar="A,B",
-              help="ply: a file per person and frame; glb: one animation.")  # fmt: skip
+@click.option("--format", "formats", metavar="A,B",
+              help="ply: a file per person and frame; glb: one animation, which viewers show; smpl: a file of SMPL's "
+              "parameters per person. [default: ply,glb, and smpl with --smpl]")  # fmt: skip
 @click.option("--frames", metavar="A:B", help="These frames only; B is exclusive.")
 @click.option("--every", type=int, default=1, show_default=True, metavar="N", help="Every N-th frame only.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER",
               help="Where meshes go. [default: SESSION/meshes]")  # fmt: skip
 @click.option("--redo", is_flag=True, help="Replace meshes that are there.")
 @json_option
-def mesh(session: Path, formats: str, as_json: bool, **options: Any) -> None:
+def mesh(session: Path, formats: str | None, as_json: bool, **options: Any) -> None:
     """Fit a body to every person of a session and write its meshes.
 
     The shape of a person is the same in all frames. Joints tell lengths of limbs, not how heavy somebody is.
     """
     from mvcap.mesh import mesh as run
 
-    chosen = [name.strip() for name in formats.split(",")]
+    chosen = None if formats is None else [name.strip() for name in formats.split(",")]
     with bar(as_json) as progress:
         made = run(session, formats=chosen, progress=progress, **options)
     if as_json:

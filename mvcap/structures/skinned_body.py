@@ -69,6 +69,8 @@ class SkinnedBody:
     """Joints (J, 3) at rest, named as in the skeletons of ``mvcap.structures.skeleton``."""
     pose_basis: Floats | None = None
     """(9 (B - 1), V, 3) m that each entry of the bones' rotations less the identity adds to the vertices, or None."""
+    scalable: bool = True
+    """Whether people may be this body larger or smaller as a whole; not where its own shapes are to tell all."""
 
     @cached_property
     def group_bones(self) -> Mapping[str, tuple[int, ...]]:

@@ -73,7 +73,17 @@ def test_a_users_own_smpl_is_read(take, tmp_path):
     file = made_up_smpl.save(tmp_path / "body.npz")
     made = mvcap.mesh(take, smpl=file, out=tmp_path / "out", frames=(0, 2))
     assert made.body == "smpl" and made.meshes == 2 * PEOPLE
-    assert len(contents(tmp_path / "out")) == 2 * PEOPLE + 2
+    assert len(contents(tmp_path / "out")) == 3 * PEOPLE + 2
+    body = body_of_name(smpl=file)
+    for person in made.persons:
+        found = mvcap.load_smpl_parameters(tmp_path / "out" / "smpl" / f"person_{person:03d}.npz")
+        assert found.frame.tolist() == [0, 1] and found.rate_hz == take.rate_hz
+        rest, heads = found.rest(body)
+        for frame, turns, root in zip(found.frame, *found.poses(body), strict=True):
+            drawn = (made.folder / f"person_{person:03d}" / f"{frame:07d}.ply").read_bytes()
+            points = np.frombuffer(drawn.partition(b"end_header\n")[2][: 15 * len(rest)], ("<f4,<f4,<f4,u1,u1,u1"))
+            read = np.stack([points[f"f{axis}"] for axis in range(3)], -1)
+            np.testing.assert_allclose(body.skin(turns, root, rest, heads), read, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +91,7 @@ def test_a_users_own_smpl_is_read(take, tmp_path):
     [
         ({"formats": ["obj"]}, InputError, "unknown format obj"),
         ({"formats": []}, InputError, "ply, glb"),
+        ({"formats": ["smpl"]}, InputError, "--smpl FILE, not of the body capsules"),
         ({"every": 0}, InputError, "1 or more"),
         ({"frames": "50:60"}, InputError, "none of the session"),
         ({"body": "capsule"}, PluginError, "did you mean 'capsules'"),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mvcap.body_models import anny, capsules, smpl
+from mvcap.body_models.smpl_parameters import SmplFiles, load_smpl_parameters
 from mvcap.errors import InputError
 from mvcap.structures.skinned_body import GROUPS, carrier
 
@@ -143,3 +144,71 @@ def test_anny_is_a_linear_body_of_adults():
     assert 0.05 < volume_m3(body.vertices.mean, body.faces) < 0.08
     heights = [np.ptp(body.vertices.at(share * np.eye(10)[0])[:, 2]) for share in (-1, 0, 1)]
     assert 1.6 < heights[1] < 1.8 and 0.08 < abs(heights[2] - heights[0]) / 2 < 0.15
+
+
+@pytest.fixture
+def parameters(tmp_path):
+    """A body, its shape, poses (5), and the file of their parameters, written in two parts."""
+    from scipy.spatial.transform import Rotation
+
+    body = smpl.load(made_up_smpl.save(tmp_path / "body.npz"))
+    rng = np.random.default_rng(2)
+    turns, root = Rotation.from_rotvec(rng.normal(0, 0.5, (120, 3))).as_matrix(), rng.normal(size=(5, 3))
+    turns, betas = turns.reshape(5, 24, 3, 3), np.array([1.0, -0.5, 2.0])
+    with SmplFiles(tmp_path / "out", body, {2: (betas, np.arange(10, 20, 2))}, 25.0) as files:
+        files.write(2, turns[:3], root[:3])
+        files.write(2, turns[3:], root[3:])
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["person_002.npz"]
+    return body, betas, turns, root, tmp_path / "out" / "person_002.npz"
+
+
+def test_parameters_of_smpl_mean_what_its_paper_says(parameters):
+    """Vertices by the paper's formulas from the arrays of the file, in the file's axes, are those of the world."""
+    from scipy.spatial.transform import Rotation
+
+    body, betas, turns, root, path = parameters
+    held, arrays = made_up_smpl.arrays(), np.load(path)
+    assert set(arrays) == {"betas", "global_orient", "body_pose", "transl", "frame", "rate_hz"}
+    assert arrays["body_pose"].shape == (5, 69) and arrays["frame"].tolist() == [10, 12, 14, 16, 18]
+    shaped = {**held, "v_template": held["v_template"] + held["shapedirs"] @ arrays["betas"]}
+    first = held["J_regressor"][0] @ shaped["v_template"]
+    for at in range(5):
+        vectors = np.concatenate([arrays["global_orient"][at], arrays["body_pose"][at]]).reshape(24, 3)
+        local = Rotation.from_rotvec(vectors).as_matrix()
+        truth = made_up_smpl.posed(shaped, local, first + arrays["transl"][at])
+        found = body.skin(turns[at], root[at], body.vertices.at(betas), body.heads.at(betas))
+        np.testing.assert_allclose(found, truth, atol=1e-5)
+
+
+def test_parameters_of_smpl_are_read_back(parameters):
+    body, betas, turns, root, path = parameters
+    found = load_smpl_parameters(path)
+    for one, other in zip(found.poses(body), (turns, root), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    np.testing.assert_allclose(found.rest(body)[1], body.heads.at(betas), atol=1e-6)
+    assert found.rate_hz == 25 and found.frame.tolist() == [10, 12, 14, 16, 18]
+    with pytest.raises(InputError, match="not of this body"):
+        found.poses(capsules.load())
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [({"betas": None}, "no betas"), ({"transl": np.zeros((4, 3))}, "transl"), ({"rate_hz": np.nan}, "not finite")],
+)
+def test_other_files_than_parameters_are_refused_in_a_line(parameters, changed, words):
+    path = parameters[-1]
+    held = {**np.load(path), **changed}
+    np.savez(path, **{name: values for name, values in held.items() if values is not None})
+    with pytest.raises(InputError, match=words) as fault:
+        load_smpl_parameters(path)
+    assert "\n" not in str(fault.value) and str(path) in str(fault.value)
+
+
+def test_an_interrupted_file_of_parameters_leaves_nothing(tmp_path):
+    body = smpl.load(made_up_smpl.save(tmp_path / "body.npz"))
+    people = {1: (np.zeros(3), np.arange(2))}
+    with pytest.raises(KeyboardInterrupt), SmplFiles(tmp_path / "out", body, people, 25.0):
+        raise KeyboardInterrupt
+    assert not list((tmp_path / "out").iterdir())
+    with pytest.raises(InputError, match="not of the body capsules"):
+        SmplFiles(tmp_path / "out", capsules.load(), people, 25.0)
