@@ -23,7 +23,7 @@ D = TypeVar("D")
 
 PLUGIN_VARIABLE = "MVCAP_PLUGINS"
 """Environment variable with the modules, or ``package.module:Name``, that sessions may name, separated by commas."""
-_NAMING = ("estimator", "associator", "refiner")
+_NAMING = ("estimator", "associator", "refiner", "lifter", "root_depth")
 _MOST_PARTS = 64
 _allowed: set[str] = set()
 

@@ -19,7 +19,7 @@ from typing import Any
 from calib import Rig
 from mvcap.config import Overrides, build, plain
 from mvcap.errors import ConfigError, PluginError
-from mvcap.structures.contracts import Learned
+from mvcap.structures.contracts import Learned, Lifter, RootDepth
 
 TABLE: Mapping[str, Mapping[str, str]] = {
     "estimator": {
@@ -55,11 +55,17 @@ TABLE: Mapping[str, Mapping[str, str]] = {
     "lifter": {
         "dynamic_graph": "mvcap.lifters.dynamic_graph:DynamicGraphLifter",
         "temporal": "mvcap.lifters.temporal:TemporalLifter",
+        "blazepose_world": "mvcap.lifters.blazepose_world:BlazePoseWorldLifter",
     },
     "body_model": {
         "anny": "mvcap.body_models.anny:load",
         "smpl": "mvcap.body_models.smpl:load",
         "capsules": "mvcap.body_models.capsules:load",
+    },
+    "root_depth": {
+        "combined": "mvcap.root_depths.combined:Combined",
+        "reprojection": "mvcap.root_depths.reprojection:Reprojection",
+        "distance_aware": "mvcap.root_depths.distance_aware:DistanceAware",
     },
     "exporter": {
         "trc": "mvcap.exporters.trc:write",
@@ -121,6 +127,8 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "mmg": "mvcap.tasks.mmg:MatchingTask",
         "crg": "mvcap.tasks.crg:CentreTask",
         "prg": "mvcap.tasks.prg:PoseTask",
+        "integrate": "mvcap.tasks.integrate:IntegrateTask",
+        "depth": "mvcap.tasks.depth:DepthTask",
         "lift": "mvcap.tasks.lift:LiftTask",
         "lift_temporal": "mvcap.tasks.lift:TemporalLiftTask",
     },
@@ -130,6 +138,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
 
 DEFAULT: Mapping[str, str] = {
     "estimator": "people", "associator": "geometry", "refiner": "bones", "densifier": "visual_hull",
+    "lifter": "dynamic_graph", "root_depth": "combined",
 }  # fmt: skip
 """What a session uses of each kind that it can name; these have settings of their own."""
 
@@ -201,6 +210,18 @@ def check_sections(overrides: Overrides, kinds: Iterable[str]) -> None:
         for name, values in sections.items():
             build(plugin_class(kind, name).Config, values, f"{kind}s.{name}")
         plugin_class(kind, overrides.get(kind, DEFAULT[kind]))
+
+
+def lifting_of(overrides: Overrides, rig: Rig) -> tuple[Lifter, RootDepth, dict[str, Any]]:
+    """Return the lifter and the root depth that settings name, and what their results depend on."""
+    lifter, settings = load_plugin("lifter", overrides)
+    root_depth, more = load_plugin("root_depth", overrides)
+    networks = {
+        f"{kind}_networks": name
+        for kind, plugin in (("lifter", lifter), ("root_depth", root_depth))
+        for name in weight_identities(plugin, rig).values()
+    }
+    return lifter, root_depth, {"of_lifter": settings, "of_root_depth": more, **networks}
 
 
 def weight_identities(plugin: Any, rig: Rig) -> dict[str, str]:

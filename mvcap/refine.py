@@ -12,11 +12,14 @@ from calib import Rig
 from calib.arrays import Floats
 from mvcap import plugins, stages
 from mvcap.config import plain
-from mvcap.errors import ConfigError, PluginError
+from mvcap.errors import ConfigError, InputError, PluginError
 from mvcap.progress import Progress, silent
 from mvcap.refinement.limb_lengths import person_limbs
+from mvcap.refinement.one_view import STATURE_SIGMA, OneViewConfig, smoothed
+from mvcap.reporting.world_frame import WorldFrame
+from mvcap.structures.anthropometry import STATURE_M, typical_limbs
 from mvcap.structures.artefact import Artefact
-from mvcap.structures.contracts import Evidence, Refiner, State
+from mvcap.structures.contracts import Evidence, Lifter, Refiner, RootDepth, State
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.row_checks import (
@@ -32,6 +35,7 @@ from mvcap.structures.row_checks import (
 from mvcap.structures.row_source import RowsInMemory, RowSource
 from mvcap.structures.session import Session
 from mvcap.triangulation.calibration_error import calibration_error_px, excess_error_px, with_calibration_error
+from mvcap.triangulation.lifted_people import LIFT_REACH_S, lift_person, poses_in_world
 from mvcap.triangulation.reprojection_residuals import linked_rows, residuals
 from mvcap.triangulation.robust_triangulation import TriangulateConfig
 from mvcap.triangulation.systematic_error import SystematicError
@@ -55,10 +59,16 @@ class RefineConfig:
 
 
 def refine(session: str | Path | Session, *, redo: bool = False, progress: Progress = silent) -> Artefact[Poses3D]:
-    """Refine a session's tracked poses with the refiner in its settings; limb lengths of a person are constant."""
+    """Refine a session's tracked poses with the refiner in its settings; limb lengths of a person are constant.
+
+    In a session of one view, the people are lifted again along their whole tracks and smoothed; see
+    ``mvcap.refinement.one_view``. InputError for a stature of a person who is not there.
+    """
     session = Session.of(session)
     before = stages.poses(session, "track")
     config = session.settings("refine", RefineConfig)
+    if len(session.rig) == 1:
+        return _refine_one_view(session, before, config, redo, progress)
     refiner, settings = plugins.load_plugin("refiner", session.overrides)
     if redo:
         stages.discard(session, "refine")
@@ -80,6 +90,56 @@ def refine(session: str | Path | Session, *, redo: bool = False, progress: Progr
         return work.refined(start, stop, reach), {}
 
     return stages.run_stage(session, place, origin, before.skeleton_name, make, progress, _CHUNK_FRAMES)
+
+
+def _refine_one_view(
+    session: Session, before: Artefact[Poses3D], config: RefineConfig, redo: bool, progress: Progress
+) -> Artefact[Poses3D]:
+    """Refine a session of one view."""
+    one_view = session.settings("one_view", OneViewConfig)
+    lifter, root_depth, settings = plugins.lifting_of(session.overrides, session.rig)
+    work = OneViewWindows(
+        before, stages.detections(session, "associate"), session.rig, session.rate_hz, lifter, root_depth, one_view
+    )
+    if redo:
+        stages.discard(session, "refine")
+    place = session.artefact("refine", Poses3D)
+    origin = stages.origin_of("refine", _VERSION, {**settings, **plain(config), **plain(one_view)}, before, session)
+    reach = round(max(config.overlap_s, LIFT_REACH_S) * session.rate_hz)
+
+    def make(start: int, stop: int, state: State) -> tuple[Poses3D, State]:
+        return work.refined(start, stop, reach), {}
+
+    return stages.run_stage(session, place, origin, before.skeleton_name, make, progress, _CHUNK_FRAMES)
+
+
+def refine_lifted_rows(
+    poses: Poses3D,
+    found: Detections2D,
+    rig: Rig,
+    *,
+    rate_hz: float = 25.0,
+    lifter: str | Lifter = plugins.DEFAULT["lifter"],
+    root_depth: str | RootDepth = plugins.DEFAULT["root_depth"],
+    one_view: OneViewConfig | None = None,
+    frames: int | None = None,
+    window: RefineConfig | None = None,
+) -> Poses3D:
+    """Smooth the tracked poses of a take of one view, as ``refine`` does; its people are lifted again from ``found``.
+
+    poses, found, rate_hz, frames, window: as of ``refine_rows``, for a rig of one camera. lifter, root_depth: names of
+    ``plugins.TABLE``, or objects of these contracts. one_view: statures that are known. Raises
+    PluginError for a name that does not exist, InputError for a stature of a person who is not there.
+    """
+    found = check_detections(found, check_rig(rig))
+    count, rate_hz = take_length(frames, check_poses(poses), found), check_rate(rate_hz)
+    check_linked(found, poses)
+    before, seen = RowsInMemory(poses, count, _CHUNK_FRAMES), RowsInMemory(found, count, _CHUNK_FRAMES)
+    plugin, depth = plugins.instance("lifter", lifter, {}), plugins.instance("root_depth", root_depth, {})
+    work = OneViewWindows(before, seen, rig, rate_hz, plugin, depth, one_view or OneViewConfig())
+    reach = round(max((window or RefineConfig()).overlap_s, LIFT_REACH_S) * rate_hz)
+    parts = [work.refined(start, stop, reach) for start, stop in before.ranges()]
+    return Poses3D.concatenate(parts, poses.skeleton)
 
 
 def refine_rows(
@@ -161,6 +221,64 @@ class _Windows:
             parts.append(made)
         rows = _rows_between(parts, window, start, stop)
         return _with_errors(rows, seen, self._rig, self._gate_sigma)
+
+
+class OneViewWindows:
+    """Smooths windows of frames of a take of one view; what is of a whole take is known from its tracked poses."""
+
+    def __init__(
+        self,
+        before: RowSource[Poses3D],
+        found: RowSource[Detections2D],
+        rig: Rig,
+        rate_hz: float,
+        lifter: Lifter,
+        root_depth: RootDepth,
+        config: OneViewConfig,
+    ) -> None:
+        self._before, self._found, self._camera, self._rate_hz = before, found, rig[0], rate_hz
+        self._lifter, self._root_depth = lifter, root_depth
+        world, persons = WorldFrame(before.skeleton), set()
+        for rows in before.chunks():
+            world.add(rows)
+            persons |= set(np.unique(rows.person).tolist())
+        self._limbs = {person: limbs.length_m for person, limbs in person_limbs(before, rate_hz).items()}
+        self._heights = _known_heights(config, persons)
+        facts = world.facts(rig)
+        up = None if facts is None else np.array([0.0, 0, 1] if facts["turned_nats"] <= 0 else facts["up"])
+        self._up = None if up is None else self._camera.cam_from_world[:3, :3] @ up
+
+    def refined(self, start: int, stop: int, reach: int) -> Poses3D:
+        """Refined rows of frames start to stop, from a window that extends ``reach`` frames beyond both."""
+        window = self._before.between(start - reach, stop + reach)
+        seen = self._found.between(start - reach, stop + reach)
+        row, pose = linked_rows(seen, window)
+        parts = []
+        for person in np.unique(window.person).tolist():
+            mine = window.person[pose] == person
+            made = self._smoothed(person, seen[row[mine]])
+            tracks = dict(zip(seen.frame[row[mine]].tolist(), seen.person[row[mine]].tolist(), strict=True))
+            parts.append(made.with_columns(group=np.array([tracks.get(one, -1) for one in made.frame.tolist()])))
+        return _rows_between(parts, window, start, stop)
+
+    def _smoothed(self, person: int, rows: Detections2D) -> Poses3D:
+        lifted = lift_person(rows, self._camera.lens, self._rate_hz, self._lifter, self._root_depth)
+        limb_m = self._limbs[person]
+        if person in self._heights and np.isfinite(limb_m).any():
+            stature = STATURE_M * np.nanmedian(limb_m / typical_limbs(rows.skeleton))
+            factor = self._heights[person] / float(stature)
+            lifted, limb_m = lifted.scaled(factor, STATURE_SIGMA), factor * limb_m
+        smooth = smoothed(lifted, self._rate_hz, limb_m, self._up)
+        return poses_in_world(lifted, self._camera, person, smooth.frame, smooth.xyz, smooth.covariance)
+
+
+def _known_heights(config: OneViewConfig, persons: set[int]) -> dict[int, float]:
+    """Statures m by person; InputError names one who is not there."""
+    heights = {int(person): height for person, height in config.heights_m.items()}
+    if missing := sorted(set(heights) - persons):
+        there = ", ".join(map(str, sorted(persons))) or "nobody"
+        raise InputError(f"--height {missing[0]}=...: there is no person {missing[0]}; there are: {there}")
+    return heights
 
 
 def _systematic_error_px(before: RowSource[Poses3D], found: RowSource[Detections2D], rig: Rig) -> Floats:

@@ -23,6 +23,7 @@ from mvcap.config import build, plain
 from mvcap.progress import Progress, silent
 from mvcap.structures.artefact import Artefact
 from mvcap.structures.contracts import State
+from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.row_checks import check_poses, check_rate, take_length
 from mvcap.structures.row_source import RowsInMemory, RowSource
@@ -31,6 +32,7 @@ from mvcap.tracking.online_ids import OnlineIds
 from mvcap.tracking.tracklet_linking import TrackletLinker
 from mvcap.tracking.tracklet_merging import TrackletMerger
 from mvcap.tracking.tracklets import TrackConfig
+from mvcap.tracking.view_track_joining import ViewTrackJoiner, joined_persons
 
 _VERSION = 4
 _CHUNK_FRAMES = 250
@@ -46,7 +48,8 @@ def track(session: str | Path | Session, *, redo: bool = False, progress: Progre
     """Renumber the people of a session's poses so that each has one number over the whole take.
 
     The manifest lists what was merged, repaired, re-identified and dropped under ``identities``; ``dropped`` in it
-    counts the persons and person-frames by reason.
+    counts the persons and person-frames by reason. In a session of one view, the tracks of ``associate`` are joined by
+    where they are in its pictures.
     """
     session = Session.of(session)
     before = stages.poses(session, "triangulate")
@@ -60,7 +63,11 @@ def track(session: str | Path | Session, *, redo: bool = False, progress: Progre
         return place
     begun = time.perf_counter()
     step = stages.frame_step(session)
-    links, names, record = _link_all(before, config, session.rate_hz, _follows(session), step)
+    if len(session.views) == 1:
+        found = stages.detections(session, "associate")
+        links, names, record = _link_view(before, found, config, session.rate_hz / step, session.views[0].size, step)
+    else:
+        links, names, record = _link_all(before, config, session.rate_hz, _follows(session), step)
     if "identities" not in (place.manifest or {}):
         place.note(identities=record, seconds=round(time.perf_counter() - begun, 3))
     source = _RenumberedRows(before, links, names)
@@ -85,6 +92,46 @@ def track_rows(
     source = RowsInMemory(poses, count, _CHUNK_FRAMES)
     links, names, _ = _link_all(source, build(TrackConfig, settings, "track"), check_rate(rate_hz), follows)
     return _RenumberedRows(source, links, names).rows(0, count)
+
+
+def track_lifted_rows(
+    poses: Poses3D, found: Detections2D, size: tuple[int, int], *, rate_hz: float = 25.0, frames: int | None = None,
+    **settings: Any,
+) -> Poses3D:  # fmt: skip
+    """Give each person of a take of one view one number over time, as ``track`` does.
+
+    poses: lifted, with the tracks of the associated detections found in ``person``. size (w, h) px: of the picture.
+    rate_hz, frames, settings: as of ``track_rows``.
+    """
+    count = take_length(frames, check_poses(poses), found)
+    source, rows = RowsInMemory(poses, count, _CHUNK_FRAMES), RowsInMemory(found, count, _CHUNK_FRAMES)
+    links, names, _ = _link_view(source, rows, build(TrackConfig, settings, "track"), check_rate(rate_hz), size)
+    return _RenumberedRows(source, links, names).rows(0, count)
+
+
+def _link_view(
+    before: RowSource[Poses3D],
+    found: RowSource[Detections2D],
+    config: TrackConfig,
+    rate_hz: float,
+    size: tuple[int, int],
+    step: int = 1,
+) -> tuple[Links, Names, dict[str, Any]]:
+    """The same for one view: tracks are those of its associated detections, and their places in the picture tell.
+
+    rate_hz: of the frames that were looked at.
+    """
+    joiner = ViewTrackJoiner(config, rate_hz, size)
+    for rows in found.chunks():
+        joiner.add(rows.with_columns(frame=rows.frame // step))
+    person, record = joiner.persons()
+    links = [rows.person for rows in before.chunks()]
+
+    def names(idents: Ints, frames: Ints) -> NDArray[np.int32]:
+        return joined_persons(idents, person)
+
+    record["changes"] = [{**one, "frame": one["frame"] * step} for one in record["changes"]]
+    return links, names, record
 
 
 def _follows(session: Session) -> bool:

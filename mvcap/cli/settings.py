@@ -15,6 +15,7 @@ from mvcap.config import Overrides, build, plain
 from mvcap.estimate import EstimateConfig
 from mvcap.export import ExportConfig
 from mvcap.refine import RefineConfig
+from mvcap.refinement.one_view import OneViewConfig
 from mvcap.report import ReportConfig
 from mvcap.tracking.tracklets import TrackConfig
 from mvcap.triangulation.robust_triangulation import TriangulateConfig
@@ -45,10 +46,15 @@ class Settings:
     """Refiner that filters or optimises the poses over time."""
     densifier: str = plugins.DEFAULT["densifier"]
     """Densifier that makes point clouds of people."""
+    lifter: str = plugins.DEFAULT["lifter"]
+    """Lifter that gives people of a take of one view their third dimension."""
+    root_depth: str = plugins.DEFAULT["root_depth"]
+    """Root depth that tells how far people of a take of one view are."""
     estimate: EstimateConfig = EstimateConfig()
     triangulate: TriangulateConfig = TriangulateConfig()
     track: TrackConfig = TrackConfig()
     refine: RefineConfig = RefineConfig()
+    one_view: OneViewConfig = OneViewConfig()
     export: ExportConfig = ExportConfig()
     report: ReportConfig = ReportConfig()
     cloud: CloudConfig = CloudConfig()
@@ -60,6 +66,10 @@ class Settings:
     """Settings of each refiner, by name."""
     densifiers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Settings of each densifier, by name."""
+    lifters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Settings of each lifter, by name."""
+    root_depths: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Settings of each root depth, by name."""
 
 
 def check_overrides(overrides: Overrides) -> None:

@@ -100,7 +100,7 @@ class _Floor:
 
 def _measured(rows: Poses3D) -> Floats:
     """Positions (M, J, 3) m of the joints that views measured; of all joints where those are few."""
-    measured = np.isin(rows.provenance, (Provenance.MEASURED, Provenance.ONE_VIEW))
+    measured = np.isin(rows.provenance, (Provenance.MEASURED, Provenance.ONE_VIEW, Provenance.MONOCULAR))
     if measured.sum() < _FEW_MEASURED * max(int((rows.score > 0).sum()), 1):
         measured = np.ones_like(measured)
     return np.asarray(np.where(measured[..., None], rows.xyz.astype(np.float64), np.nan))

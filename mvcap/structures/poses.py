@@ -43,6 +43,8 @@ class Provenance(IntEnum):
     REJECTED = 10
     """Views agree on a position, but no human motion or limb reaches it; inferred like a joint that no view detected.
     """
+    MONOCULAR = 11
+    """Lifted from one view, in a take of one camera: the depth is learned from people in general."""
 
 
 @dataclass(frozen=True, eq=False)

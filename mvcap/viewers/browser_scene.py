@@ -33,7 +33,7 @@ SERIES = ("error_px", "sigma_mm", *ANGLES)
 _MOST_POINTS = 30_000  # of one moment
 _PROVENANCE = {
     "measured": (Provenance.MEASURED,),
-    "one view": (Provenance.ONE_VIEW,),
+    "one view": (Provenance.ONE_VIEW, Provenance.MONOCULAR),
     "interpolated": (Provenance.INTERPOLATED,),
     "predicted": (Provenance.PREDICTED, Provenance.PRIOR, Provenance.REJECTED),
 }
