@@ -64,7 +64,7 @@ class BlazePoseWorldLifter:
         rays = np.where(known[..., None], track.rays(), np.nan)
         there = np.asarray(np.isfinite(rays).all(-1))
         middle = np.where(there[..., None], rays, 0).sum(1)
-        middle = np.where(there.any(-1)[:, None], middle, (0.0, 0.0, 1.0))
+        middle = np.where(there.any(-1, keepdims=True), middle, (0.0, 0.0, 1.0))
         turn = turns_to_rays(middle)[:, None]
         covariance = turn @ (deviation[:, :, None] ** 2 * np.eye(3)) @ turn.swapaxes(-1, -2)
         return LiftedBody(

@@ -14,10 +14,11 @@ def turns_to_rays(rays: NDArray[np.floating]) -> Floats:
     """Return rotations (..., 3, 3) that turn the optical axis (0, 0, 1) into rays (..., 3), by the shortest way.
 
     Columns are the axes of the turned camera in those of the camera: ``turn @ (0, 0, 1)`` is the unit ray, and a vector
-    in the camera's axes is ``turn.T @ vector`` in the turned ones. NaN where a ray is NaN.
+    in the camera's axes is ``turn.T @ vector`` in the turned ones. NaN where a ray is NaN, or 0.
     """
     unit = np.asarray(rays, np.float64)
-    unit = unit / np.linalg.norm(unit, axis=-1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        unit = unit / np.linalg.norm(unit, axis=-1, keepdims=True)
     x, y, z = np.moveaxis(unit, -1, 0)
     share = 1 / (1 + np.maximum(z, _BEHIND))
     rows = (

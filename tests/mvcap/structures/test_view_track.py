@@ -23,6 +23,20 @@ def test_rays_go_through_the_points_that_were_projected():
     assert np.isnan(track.rays()[1, 3]).all()
 
 
+def test_the_noise_of_a_ray_is_that_of_its_pixel():
+    """2 px are 2 / 900 rad in the middle of the picture, fewer where a distant pixel shows less of the scene."""
+    plain = Lens("b", (1280, 720), np.array([[900.0, 0, 640], [0, 900, 350], [0, 0, 1]]), np.zeros(0))
+    xy = np.full((1, len(COCO), 2), (640.0, 350.0))
+    xy[0, 1], xy[0, 2] = (640 + 900, 350), np.nan
+    known = np.isfinite(xy).all(-1)
+    noise = ViewTrack(COCO, plain, np.zeros(1), xy, known * 1.0, np.where(known, 2.0, np.nan)).noise_rad()[0]
+    np.testing.assert_allclose(noise[0], 2 / 900, rtol=1e-3)
+    np.testing.assert_allclose(
+        noise[1], 2 / 900 * np.cos(np.pi / 4) ** 1.5, rtol=2e-3
+    )  # the solid angle falls as cos^3
+    assert np.isnan(noise[2])
+
+
 def test_shapes_that_do_not_fit_are_named():
     xy = np.zeros((2, len(COCO), 2))
     with pytest.raises(ValueError, match="score must have the shape"):
