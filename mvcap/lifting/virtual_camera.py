@@ -81,23 +81,13 @@ def moments_of(track: ViewTrack) -> TrackMoments:
 def _of_vocabulary(track: ViewTrack, have: Ints) -> tuple[Floats, Floats, Floats]:
     """Rays (T, 26, 3), their noise (T, 26) rad and scores (T, 26) of the joints of ``BODY``; NaN where unknown."""
     there = np.flatnonzero(have >= 0)
-    xy = track.xy[:, have[there]]
-    rays, score = np.full((len(xy), len(BODY), 3), np.nan), np.zeros((len(xy), len(BODY)))
-    noise = np.full(score.shape, np.nan)
-    found = _unit_rays(track, xy)
-    aside = [np.linalg.norm(_unit_rays(track, xy + step) - found, axis=-1) for step in ([0.5, 0.0], [0.0, 0.5])]
-    angle = 2 * np.sqrt(aside[0] * aside[1])  # rad a px
-    rays[:, there], score[:, there] = found, track.score[:, have[there]]
-    noise[:, there] = angle * track.noise_px[:, have[there]]
+    shape = (len(track.time_s), len(BODY))
+    rays, noise, score = np.full((*shape, 3), np.nan), np.full(shape, np.nan), np.zeros(shape)
+    rays[:, there], noise[:, there] = track.rays()[:, have[there]], track.noise_rad()[:, have[there]]
+    score[:, there] = track.score[:, have[there]]
     bad = ~(np.isfinite(rays).all(-1) & np.isfinite(noise) & (score > 0))
     rays[bad], noise[bad], score[bad] = np.nan, np.nan, 0
     return rays, noise, score
-
-
-def _unit_rays(track: ViewTrack, xy: Floats) -> Floats:
-    flat = track.lens.undistort(xy)
-    rays = np.concatenate([flat, np.ones((*flat.shape[:-1], 1))], -1)
-    return np.asarray(rays / np.linalg.norm(rays, axis=-1, keepdims=True))
 
 
 def _at_moments(
