@@ -10,12 +10,14 @@ from pathlib import Path
 
 from calib import CalibrationError, Rig, RigMismatchError, fit_to_images, load_rig, match_views
 from mvcap.errors import InputError
+from mvcap.structures.assumed_camera import assumed_rig, check_fov
 from mvcap.structures.footage import VIDEO_SUFFIXES, Footage
 from mvcap.structures.frame_pairing import pair_views
 from mvcap.structures.image_folders import IMAGE_SUFFIXES, LAST_NUMBER, images_in, split_by_camera, word_in
 from mvcap.structures.row_checks import check_rate
 from mvcap.structures.session import Session, ViewSource
 
+ONE_VIEW_NOTE = "one view only: depths and sizes of people follow from what people are like, not from triangulation"
 _TAKE_FOLDERS = ("videos", "images")
 
 
@@ -31,9 +33,10 @@ class SourceFiles:
 
 def init(
     sources: str | Path | Sequence[str | Path],
-    rig: str | Path | Rig,
+    rig: str | Path | Rig | None,
     folder: str | Path,
     *,
+    fov_deg: float | None = None,
     rig_unit: str | None = None,
     rig_scale: bool = False,
     subset: bool = False,
@@ -46,22 +49,26 @@ def init(
 
     sources: a folder of videos, of image folders, or of images named by camera and number, or a list of videos and
     image folders, each ``path`` or ``name=path``; a view is named after its file, and its camera has the same name.
-    rig: a calibration file or a Rig. rig_unit: unit of a calibration file that does not state its own ("m", "mm",
-    "cm"). rig_scale: the images were resized after calibration. subset: the rig may have cameras without a view. trim:
-    cut all views to the length of the shortest. rate_hz: frame rate of images, or the true one of videos whose
-    timestamps have another. start, stop: the part of the take that is wanted, stop excluded: seconds (2.5, "1:02.5"),
-    or a frame ("300f"). Raises InputError, CalibrationError or SessionError with one line that says what is wrong and
-    how to fix it.
+    rig: a calibration file or a Rig; None for one view, whose lens is then a pinhole of fov_deg, its angle of view
+    along the longer side of the picture, 60 degrees if that is None, too. rig_unit: unit of a calibration file that
+    does not state its own ("m", "mm", "cm"). rig_scale: the images were resized after calibration. subset: the rig may
+    have cameras without a view. trim: cut all views to the length of the shortest. rate_hz: frame rate of images, or
+    the true one of videos whose timestamps have another. start, stop: the part of the take that is wanted, stop
+    excluded: seconds (2.5, "1:02.5"), or a frame ("300f"). Raises InputError, CalibrationError or SessionError with one
+    line that says what is wrong and how to fix it.
     """
     views = sources_in(sources, rig, rig_unit)
     rate_hz = None if rate_hz is None else check_rate(rate_hz)
     footage = [Footage.probe(view.path, rate_hz, view.files) for view in views]
-    if len(views) < 2:
-        raise InputError(f"{views[0].path}: one view only; 3D needs two or more synchronised views")
+    _check_lens(views, rig, fov_deg)
     names = [view.name for view in views]
     timeline = pair_views(names, footage, rate_hz=rate_hz, trim=trim).part(start, stop)
     sizes = {name: shown.size for name, shown in zip(names, footage, strict=True)}
-    loaded, size_notes = _load_with_sizes(rig, rig_unit, sizes)
+    if rig is None:
+        loaded, note = assumed_rig(names[0], sizes[names[0]], fov_deg)
+        size_notes = [note]
+    else:
+        loaded, size_notes = _load_with_sizes(rig, rig_unit, sizes)
     fitted = _matched(loaded, views, subset)
     fitted, fit_notes = fit_to_images(
         fitted, {camera.name: sizes[name] for camera, name in zip(fitted, names, strict=True)}, scale=rig_scale
@@ -70,9 +77,20 @@ def init(
         ViewSource(view.name, str(view.path.resolve()), shown.size, shown.identity(), view.camera)
         for view, shown in zip(views, footage, strict=True)
     )
-    notes = (*timeline.notes, *_same_footage(kept), *size_notes, *fit_notes)
+    alone = (ONE_VIEW_NOTE,) if len(views) == 1 else ()
+    notes = (*alone, *timeline.notes, *_same_footage(kept), *size_notes, *fit_notes)
     session = Session(Path(folder), kept, timeline.rate_hz, timeline.frames, notes)
     return session.keep(fitted, timeline)
+
+
+def _check_lens(views: Sequence[SourceFiles], rig: str | Path | Rig | None, fov_deg: float | None) -> None:
+    """InputError for several views without a calibration, and for an angle of view that is impossible or idle."""
+    if fov_deg is not None:
+        check_fov(fov_deg)
+    if rig is None and len(views) > 1:
+        raise InputError(f"{len(views)} views need a calibration: --rig FILE; only one view can do without")
+    if fov_deg is not None and rig is not None:
+        raise InputError("--fov is for one view without a calibration, and --rig has the lens; leave one of them out")
 
 
 def _same_footage(views: Sequence[ViewSource]) -> list[str]:

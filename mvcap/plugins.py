@@ -171,7 +171,7 @@ def plugin_summary(kind: str, name: str) -> str:
     found = find_plugin(kind, name)
     text = found.__doc__ if isinstance(found, type) else importlib.import_module(found.__module__).__doc__
     first = " ".join(inspect.cleandoc(text or "").split("\n\n")[0].replace("``", "").split())
-    about = first.removeprefix(f"{kind.capitalize()} {name}").lstrip(":, ")
+    about = first.removeprefix(f"{kind.capitalize().replace('_', ' ')} {name}").lstrip(":, ")
     return about[:1].upper() + about[1:]
 
 
@@ -208,7 +208,7 @@ def check_sections(overrides: Overrides, kinds: Iterable[str]) -> None:
         if not isinstance(sections, Mapping):
             raise ConfigError(f"config key '{kind}s' must map names to their settings, not {sections!r}")
         for name, values in sections.items():
-            build(plugin_class(kind, name).Config, values, f"{kind}s.{name}")
+            build(plugin_class(kind, name).Config, {} if values is None else values, f"{kind}s.{name}")
         plugin_class(kind, overrides.get(kind, DEFAULT[kind]))
 
 

@@ -19,6 +19,7 @@ from mvcap.progress import Progress, silent
 from mvcap.refine import RefineConfig, refine, refine_lifted_rows, refine_rows
 from mvcap.refinement.one_view import OneViewConfig
 from mvcap.report import report
+from mvcap.rig.one_view_world import level_one_view
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D, TakeInfo
 from mvcap.structures.row_checks import check_detections, check_rate, check_rig, take_length
@@ -46,7 +47,8 @@ def reconstruct(
 
     Finished stages are kept, and an interrupted run resumes at its last finished chunk. ``redo`` names the first stage
     to run again. Raises StaleError if a stage's result was made with other settings or from other inputs, SessionError
-    while another process works on the session.
+    while another process works on the session. A session of one view is moved to a world with z up by the people in it,
+    unless its calibration's world is level.
     """
     session = Session.of(session)
     if redo is not None and redo not in stages.STAGES:
@@ -54,6 +56,8 @@ def reconstruct(
     with stages.sole_use(session):
         for name, verb in _VERBS.items():
             verb(session, redo=name == redo, progress=progress)
+        if len(session.views) == 1:
+            session = level_one_view(session, progress)
         export(session)
         return report(session, progress=progress)
 

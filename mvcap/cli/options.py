@@ -55,6 +55,8 @@ def rig_options(required: bool) -> Callable[[Command], Command]:
         click.option(
             "--rig-unit", type=click.Choice(["m", "cm", "mm"]), help="Unit of a calibration that does not state one."
         ),
+        click.option("--fov", "fov_deg", type=float, metavar="DEG",
+                     help="One view without a calibration: angle of view along the longer side. [default: 60]"),
         click.option("--rig", type=click.Path(path_type=Path), required=required, help="Calibration file or folder."),
     )  # fmt: skip
 

@@ -27,11 +27,11 @@ _STAGES = {
 @click.command()
 @click.argument("sources", nargs=-1, required=True, metavar="VIDEOS...")
 @click.option("--session", "folder", type=click.Path(path_type=Path), help="Folder to make. [default: NAME.mvcap]")
-@rig_options(required=True)
+@rig_options(required=False)
 @settings_options
 @json_option
 def init(sources: tuple[str, ...], folder: Path | None, changes: dict[str, Any], as_json: bool, **rig: Any) -> None:
-    """Make a session of synchronised videos (or image folders) and a calibration.
+    """Make a session of synchronised videos (or image folders) and a calibration; one view can do without.
 
     VIDEOS: a folder, or several videos or image folders. A view is named after its file and belongs to the camera of
     that name; give NAME=PATH if the names differ.
@@ -80,9 +80,8 @@ def _print_session(session: Any, as_json: bool) -> None:
         click.echo(json.dumps({"session": str(session.folder), "views": session.names, "frames": session.frames,
                                "rate_hz": session.rate_hz, "notes": session.notes}))  # fmt: skip
         return
-    click.echo(
-        f"{len(session.views)} views ({', '.join(session.names)}), {session.frames} frames, {session.rate_hz:.6g} Hz"
-    )
+    views = f"{len(session.views)} view{'s' * (len(session.views) != 1)}"
+    click.echo(f"{views} ({', '.join(session.names)}), {session.frames} frames, {session.rate_hz:.6g} Hz")
     _print_notes(session)
     click.echo(f"session: {session.folder.resolve()}")
 
@@ -98,6 +97,13 @@ def _print_notes(session: Any) -> None:
 @click.option("--redo", type=click.Choice(tuple(_STAGES)), help="First stage to run again.")
 @click.option("--frames", type=int, help="Without videos (VIDEOS is '-'): number of frames of the detection files.")
 @click.option("--size", metavar="WxH", help="Without videos: size of the pictures, if the calibration states none.")
+@click.option(
+    "--height",
+    "heights",
+    multiple=True,
+    metavar="ID=M",
+    help="One view: stature of a person, m, by the number in the report, as in 1=1.78; may be repeated.",
+)
 @rig_options(required=False)
 @settings_options
 @json_option
@@ -107,13 +113,20 @@ def reconstruct(
     redo: str | None,
     frames: int | None,
     size: str | None,
+    heights: tuple[str, ...],
     changes: dict[str, Any],
     as_json: bool,
     **rig: Any,
 ) -> None:
-    """Run all stages on videos and a calibration, or on a session: 3D poses, exported files and a report."""
+    """Run all stages on videos and a calibration, or on a session: 3D poses, exported files and a report.
+
+    One video can do without a calibration: depths and sizes then follow from what people are like.
+    """
+    from mvcap.config import merge
     from mvcap.reconstruct import reconstruct as run
 
+    if heights:
+        changes = merge(changes, {"one_view": {"heights_m": _statures(heights)}})
     session = _opened_or_made(sources, {"session": folder, "frames": frames, "size": size, **rig}, changes)
     if not as_json:
         _print_notes(session)
@@ -129,8 +142,8 @@ def reconstruct(
 
 _OPTIONS = {
     "session": "--session", "frames": "--frames", "size": "--size", "rig": "--rig", "rig_unit": "--rig-unit",
-    "rig_scale": "--rig-scale", "subset": "--subset", "trim": "--trim", "rate_hz": "--rate", "start": "--from",
-    "stop": "--to",
+    "rig_scale": "--rig-scale", "fov_deg": "--fov", "subset": "--subset", "trim": "--trim", "rate_hz": "--rate",
+    "start": "--from", "stop": "--to",
 }  # fmt: skip
 """Options that make a session, by the names of their values."""
 
@@ -141,11 +154,11 @@ def _opened_or_made(sources: tuple[str, ...], options: dict[str, Any], changes: 
         session = _opened(Path(sources[0]), {})
         _refuse_for_session(session, given, options["rate_hz"])
         return _opened(Path(sources[0]), changes)
-    if "rig" not in given:
-        if sources[0] != "-" and "=" not in sources[0] and not Path(sources[0]).exists():
-            raise InputError(f"{sources[0]}: no such file or folder; check the path")
-        raise InputError(f"{sources[0]} is not a session; a calibration is needed: --rig FILE")
+    if "rig" not in given and sources[0] != "-" and "=" not in sources[0] and not Path(sources[0]).exists():
+        raise InputError(f"{sources[0]}: no such file or folder; check the path")
     if "-" in sources:
+        if "rig" not in given:
+            raise InputError("without videos, a calibration is needed: --rig FILE")
         return _made_without_footage(sources, options, given, changes)
     for name, instead in (("frames", "a part of videos is --from and --to"), ("size", "videos have their own size")):
         if name in given:
@@ -178,7 +191,7 @@ def _made_without_footage(
         raise InputError("'-' stands for no videos; give it alone, or give videos")
     if not {"frames", "rate_hz", "session"} <= {*given}:
         raise InputError("without videos, give --session, and --frames and --rate of the detection files")
-    if idle := [_OPTIONS[name] for name in ("rig_scale", "subset", "trim") if name in given]:
+    if idle := [_OPTIONS[name] for name in ("rig_scale", "subset", "trim", "fov_deg") if name in given]:
         raise InputError(f"{', '.join(idle)} is for videos; without them (VIDEOS is '-') leave it out")
     size = _size(options["size"]) if "size" in given else None
     session = Session.create(
@@ -187,6 +200,20 @@ def _made_without_footage(
     )  # fmt: skip
     _override(session, changes)
     return session
+
+
+def _statures(texts: tuple[str, ...]) -> dict[str, float]:
+    """Statures m by person, of texts such as 1=1.78."""
+    out = {}
+    for text in texts:
+        person, equals, metres = text.partition("=")
+        try:
+            out[person] = float(metres)
+        except ValueError:
+            equals = ""
+        if not equals or not person.isdecimal():
+            raise InputError(f"--height {text}: give the number of a person and metres, as in 1=1.78")
+    return out
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -24,11 +24,11 @@ from mvcap.structures.detections import Detections2D
 from mvcap.structures.npz import remedy, write_text
 from mvcap.structures.pose_stream import move_poses
 from mvcap.structures.poses import Poses3D
-from mvcap.structures.session import Session
+from mvcap.structures.session import GIVEN_RIG, Session
 from mvcap.structures.table import Table
 
 _STAGED, _READY = ".level", "ready"
-_COPIED = ("rig.yaml", "timeline.npz", "config.yaml")
+_COPIED = ("rig.yaml", GIVEN_RIG, "timeline.npz", "config.yaml")
 
 
 def move_session(session: Session, new_from_old: Floats, scale: float, progress: Progress) -> None:

@@ -4,6 +4,7 @@ session.yaml     the views, the paths of their footage, and its identity
 rig.yaml         the cameras, in the order of the views, fitted to the images
 timeline.npz     the footage frame of each view at each frame of the session
 sync.json        by how much each view is late, if ``mvcap sync`` found that
+rig_given.yaml   the camera before its world was levelled by the people in it, if there is one view only
 config.yaml      the settings that differ from the defaults
 artefacts/NAME   the result of each stage, in chunks of frames
 """
@@ -40,6 +41,8 @@ from mvcap.structures.timeline import ARRAYS, Timeline, check_length, part_of
 from mvcap.structures.view_offsets import ViewOffsets, read_view_offsets
 
 T = TypeVar("T", bound=Table)
+GIVEN_RIG = "rig_given.yaml"
+"""File of the calibration as it was given, in a session of one view whose world was levelled by the people in it."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +104,8 @@ class Session:
 
         rig: a calibration file or a Rig; rig_unit, size: unit, and picture size (w, h) px, of a file that names none; a
         size that differs from that in the file is refused. frames: length of the take; start, stop: the part of it that
-        is wanted, as ``init`` takes it. The same session is returned if it exists. Raises InputError for less than two
-        cameras or one frame, SessionError if the folder is in use.
+        is wanted, as ``init`` takes it. The same session is returned if it exists. Raises InputError for less than one
+        frame, SessionError if the folder is in use.
         """
         if frames < 1:
             raise InputError(f"a session needs at least one frame, not {frames}")
@@ -114,8 +117,6 @@ class Session:
                 f"{loaded.source or 'the rig'}: camera {other.name!r} has pictures of {other.size[0]}x{other.size[1]}, "
                 f"not the size given, {size[0]}x{size[1]}; leave the size out"
             )
-        if len(loaded) < 2:
-            raise InputError(f"{loaded.source or 'the rig'}: one camera only; 3D needs two or more")
         first, last = part_of(start, stop, rate_hz, frames)
         whole = (first, last) == (0, frames)
         identity = f"none:{frames}" if whole else f"none:{frames}:{first}:{last}"
@@ -138,7 +139,7 @@ class Session:
             self.save(rig, timeline)
             return self
         there = Session.open(self.folder)
-        same = there.views == self.views and _same_rig(there.rig, rig)
+        same = there.views == self.views and _same_rig(there.given_rig, rig)
         if same and not math.isclose(there.rate_hz, self.rate_hz, rel_tol=1e-5):
             raise SessionError(
                 f"{self.folder} holds a session of this footage at {there.rate_hz:.6g} Hz, not {self.rate_hz:.6g} Hz; "
@@ -205,6 +206,12 @@ class Session:
                 f"({', '.join(self.names)}); make a new session with `mvcap init`"
             )
         return rig
+
+    @property
+    def given_rig(self) -> Rig:
+        """The cameras in the world in which they were given, where that of one view was levelled by its people."""
+        path = self.folder / GIVEN_RIG
+        return load_rig(path) if path.exists() else self.rig
 
     @cached_property
     def frame_of(self) -> NDArray[np.int32]:
