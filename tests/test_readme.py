@@ -41,7 +41,8 @@ from mvcap.structures.contracts import MaskedMoment
 from mvcap.structures.footage import Footage
 from mvcap.structures.pose_file import save_poses
 from mvcap.structures.poses import Poses3D, Provenance
-from mvcap.structures.skeleton import SKELETONS
+from mvcap.structures.skeleton import SKELETONS, skeleton
+from mvcap.structures.view_track import ViewTrack
 from mvcap.weights import networks
 
 ROOT = Path(__file__).parents[1]
@@ -58,7 +59,8 @@ ADDED = {
     "keypoint_csv": "estimator", "known_ids": "associator", "above_floor": "refiner", "wide_csv": "exporter",
     "own_lab": "benchmark", "joint_check": "task", "step_through": "viewer", "joint_balls": "densifier",
     "test_card": "source", "stated_delays": "synchroniser", "marker_files": "job", "in_order": "runner",
-    "yolo_pose": "dataset_format", "winter_coat": "body_model", "camera_csv": "calibration format",
+    "yolo_pose": "dataset_format", "winter_coat": "body_model", "fronto_parallel": "lifter",
+    "camera_csv": "calibration format",
 }  # fmt: skip
 """Plug-ins that are shown in full, by the name of their file."""
 SHOWN = {
@@ -70,6 +72,7 @@ SHOWN = {
     "library": ("mvcap/README.md", "refine_rows("),
     "level": ("mvcap/README.md", "level_poses("),
     "live": ("mvcap/README.md", "live.step("),
+    "lifter": ("mvcap/README.md", "lifter.lift(track)"),
 }
 """All other Python: a name for each block, the file that it is in, and what only it has."""
 WORDS = (
@@ -453,6 +456,32 @@ def test_the_body_model_runs(place):
     assert [(person, frame) for person, frame, _ in padded] == [(1, 0), (1, 1), (1, 2)]
     apart = np.linalg.norm(padded[0][2] - plain[0][2], axis=-1)
     assert 0.02 < np.median(apart) < 0.04
+
+
+def seen_walker(frames=40):
+    """One walker in the view of one camera: the track, and the true joints about the hips in the camera's axes."""
+    xyz, camera = truth(frames, people=1).dense()[:, 0].astype(np.float64), ring_rig(2)[0]
+    shape = xyz.shape[:2]
+    track = ViewTrack(skeleton("coco17"), camera.lens, np.arange(frames) / RATE_HZ, camera.project(xyz),
+                      np.full(shape, 0.9), np.full(shape, 2.0))  # fmt: skip
+    return track, (xyz - xyz[:, 11:13].mean(1, keepdims=True)) @ camera.cam_from_world[:3, :3].T
+
+
+def test_a_track_is_lifted():
+    track, wanted = seen_walker()
+    names = executed("lifter", track=track)
+    assert np.linalg.norm(names["joints"] - wanted, axis=-1).mean() < 0.2
+    assert names["covariance"].shape == (40, 17, 3, 3)
+
+
+def test_the_lifter_runs(place):
+    track, wanted = seen_walker()
+    lifter = plugins.instance("lifter", "fronto_parallel:FrontoParallel", {"along_m": 0.3})
+    body = lifter.lift(track)
+    off = body.joints - wanted
+    assert np.abs(off[..., :2]).mean() < 0.1 and np.allclose(body.joints[:, 11:13].mean(1), 0, atol=1e-9)
+    square = (off * np.linalg.solve(body.covariance, off[..., None])[..., 0]).sum(-1)
+    assert 0.5 < (square < 7.8).mean() <= 1
 
 
 def test_the_viewer_runs(place, capsys):
