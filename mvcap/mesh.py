@@ -6,7 +6,7 @@ import importlib.util
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from mvcap.drawing.colours import colour
 from mvcap.errors import InputError, SessionError, StaleError
 from mvcap.export import take_of
 from mvcap.exporters.gltf_skins import SkinFile, SkinnedPerson
+from mvcap.exporters.gltf_skins_reader import ANIMATION, FACTS, MESHES
 from mvcap.progress import Progress, silent
 from mvcap.structures.mesh_file import save_mesh
 from mvcap.structures.npz import remedy, write_text
@@ -33,7 +34,7 @@ from mvcap.structures.skinned_body import SkinnedBody
 
 FORMATS = ("ply", "glb", "smpl")
 """ply: a file per person and frame; glb: one animation of all people; smpl: a file of SMPL's parameters per person."""
-_FOLDER, _FACTS, _ANIMATION, _PARAMETERS = "meshes", "meshes.json", "people.glb", "smpl"
+_PARAMETERS = "smpl"
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,7 @@ def mesh(
     if every < 1:
         raise InputError(f"every must be 1 or more, not {every}")
     start, stop = frame_range(frames, session.frames)
-    target = session.folder / _FOLDER if out is None else Path(out)
+    target = session.folder / MESHES if out is None else Path(out)
     take = take_of(session, "refine")
     with stages.sole_use(session), _new_folder(target, redo) as folder:
         model = body_of_name(body, smpl)
@@ -87,7 +88,8 @@ def mesh(
             model, take.skeleton, take.chunks, lambda frame: start <= frame < stop and frame % every == 0
         )
         wanted = wanted or (FORMATS if model.name == "smpl" else FORMATS[:2])
-        return _written(bodies, take.chunks, (folder, target), wanted, session.rate_hz, take.name, progress)
+        origin = {"poses": stages.poses(session, "refine").fingerprint}
+        return _written(bodies, take.chunks, (folder, target), wanted, session.rate_hz, take.name, origin, progress)
 
 
 def mesh_rows(
@@ -124,6 +126,7 @@ def _written(
     formats: tuple[str, ...],
     rate_hz: float,
     name: str,
+    origin: Mapping[str, str],
     progress: Progress,
 ) -> MeshFiles:
     """Write everything into the first folder, which is to become the second."""
@@ -136,7 +139,7 @@ def _written(
     with ExitStack() as stack:
         files: list[SkinFile | SmplFiles] = []
         if "glb" in formats:
-            files.append(stack.enter_context(SkinFile(folder / _ANIMATION, body, people, rate_hz, name)))
+            files.append(stack.enter_context(SkinFile(folder / ANIMATION, body, people, rate_hz, name)))
         if "smpl" in formats:
             shapes = {person: (bodies.fitted.shapes[person], frames) for person, frames in bodies.frames.items()}
             files.append(stack.enter_context(SmplFiles(folder / _PARAMETERS, body, shapes, rate_hz)))
@@ -150,14 +153,14 @@ def _written(
             progress("mesh", done, total)
     median = round(1000 * float(np.median(np.concatenate(distances))), 2)
     facts = {
-        "body": body.name, "unit": "m", "axes": "z-up", "rate_hz": rate_hz, "meshes": total,
+        **origin, "body": body.name, "unit": "m", "axes": "z-up", "rate_hz": rate_hz, "meshes": total,
         "left_out": bodies.left_out, "distance_mm": median,
         "joint_offsets_mm": {name: (1000 * at).round(1).tolist()
                              for name, at in zip(bodies.fitted.names, bodies.fitted.offset, strict=True)},
         "persons": {str(person): {"frames": len(one.frames), "shape": bodies.fitted.shapes[person].round(4).tolist()}
                     for person, one in people.items()},
     }  # fmt: skip
-    write_text(folder / _FACTS, json.dumps(facts, indent=1))
+    write_text(folder / FACTS, json.dumps(facts, indent=1))
     return MeshFiles(target, body.name, tuple(people), total, bodies.left_out, median)
 
 
@@ -197,7 +200,7 @@ def _new_folder(target: Path, redo: bool) -> Iterator[Path]:
 def _is_ours(folder: Path) -> bool:
     """Whether a folder was made by ``mesh``, by its list of facts."""
     try:
-        facts = parse_json(bounded_bytes(folder / _FACTS, 64 << 20))
+        facts = parse_json(bounded_bytes(folder / FACTS, 64 << 20))
     except (OSError, ValueError):
         return False
     return isinstance(facts, dict) and "joint_offsets_mm" in facts

@@ -23,6 +23,7 @@ from mvcap.structures.pose_file import load_truth
 from mvcap.structures.poses import Poses3D, Provenance, missing_joints, sigma_m
 from mvcap.structures.session import Session
 from mvcap.structures.skeleton import Skeleton
+from mvcap.viewers.browser_meshes import PageMeshes
 
 CHUNK_FRAMES = 100
 """Frames of a chunk: what the page loads at once, and keeps or drops at once."""
@@ -50,6 +51,7 @@ class Scene:
         self._stages = {"refine": stages.poses(session, "refine"), "track": stages.poses(session, "track")}
         self._truth = None if truth is None else load_truth(truth, session.frames, session.rate_hz)
         self._read = lru_cache(maxsize=4)(self._rows)
+        self._meshes = PageMeshes(session)
         self.made = self._origins()
 
     def description(self) -> dict[str, Any]:
@@ -57,6 +59,7 @@ class Scene:
         session = self.session
         self._stages = {name: stages.poses(session, name) for name in self._stages}
         self._read.cache_clear()
+        self._meshes = PageMeshes(session)
         self.made = self._origins()
         kinds = {"refine": self._stages["refine"].skeleton, "track": self._stages["track"].skeleton}
         if self._truth is not None:
@@ -81,6 +84,7 @@ class Scene:
             "events": self._events(report),
             "extent_m": [low.tolist(), high.tolist()],
             "clouds": self.cloud_frames(),
+            "meshes": self._meshes.description(),
             "verdict": self._verdict(report),
         }
 
@@ -126,6 +130,20 @@ class Scene:
         order = np.argsort(found.person, kind="stable")[:: max(1, -(-len(found.xyz) // _MOST_POINTS))]
         return packed({"xyz": found.xyz[order], "rgb": found.rgb[order], "person": found.person[order]})
 
+    def skin(self) -> bytes:
+        """Return what the meshes of all people have in common, as ``PageMeshes.skin``; InputError where none are."""
+        return packed(self._meshes.skin())
+
+    def shape(self, person: int) -> bytes:
+        """Return the mesh of a person at rest, as ``PageMeshes.shape``; InputError where there is none."""
+        return packed(self._meshes.shape(person))
+
+    def motion(self, start: int) -> bytes:
+        """Return how the meshes of a chunk are posed, as ``PageMeshes.motion``; InputError where none are."""
+        self.check_unchanged()
+        self._check_start(start)
+        return packed(self._meshes.motion(start, start + CHUNK_FRAMES))
+
     def series(self) -> bytes:
         """Return curves over the take, ``SERIES`` (M, K) of the refined poses, with frame and person (M,)."""
         self.check_unchanged()
@@ -152,9 +170,12 @@ class Scene:
         if self._origins() != self.made:
             raise StaleError("the session was reconstructed again meanwhile: reload the page when that is done")
 
-    def _rows(self, kind: str, start: int) -> Poses3D:
+    def _check_start(self, start: int) -> None:
         if start % CHUNK_FRAMES or not 0 <= start < self.session.frames:
             raise InputError(f"no chunk begins at frame {start}")
+
+    def _rows(self, kind: str, start: int) -> Poses3D:
+        self._check_start(start)
         if kind == "truth" and self._truth is not None:
             return self._truth[(self._truth.frame >= start) & (self._truth.frame < start + CHUNK_FRAMES)]
         if kind not in self._stages:

@@ -59,8 +59,12 @@ class _Handler(TokenHandler):
             if proxy.done < 1:
                 raise InputError("the video is not made yet")
             self.send_file(proxy.path, "video/mp4", body)
-        elif what == "cloud":
-            self.send_bytes(_cloud(server, name.removesuffix(".bin")), "application/octet-stream", body)
+        elif path == "skin.bin":
+            self.send_bytes(server.scene.skin(), "application/octet-stream", body)
+        elif what in ("cloud", "shape", "meshes"):
+            scene = server.scene
+            numbered = {"cloud": scene.cloud, "shape": scene.shape, "meshes": scene.motion}[what]
+            self.send_bytes(numbered(_number(name.removesuffix(".bin"))), "application/octet-stream", body)
         else:
             raise InputError("there is nothing here")
 
@@ -74,7 +78,8 @@ def _view(name: str) -> int | None:
     return int(name)
 
 
-def _cloud(server: ViewServer, frame: str) -> bytes:
-    if not re.fullmatch(r"\d{1,9}", frame):
-        raise InputError(f"no point cloud {frame!r}")
-    return server.scene.cloud(int(frame))
+def _number(name: str) -> int:
+    """The frame or the person in an address; InputError for anything else."""
+    if not re.fullmatch(r"\d{1,9}", name):
+        raise InputError(f"there is nothing numbered {name!r}")
+    return int(name)

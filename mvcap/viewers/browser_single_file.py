@@ -75,6 +75,12 @@ def _parts(scene: Scene, videos: bool, stack: ExitStack, progress: Progress) -> 
         progress(_STAGE, min(start + CHUNK_FRAMES, frames), frames)
     for frame in about["clouds"] or []:
         yield from _element(f"cloud/{frame}.bin", _compressed(scene.cloud(frame)))
+    if about.get("meshes"):
+        yield from _element("skin.bin", _compressed(scene.skin()))
+        for person in about["meshes"]["persons"]:
+            yield from _element(f"shape/{person}.bin", _compressed(scene.shape(person)))
+        for start in range(0, frames, CHUNK_FRAMES):
+            yield from _element(f"meshes/{start}.bin", _compressed(scene.motion(start)))
     if not videos:
         state = {"size": [0, 0], "tiles": [], "done": 0.0, "failed": "this file was exported without videos"}
         yield from _element(f"video/{MOSAIC}.json", _text(state))

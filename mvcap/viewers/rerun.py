@@ -1,4 +1,4 @@
-"""Viewer rerun: people, covariances, cameras and point clouds in the viewer of Rerun, or as one of its recordings.
+"""Viewer rerun: people, meshes, uncertainty, cameras, point clouds in the viewer of Rerun, or as one of its recordings.
 
 Needs the extra ``rerun``. Poses are on the timelines "time" and "frame"; persons are classes whose keypoints are the
 joints. What is drawn into the pictures of a camera is distorted as its lens distorts, which a pinhole of Rerun is not.
@@ -18,7 +18,9 @@ from mvcap import stages
 from mvcap.cloud import cloud_frames, read_cloud
 from mvcap.drawing.colours import colour
 from mvcap.errors import InputError
+from mvcap.exporters.gltf_skins_reader import MovingBodies, session_bodies
 from mvcap.progress import Progress, silent
+from mvcap.rendering.clothing import vertex_normals
 from mvcap.structures.npz import written_whole
 from mvcap.structures.optional_package import optional_package
 from mvcap.structures.pose_file import load_truth
@@ -90,6 +92,7 @@ def _send(rerun: Any, recording: Any, session: Session, truth: str | Path | None
         _send_camera(rerun, recording, camera)
     known: set[int] = set()
     clouds = cloud_frames(session)
+    meshes = _Meshes(rerun, recording, session_bodies(session))
     for start, stop in poses.ranges():
         rows = poses.between(start, stop)
         known |= set(rows.person.tolist())
@@ -98,6 +101,7 @@ def _send(rerun: Any, recording: Any, session: Session, truth: str | Path | None
         for frame in range(start, stop):
             _set_time(recording, session, frame)
             _send_people(rerun, recording, session, rows[rows.frame == frame])
+            meshes.send(frame)
             if beside is not None:
                 _send_truth(rerun, recording, beside[beside.frame == frame])
             progress("recording", frame + 1, session.frames)
@@ -107,6 +111,39 @@ def _send(rerun: Any, recording: Any, session: Session, truth: str | Path | None
             if found is not None:
                 points = rerun.Points3D(found.xyz, colors=found.rgb, radii=_CLOUD_M)
                 recording.log("world/cloud", points)
+
+
+class _Meshes:
+    """Meshes of the people: triangles and colour once, vertices where they change."""
+
+    def __init__(self, rerun: Any, recording: Any, bodies: MovingBodies | None) -> None:
+        self._rerun, self._recording, self._bodies = rerun, recording, bodies
+        self._shown: dict[int, int] = {}
+        for person, one in {} if bodies is None else bodies.people.items():
+            look = rerun.Mesh3D.from_fields(
+                triangle_indices=one.body.faces.astype(np.uint32), albedo_factor=[*colour(person), 255]
+            )
+            recording.log(self._place(person), look, static=True)
+
+    @staticmethod
+    def _place(person: int) -> str:
+        return f"world/meshes/{person}"
+
+    def send(self, frame: int) -> None:
+        """Send the vertices of a frame, at the time that is set, and take away who has no body any more."""
+        if self._bodies is None:
+            return
+        found = self._bodies.at(frame)
+        for person in self._shown.keys() - found.keys():
+            self._recording.log(self._place(person), self._rerun.Mesh3D.from_fields(vertex_positions=[]))
+        for person, key in found.items():
+            if self._shown.get(person) != key:
+                one = self._bodies.people[person]
+                vertices = one.vertices(key).astype(np.float32)
+                normals = vertex_normals(vertices, one.body.faces).astype(np.float32)
+                held = self._rerun.Mesh3D.from_fields(vertex_positions=vertices, vertex_normals=normals)
+                self._recording.log(self._place(person), held)
+        self._shown = found
 
 
 def _set_time(recording: Any, session: Session, frame: int) -> None:

@@ -1,7 +1,7 @@
-"""Viewer window: people, cameras and point clouds in 3D on a timeline, in a window of Open3D.
+"""Viewer window: people, their meshes, cameras and point clouds in 3D on a timeline, in a window of Open3D.
 
 Space plays and pauses, the arrows step (page up and down by ten frames), Home and End jump, F looks at everybody,
-C shows and hides point clouds. Needs a display and the extra ``cloud``.
+C shows and hides point clouds, M meshes. Needs a display and the extra ``cloud``.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calib import Rig
-from calib.arrays import Floats
+from calib.arrays import Floats, Ints
 from mvcap import stages
 from mvcap.cloud import cloud_frame_at, cloud_frames, read_cloud
 from mvcap.drawing.colours import Rgb, colour, linear_rgb
 from mvcap.drawing.viewpoints import people_box
 from mvcap.errors import InputError
+from mvcap.exporters.gltf_skins_reader import session_bodies
 from mvcap.structures.optional_package import optional_package
 from mvcap.structures.pose_file import load_truth
 from mvcap.structures.poses import Poses3D
@@ -76,6 +77,7 @@ class ShownTake:
         self._truth = None if truth is None else load_truth(truth, session.frames, session.rate_hz)
         self.box = people_box(self._poses.chunks())
         self._clouds = cloud_frames(session)
+        self._bodies = session_bodies(session)
         self._read = lru_cache(maxsize=2)(self._chunk)
         self.cloud = lru_cache(maxsize=2)(self._cloud)
 
@@ -88,6 +90,16 @@ class ShownTake:
             more, white = _bones(self._truth[self._truth.frame == frame], _TRUTH)
             lines, tints = np.concatenate([lines, more]), np.concatenate([tints, white])
         return lines, tints
+
+    def meshes(self, frame: int) -> dict[int, tuple[Floats, Ints]]:
+        """Return vertices (V, 3) m and triangles (F, 3) of the people's meshes at a frame, by person."""
+        if self._bodies is None:
+            return {}
+        people = self._bodies.people
+        return {
+            person: (people[person].vertices(key), people[person].body.faces)
+            for person, key in self._bodies.at(frame).items()
+        }
 
     def cameras(self) -> Floats:
         """Return the edges (N, 2, 3) m of the cameras' pyramids."""
@@ -144,7 +156,8 @@ class _Window:
         self._frame, self._ended = 0, False
         self._begun: float | None = None  # when frame 0 was due, while it plays
         self._shown_cloud: int | None = None
-        self._with_cloud = True
+        self._with_cloud = self._with_meshes = True
+        self._shown_meshes: set[str] = set()
         self._redraw_until = time.monotonic() + _REDRAWN_S
         self._add_controls(gui)
         self._window.set_on_layout(self._layout)
@@ -207,11 +220,27 @@ class _Window:
 
     def _draw(self) -> None:
         self._add_lines("people", *self._take.people(self._frame), _LINE_PX)
+        self._draw_meshes()
         self._draw_cloud()
         self._slider.int_value = self._frame
         self._time.text = self._clock(self._frame)
         self._window.set_needs_layout()
         self._redraw_until = time.monotonic() + _REDRAWN_S
+
+    def _draw_meshes(self) -> None:
+        scene, utility = self._scene.scene, self._open3d.utility
+        for name in self._shown_meshes:
+            scene.remove_geometry(name)
+        self._shown_meshes.clear()
+        for person, (vertices, faces) in self._take.meshes(self._frame).items() if self._with_meshes else ():
+            made = self._open3d.geometry.TriangleMesh(
+                utility.Vector3dVector(vertices), utility.Vector3iVector(faces.astype(np.int32))
+            )
+            made.compute_vertex_normals()
+            material = self._material("defaultLit")
+            material.base_color = [*linear_rgb(np.array(colour(person))).tolist(), 1.0]
+            scene.add_geometry(f"mesh {person}", made, material)
+            self._shown_meshes.add(f"mesh {person}")
 
     def _draw_cloud(self) -> None:
         scene = self._scene.scene
@@ -274,6 +303,9 @@ class _Window:
             self._seek(self._take.session.frames - 1)
         elif event.key == gui.KeyName.C:
             self._with_cloud = not self._with_cloud
+            self._draw()
+        elif event.key == gui.KeyName.M:
+            self._with_meshes = not self._with_meshes
             self._draw()
         elif event.key == gui.KeyName.F:
             self._look()

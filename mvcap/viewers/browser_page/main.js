@@ -3,6 +3,7 @@
 import * as THREE from "three";
 import { Chunks, source } from "./source.js";
 import { Scene3D } from "./scene.js";
+import { Meshes } from "./meshes.js";
 import { Timeline, curveName } from "./timeline.js";
 import { Player, drawProjected } from "./videos.js";
 import { inspect, layerBoxes, keyTable, personBoxes } from "./panel.js";
@@ -14,7 +15,7 @@ const RAMP = [[0, 0x2ca25f], [0.03, 0xfee08b], [0.1, 0xd73027]].map(([at, hex]) 
 class Viewer {
   constructor(about) {
     this.about = about; this.frame = 0; this.playing = false; this.speed = 1; this.updates = 0;
-    this.layers = { raw: false, truth: !!about.kinds.truth, uncertainty: false, cameras: true, pictures: false, cloud: !!about.clouds, floor: true, overlay: true };
+    this.layers = { raw: false, truth: !!about.kinds.truth, uncertainty: false, cameras: true, pictures: false, cloud: !!about.clouds, meshes: !!about.meshes, floor: true, overlay: true };
     this.hidden = new Set(); this.look = null; this.followed = null; this.picked = null;
     this.colours = new Map(about.persons.map((one) => [one.id, one.colour]));
     this.tints = new Map(about.persons.map((one) => [one.id, new THREE.Color(one.colour)]));
@@ -24,6 +25,8 @@ class Viewer {
     this.clouds = new Chunks("cloud", 1, 100);
     this.cloudsApart = (about.clouds ?? []).reduce((most, one, n, all) => (n ? Math.max(most, one - all[n - 1]) : most), 1);
     this.scene = new Scene3D($("scene"), about);
+    this.meshes = about.meshes ? new Meshes(about, this.tints) : null;
+    if (this.meshes) this.scene.world.add(this.meshes.group);
     this.timeline = new Timeline($("timeline"), about, this.colours, (frame) => this.seek(frame));
     this.timeline.visible = (id) => !this.hidden.has(id);
     this.mosaic = new Player("mosaic", about.rate_hz, $("video"), () => this.videoFrame(this.mosaic));
@@ -80,7 +83,7 @@ class Viewer {
       [["t", "f", "s", "v"], "T F S V", "from the top, front, side, 3D", (event) => { this.lookThrough(null); this.scene.from({ t: "top", f: "front", s: "side", v: "free" }[event.key.toLowerCase()]); }],
       [["g"], "G", "follow the next person", () => { const ids = [null, ...this.about.persons.map((one) => one.id)]; this.followed = ids[(ids.indexOf(this.followed) + 1) % ids.length]; $("follow").value = this.followed ?? ""; this.apply(); }],
       [["r"], "R", "raw poses", layer("raw")], [["e"], "E", "uncertainty", layer("uncertainty")],
-      [["c"], "C", "cameras", layer("cameras")], [["p"], "P", "point cloud", layer("cloud")], [["o"], "O", "skeletons on the videos", layer("overlay")],
+      [["c"], "C", "cameras", layer("cameras")], [["p"], "P", "point cloud", layer("cloud")], [["m"], "M", "meshes", layer("meshes")], [["o"], "O", "skeletons on the videos", layer("overlay")],
       [["?"], "?", "this help", () => $("keys").showModal()],
     ];
   }
@@ -167,6 +170,7 @@ class Viewer {
     this.scene.frusta.visible = this.layers.cameras; this.scene.floor.visible = this.layers.floor;
     this.scene.showPictures(this.layers.pictures);
     this.scene.showCloud(this.layers.cloud && about.clouds ? this.cloudNow(again, faults) : null, this.hidden);
+    if (this.meshes) this.meshesNow(again, faults);
     this.faults = [...faults].filter(Boolean).join("; ");
     this.scene.wanted();
     this.timeline.draw(frame);
@@ -182,6 +186,13 @@ class Viewer {
   status() {
     const video = this.look ? this.lookPlayer?.state || (!this.lookPlayer && this.mosaic.state) : "";
     $("message").textContent = [this.notice, this.faults, video && `video: ${video}`].filter(Boolean).join("; ");
+  }
+  meshesNow(again, faults) {
+    this.meshes.group.visible = this.layers.meshes;
+    if (!this.layers.meshes) return;
+    this.meshes.fault = "";
+    this.meshes.show(this.frame, this.hidden, again);
+    faults.add(this.meshes.fault);
   }
   // The cloud of this frame, or the last one before it, for as long as clouds are apart.
   cloudNow(again, faults) {

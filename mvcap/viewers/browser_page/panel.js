@@ -2,7 +2,7 @@
 
 const LAYERS = [
   ["raw", "raw poses"], ["truth", "ground truth"], ["uncertainty", "uncertainty (95 %)"], ["cameras", "cameras"],
-  ["pictures", "their pictures"], ["cloud", "point cloud"], ["floor", "floor"], ["overlay", "skeletons on videos"],
+  ["pictures", "their pictures"], ["cloud", "point cloud"], ["meshes", "meshes"], ["floor", "floor"], ["overlay", "skeletons on videos"],
 ];
 
 function box(name, text, checked, changed, dot) {
@@ -25,11 +25,21 @@ export function personBoxes(viewer, place) {
 
 export function layerBoxes(viewer, place, legend) {
   const { about } = viewer;
-  const there = { truth: !!about.kinds.truth, cloud: !!about.clouds, raw: !!about.kinds.track };
+  const there = { truth: !!about.kinds.truth, cloud: !!about.clouds, raw: !!about.kinds.track, meshes: !!about.meshes };
   for (const [name, text] of LAYERS) if (there[name] ?? true) place.append(box(name, text, viewer.layers[name], (on) => viewer.setLayer(name, on)));
+  if (about.meshes) place.append(opacity(viewer));
   legend.textContent = "Joints: full colour and size where two or more views measured them; paler and smaller where one view, "
     + "time, or only the rest of the body tells where they are."
     + (about.kinds.truth ? " Beside ground truth: green 0, yellow 30, red 100 mm and more." : "");
+}
+
+function opacity(viewer) {
+  const label = document.createElement("label"), input = document.createElement("input");
+  Object.assign(input, { type: "range", name: "opacity", min: 0.1, max: 1, step: 0.05, value: viewer.meshes.opacity });
+  input.oninput = () => { viewer.meshes.setOpacity(+input.value); viewer.scene.wanted(); };
+  input.onchange = () => input.blur();
+  label.append("opacity of meshes", input);
+  return label;
 }
 
 export function keyTable(keys, table) {

@@ -1,6 +1,6 @@
 // Where the page gets its data: from the server it came from, or from inside the file itself.
 
-const TYPES = { f4: Float32Array, f8: Float64Array, i4: Int32Array, u4: Uint32Array, u1: Uint8Array, i1: Int8Array };
+const TYPES = { f4: Float32Array, f8: Float64Array, i4: Int32Array, u4: Uint32Array, u2: Uint16Array, i2: Int16Array, u1: Uint8Array, i1: Int8Array };
 
 // Named arrays of a block of bytes; each has .shape besides its values (browser_scene.packed).
 export function unpacked(buffer) {

@@ -8,8 +8,9 @@ from scipy.spatial.transform import Rotation
 
 from mvcap.body_fitting.posed_joints import all_turns, scaled_shapes
 from mvcap.body_models import capsules
-from mvcap.errors import InputError
+from mvcap.errors import InputError, SessionError
 from mvcap.exporters.gltf_skins import SkinFile, SkinnedPerson, shown_keys
+from mvcap.exporters.gltf_skins_reader import MovingBodies
 from mvcap.structures.skinned_body import LinearPoints
 
 FRAMES = np.array([3, 4, 5, 9, 10])
@@ -108,3 +109,49 @@ def test_too_many_vertices_are_refused_before_anything_is_written(tmp_path):
     with pytest.raises(InputError, match="65535"):
         SkinFile(tmp_path / "a.glb", large, {}, 25.0, "take")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def two_people(tmp_path):
+    """A file of two people, every third frame, and the vertices (T, V, 3) m of the second one."""
+    body = capsules.load()
+    pose = posed_bodies.random_poses(body, 4)
+    turns = all_turns(body, posed_bodies.joint_model(body).groups, pose)
+    small = LinearPoints(0.8 * body.vertices.mean, body.vertices.basis).mean, 0.8 * body.heads.mean
+    frames = np.array([0, 3, 6, 12])
+    people = {2: SkinnedPerson(body.vertices.mean, body.heads.mean, frames[:2]), 5: SkinnedPerson(*small, frames)}
+    with SkinFile(tmp_path / "people.glb", body, people, 29.97, "take") as file:
+        file.write(2, turns[:2], pose.root[:2])
+        file.write(5, turns, pose.root)
+    vertices = [body.skin(turn, root, *small) for turn, root in zip(turns, pose.root, strict=True)]
+    return tmp_path / "people.glb", np.stack(vertices)
+
+
+def test_what_is_read_back_is_the_body_that_was_written(two_people):
+    path, vertices = two_people
+    bodies = MovingBodies(path)
+    assert bodies.name == "capsules" and bodies.step == 3 and list(bodies.people) == [2, 5]
+    one = bodies.people[5]
+    assert one.frames.tolist() == [0, 3, 6, 12] and one.body.parents == capsules.load().parents
+    np.testing.assert_allclose([one.vertices(key) for key in range(4)], vertices, atol=2e-6)
+    assert [bodies.at(frame) for frame in (0, 5, 6, 9, 14)] == [{2: 0, 5: 0}, {2: 1, 5: 1}, {5: 2}, {}, {5: 3}]
+    assert one.keys(3, 12) == slice(1, 3)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:400],
+        lambda data: data[: len(data) // 2],
+        lambda data: b"",
+        lambda data: data.replace(b'"POSITION"', b'"POSITIVE"'),
+        lambda data: data.replace(b'"persons":[2,5]', b'"persons":[2,{}'),
+        lambda data: data.replace(b'"byteOffset":0', b'"byteOffset":9'),
+    ],
+)
+def test_a_damaged_file_is_one_line(two_people, damage):
+    path = two_people[0]
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(SessionError, match=r"people.glb: damaged.*mesh --redo") as fault:
+        MovingBodies(path)
+    assert "\n" not in str(fault.value)

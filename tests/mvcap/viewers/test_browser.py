@@ -13,7 +13,9 @@ from built_page import needs_page
 from numbered_videos import BITS, CELL, SIZE, numbered_session
 from synthetic_take import command
 
+import mvcap
 from mvcap import stages
+from mvcap.exporters.gltf_skins_reader import session_bodies
 from mvcap.structures.session import Session
 from mvcap.viewers.browser import view_server
 from mvcap.viewers.browser_page import page_file
@@ -43,7 +45,9 @@ NUMBER = f"""(() => {{
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory):
-    return numbered_session(tmp_path_factory.mktemp("shown"), FRAMES, dropped=DROPPED)
+    made = numbered_session(tmp_path_factory.mktemp("shown"), FRAMES, dropped=DROPPED)
+    mvcap.mesh(made, body="capsules", formats=["glb"], every=5)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -239,6 +243,37 @@ def test_people_and_layers_are_switched(page, keep):
     page.locator("input[name=pictures]").uncheck()
     page.locator("#curve").select_option(label="left knee, flexion")
     assert page.evaluate("mvcap.timeline.curve") == 2
+
+
+def test_meshes_move_with_the_timeline_and_are_switched(page, session, keep):
+    """The page's vertices are those of the body, also between the frames that have meshes."""
+    bodies = session_bodies(session)
+    corners = """(() => {
+      mvcap.scene.draw();
+      const { mesh } = mvcap.meshes.people.get(ID), out = [], at = mesh.position.clone();
+      for (let n = 0; n < mesh.geometry.attributes.position.count; n += 97)
+        out.push(mesh.localToWorld(mesh.getVertexPosition(n, at)).toArray());
+      return out;
+    })()"""
+    for frame, shown in ((40, 40), (44, 40), (7, 5)):
+        page.evaluate(f"mvcap.seek({frame})")
+        until(page, f"mvcap.meshes.people.size === {len(bodies.people)} && mvcap.meshes.chunks.has({frame})")
+        for person, one in bodies.people.items():
+            truth = one.vertices(int(np.flatnonzero(one.frames == shown)[0]))[::97]
+            np.testing.assert_allclose(page.evaluate(corners.replace("ID", str(person))), truth, atol=1e-3)
+    keep("meshes")
+    page.fill("input[name=opacity]", "0.3")
+    assert page.evaluate("[...mvcap.meshes.people.values()].map(({ mesh }) => mesh.material.opacity)") == [0.3, 0.3]
+    first = next(iter(bodies.people))
+    page.uncheck(f"input[name=person{first}]")
+    assert page.evaluate("[...mvcap.meshes.people].filter(([, one]) => one.mesh.visible).map(([id]) => id)") == [
+        person for person in bodies.people if person != first
+    ]
+    page.check(f"input[name=person{first}]")
+    page.keyboard.press("m")
+    assert not page.evaluate("mvcap.meshes.group.visible") and not page.is_checked("input[name=meshes]")
+    page.keyboard.press("m")
+    assert page.evaluate("mvcap.meshes.group.visible")
 
 
 def test_an_ellipsoid_is_the_covariance(page, session):

@@ -11,14 +11,16 @@ from synthetic_take import make_session, truth
 import mvcap
 from mvcap import stages
 from mvcap.errors import InputError, SessionError
+from mvcap.exporters.gltf_skins_reader import session_bodies
 from mvcap.structures.joint_angles import ANGLES, joint_angles
 from mvcap.structures.pose_file import save_poses
 from mvcap.structures.poses import TakeInfo
 from mvcap.viewers import browser_scene
+from mvcap.viewers.browser_meshes import PageMeshes
 from mvcap.viewers.browser_scene import SERIES, Scene, packed
 
 FRAMES = 30
-TYPES = {"f4": np.float32, "i4": np.int32, "u1": np.uint8}
+TYPES = {"f4": np.float32, "i4": np.int32, "u2": np.uint16, "i2": np.int16, "u1": np.uint8}
 
 
 def unpacked(block):
@@ -60,6 +62,7 @@ def test_the_description_names_all_there_is(session):
     inside = ((xyz >= low - 1e-6) & (xyz <= high + 1e-6)).all(-1)
     assert inside.mean() > 0.9
     assert set(about["kinds"]) == {"refine", "track"} and about["verdict"]["level"] and about["clouds"] is None
+    assert about["meshes"] is None
     every = sorted(code for codes in about["provenance"].values() for code in codes)
     assert len(every) == len(set(every)) and set(np.unique(poses.provenance[poses.score > 0])) <= set(every)
 
@@ -170,3 +173,37 @@ def test_clouds_are_thinned_person_by_person(session, monkeypatch):
         scene.cloud(4)
     (folder / "0000004.ply").unlink()
     folder.rmdir()
+
+
+def test_meshes_are_shapes_once_and_turns_of_bones(session, short_chunks):
+    """Skinned by the formulas of the page from the arrays that it gets, vertices are those of the body."""
+    from scipy.spatial.transform import Rotation
+
+    with pytest.raises(InputError, match="no meshes; run `mvcap mesh`"):
+        Scene(session).skin()
+    mvcap.mesh(session, body="capsules", formats=["glb"], every=2)
+    scene = Scene(session)
+    persons = [one["id"] for one in scene.description()["persons"]]
+    assert scene.description()["meshes"] == {"body": "capsules", "persons": persons, "step": 2}
+    skin, shape, motion = (unpacked(block) for block in (scene.skin(), scene.shape(persons[1]), scene.motion(12)))
+    assert (skin["shares"].sum(1) == 255).all() and sorted(set(motion["frame"].tolist())) == list(range(12, 24, 2))
+    row = int(np.flatnonzero((motion["person"] == persons[1]) & (motion["frame"] == 16))[0])
+    turns = np.tile(np.eye(3), (len(skin["parents"]), 1, 1))
+    turns[skin["turned"]] = Rotation.from_quat(motion["turns"][row]).as_matrix()
+    truth = session_bodies(session).people[persons[1]]
+    rest = shape["rest"] * shape["unit"]
+    found = truth.body.skin(turns, motion["root"][row].astype(float), rest.astype(float), shape["heads"].astype(float))
+    np.testing.assert_allclose(found, truth.vertices(int(np.flatnonzero(truth.frames == 16)[0])), atol=5e-4)
+    assert len(scene.motion(12)) < 300 * len(motion["frame"])
+    with pytest.raises(InputError, match="person 99 has no mesh"):
+        scene.shape(99)
+    with pytest.raises(InputError, match="no chunk begins at frame 5"):
+        scene.motion(5)
+
+
+def test_meshes_of_earlier_poses_are_not_shown(session, monkeypatch):
+    mvcap.mesh(session, body="capsules", formats=["glb"], every=10, redo=True)
+    assert PageMeshes(session).description()["step"] == 10
+    facts = session.folder / "meshes" / "meshes.json"
+    facts.write_text(facts.read_text().replace('"poses": "', '"poses": "0'))
+    assert PageMeshes(session).description() is None and session_bodies(session) is None

@@ -66,7 +66,7 @@ OUTSIDE = (
     "session.yaml", "../session.yaml", "%2e%2e/session.yaml", "..%2f..%2fetc/passwd", "main.js", "__init__.py",
     "poses/refine/../../session.yaml", "poses/refine/1.bin", "poses/refine/-100.bin", "poses/x/0.bin",
     "poses/refine/99999999999999.bin", "video/../rig.json", "video/cam1.json", "video/99.mp4", "video/%00.mp4",
-    "cloud/0.bin", "cloud/x.bin", "video/", "poses/",
+    "cloud/0.bin", "cloud/x.bin", "skin.bin", "shape/1.bin", "shape/x.bin", "meshes/0.bin", "video/", "poses/",
 )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ pytestmark = needs_page
 def session(tmp_path_factory):
     made = make_session(tmp_path_factory.mktemp("take"), 25, people=2, cameras=3)
     mvcap.reconstruct(made)
+    mvcap.mesh(made, body="capsules", formats=["glb"])
     return made
 
 
@@ -41,7 +42,8 @@ def test_it_holds_the_whole_scene(session, tmp_path, monkeypatch):
     held, scene = elements(file), Scene(session)
     assert json.loads(held["scene.json"]) == json.loads(json.dumps(scene.description()))
     for name, content in (("series.bin", scene.series()), ("poses/refine/0.bin", scene.chunk("refine", 0)),
-                          ("poses/track/0.bin", scene.chunk("track", 0)),
+                          ("poses/track/0.bin", scene.chunk("track", 0)), ("skin.bin", scene.skin()),
+                          ("shape/2.bin", scene.shape(2)), ("meshes/0.bin", scene.motion(0)),
                           ("projected/refine/0.bin", scene.projected("refine", 0))):  # fmt: skip
         assert zlib.decompress(base64.b64decode(held[name])) == content
     assert "exported without videos" in held["video/mosaic.json"] and "video/mosaic.mp4" not in held

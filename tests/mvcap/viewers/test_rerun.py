@@ -44,6 +44,7 @@ def rows_of(file):
 @needs_rerun
 def test_a_recording_holds_people_cameras_clouds_and_truth(session, tmp_path):
     save_poses(tmp_path / "truth.npz", stages.poses(session, "refine").between(0, FRAMES))
+    mvcap.mesh(session, body="capsules", formats=["glb"], every=3)
     steps = []
     file = mvcap.export_recording(
         session, tmp_path / "take.rrd", truth=tmp_path / "truth.npz", progress=lambda *step: steps.append(step)
@@ -52,6 +53,7 @@ def test_a_recording_holds_people_cameras_clouds_and_truth(session, tmp_path):
     for place in ("people", "people/uncertainty", "truth", *(f"cameras/{name}/image/people" for name in session.names)):
         assert rows[f"/world/{place}"] == FRAMES, place
     assert rows["/world/cloud"] == 1
+    assert rows["/world/meshes/1"] == rows["/world/meshes/2"] == 1 + FRAMES // 3  # what does not change, and each pose
     assert steps[-1] == ("recording", FRAMES, FRAMES)
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["take.rrd", "truth.npz"]
 

@@ -15,6 +15,7 @@ import mvcap
 from mvcap import stages, viewers
 from mvcap.drawing.colours import colour
 from mvcap.errors import InputError, SessionError
+from mvcap.exporters.gltf_skins_reader import session_bodies
 from mvcap.structures.cloud_file import save_cloud
 from mvcap.structures.point_cloud import PointCloud
 from mvcap.structures.pose_file import save_poses
@@ -60,6 +61,17 @@ def test_a_cloud_stays_until_the_next_one(session):
     assert [moments.cloud_frame(frame) for frame in (0, 3, 4, 7, 8, 11, 12, 23)] == [None, None, 4, 4, 8, 8, None, None]
     points, tints = moments.cloud(8)
     assert points.shape == (8, 3) and (tints == 9).all()
+
+
+def test_meshes_are_those_of_the_frame(session):
+    assert ShownTake(session).meshes(5) == {}
+    mvcap.mesh(session, body="capsules", formats=["glb"], every=2)
+    bodies, shown = session_bodies(session), ShownTake(session).meshes(5)
+    assert list(shown) == list(bodies.people)
+    for person, (vertices, faces) in shown.items():
+        one = bodies.people[person]
+        np.testing.assert_array_equal(vertices, one.vertices(2))
+        assert one.frames[2] == 4 and faces.max() < len(vertices)
 
 
 def test_cameras_stand_where_they_are_and_the_floor_lies_below_the_people(session):
