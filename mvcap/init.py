@@ -10,14 +10,13 @@ from pathlib import Path
 
 from calib import CalibrationError, Rig, RigMismatchError, fit_to_images, load_rig, match_views
 from mvcap.errors import InputError
-from mvcap.structures.assumed_camera import assumed_rig, check_fov
+from mvcap.structures.assumed_camera import ONE_VIEW_NOTE, assumed_rig, check_fov
 from mvcap.structures.footage import VIDEO_SUFFIXES, Footage
 from mvcap.structures.frame_pairing import pair_views
 from mvcap.structures.image_folders import IMAGE_SUFFIXES, LAST_NUMBER, images_in, split_by_camera, word_in
 from mvcap.structures.row_checks import check_rate
 from mvcap.structures.session import Session, ViewSource
 
-ONE_VIEW_NOTE = "one view only: depths and sizes of people follow from what people are like, not from triangulation"
 _TAKE_FOLDERS = ("videos", "images")
 
 

@@ -19,6 +19,7 @@ from mvcap.refinement.one_view import STATURE_SIGMA, OneViewConfig, smoothed
 from mvcap.reporting.world_frame import WorldFrame
 from mvcap.structures.anthropometry import STATURE_M, typical_limbs
 from mvcap.structures.artefact import Artefact
+from mvcap.structures.assumed_camera import lens_of
 from mvcap.structures.contracts import Evidence, Lifter, Refiner, RootDepth, State
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
@@ -99,8 +100,9 @@ def _refine_one_view(
     one_view = session.settings("one_view", OneViewConfig)
     lifter, root_depth, settings = plugins.lifting_of(session.overrides, session.rig)
     work = OneViewWindows(
-        before, stages.detections(session, "associate"), session.rig, session.rate_hz, lifter, root_depth, one_view
-    )
+        before, stages.detections(session, "associate"), session.rig, session.rate_hz, lifter, root_depth, one_view,
+        lens_of(session.notes).focal_sigma,
+    )  # fmt: skip
     if redo:
         stages.discard(session, "refine")
     place = session.artefact("refine", Poses3D)
@@ -235,9 +237,10 @@ class OneViewWindows:
         lifter: Lifter,
         root_depth: RootDepth,
         config: OneViewConfig,
+        focal_sigma: float = 0.0,
     ) -> None:
         self._before, self._found, self._camera, self._rate_hz = before, found, rig[0], rate_hz
-        self._lifter, self._root_depth = lifter, root_depth
+        self._lifter, self._root_depth, self._focal_sigma = lifter, root_depth, focal_sigma
         world, persons = WorldFrame(before.skeleton), set()
         for rows in before.chunks():
             world.add(rows)
@@ -262,7 +265,8 @@ class OneViewWindows:
         return _rows_between(parts, window, start, stop)
 
     def _smoothed(self, person: int, rows: Detections2D) -> Poses3D:
-        lifted = lift_person(rows, self._camera.lens, self._rate_hz, self._lifter, self._root_depth)
+        lens, rate_hz = self._camera.lens, self._rate_hz
+        lifted = lift_person(rows, lens, rate_hz, self._lifter, self._root_depth, self._focal_sigma)
         limb_m = self._limbs[person]
         if person in self._heights and np.isfinite(limb_m).any():
             stature = STATURE_M * np.nanmedian(limb_m / typical_limbs(rows.skeleton))

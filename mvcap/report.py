@@ -19,16 +19,19 @@ from mvcap.drawing.scene_video import scene_moments
 from mvcap.errors import ConfigError, InputError
 from mvcap.export import provenance, take_of
 from mvcap.progress import Progress, silent
+from mvcap.refinement.one_view import OneViewConfig
 from mvcap.reporting import plots
 from mvcap.reporting.accuracy import WANTED_MM
 from mvcap.reporting.dropped_people import dropped_sentence
 from mvcap.reporting.motion_figures import motion_figures
+from mvcap.reporting.one_camera import OneCameraFigures
 from mvcap.reporting.page import render
 from mvcap.reporting.pose_quality import PoseQuality, summarise
 from mvcap.reporting.residual_split import ResidualSplit
 from mvcap.reporting.series import SeriesCollector
 from mvcap.reporting.take_figures import TakeFigures
 from mvcap.structures.artefact import Artefact
+from mvcap.structures.assumed_camera import ONE_VIEW_NOTE, lens_of
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.npz import write_text, written_whole
 from mvcap.structures.poses import Poses3D
@@ -75,7 +78,8 @@ def report(session: str | Path | Session, *, progress: Progress = silent) -> dic
     (standard deviations against ``report.wanted_mm``), ``one_view`` (what one view or none sees), ``unconfirmed``
     (people detected but not reconstructed), ``confirmation`` and ``agreement`` (whether the calibration fits the
     pictures), ``residual_parts`` (what the rig and the estimator are at fault for, by view and joint), ``joints`` (by
-    source), ``frame_step`` (N if every N-th frame was looked at), ``warnings``, ``verdict`` and more.
+    source), ``one_camera`` (of one view: depth, lens, gravity), ``frame_step`` (N if every N-th frame was looked at),
+    ``warnings``, ``verdict`` and more.
     """
     session = Session.of(session)
     config = session.settings("report", ReportConfig)
@@ -127,11 +131,13 @@ def _numbers(
     lag, split = ViewLag(session.rig), ResidualSplit(session.rig, kind, session.rate_hz)
     figures = TakeFigures(session.rig, session.frames, session.rate_hz, wanted_mm, step)
     series, raw_series = (SeriesCollector(kind, session.frames, session.rate_hz) for _ in range(2))
+    camera = OneCameraFigures(session.rig[0])
     for chunk in raw.chunks():
         before.add(chunk)
         raw_series.add(chunk)
     for start, chunk in zip(refined.ranges(), refined.chunks(), strict=True):
         series.add(chunk)
+        camera.add(chunk)
         linked = []
         for rows in _between(found, *start):
             linked.append(residuals.add(rows, chunk))
@@ -149,9 +155,10 @@ def _numbers(
         "identities": (raw.manifest or {}).get("identities"),
         "association": association,
         "residual_parts": split.summary(lag, wanted_mm),
+        **_one_camera(session, camera, refined),
     }
     warnings = [
-        *session.notes,
+        *(note for note in session.notes if note not in (ONE_VIEW_NOTE, lens_of(session.notes).words)),
         *_skipped_frames(step),
         *_warnings(session, after, found),
         *_association_warnings(association),
@@ -163,6 +170,14 @@ def _numbers(
         after, session.rate_hz, session.names, residuals, before, seconds, warnings, late, more, of_people
     )
     return summary, series, raw_series
+
+
+def _one_camera(session: Session, figures: OneCameraFigures, refined: Artefact[Poses3D]) -> dict[str, Any]:
+    """Return the key ``one_camera`` of a session of one view, else nothing."""
+    if len(session.views) > 1:
+        return {}
+    statures = session.settings("one_view", OneViewConfig).heights_m
+    return {"one_camera": figures.summary(lens_of(session.notes), (refined.manifest or {}).get("world"), statures)}
 
 
 def _skipped_frames(step: int) -> list[str]:
@@ -228,6 +243,8 @@ def _warnings(session: Session, quality: PoseQuality, found: Artefact[Detections
         return [dropped] if dropped else []
     if dropped:  # the verdict says so
         return _wrong_unit(session, found)
+    if len(session.views) == 1:
+        return ["no people were found: check the detections, and whether tracks are longer than track.min_seconds"]
     warning = (
         "no people were found: no detections of two views match; check the detections, the calibration and the "
         "synchronisation"

@@ -10,6 +10,7 @@ from mvcap import plugins, stages
 from mvcap.config import plain
 from mvcap.progress import Progress, silent
 from mvcap.structures.artefact import Artefact
+from mvcap.structures.assumed_camera import lens_of
 from mvcap.structures.contracts import Lifter, RootDepth, State
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
@@ -35,10 +36,11 @@ def triangulate(session: str | Path | Session, *, redo: bool = False, progress: 
         stages.discard(session, "triangulate")
     place = session.artefact("triangulate", Poses3D)
     if len(rig) == 1:
-        reach = round(LIFT_REACH_S * session.rate_hz)
+        reach, focal_sigma = round(LIFT_REACH_S * session.rate_hz), lens_of(session.notes).focal_sigma
 
         def lift(start: int, stop: int, state: State) -> tuple[Poses3D, State]:
-            made = lifted_rows(before.between(start - reach, stop + reach), rig, session.rate_hz, lifter, root_depth)
+            seen = before.between(start - reach, stop + reach)
+            made = lifted_rows(seen, rig, session.rate_hz, lifter, root_depth, focal_sigma)
             return made[(made.frame >= start) & (made.frame < stop)], {}
 
         origin = stages.origin_of("triangulate", _VERSION, settings, before, session)

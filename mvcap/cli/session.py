@@ -234,7 +234,7 @@ def _print_summary(summary: dict[str, Any]) -> None:
         error, spread = _shown(person["median_reprojection_px"], ".1f"), _shown(person["bone_spread"], ".1%")
         click.echo(
             f"person {person['id']}: {person['frames']} of {summary['frames']} frames, reprojection error "
-            f"{error} px, bone lengths ±{spread}, {person['views_used']} views"
+            f"{error} px, bone lengths ±{spread}, {person['views_used']} view{'s' * (person['views_used'] != 1)}"
         )
     click.echo(f"verdict: {summary['verdict']['level']}")
     reasons = summary["verdict"]["reasons"]

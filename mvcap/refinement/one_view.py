@@ -118,9 +118,7 @@ def _stretch(lifted: LiftedPerson, rows: Ints, rate_hz: float, limb_m: Floats, u
     usual = np.array([np.median(spread[known[:, j], j]) if known[:, j].any() else np.inf for j in range(body.shape[1])])
     near = problem.looked[:, None] & known.any(0) & _within(known)
     kept = known | ((near | ~problem.looked[:, None]) & (spread < np.hypot(usual, _FILL_M)))
-    root = np.broadcast_to(x[:, :1], body.shape)
-    grown = lifted.root.scale_sigma * root + lifted.body.scale_sigma * (body - root)
-    covariance = covariance + grown[..., :, None] * grown[..., None, :]
+    covariance = covariance + lifted.scale_covariance(body, x[:, 0])
     body, covariance = np.where(kept[..., None], body, np.nan), np.where(kept[..., None, None], covariance, np.nan)
     return SmoothedPerson(frame, body, covariance)
 

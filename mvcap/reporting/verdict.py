@@ -10,6 +10,7 @@ from typing import Any
 from mvcap.reporting.accuracy import accuracy_reasons, alone_place, coarse_place, one_view_reasons
 from mvcap.reporting.dropped_people import all_dropped
 from mvcap.reporting.joint_sources import overruled_measurements
+from mvcap.reporting.one_camera import one_camera_places, one_camera_reasons
 from mvcap.reporting.reason import LIMITS, REFUSE, TRUST, Reason
 from mvcap.reporting.residual_split import rig_reasons
 from mvcap.reporting.single_view_joints import single_joint_place
@@ -57,7 +58,8 @@ def verdict(summary: Mapping[str, Any]) -> dict[str, Any]:
     level: "trust", "limits" or "do not trust"; reasons: sentences; where_not: people, time spans and views whose
     results should be checked before use.
     """
-    findings = [finding for reasons in REASONS for finding in reasons(summary)]
+    asked = REASONS_OF_ONE_VIEW if summary.get("one_camera") else REASONS
+    findings = [finding for reasons in asked for finding in reasons(summary)]
     findings.sort(key=lambda finding: finding.level != REFUSE)  # stable: the order of REASONS within a level
     levels = [finding.level for finding in findings]
     level = REFUSE if REFUSE in levels else LIMITS if levels else TRUST
@@ -218,6 +220,9 @@ def _raw_spread(person: Mapping[str, Any]) -> float | None:
 
 
 def _where_not(summary: Mapping[str, Any]) -> Iterator[str]:
+    if summary.get("one_camera"):
+        yield from one_camera_places(summary)
+        return
     for one in (summary.get("confirmation") or {}).get("false", []):
         yield false_person(one)
     for place in (summary.get("one_view") or {}).get("places", []):
@@ -259,3 +264,10 @@ REASONS: tuple[Callable[[Mapping[str, Any]], Iterable[Reason]], ...] = (
     _bodies,
 )
 """What can be wrong, in the order of what matters most: each function yields the reasons that a summary gives."""
+
+REASONS_OF_ONE_VIEW: tuple[Callable[[Mapping[str, Any]], Iterable[Reason]], ...] = (
+    _people,
+    one_camera_reasons,
+    world_reasons,
+)
+"""The same for a take of one view, in which no view confirms another."""

@@ -23,6 +23,7 @@ when it records video) and a standard zoom."""
 PRIOR_FOCAL_SHARE = 0.25
 """Standard deviation of a focal length about that of the prior, as a share: phones, webcams and camcorders have angles
 of 45 to 80 degrees."""
+ONE_VIEW_NOTE = "one view only: depths and sizes of people follow from what people are like, not from triangulation"
 _LEAST_DEG, _MOST_DEG = 5.0, 160.0
 _HEIGHT_M = 1.5
 _GIVEN = "the lens is not calibrated: "
@@ -37,6 +38,11 @@ class KnownLens:
     """``rig``, ``fov`` or ``prior``."""
     words: str
     """The session's note; empty of a calibrated lens."""
+
+    @property
+    def focal_sigma(self) -> float:
+        """Relative standard deviation of the focal length; 0 where it was given."""
+        return PRIOR_FOCAL_SHARE if self.source == "prior" else 0.0
 
 
 def check_fov(fov_deg: Any) -> float:

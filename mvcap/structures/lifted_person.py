@@ -19,6 +19,8 @@ class LiftedPerson:
     track: ViewTrack
     body: LiftedBody
     root: RootDistances
+    focal_sigma: float = 0.0
+    """Relative standard deviation of the focal length: distances grow with it, and sizes do not."""
 
     @property
     def xyz(self) -> Floats:
@@ -39,11 +41,15 @@ class LiftedPerson:
         outer = ray[:, :, None] * ray[:, None]
         return np.asarray(across * (np.eye(3) - outer) + along * outer)
 
-    def scale_covariance(self, xyz: Floats) -> Floats:
-        """Return (T, J, 3, 3) m^2 of joints xyz (T, J, 3) by the scale: everything grows about the camera, together."""
-        root = self.root.root[:, None]
-        grown = self.root.scale_sigma * root + self.body.scale_sigma * (xyz - root)
-        return np.asarray(grown[..., :, None] * grown[..., None, :])
+    def scale_covariance(self, xyz: Floats, root: Floats | None = None) -> Floats:
+        """Return (T, J, 3, 3) m^2 of joints xyz (T, J, 3) by what all frames share: the scale and the focal length.
+
+        With the scale everything grows about the camera. root (T, 3) m: of these joints, by default ``root.root``.
+        """
+        middle = np.broadcast_to((self.root.root if root is None else root)[:, None], xyz.shape)
+        grown = self.root.scale_sigma * middle + self.body.scale_sigma * (xyz - middle)
+        farther = self.focal_sigma * middle
+        return np.asarray(grown[..., :, None] * grown[..., None, :] + farther[..., :, None] * farther[..., None, :])
 
     def scaled(self, factor: float, scale_sigma: float) -> LiftedPerson:
         """Return the person with all lengths and distances times a factor that is known to so many parts of one."""

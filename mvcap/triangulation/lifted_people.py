@@ -55,10 +55,13 @@ def _metric(rows: Detections2D, best: Ints, lens: Lens, xy: Floats) -> Floats | 
     return np.asarray(np.einsum("tab,tjb->tja", turn, metric))
 
 
-def lift_person(rows: Detections2D, lens: Lens, rate_hz: float, lifter: Lifter, root_depth: RootDepth) -> LiftedPerson:
+def lift_person(
+    rows: Detections2D, lens: Lens, rate_hz: float, lifter: Lifter, root_depth: RootDepth, focal_sigma: float = 0.0
+) -> LiftedPerson:
     """Return one person's rows of one view in three dimensions, in the camera's frame.
 
-    Raises PluginError if a lifter or root depth returns something else than its contract says.
+    focal_sigma: relative standard deviation of the lens's focal length. Raises PluginError if a lifter or root depth
+    returns something else than its contract says.
     """
     frame, track = track_of(rows, lens, rate_hz)
     body = lifter.lift(track)
@@ -68,7 +71,7 @@ def lift_person(rows: Detections2D, lens: Lens, rate_hz: float, lifter: Lifter, 
     root = root_depth.place(track, body)
     if not isinstance(root, RootDistances) or root.root.shape != (wanted[0], 3):
         raise PluginError(f"root depth {type(root_depth).__name__} did not return RootDistances of {wanted[0]} frames")
-    return LiftedPerson(frame, track, body, root)
+    return LiftedPerson(frame, track, body, root, focal_sigma)
 
 
 def people_in(rows: Detections2D) -> Iterator[tuple[int, Detections2D]]:
@@ -77,14 +80,16 @@ def people_in(rows: Detections2D) -> Iterator[tuple[int, Detections2D]]:
         yield person, rows[rows.person == person]
 
 
-def lifted_rows(rows: Detections2D, rig: Rig, rate_hz: float, lifter: Lifter, root_depth: RootDepth) -> Poses3D:
+def lifted_rows(
+    rows: Detections2D, rig: Rig, rate_hz: float, lifter: Lifter, root_depth: RootDepth, focal_sigma: float = 0.0
+) -> Poses3D:
     """Return the poses of the people of one view in the world frame, each frame as it is lifted, without smoothing.
 
     rows: of a rig of one camera, with the number of a track in ``person``, which becomes person and group.
     """
     parts = []
     for person, mine in people_in(rows):
-        lifted = lift_person(mine, rig[0].lens, rate_hz, lifter, root_depth)
+        lifted = lift_person(mine, rig[0].lens, rate_hz, lifter, root_depth, focal_sigma)
         parts.append(poses_in_world(lifted, rig[0], person, lifted.frame, lifted.xyz, lifted.covariance))
     made = Poses3D.concatenate(parts, rows.skeleton)
     return made[np.lexsort((made.person, made.frame))]

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from walking_take import COCO, RATE_HZ, body, detections, poses, rig
 
+from calib import save_rig
 from mvcap.structures.detections import Detections2D
+from mvcap.structures.pose_file import save_poses
+from mvcap.structures.session import Session
 from mvcap.structures.view_track import LiftedBody, RootDistances
 
 SIGMA_M, ALONG_M = 0.03, 0.1
@@ -99,3 +102,19 @@ def absent(rows, gone):
         COCO, rows.frame, rows.view, rows.person, rows.carried, rows.box, xy, np.where(there, rows.score, 0),
         np.where(there, rows.noise_px, np.nan),
     )  # fmt: skip
+
+
+def session_of(folder, rig1=None, frames=FRAMES, notes=(), **values):
+    """A session of the one view whose estimator is the oracle; rig1: the camera as the session knows it."""
+    truth = poses(frames, noise_m=0.0, missing=0.0)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_poses(folder / "truth.npz", truth)
+    save_rig(camera(), folder / "true.yaml")
+    made = Session.create(rig1 or camera(), folder / "session", frames=frames, rate_hz=RATE_HZ)
+    if notes:
+        path = made.folder / "session.yaml"
+        path.write_text(path.read_text().replace("notes: []", f"notes: {list(notes)!r}"))
+        made = Session.open(made.folder)
+    oracle = {"poses": str(folder / "truth.npz"), "rig": str(folder / "true.yaml"), "noise_px": 2.0, "carry": False}
+    made.override({"estimator": "oracle", "estimators": {"oracle": oracle}, **settings(**values)})
+    return made
