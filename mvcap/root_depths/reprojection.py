@@ -29,11 +29,12 @@ _LEAST_RAD = 1e-5  # of a pixel's noise: exact detections keep a finite weight
 class ReprojectionConfig:
     """Settings of the root depth ``reprojection``."""
 
-    correlated: float = 3.0
+    correlated: float = 9.0
     """Factor on the variance of the root that the normal matrix gives: errors of a body's joints are not independent.
-    Measured; change it only with measurements."""
-    together: float = 0.3
-    """Share of the variance of the lifted joints that all of them have in common, as they are about one root."""
+    Measured on the demo takes; change it only with measurements."""
+    together: float = 0.1
+    """Share of the variance of the lifted joints that all of them have in common, as they are about one root. Measured
+    as well."""
 
     def __post_init__(self) -> None:
         if not (self.correlated > 0 and 0 <= self.together <= 1):

@@ -13,6 +13,7 @@ SYSTEMS = {
     "S7 root depth": "benches.seeds_root_depth:root_depth",
     "S9 joint confidence": "benches.seeds_confidence:confidence",
     "lifters on recordings": "benches.seeds_recordings:recordings",
+    "root depths on recordings": "benches.seeds_root_recordings:root_recordings",
 }
 """Name of a system -> function (options, section) that adds its tables and facts."""
 MEASURED = (

@@ -18,6 +18,7 @@ from mvcap import plugins
 from mvcap.benchmarks.humaneva import ring
 from mvcap.errors import AssetError, InputError
 from mvcap.evaluation.benchmark_clip import Options as ClipOptions
+from mvcap.structures.ray_frames import turns_to_rays
 from mvcap.structures.skeleton import Skeleton, skeleton
 from mvcap.structures.view_track import LiftedBody, ViewTrack
 from mvcap.synthesis.correlated_noise import correlated_normal, random_events
@@ -36,11 +37,13 @@ class Seen:
     track: ViewTrack
     truth: Floats
     """(T, J, 3) m along the camera's axes about the middle of the hips, NaN where unknown."""
+    root: Floats
+    """(T, 3) m, the middle of the hips in the camera's frame."""
 
 
 def recordings(options: Options, section: Section) -> None:
     """Add a row for each lifter, recording and kind of noise."""
-    for title, found in _takes(options).items():
+    for title, found in takes_of(options).items():
         tracks = list(found)
         if not tracks:
             section.facts.append(f"{title}: left out, its data are not at hand")
@@ -57,7 +60,8 @@ def recordings(options: Options, section: Section) -> None:
     )
 
 
-def _takes(options: Options) -> dict[str, Iterator[Seen]]:
+def takes_of(options: Options) -> dict[str, Iterator[Seen]]:
+    """Tracks of each recording and kind of noise, with the truth."""
     frames = 60 if options.quick else _FRAMES
     motion = options.data.parent / "data" / "motion"
     return {
@@ -130,13 +134,14 @@ def seen_through(camera: Camera, kind: Skeleton, xyz: Floats, rate_hz: float, er
     else:
         xy = xy + rng.normal(0, 2.0, xy.shape)
     track = ViewTrack(kind, camera.lens, np.arange(len(xyz)) / rate_hz, xy, score, noise)
-    return Seen(track, about_hips(kind, xyz @ camera.cam_from_world[:3, :3].T))
+    return Seen(track, *about_hips(kind, xyz @ camera.cam_from_world[:3, :3].T + camera.cam_from_world[:3, 3]))
 
 
-def about_hips(kind: Skeleton, xyz: Floats) -> Floats:
-    """Joints (T, J, 3) about the middle of the hips."""
+def about_hips(kind: Skeleton, xyz: Floats) -> tuple[Floats, Floats]:
+    """Joints (T, J, 3) about the middle of the hips, and that (T, 3)."""
     hips = [kind.index(f"{side}_hip") for side in ("left", "right")]
-    return np.asarray(xyz - xyz[:, hips].mean(1, keepdims=True))
+    root = xyz[:, hips].mean(1)
+    return np.asarray(xyz - root[:, None]), root
 
 
 def demo(folder: Path) -> Iterator[Seen]:
@@ -181,10 +186,18 @@ def _person_in_view(rows: Any, poses: Any, camera: Camera, rate_hz: float) -> Se
     mine = rows[np.array(chosen)]
     metric = getattr(mine, "metric", None)
     columns = (np.asarray(one, np.float64) for one in (mine.xy, mine.score, mine.noise_px))
-    metric = None if metric is None else np.asarray(metric, np.float64)
+    metric = None if metric is None else along_camera(np.asarray(metric, np.float64), mine, camera.lens)
     track = ViewTrack(mine.skeleton, camera.lens, mine.frame / rate_hz, *columns, metric)
-    xyz = poses.xyz[at].astype(np.float64) @ camera.cam_from_world[:3, :3].T
-    return Seen(track, about_hips(mine.skeleton, xyz))
+    xyz = poses.xyz[at].astype(np.float64) @ camera.cam_from_world[:3, :3].T + camera.cam_from_world[:3, 3]
+    return Seen(track, *about_hips(mine.skeleton, xyz))
+
+
+def along_camera(metric: Floats, rows: Any, lens: Lens) -> Floats:
+    """Metric joints (T, J, 3) m of detections, turned from the ray through the hips to the camera's axes."""
+    hips = [rows.skeleton.index(f"{side}_hip") for side in ("left", "right")]
+    flat = lens.undistort(rows.xy[:, hips].astype(np.float64).mean(1))
+    turn = turns_to_rays(np.concatenate([flat, np.ones((len(flat), 1))], -1))
+    return np.asarray(np.einsum("tab,tjb->tja", turn, metric))
 
 
 def lifter_row(name: str, tracks: list[Seen]) -> Row | None:

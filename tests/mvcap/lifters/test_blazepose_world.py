@@ -47,7 +47,7 @@ def test_the_covariance_is_longest_along_the_ray():
 def test_every_joint_has_a_deviation_and_ends_have_the_largest():
     track, _ = seen()
     found = dict(zip(track.skeleton.joints, joint_deviations(track.skeleton), strict=True))
-    assert all((one > 0).all() and one[0] == one[1] < one[2] for one in found.values())
+    assert all((one > 0).all() and one[0] == one[1] <= one[2] for one in found.values())
     assert found["left_ankle"][2] > found["left_knee"][2] > found["left_hip"][2]
 
 
