@@ -70,7 +70,11 @@ def normalised_skeleton(joints: int, bones: Sequence[tuple[int, int]]) -> Tensor
 
 
 class _Block(nn.Module):
-    """A spatial and a temporal graph convolution, with a residual connection around both."""
+    """A spatial and a temporal graph convolution, with a residual connection around both.
+
+    Beside its neighbours a joint hears the mean of all joints, whatever the affinity: which way a body faces, on which
+    all depths depend, is known by all of it only.
+    """
 
     def __init__(self, width: int, heads: int, skeleton: Tensor, affinity: str, step: int) -> None:
         super().__init__()
@@ -78,12 +82,13 @@ class _Block(nn.Module):
         self.norm, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
         self.space, self.time = (_Affinity(width, heads, skeleton, affinity, kind) for kind in ("near", "alike"))
         self.own, self.sent = nn.Linear(width, width), nn.Linear(width, width)
+        self.whole = nn.Linear(width, width, bias=False)
         self.kernel, self.moved = nn.Linear(3 * width, width), nn.Linear(width, width)
 
     def forward(self, h: Tensor) -> Tensor:
         """Features (B, T, J, C) after the block."""
         x = self.norm(h)
-        x = torch.relu(self.own(x) + self.space(x, self.sent(x)))
+        x = torch.relu(self.own(x) + self.space(x, self.sent(x)) + self.whole(x.mean(2, keepdim=True)))
         y = self.between(x)
         return h + torch.relu(self.kernel(shifted(y, self.step)) + self.time(y, self.moved(y)))
 
