@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from calib import Rig
+from calib.arrays import Bools, Floats
 from calib.errors import CalibrationError
 from calib.refit import refit
 from mvcap.errors import InputError
@@ -22,6 +23,7 @@ from mvcap.triangulation.view_lag import ViewLag
 
 _RELEVANT = 0.25  # of the accuracy wanted, from which the constant part of a view matters
 _SURE = 4.0  # standard deviations of the constant part; few stretches of time leave these uncertain
+_OF_ALL = 0.5  # of a person's squared displacement, which that of the other people has to predict
 _TRIAL_SEEN = 4000  # observations of a trial adjustment
 _NAMED = 3  # views named in a reason
 
@@ -45,22 +47,25 @@ class ResidualSplit:
         long), ``rig_px`` (its length, root mean square over the joints as it varies in the room), ``rig_mm`` (at the
         people), ``joint_px`` (root mean square of what each joint has beside it), ``lag_ms`` (against the median view;
         where motion shows it), ``scatter_px`` (median of what is left) and ``joints``, with the last but for one joint;
-        ``at_fault``: names of the views whose constant part is larger than the scatter, beyond doubt, and matters at
-        ``wanted_mm``;
-        ``adjustment``: where views are at fault, a trial of ``mvcap rig adjust``: ``helps``, ``before_px`` and
+        ``at_fault``: names of the views whose displacement is larger than the scatter, beyond doubt, and matters at
+        ``wanted_mm``. It may also be what the detector takes each person's joints for, as people stay at their places:
+        so that of the other people has to predict each person's (``predicted``, share of the square; None for one
+        person), and where a trial adjustment does not help, a view is at fault for its constant part alone;
+        ``adjustment``: where views seem to be at fault, a trial of ``mvcap rig adjust``: ``helps``, ``before_px`` and
         ``after_px`` on what was held out, ``moments``, and ``refused``: why there are no such figures.
         """
         parts = self._sample.parts()
-        with np.errstate(invalid="ignore"):
-            matters = (parts.rig_px > parts.scatter_px) & (parts.rig_px * parts.mm_per_px > _RELEVANT * wanted_mm)
-            matters &= parts.rig_px > _SURE * parts.constant_sigma_px
+        matters = _beyond_doubt(parts, parts.rig_px, wanted_mm)
+        trial = self._trial(lag) if matters.any() else None
+        if trial is not None and trial["refused"] is None and not trial["helps"]:
+            matters = _beyond_doubt(parts, np.linalg.norm(parts.constant_px, axis=-1), wanted_mm)
         lags_ms = 1000 * lag.lag_frames() / self._rate_hz
         return {
             "views": [
                 {"name": name, **self._view(parts, view, lags_ms[view])} for view, name in enumerate(self._rig.names)
             ],
             "at_fault": [self._rig.names[view] for view in np.flatnonzero(matters)],
-            "adjustment": self._trial(lag) if matters.any() else None,
+            "adjustment": trial,
         }
 
     def _view(self, parts: ResidualParts, view: int, lag_ms: float) -> dict[str, Any]:
@@ -71,6 +76,7 @@ class ResidualSplit:
             "constant_sigma_px": tidy(parts.constant_sigma_px[view]),
             "rig_px": tidy(parts.rig_px[view]),
             "rig_mm": tidy(parts.rig_px[view] * parts.mm_per_px[view]),
+            "predicted": tidy(parts.predicted[view]),
             "joint_px": tidy(np.sqrt((joint[known] ** 2).sum(-1).mean())) if known.any() else None,
             "lag_ms": tidy(lag_ms),
             "scatter_px": tidy(parts.scatter_px[view]),
@@ -105,6 +111,14 @@ class ResidualSplit:
             "moments": found.moments,
             "refused": None,
         }
+
+
+def _beyond_doubt(parts: ResidualParts, size_px: Floats, wanted_mm: float) -> Bools:
+    """Which views (C,) have a displacement (C,) px beyond the scatter, certain, of all people, that matters."""
+    with np.errstate(invalid="ignore"):
+        matters = (size_px > parts.scatter_px) & (size_px * parts.mm_per_px > _RELEVANT * wanted_mm)
+        matters &= ~(parts.predicted < _OF_ALL)
+        return np.asarray(matters & (size_px > _SURE * parts.constant_sigma_px))
 
 
 def rig_reasons(summary: Mapping[str, Any]) -> Iterator[Reason]:

@@ -34,6 +34,7 @@ _FREEDOM, _REWEIGHTED = 4.0, 8  # Student's t
 _FIELD_PX, _JOINT_PX = 10.0, 10.0  # prior standard deviations: of the field's change over a metre, of a joint
 _ALIKE = 50.0  # offsets for each independent one, as errors last: the priors count so much more
 _PLACE = 8  # numbers of the affine field
+_TRIED = 8  # people left out in turn
 _STRETCHES = 10  # of a take, between which the estimates vary
 
 
@@ -46,7 +47,10 @@ class ResidualParts:
     which includes it; joint_px (C, J, 2): what a joint has beside it; late_s, late_sigma_s (C,): time offset against
     the poses, late is positive, and its standard deviation (``view_lag`` estimates offsets against the other views);
     scatter_px (C,), joint_scatter_px (C, J): median length of what is left; mm_per_px (C,) at the people; count (C,):
-    offsets used.
+    offsets used. predicted (C,): share of the squared displacement of each person that the field fitted to the other
+    people predicts: near 1 for that of a camera, 0 and below for what the detector takes each person's joints for; NaN
+    with fewer than two people,
+    or in a rig of two, whose views agree but across their epipolar lines, which run otherwise elsewhere in the room.
 
     The standard deviations come from stretches of time that are longer than a detector's errors last; in a take that
     has fewer than three of them they are NaN: what lasts as long as the take cannot be told from the rig.
@@ -62,18 +66,20 @@ class ResidualParts:
     joint_scatter_px: Floats
     mm_per_px: Floats
     count: Ints
+    predicted: Floats
 
 
 @dataclass(frozen=True, eq=False)
 class Offsets:
     """Offsets of M detections from the reprojected pose: all (M, J, ...), NaN where a joint is not used.
 
-    frame and view (M,); off_px (M, J, 2) reprojected less detected; place_m (M, J, 3) of the joint in the camera's
-    frame; speed_px (M, J, 2) px/s of its reprojection; noise_px (M, J) expected; mm_per_px (M,) at the person.
+    frame, view and person (M,); off_px (M, J, 2) reprojected less detected; place_m (M, J, 3) of the joint in the
+    camera's frame; speed_px (M, J, 2) px/s of its reprojection; noise_px (M, J) expected; mm_per_px (M,) at the person.
     """
 
     frame: Ints
     view: Ints
+    person: Ints
     off_px: Floats
     place_m: Floats
     speed_px: Floats
@@ -111,7 +117,8 @@ def offsets_of(detections: Detections2D, poses: Poses3D, rig: Rig, rate_hz: floa
     used = linked.seen & (seen_by[linked.pose] >= min(_VIEWS, len(rig))) & (linked.noise_px > 0)
     off = np.where(used[..., None], linked.off_px, np.nan)
     frame = poses.frame[linked.pose].astype(np.int64)
-    return Offsets(frame, linked.view, off, place, speed, linked.noise_px.astype(np.float64), scale)
+    person = poses.person[linked.pose].astype(np.int64)
+    return Offsets(frame, linked.view, person, off, place, speed, linked.noise_px.astype(np.float64), scale)
 
 
 def _neighbours(poses: Poses3D, step: int) -> Ints:
@@ -143,7 +150,8 @@ class ResidualSample:
         if not self._kept:
             none = np.zeros((0, self._joints))
             empty = np.zeros((0, self._joints, 2))
-            nobody = Offsets(np.zeros(0, np.int64), np.zeros(0, np.int64), empty, empty, empty, none, np.zeros(0))
+            number = np.zeros(0, np.int64)
+            nobody = Offsets(number, number, number, empty, empty, empty, none, np.zeros(0))
             return residual_parts(nobody, self._rig, self._rate_hz)
         joined = (np.concatenate([getattr(one, name) for one in self._kept]) for name in vars(self._kept[0]))
         return residual_parts(Offsets(*joined), self._rig, self._rate_hz)
@@ -152,9 +160,9 @@ class ResidualSample:
 def residual_parts(found: Offsets, rig: Rig, rate_hz: float) -> ResidualParts:
     """Split offsets by view into the displacement by the rig, by the joint, by the time offset, and scatter."""
     views, joints = len(rig), found.off_px.shape[1]
-    own, vectors, joint = (np.full(shape, np.nan) for shape in ((6, views), (views, 2), (views, joints)))
+    own, vectors, joint = (np.full(shape, np.nan) for shape in ((7, views), (views, 2), (views, joints)))
     by_joint, count = np.full((views, joints, 2), np.nan), np.zeros(views, np.int64)
-    out = ResidualParts(vectors, own[5], own[0], by_joint, own[1], own[2], own[3], joint, own[4], count)
+    out = ResidualParts(vectors, own[5], own[0], by_joint, own[1], own[2], own[3], joint, own[4], count, own[6])
     for view in range(views):
         mine = found[found.view == view]
         row, at = np.nonzero(np.isfinite(mine.off_px).all(-1) & np.isfinite(mine.place_m).all(-1))
@@ -168,7 +176,7 @@ def residual_parts(found: Offsets, rig: Rig, rate_hz: float) -> ResidualParts:
 
 
 def _fit_view(mine: Offsets, row: Ints, joint: Ints, view: int, rate_hz: float, out: ResidualParts) -> None:
-    """Robust regression of one view's offsets (N, 2) on place, joint and speed; fill its figures in."""
+    """Regression of one view's offsets (N, 2) on place, joint and speed; fill its figures in."""
     off, place, speed = mine.off_px[row, joint], mine.place_m[row, joint], mine.speed_px[row, joint]
     noise = mine.noise_px[row, joint]
     joints = mine.off_px.shape[1]
@@ -180,18 +188,7 @@ def _fit_view(mine: Offsets, row: Ints, joint: Ints, view: int, rate_hz: float, 
         design[:, axis, 4 * axis + 1 : 4 * axis + 4] = away
         design[:, axis, _PLACE] = np.nan_to_num(speed[:, axis])
         design[np.arange(len(row)), axis, _PLACE + 1 + 2 * joint + axis] = 1.0
-    prior = np.zeros(design.shape[-1])
-    prior[[1, 2, 3, 5, 6, 7]], prior[_PLACE + 1 :] = 1 / _FIELD_PX**2, 1 / _JOINT_PX**2
-    theta, left, kernel = np.zeros(design.shape[-1]), off, np.ones(len(row))
-    scale2 = 1.0
-    for _ in range(_REWEIGHTED):
-        size2 = weight * (left**2).sum(-1)
-        scale2 = max(float(np.median(size2)) / (2 * np.log(2)), 1e-6)
-        kernel = weight / scale2 * (_FREEDOM + 2) / (_FREEDOM + size2 / scale2)
-        normal = np.einsum("nai,n,naj->ij", design, kernel, design, optimize=True)
-        normal[np.diag_indices_from(normal)] += _ALIKE * prior + 1e-9
-        theta = np.linalg.solve(normal, np.einsum("nai,n,na->i", design, kernel, off, optimize=True))
-        left = off - design @ theta
+    theta, left, kernel, normal = _regression(design, off, weight)
     field = design[..., :_PLACE] @ theta[:_PLACE]
     out.constant_px[view] = np.average(field, axis=0, weights=kernel)
     out.rig_px[view] = np.sqrt(np.average((field**2).sum(-1), weights=kernel))
@@ -204,6 +201,38 @@ def _fit_view(mine: Offsets, row: Ints, joint: Ints, view: int, rate_hz: float, 
     covariance = _covariance(design, kernel, left, normal, mine.frame[row] / rate_hz)
     out.late_sigma_s[view] = np.sqrt(covariance[_PLACE, _PLACE])
     out.constant_sigma_px[view] = np.sqrt((covariance[0, 0] + covariance[4, 4]) / 2)
+    if len(out.count) >= _VIEWS:
+        out.predicted[view] = _predicted(design, off, weight, mine.person[row])
+
+
+def _regression(design: Floats, off: Floats, weight: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Robust regression of offsets (N, 2): coefficients, residuals (N, 2), weights (N,) and the normal matrix."""
+    prior = np.zeros(design.shape[-1])
+    prior[[1, 2, 3, 5, 6, 7]], prior[_PLACE + 1 :] = 1 / _FIELD_PX**2, 1 / _JOINT_PX**2
+    theta, left, kernel = np.zeros(design.shape[-1]), off, np.ones(len(off))
+    normal = np.zeros((len(prior), len(prior)))
+    for _ in range(_REWEIGHTED):
+        size2 = weight * (left**2).sum(-1)
+        scale2 = max(float(np.median(size2)) / (2 * np.log(2)), 1e-6)
+        kernel = weight / scale2 * (_FREEDOM + 2) / (_FREEDOM + size2 / scale2)
+        normal = np.einsum("nai,n,naj->ij", design, kernel, design, optimize=True)
+        normal[np.diag_indices_from(normal)] += _ALIKE * prior + 1e-9
+        theta = np.linalg.solve(normal, np.einsum("nai,n,na->i", design, kernel, off, optimize=True))
+        left = off - design @ theta
+    return theta, left, kernel, normal
+
+
+def _predicted(design: Floats, off: Floats, weight: Floats, person: Ints) -> float:
+    """Share of the squared displacement of each person that a regression of the others predicts; NaN without others."""
+    persons = [one for one in np.unique(person).tolist() if (person == one).sum() >= _LEAST]
+    whole, missed = 0.0, 0.0
+    for one in persons[:_TRIED] if len(persons) > 1 else []:
+        mine = person == one
+        theta, *_ = _regression(design[~mine], off[~mine], weight[~mine])
+        left = np.median(off[mine] - design[mine] @ theta, axis=0)
+        field = np.mean(design[mine][..., :_PLACE] @ theta[:_PLACE], axis=0)
+        missed, whole = missed + float(left @ left), whole + float((left + field) @ (left + field))
+    return 1 - missed / whole if whole > 0 else np.nan
 
 
 def _covariance(design: Floats, kernel: Floats, left: Floats, normal: Floats, time_s: Floats) -> Floats:

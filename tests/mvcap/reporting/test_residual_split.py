@@ -29,18 +29,22 @@ def turned(rig, degrees):
     return Rig(tuple(cameras))
 
 
-def summary_of(degrees, cameras=4, shift_px=0.0, wanted_mm=50.0, frames=FRAMES):
-    """The figures of people whom the true cameras see, triangulated with cameras turned by so much."""
-    true, people = ring_rig(cameras), truth(FRAMES, people=2)
+def summary_of(degrees, cameras=4, shift_px=0.0, wanted_mm=50.0, frames=FRAMES, people=2, person_px=0.0):
+    """The figures of people whom the true cameras see, triangulated with cameras turned by so much.
+
+    Detections of each joint lie beside it in each view by shift_px, and those of each person by person_px.
+    """
+    true, people = ring_rig(cameras), truth(FRAMES, people=people)
     rig, rng = turned(true, degrees), np.random.default_rng(0)
     shift = rng.normal(0, shift_px, (cameras, len(people.skeleton), 2))
+    persons = rng.normal(0, person_px, (cameras, len(people.persons) + 1, 1, 2))
     split, lag = ResidualSplit(rig, people.skeleton, RATE_HZ), ViewLag(rig)
     for start in range(0, frames, 40):
         tables = []
         for frame in range(start, min(start + 40, frames)):
             shown = people[people.frame == frame]
             for view in range(cameras):
-                xy = true[view].project(shown.xyz.astype(float)) + shift[view]
+                xy = true[view].project(shown.xyz.astype(float)) + shift[view] + persons[view, shown.person]
                 xy = xy + rng.normal(0, NOISE, xy.shape)
                 rows = Detections2D.build(people.skeleton, frame, view, xy, np.full(xy.shape[:2], 0.9), 1.0)
                 level = np.where(np.isnan(rows.xy[..., 0]), np.nan, NOISE)
@@ -74,6 +78,7 @@ def test_turned_cameras_are_the_rigs_fault_and_an_adjustment_is_tried(wrong):
 
 def test_figures_are_by_view_and_joint(wrong):
     for view in wrong["views"]:
+        assert view["predicted"] > 0.9
         assert view["rig_px"] > 0 and len(view["constant_px"]) == 2 and view["lag_ms"] is None
         assert view["scatter_px"] == pytest.approx(0.79 * 1.18 * NOISE, rel=0.2), (
             "of 8 coordinates the position takes 3"
@@ -87,6 +92,22 @@ def test_a_good_rig_with_a_detector_of_its_own_is_not_accused_nor_tried():
     assert found["at_fault"] == [] and found["adjustment"] is None
     assert list(rig_reasons({"residual_parts": found})) == []
     assert np.median([view["joint_px"] for view in found["views"]]) > 3
+
+
+def test_what_a_detector_takes_each_persons_joints_for_is_not_the_rigs_fault():
+    found = summary_of(0.0, people=3, person_px=5.0, wanted_mm=30.0)
+    seemed = [view for view in found["views"] if view["rig_px"] > view["scatter_px"]]
+    assert seemed and max(view["predicted"] for view in seemed) < 0
+    assert found["at_fault"] == [] and found["adjustment"] is None and not list(rig_reasons({"residual_parts": found}))
+
+
+def test_what_no_adjustment_mends_and_is_not_the_same_everywhere_is_not_the_rigs_fault(monkeypatch):
+    refused = {"helps": False, "before_px": 3.0, "after_px": 2.9, "moments": 60, "refused": None}
+    monkeypatch.setattr(ResidualSplit, "_trial", lambda self, lag: refused)
+    found = summary_of(0.3, wanted_mm=30.0)
+    for view in found["views"]:
+        constant = np.linalg.norm(view["constant_px"])
+        assert (view["name"] in found["at_fault"]) == (constant > view["scatter_px"])
 
 
 def test_what_is_fine_for_the_accuracy_wanted_is_no_reason():
