@@ -19,6 +19,7 @@ from mvcap.integration.body_readings import BodyReadings
 from mvcap.structures.anthropometry import limb_lengths, typical_limbs
 from mvcap.structures.ray_frames import turns_to_rays
 from mvcap.structures.skeleton import Skeleton, skeleton
+from mvcap.structures.view_track import LiftedBody, ViewTrack
 from mvcap.weights.networks import Network, load_network
 
 BODY: Skeleton = skeleton("halpe26")
@@ -90,6 +91,30 @@ def weighted_mean(xp: Any, a: Any, cov_a: Any, b: Any, cov_b: Any, known: Any, l
     return joint, scale[2][..., :, None] * cov * scale[2][..., None, :], cov @ info[1]
 
 
+def mix_lifted(
+    track: ViewTrack, first: LiftedBody, second: LiftedBody, mixer: ReadingMixer,
+    covered: Floats | None = None, nearer: Floats | None = None,
+) -> LiftedBody:  # fmt: skip
+    """Return one lifted body from those of two lifters for one track, such as ``temporal`` and ``blazepose_world``.
+
+    covered, nearer: (T, J) as for ``ReadingMixer``; nobody is near if None. Both are taken to have the typical stature,
+    so the error of the size stays apart: the larger of the two.
+    """
+    hips = [at for at, name in enumerate(track.skeleton.joints) if name.endswith("hip")]
+    every = track.rays()
+    known = track.known & np.isfinite(every[..., 0])
+    weight = np.where(known, 1.0, 0.0)
+    both_hips = known[:, hips].all(-1) & (len(hips) > 0)
+    rest = np.isin(np.arange(known.shape[1]), hips, invert=True)
+    weight[np.ix_(both_hips, rest)] = 0  # the middle of the hips, else of what is known
+    rays = np.einsum("tj,tjd->td", weight, np.where(known[..., None], every, 0.0))
+    rays = np.where(weight.any(-1, keepdims=True), rays, [0.0, 0.0, 1.0])
+    nothing = np.zeros(track.score.shape)
+    a, b = (BodyReadings(track.skeleton, one.joints, one.covariance, track.score) for one in (first, second))
+    out = mixer(a, b, rays, nothing if covered is None else covered, nothing if nearer is None else nearer).readings
+    return LiftedBody(out.joints, out.covariance, max(first.scale_sigma, second.scale_sigma))
+
+
 class ReadingMixer:
     """Combines two readings of the same bodies; without a network by the inverse-covariance mean."""
 
@@ -121,7 +146,8 @@ class ReadingMixer:
             if limits:  # unlike anything in training, a feature is as at the edge of what was
                 features = np.clip(features, limits["joint_low"], limits["joint_high"])
             (told,) = self.network(features, there)
-            log[:, at[at >= 0]] = told[:, at >= 0]
+            # The first reading of the training data has every joint: without it, the second is as it states.
+            log[:, at[at >= 0]] = np.where(pair[0].known[..., None], told, 0.0)[:, at >= 0]
         return _mixed(first, other, frames, log)
 
 

@@ -18,7 +18,7 @@ class ReadingMix(nn.Module):
 
     def __init__(self, joints: int, features: int, width: int = 48, rounds: int = 2) -> None:
         super().__init__()
-        self.joint = nn.Parameter(0.1 * torch.randn(joints, width))
+        self.embedding = nn.Parameter(0.1 * torch.randn(joints, width))
         self.enter = nn.Sequential(nn.Linear(features, width), nn.LayerNorm(width), nn.ReLU())
         self.affinity = nn.ParameterList(nn.Parameter(2.0 * torch.eye(joints)) for _ in range(rounds))
         self.rounds = nn.ModuleList(
@@ -31,7 +31,7 @@ class ReadingMix(nn.Module):
 
     def forward(self, joint: Tensor, there: Tensor) -> Tensor:
         """``there`` (B, J): 1 where a joint has a reading, else 0."""
-        x = self.enter(joint) + self.joint
+        x = self.enter(joint) + self.embedding
         mask = there[..., None]
         for affinity, layer in zip(self.affinity, self.rounds, strict=True):
             near = (affinity.exp() @ (x * mask)) / (affinity.exp() @ mask).clamp_min(1e-3)

@@ -36,7 +36,7 @@ class IntegrateTask:
     name = "integrate"
     batch_size = 64
     defaults: Mapping[str, Any] = {
-        "takes": 800, "steps": 3000, "held_out_takes": 60, "threads": 1,
+        "takes": 400, "steps": 3000, "held_out_takes": 60, "threads": 1,
         "take": {"people": [2, 6], "cameras": [2, 4], "frames": 10, "rate_hz": [1.0, 4.0]},
     }  # fmt: skip
     better: Mapping[str, str] = {"mixed_mm_hidden": "lower", "mixed_mm_all": "lower"}

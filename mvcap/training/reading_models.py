@@ -105,6 +105,8 @@ class ReadingPair:
     """(P, J) of the detections, 0 where missing."""
     root: Floats
     """(P, 3) m, true roots in the camera's frame."""
+    person: Ints
+    """(P,) true persons."""
 
 
 def random_errors(rng: np.random.Generator) -> ReadingErrors:
@@ -145,7 +147,7 @@ def reading_pair(
     gap = np.where(whom >= 0, (distance[:, None] - distance[whom]) / (1.4 * _ROOT_SHARE * distance[:, None]), 0.0)
     rays = places[:, _PELVIS] / np.linalg.norm(places[:, _PELVIS], axis=-1, keepdims=True)
     return ReadingPair(first, second, rays, covered, 1 / (1 + np.exp(-1.7 * gap)), truth, hidden, xy, seen_xy,
-                       score, places[:, _PELVIS])  # fmt: skip
+                       score, places[:, _PELVIS], mine.person[there].astype(np.int64))  # fmt: skip
 
 
 def map_noise(shape: tuple[int, ...], sigma_m: float, rng: np.random.Generator) -> Floats:

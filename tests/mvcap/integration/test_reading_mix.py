@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from readings_of_people import HALPE, readings, standing
 
+from calib import Lens
 from mvcap.integration.body_readings import BodyReadings
-from mvcap.integration.reading_mix import BODY, FEATURE_NAMES, ReadingMixer, mix_features
+from mvcap.integration.reading_mix import BODY, FEATURE_NAMES, ReadingMixer, mix_features, mix_lifted
 from mvcap.structures.ray_frames import turns_to_rays
 from mvcap.structures.skeleton import skeleton
+from mvcap.structures.view_track import LiftedBody, ViewTrack
 
 RAYS = np.array([[0.1, 0.05, 1.0], [-0.3, 0.1, 1.0]])
 RAYS /= np.linalg.norm(RAYS, axis=-1, keepdims=True)
@@ -96,6 +98,25 @@ def test_a_limb_of_another_person_is_taken_from_the_other_reading(pair, mixer):
     error = [np.linalg.norm((mix(one, second, RAYS, covered, covered).readings.joints - second.joints)[:, arm],
                             axis=-1).mean() for mix in (MEAN, mixer)]  # fmt: skip
     assert error[1] < 0.4 * error[0]
+
+
+def test_two_lifters_of_one_track_are_mixed_frame_by_frame(pair, mixer):
+    first, second = pair
+    lens = Lens("cam", (640, 480), np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]]), np.zeros(5), "pinhole")
+    places = first.joints + np.array([0.3, 0.1, 4.0])
+    xy = 500 * places[..., :2] / places[..., 2:] + [320, 240]
+    score = first.score.copy()
+    track = ViewTrack(HALPE, lens, np.array([0.0, 0.1]), xy, score, np.full(score.shape, 2.0))
+    bodies = [LiftedBody(one.joints, one.covariance, sigma) for one, sigma in ((first, 0.07), (second, 0.05))]
+    out = mix_lifted(track, *bodies, mixer)
+    assert out.joints.shape == (2, 26, 3) and out.scale_sigma == 0.07
+    hips = [HALPE.index("left_hip"), HALPE.index("right_hip")]
+    rays = track.rays()[:, hips].sum(1)
+    want = mixer(first, second, rays, NONE, NONE).readings
+    np.testing.assert_allclose(out.joints, want.joints, atol=1e-9)
+    lost = ViewTrack(HALPE, lens, track.time_s, np.full_like(xy, np.nan), NONE, np.full(score.shape, np.nan))
+    gone = LiftedBody(np.full_like(first.joints, np.nan), np.full((2, 26, 3, 3), np.nan), 0.07)
+    assert np.isnan(mix_lifted(lost, gone, gone, mixer).joints).all()
 
 
 def test_features_have_names_and_are_bounded(pair):
