@@ -122,12 +122,15 @@ def reconstruct(
 
     One video can do without a calibration: depths and sizes then follow from what people are like.
     """
-    from mvcap.config import merge
     from mvcap.reconstruct import reconstruct as run
 
-    if heights:
-        changes = merge(changes, {"one_view": {"heights_m": _statures(heights)}})
+    statures = _statures(heights)
     session = _opened_or_made(sources, {"session": folder, "frames": frames, "size": size, **rig}, changes)
+    if heights and len(session.views) > 1:
+        raise InputError(
+            f"--height is for one view; the {len(session.views)} of {session.folder} tell sizes themselves"
+        )
+    _override(session, statures)
     if not as_json:
         _print_notes(session)
     with bar(as_json) as progress:
@@ -202,8 +205,10 @@ def _made_without_footage(
     return session
 
 
-def _statures(texts: tuple[str, ...]) -> dict[str, float]:
-    """Statures m by person, of texts such as 1=1.78."""
+def _statures(texts: tuple[str, ...]) -> dict[str, Any]:
+    """Settings of statures, of texts such as 1=1.78; ConfigError for one that nobody has."""
+    from mvcap.cli import settings
+
     out = {}
     for text in texts:
         person, equals, metres = text.partition("=")
@@ -213,7 +218,9 @@ def _statures(texts: tuple[str, ...]) -> dict[str, float]:
             equals = ""
         if not equals or not person.isdecimal():
             raise InputError(f"--height {text}: give the number of a person and metres, as in 1=1.78")
-    return out
+    changes = {"one_view": {"heights_m": out}} if out else {}
+    settings.check_overrides(changes)
+    return changes
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -117,6 +117,8 @@ def plugin_block(kind: str, name: str) -> list[str]:
 
 def _section(name: str, config: Any, indent: int, owners: Mapping[type[Any], str] | None = None) -> list[str]:
     """Return the lines of one group of settings; a field inherited from another plug-in refers to that plug-in."""
+    if not dataclasses.fields(config):
+        return [f"{' ' * indent}{name}: {{}}"]
     lines = [f"{' ' * indent}{name}:"]
     for key, (about, owner) in _field_docs(type(config)).items():
         other = (owners or {}).get(owner, name)

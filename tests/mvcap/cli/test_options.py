@@ -59,7 +59,7 @@ def test_what_there_is_not_never_reaches_the_command(words, kind):
 def test_rig_options_are_there_once_and_the_rig_may_be_required():
     got = called(options.rig_options(required=False))
     assert got == {"rig": None, "rig_unit": None, "rig_scale": False, "subset": False, "trim": False, "rate_hz": None,
-                   "start": None, "stop": None}  # fmt: skip
+                   "start": None, "stop": None, "fov_deg": None}  # fmt: skip
     got = called(options.rig_options(required=True), "--rig", "a.yaml", "--rig-unit", "mm", "--rate", "25", "--trim")
     assert str(got["rig"]) == "a.yaml" and (got["rig_unit"], got["rate_hz"], got["trim"]) == ("mm", 25.0, True)
     with pytest.raises(click.MissingParameter):

@@ -139,7 +139,14 @@ def test_doctor_and_assets_answer_in_words_and_json(call, tmp_path, monkeypatch)
 def test_footage_that_cannot_be_used(refused, take):
     videos, rig = take / "videos", ("--rig", "rig.yaml", "--session", "made")
     refused("init", "none.mp4", "videos/cam2.mp4", *rig, words="none.mp4: no such file")
-    refused("init", "videos/cam1.mp4", *rig, words="one view only")
+    refused("init", "videos/cam1.mp4", *rig, words=("cam2", "--subset"))
+    for angle in ("0", "200", "nan", "inf"):
+        refused("reconstruct", "videos/cam1.mp4", "--fov", angle, "--session", "made", words="--fov")
+    refused("init", "videos", "--session", "made", words=("3 views need a calibration", "--rig"))
+    for height in ("1", "1=", "1=tall", "a=1.8"):
+        refused("reconstruct", "videos", *rig, "--height", height, words=("--height", "1=1.78"))
+    refused("reconstruct", "videos", *rig, "--height", "1=17", words=("heights_m", "metres"))
+    assert not (take / "made").exists()
     refused("init", "videos", "videos/cam1.mp4", *rig, words="two views are named 'cam1'")
     refused("init", "videos", "--rig", "none.yaml", words="none.yaml: there is no such file")
     refused("init", "videos", "--rig", "videos/cam1.mp4", words="not a known calibration format")

@@ -146,9 +146,9 @@ def test_only_detections_made_elsewhere(tmp_path):
     for frames, rate_hz in ((0, 25.0), (5, 0.0), (5, -1.0), (5, float("nan"))):
         with pytest.raises(InputError, match=r"at least one frame|frames per second"):
             mvcap.Session.create(small_rig(), tmp_path / "t", frames=frames, rate_hz=rate_hz)
-    with pytest.raises(InputError, match="one camera only"):
-        mvcap.Session.create(Rig(small_rig().cameras[:1]), tmp_path / "t", frames=5, rate_hz=25.0)
     assert not (tmp_path / "t").exists()
+    one = mvcap.Session.create(Rig(small_rig().cameras[:1]), tmp_path / "t", frames=5, rate_hz=25.0)
+    assert len(one.views) == 1 and one.given_rig.names == one.rig.names
 
 
 def test_variable_frame_rate_leaves_gaps(take):
@@ -213,7 +213,19 @@ def test_a_folder_without_footage(take):
 
 
 def test_one_view(take):
-    refused(take, InputError, "one view only", sources="videos/cam01.mp4")
+    """With the calibration of its camera, with an angle of view, or with neither."""
+    sources = take / "videos" / "cam01.mp4"
+    refused(take, InputError, "--fov is for one view without a calibration", sources="videos/cam01.mp4", fov_deg=70.0)
+    with pytest.raises(InputError, match="4 views need a calibration"):
+        mvcap.init(take / "videos", None, take / "none")
+    for angle in (0, 200, float("nan")):
+        with pytest.raises(InputError, match="--fov"):
+            mvcap.init(sources, None, take / "none", fov_deg=angle)
+    assert not (take / "none").exists()
+    made = mvcap.init(sources, None, take / "prior")
+    assert made.notes[0].startswith("one view only") and any("60 degrees" in note for note in made.notes)
+    assert mvcap.init(sources, None, take / "prior").rig_identity == made.rig_identity
+    assert any("75 degrees" in note for note in mvcap.init(sources, None, take / "fov", fov_deg=75.0).notes)
 
 
 def test_two_views_of_one_name(take):
