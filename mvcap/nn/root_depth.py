@@ -16,7 +16,7 @@ _LEAST, _MOST = -4.5, 0.5  # logarithms of the standard deviation: 1.1 % to 165 
 class RootDepthNet(nn.Module):
     """Logarithm of distance over k, in units of body size, and the logarithm of its standard deviation."""
 
-    def __init__(self, joints: int, features: int, width: int = 160, blocks: int = 3) -> None:
+    def __init__(self, joints: int, features: int, width: int = 128, blocks: int = 3) -> None:
         super().__init__()
         self.start = nn.Linear(joints * features, width)
         self.blocks = nn.ModuleList([_Block(width) for _ in range(blocks)])

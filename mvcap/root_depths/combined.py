@@ -1,18 +1,22 @@
 """Root depth ``combined``: the joints fall on their pixels, and the learned distance of ``distance_aware`` is a prior.
 
-Both are read from the same pixels, so their errors are related. The distances are weighted by inverse variances, of
-which that of ``reprojection`` is enlarged as in that root depth.
+The distances are weighted by their inverse variances. Both are read from the same pixels, so their errors are taken to
+be fully related: two equal variances give the same variance, not half of it, which the demo takes confirm.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from calib import Rig
 from mvcap.errors import ConfigError
 from mvcap.root_depths.distance_aware import learned_distances, network_identity_of_depth
 from mvcap.root_depths.reprojection import ReprojectionConfig, fitted_roots
 from mvcap.structures.view_track import LiftedBody, RootDistances, ViewTrack
+
+_RELATED = 2.0  # factor on both variances: the sum of two equal errors that are one
 
 
 @dataclass(frozen=True)
@@ -45,4 +49,6 @@ class Combined:
 
         Raises AssetError if the weights are missing or damaged.
         """
-        return fitted_roots(track, body, self.config, learned_distances(track, body, self.config.sigma))
+        related = replace(self.config, correlated=_RELATED * self.config.correlated)
+        given = learned_distances(track, body, np.sqrt(_RELATED) * self.config.sigma)
+        return fitted_roots(track, body, related, given)

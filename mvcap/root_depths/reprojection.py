@@ -83,10 +83,9 @@ def fitted_roots(
     if only_given and given is not None:
         root *= (given.metres / np.linalg.norm(root, axis=-1))[:, None]
     for _ in range(_STEPS):
-        matrix, slope = _with_given(*problem.normal(root), root, given, only_given)
+        matrix, slope = _with_given(*problem.normal(root, config.correlated), root, given, only_given)
         root = _moved(root, _solved(matrix, slope), given if only_given else None)
-    matrix, _ = problem.normal(root)
-    matrix, _ = _with_given(matrix / config.correlated, slope, root, given, only_given)
+    matrix, _ = _with_given(*problem.normal(root, config.correlated), root, given, only_given)
     covariance = _inverted(matrix) + config.together * problem.usual_covariance
     return _distances(root, covariance, problem.known, body.scale_sigma)
 
@@ -125,8 +124,11 @@ class _Problem:
         count = np.maximum(self.known.sum(-1), 1)[:, None, None]
         return np.asarray(np.where(self.known[..., None, None], self.covariance, 0).sum(1) / count)
 
-    def normal(self, root: Floats) -> tuple[Floats, Floats]:
-        """Return the normal matrix (T, 3, 3) 1/m^2 and the slope (T, 3) 1/m of the weighted angles at ``root``."""
+    def normal(self, root: Floats, correlated: float) -> tuple[Floats, Floats]:
+        """Return the normal matrix (T, 3, 3) 1/m^2 and the slope (T, 3) 1/m of the weighted angles at ``root``.
+
+        correlated: by how much the joints' errors, which are not independent, enlarge the variance of the root.
+        """
         place = root[:, None] + self.joints
         ahead = np.maximum((self.rays * place).sum(-1), 1e-3)
         off = (self.across @ place[..., None])[..., 0] / ahead[..., None]
@@ -134,7 +136,7 @@ class _Problem:
         spread = slope @ self.covariance @ slope.swapaxes(-1, -2) + self.angle[..., None, None] ** 2 * np.eye(2)
         weight = np.linalg.inv(spread)
         square = np.einsum("tja,tjab,tjb->tj", off, weight, off)
-        weight *= np.where(self.known, (_FREEDOM + 2) / (_FREEDOM + square), 0)[..., None, None]
+        weight *= np.where(self.known, (_FREEDOM + 2) / (_FREEDOM + square) / correlated, 0)[..., None, None]
         matrix = np.einsum("tjab,tjac,tjcd->tbd", slope, weight, slope)
         return matrix, -np.einsum("tjab,tjac,tjc->tb", slope, weight, off)
 

@@ -50,7 +50,7 @@ class DepthTask:
     name = "depth"
     batch_size = 96
     defaults: Mapping[str, Any] = {
-        "takes": 3000, "steps": 12000, "held_out_takes": 200, "threads": 1, "rate": 1.5e-3,
+        "takes": 1500, "steps": 5000, "held_out_takes": 200, "threads": 1, "rate": 1.5e-3,
         "take": {"people": [1, 4], "cameras": [2, 2], "frames": 20, "rate_hz": [10.0, 30.0]},
     }  # fmt: skip
     better: Mapping[str, str] = {"error_share": "lower"}

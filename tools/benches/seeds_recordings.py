@@ -155,7 +155,7 @@ def demo(folder: Path) -> Iterator[Seen]:
             take = assets.path("demo-multiperson")
         except AssetError:
             return
-        mvcap.reconstruct(take, rig=take / "Calib.qca.txt", session=folder)
+        mvcap.reconstruct(mvcap.init(sorted(take.glob("cam*.mp4")), take / "Calib.qca.txt", folder))
     session = Session.of(folder)
     place = stages.detections(session, "associate")
     rows = place.kind.concatenate(list(place.chunks()), skeleton(place.skeleton_name))
