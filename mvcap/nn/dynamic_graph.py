@@ -45,10 +45,11 @@ class DynamicGraph(nn.Module):
             [_Block(width, heads, skeleton, affinity, 2**index) for index in range(blocks)]
         )  # kernels reach 1, 2, 4 ... moments
         self.last = nn.LayerNorm(width)
-        self.head, self.grow = nn.Linear(width, NUMBERS), nn.Linear(width, 1)
-        for layer in (self.head, self.grow):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        self.head = nn.Parameter(torch.zeros(joints, width, NUMBERS))
+        self.shift = nn.Parameter(torch.zeros(joints, NUMBERS))
+        self.grow = nn.Linear(width, 1)
+        nn.init.zeros_(self.grow.weight)
+        nn.init.zeros_(self.grow.bias)
         self.output = PoseOutput(hips, body_m)
 
     def forward(self, node: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,7 +58,8 @@ class DynamicGraph(nn.Module):
         for block in self.blocks:
             h = block(h)
         h = self.last(h)
-        joints, triangles = self.output(self.head(h), self.grow(h.mean(2)), node, frame)
+        raw = torch.einsum("btjc,jcn->btjn", h, self.head) + self.shift  # each joint has a last layer of its own
+        joints, triangles = self.output(raw, self.grow(h.mean(2)), node, frame)
         return joints, triangles
 
 
@@ -84,13 +86,15 @@ class _Block(nn.Module):
         self.own, self.sent = nn.Linear(width, width), nn.Linear(width, width)
         self.whole = nn.Linear(width, width, bias=False)
         self.kernel, self.moved = nn.Linear(3 * width, width), nn.Linear(width, width)
+        self.mix = nn.Linear(width, width)
 
     def forward(self, h: Tensor) -> Tensor:
         """Features (B, T, J, C) after the block."""
         x = self.norm(h)
         x = torch.relu(self.own(x) + self.space(x, self.sent(x)) + self.whole(x.mean(2, keepdim=True)))
         y = self.between(x)
-        return h + torch.relu(self.kernel(shifted(y, self.step)) + self.time(y, self.moved(y)))
+        change: Tensor = self.mix(torch.relu(self.kernel(shifted(y, self.step)) + self.time(y, self.moved(y))))
+        return h + change
 
 
 class _Affinity(nn.Module):

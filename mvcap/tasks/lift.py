@@ -48,7 +48,7 @@ class LiftTask:
     name = "lift"
     batch_size = 32
     defaults: Mapping[str, Any] = {
-        "takes": 1000, "steps": 1800, "held_out_takes": 64, "threads": 1,
+        "takes": 1000, "steps": 1500, "held_out_takes": 64, "threads": 1,
         "take": {"people": [1, 3], "cameras": [2, 5], "frames": 48, "rate_hz": [10.0, 24.0]},
     }  # fmt: skip
     better: Mapping[str, str] = {"mpjpe_mm": "lower"}

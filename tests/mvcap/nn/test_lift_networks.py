@@ -28,7 +28,7 @@ def fresh(name):
 def taught(name):
     network = fresh(name)
     with torch.no_grad():  # a fresh one answers with its input
-        network.head.weight.normal_(0, 0.3)
+        getattr(network.head, "weight", network.head).normal_(0, 0.3)
     return network
 
 
