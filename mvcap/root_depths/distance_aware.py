@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calib import Rig
 from calib.arrays import Floats
@@ -97,13 +98,21 @@ def lifted_size(track: ViewTrack, body: LiftedBody) -> float:
 def _corrections(crops: PersonCrops, network: networks.Network) -> tuple[Floats, Floats]:
     """Logarithm (T,) of the distance over k for a body of 1.72 m, and of its standard deviation; NaN without a crop.
 
-    A pose and its mirror image are at the same distance, so both are read and averaged.
+    A pose and its mirror image are at the same distance, so both are read and averaged. Features beyond the range of
+    the training data, such as larger noise, are taken at its edge.
     """
     known = np.flatnonzero(np.isfinite(crops.side))
     log_ratio, log_sigma = np.full((2, len(crops.side)), np.nan)
     for start in range(0, len(known), _BATCH):
         some = known[start : start + _BATCH]
-        both = [network(node) for node in (crops.node[some], crops.mirrored()[some])]
+        both = [network(_within(node, network)) for node in (crops.node[some], crops.mirrored()[some])]
         log_ratio[some] = np.mean([ratio for ratio, _ in both], axis=0)
         log_sigma[some] = np.mean([sigma for _, sigma in both], axis=0)
     return log_ratio, log_sigma
+
+
+def _within(node: NDArray[np.float32], network: networks.Network) -> NDArray[np.float32]:
+    """Features of detected joints within the range of the training data."""
+    limits = network.limits
+    inside = np.clip(node, limits["node_low"], limits["node_high"]).astype(np.float32)
+    return np.where(node[..., 3:] > 0, inside, node)

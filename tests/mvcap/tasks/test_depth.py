@@ -99,6 +99,13 @@ def test_samples_hold_frames_of_people_with_their_sizes(take, samples):
     assert all(np.array_equal(a[name], b[name]) for a, b in zip(samples, again, strict=True) for name in a)
 
 
+def test_limits_are_the_range_of_the_features_of_detected_joints(samples):
+    limits, node = TASK.limits(samples), np.concatenate([one["node"] for one in samples])
+    seen = node[node[..., 3] > 0]
+    assert (limits["node_low"] >= seen.min(0)).all() and (limits["node_high"] <= seen.max(0)).all()
+    assert limits["node_low"].shape == (4,) and limits["node_low"][3] == limits["node_high"][3] == 1
+
+
 def test_the_loss_is_least_for_the_truth_with_its_own_deviation(samples):
     batch = tensors(TASK.batch(samples))
     assert batch["node"].shape[0] == batch["log_ratio"].shape[0] == sum(len(one["log_ratio"]) for one in samples)
