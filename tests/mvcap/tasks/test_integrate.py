@@ -88,11 +88,13 @@ def test_limits_hold_nearly_all_features(samples):
 def test_a_few_steps_learn_a_batch(samples):
     torch.manual_seed(0)
     network, batch = TASK.network(), {name: torch.from_numpy(v) for name, v in TASK.batch(samples[:16]).items()}
-    optimiser, losses = torch.optim.Adam(network.parameters(), 5e-3), []
+    losses = []
     for _ in range(8):
         loss = TASK.loss(network, batch)
-        optimiser.zero_grad()
+        network.zero_grad()
         loss.backward()
-        optimiser.step()
+        with torch.no_grad():
+            for weight in network.parameters():
+                weight -= 5e-3 * weight.grad.sign()
         losses.append(loss.item())
     assert losses[-1] < losses[0] - 0.3
