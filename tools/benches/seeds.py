@@ -11,7 +11,9 @@ from benches.section import Options, Section, say
 SYSTEMS = {
     "S2 joint affinity": "benches.seeds_affinity:affinity",
     "S7 root depth": "benches.seeds_root_depth:root_depth",
+    "S8 pose maps": "benches.seeds_pose_maps:pose_map_section",
     "S9 joint confidence": "benches.seeds_confidence:confidence",
+    "S9 integration": "benches.seeds_integration:integration_section",
     "lifters on recordings": "benches.seeds_recordings:recordings",
     "root depths on recordings": "benches.seeds_root_recordings:root_recordings",
 }
