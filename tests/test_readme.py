@@ -42,7 +42,7 @@ from mvcap.structures.footage import Footage
 from mvcap.structures.pose_file import save_poses
 from mvcap.structures.poses import Poses3D, Provenance
 from mvcap.structures.skeleton import SKELETONS, skeleton
-from mvcap.structures.view_track import ViewTrack
+from mvcap.structures.view_track import LiftedBody, ViewTrack
 from mvcap.weights import networks
 
 ROOT = Path(__file__).parents[1]
@@ -60,6 +60,7 @@ ADDED = {
     "own_lab": "benchmark", "joint_check": "task", "step_through": "viewer", "joint_balls": "densifier",
     "test_card": "source", "stated_delays": "synchroniser", "marker_files": "job", "in_order": "runner",
     "yolo_pose": "dataset_format", "winter_coat": "body_model", "fronto_parallel": "lifter",
+    "on_the_floor": "root_depth",
     "camera_csv": "calibration format",
 }  # fmt: skip
 """Plug-ins that are shown in full, by the name of their file."""
@@ -73,6 +74,7 @@ SHOWN = {
     "level": ("mvcap/README.md", "level_poses("),
     "live": ("mvcap/README.md", "live.step("),
     "lifter": ("mvcap/README.md", "lifter.lift(track)"),
+    "root_depth": ("mvcap/README.md", "root_depth.place(track, lifted)"),
 }
 """All other Python: a name for each block, the file that it is in, and what only it has."""
 WORDS = (
@@ -482,6 +484,34 @@ def test_the_lifter_runs(place):
     assert np.abs(off[..., :2]).mean() < 0.1 and np.allclose(body.joints[:, 11:13].mean(1), 0, atol=1e-9)
     square = (off * np.linalg.solve(body.covariance, off[..., None])[..., 0]).sum(-1)
     assert 0.5 < (square < 7.8).mean() <= 1
+
+
+def level_walker(frames=40):
+    """A walker before a level camera 1.6 m above the floor: the track, the true body and the true root (T, 3) m."""
+    xyz = truth(frames, people=1).dense()[:, 0].astype(np.float64)
+    axes = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # x right, y down, z ahead
+    K = np.array([[900.0, 0, 639.5], [0, 900, 479.5], [0, 0, 1]])
+    camera = Camera(Lens("view", (1280, 960), K, np.zeros(0)), pose(axes, -axes @ np.array([0, -5.0, 1.6])))
+    seen = np.full(xyz.shape[:2], 0.9)
+    track = ViewTrack(skeleton("coco17"), camera.lens, np.arange(frames) / RATE_HZ, camera.project(xyz), seen, 2 * seen)
+    along = xyz @ axes.T + camera.cam_from_world[:3, 3]
+    root = along[:, 11:13].mean(1)
+    cov = np.broadcast_to(0.02**2 * np.eye(3), (*xyz.shape, 3))
+    return track, LiftedBody(along - root[:, None], cov, 0.06), root
+
+
+def test_a_lifted_body_is_placed():
+    track, lifted, wanted = level_walker()
+    names = executed("root_depth", track=track, lifted=lifted)
+    off = np.linalg.norm(names["root"] - wanted, axis=-1)
+    assert off.mean() < 0.4 and (names["along"] > names["across"]).all()
+
+
+def test_the_root_depth_runs(place):
+    track, lifted, wanted = level_walker()
+    root_depth = plugins.instance("root_depth", "on_the_floor:OnTheFloor", {"ankle_m": 0.1})
+    found = root_depth.place(track, lifted)
+    assert np.median(np.linalg.norm(found.root - wanted, axis=-1)) < 0.3 and found.scale_sigma == 0
 
 
 def test_the_viewer_runs(place, capsys):
