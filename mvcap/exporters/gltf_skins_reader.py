@@ -28,7 +28,7 @@ _MOST_JSON = 64 << 20
 
 
 @dataclass(frozen=True, eq=False)
-class MovingBody:
+class AnimatedBody:
     """One person of the file."""
 
     body: SkinnedBody
@@ -57,7 +57,7 @@ class MovingBody:
         return body.skin(turns, self.root[key].astype(np.float64), body.vertices.mean, body.heads.mean)
 
 
-class MovingBodies:
+class AnimatedBodies:
     """The bodies of a file by person; ``step`` frames apart."""
 
     def __init__(self, path: str | Path) -> None:
@@ -67,7 +67,7 @@ class MovingBodies:
             extras = self._document["asset"]["extras"]
             self.name, self._rate_hz = str(extras["body"]), float(extras["rate_hz"])
             self._channels = self._read_channels()
-            self.people: Mapping[int, MovingBody] = {
+            self.people: Mapping[int, AnimatedBody] = {
                 int(person): self._person(at) for at, person in enumerate(extras["persons"])
             }
         except OSError as fault:
@@ -112,7 +112,7 @@ class MovingBodies:
         found: NDArray[Any] = self._buffer[begin:end].view(kind)
         return found if width == 1 else found.reshape(count, width)
 
-    def _person(self, at: int) -> MovingBody:
+    def _person(self, at: int) -> AnimatedBody:
         document = self._document
         skin, [primitive] = document["skins"][at], document["meshes"][at]["primitives"]
         nodes = [int(one) for one in skin["joints"]]
@@ -140,7 +140,7 @@ class MovingBodies:
         turns = tuple(self._channels[nodes[bone], "rotation"][1] for bone in turned)
         if any(len(one) != len(root) for one in turns):
             raise ValueError("bones are not animated in the same frames")
-        return MovingBody(body, np.round(times * self._rate_hz).astype(np.int64), root, turned, turns)
+        return AnimatedBody(body, np.round(times * self._rate_hz).astype(np.int64), root, turned, turns)
 
 
 def _fixed(points: Floats) -> LinearPoints:
@@ -158,11 +158,11 @@ def _parts(path: Path) -> tuple[dict[str, Any], NDArray[np.uint8]]:
 
 
 @lru_cache(maxsize=2)
-def _opened(path: Path, changed_ns: int) -> MovingBodies:
-    return MovingBodies(path)
+def _opened(path: Path, changed_ns: int) -> AnimatedBodies:
+    return AnimatedBodies(path)
 
 
-def session_bodies(session: Session) -> MovingBodies | None:
+def session_bodies(session: Session) -> AnimatedBodies | None:
     """Return the bodies that ``mvcap mesh`` fitted to a session's present poses; None if there are none.
 
     Those of earlier poses are not returned. Raises SessionError for a file that is damaged.

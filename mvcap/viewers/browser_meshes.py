@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvcap.errors import InputError
-from mvcap.exporters.gltf_skins_reader import MovingBodies, session_bodies
+from mvcap.exporters.gltf_skins_reader import AnimatedBodies, session_bodies
 from mvcap.structures.session import Session
 
 _UNIT = 32767  # what 1 is as a short integer
@@ -19,7 +19,7 @@ class PageMeshes:
 
     def __init__(self, session: Session) -> None:
         """Raises SessionError for a file of meshes that is damaged."""
-        self._bodies: MovingBodies | None = session_bodies(session)
+        self._bodies: AnimatedBodies | None = session_bodies(session)
 
     def description(self) -> dict[str, Any] | None:
         """Return the body's name, the people and how many frames the meshes are apart; None without meshes."""
@@ -66,7 +66,7 @@ class PageMeshes:
             parts["root"].append(np.asarray(one.root[keys]))
         return {name: np.concatenate(values) for name, values in parts.items()}
 
-    def _made(self) -> MovingBodies:
+    def _made(self) -> AnimatedBodies:
         if self._bodies is None:
             raise InputError("the session has no meshes; run `mvcap mesh`")
         return self._bodies

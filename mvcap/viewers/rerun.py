@@ -18,7 +18,7 @@ from mvcap import stages
 from mvcap.cloud import cloud_frames, read_cloud
 from mvcap.drawing.colours import colour
 from mvcap.errors import InputError
-from mvcap.exporters.gltf_skins_reader import MovingBodies, session_bodies
+from mvcap.exporters.gltf_skins_reader import AnimatedBodies, session_bodies
 from mvcap.progress import Progress, silent
 from mvcap.rendering.clothing import vertex_normals
 from mvcap.structures.npz import written_whole
@@ -116,7 +116,7 @@ def _send(rerun: Any, recording: Any, session: Session, truth: str | Path | None
 class _Meshes:
     """Meshes of the people: triangles and colour once, vertices where they change."""
 
-    def __init__(self, rerun: Any, recording: Any, bodies: MovingBodies | None) -> None:
+    def __init__(self, rerun: Any, recording: Any, bodies: AnimatedBodies | None) -> None:
         self._rerun, self._recording, self._bodies = rerun, recording, bodies
         self._shown: dict[int, int] = {}
         for person, one in {} if bodies is None else bodies.people.items():

@@ -10,7 +10,7 @@ from mvcap.body_fitting.posed_joints import all_turns, scaled_shapes
 from mvcap.body_models import capsules
 from mvcap.errors import InputError, SessionError
 from mvcap.exporters.gltf_skins import SkinFile, SkinnedPerson, shown_keys
-from mvcap.exporters.gltf_skins_reader import MovingBodies
+from mvcap.exporters.gltf_skins_reader import AnimatedBodies
 from mvcap.structures.skinned_body import LinearPoints
 
 FRAMES = np.array([3, 4, 5, 9, 10])
@@ -129,7 +129,7 @@ def two_people(tmp_path):
 
 def test_what_is_read_back_is_the_body_that_was_written(two_people):
     path, vertices = two_people
-    bodies = MovingBodies(path)
+    bodies = AnimatedBodies(path)
     assert bodies.name == "capsules" and bodies.step == 3 and list(bodies.people) == [2, 5]
     one = bodies.people[5]
     assert one.frames.tolist() == [0, 3, 6, 12] and one.body.parents == capsules.load().parents
@@ -153,5 +153,5 @@ def test_a_damaged_file_is_one_line(two_people, damage):
     path = two_people[0]
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(SessionError, match=r"people.glb: damaged.*mesh --redo") as fault:
-        MovingBodies(path)
+        AnimatedBodies(path)
     assert "\n" not in str(fault.value)
