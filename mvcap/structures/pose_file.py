@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ from numpy.typing import NDArray
 from calib.bounded_arrays import bounded_arrays
 from calib.bounded_files import parse_json, reason_of
 from mvcap.errors import InputError
-from mvcap.structures.npz import write_npz
+from mvcap.structures.npz import NpzStream, write_npz, written_whole
 from mvcap.structures.poses import Poses3D, TakeInfo
-from mvcap.structures.skeleton import skeleton
+from mvcap.structures.skeleton import Skeleton, skeleton
 
 _SAME_RATE = 0.01
 
@@ -27,20 +28,46 @@ def save_poses(path: Path, poses: Poses3D) -> Path:
     """
     held = {"skeleton": np.array(poses.skeleton.stored_name), **poses.arrays()}
     if poses.take is not None:
-        about = {
-            **poses.take.about,
-            "unit": "m",
-            "axes": "z-up",
-            "rate_hz": poses.take.rate_hz,
-            "frames": poses.take.frames,
-            "skeleton": poses.skeleton.stored_name,
-            "joints": poses.skeleton.joints,
-        }
         raw = poses.take.raw.arrays() if poses.take.raw is not None else {}
-        held |= {"about": np.array(json.dumps(about, sort_keys=True))}
+        held |= {"about": _told(poses.take, poses.skeleton)}
         held |= {f"raw_{name}": column for name, column in raw.items()}
     write_npz(path, held)
     return path
+
+
+def save_pose_blocks(path: Path, blocks: Callable[[], Iterable[Poses3D]], take: TakeInfo) -> Path:
+    """Write poses that are given as blocks of rows, which are gone through once for each column, as ``save_poses`` does.
+
+    Raises SessionError if the file cannot be written, ValueError without a block.
+    """
+    first: Poses3D | None = None
+    count = 0
+    for block in blocks():
+        first, count = block if first is None else first, count + len(block)
+    if first is None:
+        raise ValueError("no block of poses")
+    with written_whole(path) as part, NpzStream(part) as stream:
+        for name, value in (("skeleton", np.array(first.skeleton.stored_name)), ("about", _told(take, first.skeleton))):
+            stream.begin(name, value.shape, value.dtype)
+            stream.extend(value)
+        for name, column in first.arrays().items():
+            stream.begin(name, (count, *column.shape[1:]), column.dtype)
+            for block in blocks():
+                stream.extend(block.arrays()[name])
+    return path
+
+
+def _told(take: TakeInfo, kind: Skeleton) -> NDArray[np.str_]:
+    about = {
+        **take.about,
+        "unit": "m",
+        "axes": "z-up",
+        "rate_hz": take.rate_hz,
+        "frames": take.frames,
+        "skeleton": kind.stored_name,
+        "joints": kind.joints,
+    }
+    return np.array(json.dumps(about, sort_keys=True))
 
 
 def load_poses(path: str | Path) -> Poses3D:

@@ -45,10 +45,12 @@ def test_every_option_is_a_setting():
 
 
 def test_a_session_is_made_and_said(tmp_path, rig_file):
-    pytest.importorskip("anny", reason="bodies need the package anny (extra generate)")
     pytest.importorskip("open3d", reason="rendering needs Open3D (extra generate)")
     line = [str(tmp_path / "out"), "--rig", str(rig_file), "--people", "1", "--seconds", "0.1", "--rate", "10"]
-    result = CliRunner().invoke(generate, [*line, "--seed", "3", "--exposure", "0.01", "--no-sound", "--json"])
+    result = CliRunner().invoke(
+        generate,
+        [*line, "--seed", "3", "--exposure", "0.01", "--no-sound", "--body", "capsules", "--no-furniture", "--json"],
+    )
     assert result.exit_code == 0, result.output
     said = json.loads(result.stdout.splitlines()[-1])
     assert said["frames"] == 1 and said["settings"]["shutter"] == {"exposure_s": 0.01, "readout_s": 0.0}

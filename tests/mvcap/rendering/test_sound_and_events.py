@@ -28,18 +28,33 @@ def test_sound_comes_after_its_way_and_echoes_after_that():
 
 def test_a_clap_is_heard_at_different_times_at_different_places():
     rng = np.random.default_rng(0)
-    samples = np.concatenate([np.zeros(RATE_HZ // 2), 4 * room_sound.clap(RATE_HZ, rng)])
-    speech = room_sound.talk(1.0, RATE_HZ, rng)
-    assert speech.std() == pytest.approx(1.0) and len(speech) == RATE_HZ
-    source = room_sound.SoundSource(np.array([1.0, 1.0, 1.0]), samples)
+    sound = room_sound.played(4 * room_sound.clap(RATE_HZ, rng), RATE_HZ // 2)
+    source = room_sound.SoundSource(np.array([1.0, 1.0, 1.0]), sound)
     places = np.array([[2.0, 1.0, 1.0], [5.0, 4.0, 1.0]])
     onset = []
     for place in places:
-        heard = room_sound.heard_at(place, [source], LOW, HIGH, RATE_HZ, RATE_HZ, np.random.default_rng(1))
-        assert len(heard) == RATE_HZ
+        window = room_sound.heard_at(place, [source], LOW, HIGH, RATE_HZ, (1, 2))
+        heard = np.concatenate([window(0, 30_000), window(30_000, RATE_HZ)])
+        assert len(heard) == RATE_HZ and heard == pytest.approx(window(0, RATE_HZ), abs=1e-12)
         onset.append(np.flatnonzero(np.abs(heard) > 0.3 * np.abs(heard).max())[0] / RATE_HZ)
     way = np.linalg.norm(places - source.place, axis=1) / room_sound.SPEED_M_S
     assert onset == pytest.approx(0.5 + way, abs=1e-3)
+
+
+def test_speech_has_the_same_samples_in_any_stretch_and_its_loudness():
+    speech = room_sound.talk(RATE_HZ, (3, 1))
+    whole = speech(-500, 30 * RATE_HZ)
+    assert np.sqrt((whole**2).mean()) == pytest.approx(1.0, rel=0.1)
+    assert speech(700_000, 700_100) == pytest.approx(whole[700_500:700_600], abs=1e-9)
+    assert speech(-500, -400) == pytest.approx(whole[:100], abs=1e-9)
+    power = np.abs(np.fft.rfft(whole)) ** 2
+    hz = np.fft.rfftfreq(len(whole), 1 / RATE_HZ)
+    assert power[(hz > 110) & (hz < 4100)].sum() > 0.98 * power.sum()
+    quiet = np.abs(whole[: len(whole) // 480 * 480].reshape(-1, 480)).max(1) < 0.02
+    assert 0.02 < quiet.mean() < 0.3  # pauses
+    white = room_sound.noise((4,))
+    assert white(-10, 70_000).std() == pytest.approx(1, abs=0.02)
+    assert np.array_equal(white(65_530, 65_540), white(-10, 70_000)[65_540:65_550])
 
 
 def test_events_count_the_steps_of_log_light():
