@@ -115,7 +115,7 @@ def train(
     on_metrics: OnMetrics | None = None,
     command: str = "",
 ) -> Trained:
-    """Train the network of a task (``mmg``, ``crg``, ``prg``, or ``"package.module:Class"``) on synthetic takes.
+    """Train the network of a task (its name, such as ``prg``, or ``"package.module:Class"``) on synthetic takes.
 
     ``overrides`` change fields of ``TrainConfig``. With ``rig``, or ``start`` (an ONNX file with its card), it
     fine-tunes an existing network. ``resume=False`` drops what an earlier run left in ``out``. ``on_metrics`` is called

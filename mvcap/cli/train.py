@@ -41,7 +41,8 @@ def train(
 ) -> None:  # fmt: skip
     """Train a network on synthetic takes; after an interruption, the same command resumes.
 
-    mmg: association across views; crg: person or false positive; prg: joint positions of a body over time.
+    mmg: association across views; crg: person or false positive; prg: joint positions of a body over time; lift and
+    lift_temporal: joints from one view; depth: distance from one view; integrate: two readings of a person.
     """
     from mvcap.train import figures_table
     from mvcap.train import train as run

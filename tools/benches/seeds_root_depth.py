@@ -40,7 +40,7 @@ class Budget:
     seeds: int
 
 
-FULL, QUICK = Budget(400, 120, 2000, 3), Budget(20, 10, 40, 2)
+FULL, QUICK = Budget(250, 80, 1000, 3), Budget(20, 10, 40, 2)
 
 
 @dataclass(frozen=True)
