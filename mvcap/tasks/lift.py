@@ -22,6 +22,7 @@ from mvcap.structures.detections import Detections2D
 from mvcap.structures.poses import Poses3D
 from mvcap.structures.synthetic_take import SyntheticTake
 from mvcap.structures.view_track import ViewTrack
+from mvcap.training.pose_variation import varied_poses
 from mvcap.training.task import NetworkAxes, Sample
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class LiftTask:
         outputs={"joints": {0: "B", 1: "T"}, "factor": {0: "B", 1: "T"}},
     )
     affinity = "static"
+    poses_vary = False
+    """Whether limbs and bodies are turned at random in training."""
 
     def samples(self, take: SyntheticTake, seed: int) -> list[Sample]:
         """Windows of all people in all views of a take."""
@@ -84,7 +87,7 @@ class LiftTask:
 
     def loss(self, network: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Clipped negative log likelihood, plus distances of joints and of their movements."""
-        varied = vary(batch) if network.training else batch
+        varied = vary(varied_poses(batch) if self.poses_vary else batch) if network.training else batch
         joints, factor = network(varied["node"], varied["frame"])
         return lift_loss(joints, factor, varied["joints"], varied["known"])
 
@@ -108,8 +111,9 @@ class TemporalLiftTask(LiftTask):
 
     name = "lift_temporal"
     batch_size = 64
-    defaults: Mapping[str, Any] = {**LiftTask.defaults, "steps": 5000}
+    defaults: Mapping[str, Any] = {**LiftTask.defaults, "steps": 4000}
     graph = "confidence"
+    poses_vary = True
 
     def network(self) -> torch.nn.Module:
         """Return a network with initial weights."""

@@ -69,7 +69,8 @@ def takes_of(options: Options) -> dict[str, Iterator[Seen]]:
         "HumanEva, as estimators err": humaneva(motion / "humaneva", frames, True),
         "Panoptic 171026_pose3, 2 px": panoptic(motion / "panoptic_pose", frames, False),
         "Panoptic 171026_pose3, as estimators err": panoptic(motion / "panoptic_pose", frames, True),
-        "demo, single views against all": demo(options.work / "demo.mvcap"),
+        "demo of several people, single views against all": demo(options.work, "demo-multiperson"),
+        "demo of one person, single views against all": demo(options.work, "demo-singleperson"),
     }
 
 
@@ -144,18 +145,19 @@ def about_hips(kind: Skeleton, xyz: Floats) -> tuple[Floats, Floats]:
     return np.asarray(xyz - root[:, None]), root
 
 
-def demo(folder: Path) -> Iterator[Seen]:
-    """Every person in every single view of the demo take, against the result of its four views."""
+def demo(work: Path, asset: str) -> Iterator[Seen]:
+    """Every person in every single view of a demo take, against the result of its four views."""
     import mvcap
     from mvcap import assets, stages
     from mvcap.structures.session import Session
 
+    folder = work / f"{asset}.mvcap"
     if not (folder / "poses.npz").is_file():
         try:
-            take = assets.path("demo-multiperson")
+            take = assets.path(asset)
         except AssetError:
             return
-        mvcap.reconstruct(mvcap.init(sorted(take.glob("cam*.mp4")), take / "Calib.qca.txt", folder))
+        mvcap.reconstruct(sorted(take.glob("*.mp4")), rig=take / "Calib.qca.txt", session=folder)
     session = Session.of(folder)
     place = stages.detections(session, "associate")
     rows = place.kind.concatenate(list(place.chunks()), skeleton(place.skeleton_name))
@@ -209,7 +211,7 @@ def lifter_row(name: str, tracks: list[Seen]) -> Row | None:
         try:
             with clock() as timed:
                 body = lifter.lift(seen.track)
-        except AssetError:
+        except (AssetError, InputError):  # no weights; or it takes what these tracks do not have
             return None
         spent, frames = spent + timed.cpu_s, frames + len(seen.truth)
         rows.append(against(body, seen))

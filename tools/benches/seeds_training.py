@@ -42,7 +42,9 @@ class Budget:
 
 
 class Variant(LiftTask):
-    """The task of lifters with another network and batch size."""
+    """The task of lifters with another network and batch size; poses do not vary, as steps are few."""
+
+    poses_vary = False
 
     def __init__(self, title: str, make: Callable[[], Any], batch: int) -> None:
         self.title, self.make, self.batch_size = title, make, batch
