@@ -75,6 +75,7 @@ SHOWN = {
     "live": ("mvcap/README.md", "live.step("),
     "lifter": ("mvcap/README.md", "lifter.lift(track)"),
     "root_depth": ("mvcap/README.md", "root_depth.place(track, lifted)"),
+    "integration": ("mvcap/README.md", "mix_lifted("),
 }
 """All other Python: a name for each block, the file that it is in, and what only it has."""
 WORDS = (
@@ -474,6 +475,15 @@ def test_a_track_is_lifted():
     names = executed("lifter", track=track)
     assert np.linalg.norm(names["joints"] - wanted, axis=-1).mean() < 0.2
     assert names["covariance"].shape == (40, 17, 3, 3)
+
+
+def test_two_readings_are_mixed():
+    track, wanted = seen_walker()
+    rng, sigma = np.random.default_rng(0), np.array([0.03, 0.08])
+    bodies = [LiftedBody(wanted + rng.normal(0, one, wanted.shape),
+                         np.broadcast_to(one**2 * np.eye(3), (*wanted.shape, 3)), 0.06) for one in sigma]  # fmt: skip
+    both = executed("integration", track=track, body=bodies[0], second_body=bodies[1])["both"]
+    assert np.linalg.norm(both.joints - wanted, axis=-1).mean() < 0.07 and both.scale_sigma == 0.06
 
 
 def test_the_lifter_runs(place):
