@@ -23,6 +23,7 @@ from mvcap.datasets.ground_truth import GroundTruth, TruthFrame, image_name, mas
 from mvcap.datasets.output_folder import write_bytes
 from mvcap.datasets.quality_gates import GateConfig, QualityGates, bodies_of_take
 from mvcap.datasets.splits import GAP, MIXED, SplitConfig, Splits
+from mvcap.datasets.view_times import image_moments, poses_at
 from mvcap.densification.mask_people import UNKNOWN, check_associated, person_labels, read_mask
 from mvcap.errors import ConfigError, InputError
 from mvcap.progress import Progress
@@ -77,11 +78,6 @@ class RecordedTake:
 
     def __init__(self, session: Session, config: RecordedConfig) -> None:
         self.session, self.config = session, config
-        if session.offsets is not None:
-            raise InputError(
-                f"{session.folder}: its views were synchronised by `mvcap sync`, and datasets need images of the same "
-                "moment; use footage of synchronised cameras"
-            )
         self.poses = stages.poses(session, "refine")
         if config.images != "none" and not session.has_footage():
             raise InputError(f"{session.folder} has no footage; make the dataset without images (--images none)")
@@ -95,7 +91,9 @@ class RecordedTake:
         self.unblurred = 0
         """Images that were not written as somebody in them has an unknown head."""
         self._grids = [RayGrid(camera) for camera in session.rig] if config.masks != "none" else []
-        self._own_masks = config.masks == "auto" and any((session.folder / "masks").glob("*/*.png"))
+        # People of views with clocks of their own are associated at common times: masks' labels cannot be found there.
+        usable = config.masks == "auto" and session.offsets is None
+        self._own_masks = usable and any((session.folder / "masks").glob("*/*.png"))
         wants_rows = self._own_masks or config.blur_faces
         self._found = stages.detections(session, "estimate") if wants_rows else None
         self._linked = stages.detections(session, "associate") if self._own_masks else None
@@ -112,19 +110,38 @@ class RecordedTake:
             wanted = range(-(-start // every) * every, stop, every)
             if not wanted:
                 continue
-            rows = self.poses.between(start, stop)
-            found = self._found.between(start, stop) if self._found else None
+            rows = self.poses.between(start - 1, stop + 1)
+            found = self._found_between(start, stop)
             linked = self._linked.between(start, stop) if self._linked else None
             for frame in wanted:
                 images = tuple(next(one)[1] if one else None for one in streams)
                 mine = rows.of(frame=frame)[:_MOST_PEOPLE]
-                seen = (found.of(frame=frame) if found else None, linked.of(frame=frame) if linked else None)
-                yield self._frame(frame, mine, images, *seen)
+                shown, places = self._moments(frame, mine, rows)
+                seen = (found and _shown_rows(found, shown), linked.of(frame=frame) if linked else None)
+                yield self._frame(frame, mine, places, images, *seen)
+
+    def _found_between(self, start: int, stop: int) -> Detections2D | None:
+        """Detections of the frames of views that show common frames start to stop (exclusive)."""
+        if self._found is None or self.session.offsets is None:
+            return self._found.between(start, stop) if self._found else None
+        own = self.session.offsets.late_frames(np.arange(start, stop), self.session.rate_hz)
+        return self._found.between(start + int(np.floor(own.min())) - 1, stop + int(np.ceil(own.max())) + 1)
+
+    def _moments(
+        self, frame: int, rows: Poses3D, around: Poses3D
+    ) -> tuple[NDArray[np.int64], list[NDArray[np.float64]]]:
+        """Each view's own frame (C,) for a common frame, and where people are then: (P, J, 3) m for each view."""
+        session = self.session
+        if session.offsets is None:
+            return np.full(len(session.rig), frame), [rows.xyz.astype(np.float64)] * len(session.rig)
+        own, later = image_moments(session.offsets, frame, session.frames, session.rate_hz)
+        return own, [poses_at(rows, around, float(one)) for one in later]
 
     def _frame(
         self,
         frame: int,
         rows: Poses3D,
+        places: list[NDArray[np.float64]],
         images: tuple[NDArray[np.uint8] | None, ...],
         found: Detections2D | None,
         linked: Detections2D | None,
@@ -139,25 +156,29 @@ class RecordedTake:
             counts[EMPTY] += 1
             return None
         counts[split] += 1
-        truth = self._truth(frame, split, rows, keep)
-        masks = [self._mask(view, frame, rows, found, linked) for view in range(len(self.session.views))]
+        truth = self._truth(frame, split, rows, places, keep)
+        masks = [self._mask(view, frame, rows, places[view], found, linked) for view in range(len(self.session.views))]
         for view, mask in enumerate(masks):
             if mask is not None:
                 held = np.bincount(mask.ravel(), minlength=int(rows.person.max()) + 1)
                 truth.area_px[:, view] = held[truth.persons]
         if self.config.blur_faces:
-            images = tuple(self._blurred(view, image, rows, found) for view, image in enumerate(images))
+            images = tuple(self._blurred(view, image, rows, places[view], found) for view, image in enumerate(images))
         shown = np.array([image is not None for image in images])
         kept = truth.kept(people)
         kept = TruthFrame(**{**vars(kept), "ignored": truth.box[~people], "pictured": shown})
         return PicturedFrame(kept, images, tuple(masks))
 
-    def _truth(self, frame: int, split: str, rows: Poses3D, keep: NDArray[np.bool_]) -> TruthFrame:
-        """Truth of all people of a frame; joints that failed a gate hide others and have no truth themselves."""
-        xyz = rows.xyz.astype(np.float64)
+    def _truth(
+        self, frame: int, split: str, rows: Poses3D, places: list[NDArray[np.float64]], keep: NDArray[np.bool_]
+    ) -> TruthFrame:
+        """Truth of all people of a frame; joints that failed a gate hide others and have no truth themselves.
+
+        Pixels, boxes and visibility are of the moment that each view shows, from places (P, J, 3) m of each view.
+        """
         kind, rig = rows.skeleton, self.session.rig
         seen, xy, boxes = [], [], []
-        for camera in rig:
+        for camera, xyz in zip(rig, places, strict=True):
             states, pixels = joint_visibility(camera, kind, xyz)
             seen.append(np.where(keep, states, 0))
             xy.append(np.where(keep[..., None], pixels, np.nan))
@@ -166,7 +187,7 @@ class RecordedTake:
             frame,
             split,
             rows.person.astype(np.int32),
-            np.where(keep[..., None], xyz, np.nan),
+            np.where(keep[..., None], rows.xyz.astype(np.float64), np.nan),
             np.where(keep, sigma_m(rows), np.nan).astype(np.float64),
             np.stack(xy, 1),
             np.stack(seen, 1).astype(np.uint8),
@@ -177,7 +198,13 @@ class RecordedTake:
         )
 
     def _mask(
-        self, view: int, frame: int, rows: Poses3D, found: Detections2D | None, linked: Detections2D | None
+        self,
+        view: int,
+        frame: int,
+        rows: Poses3D,
+        xyz: NDArray[np.float64],
+        found: Detections2D | None,
+        linked: Detections2D | None,
     ) -> NDArray[np.unsignedinteger[Any]] | None:
         """Ids of people (H, W) of a view: of the session's mask; of the volumes for people whom that does not show."""
         if not self._grids:
@@ -192,7 +219,7 @@ class RecordedTake:
         if there.all() and labels is not None:
             self.mask_sources["session"] += 1
         else:
-            bodies = body_volumes(self.session.rig[view], rows.skeleton, rows.xyz.astype(np.float64))
+            bodies = body_volumes(self.session.rig[view], rows.skeleton, xyz)
             drawn = self._grids[view].labels(self._grids[view].depth(bodies)[0])
             missing = ~np.concatenate([[False], there])[drawn] & (drawn > 0)
             self.mask_sources["volumes" if labels is None else "session and volumes"] += 1
@@ -207,13 +234,17 @@ class RecordedTake:
         return np.asarray(ids[labels])
 
     def _blurred(
-        self, view: int, image: NDArray[np.uint8] | None, rows: Poses3D, found: Detections2D | None
+        self,
+        view: int,
+        image: NDArray[np.uint8] | None,
+        rows: Poses3D,
+        xyz: NDArray[np.float64],
+        found: Detections2D | None,
     ) -> NDArray[np.uint8] | None:
         """The image with all heads blurred; None, so that it is not written, where somebody's head is unknown."""
         if image is None:
             return None
         camera, kind = self.session.rig[view], rows.skeleton
-        xyz = rows.xyz.astype(np.float64)
         circles = [head_circles(camera, kind, xyz)]
         boxes = body_boxes(camera, body_volumes(camera, kind, xyz))
         inside = np.isfinite(boxes).all(-1)
@@ -224,6 +255,11 @@ class RecordedTake:
         if found is not None:
             circles.append(detected_head_circles(found.skeleton, found.of(view=view).xy.astype(np.float64)))
         return blur_circles(image, np.concatenate(circles))
+
+
+def _shown_rows(found: Detections2D, own: NDArray[np.int64]) -> Detections2D:
+    """Detections of each view in its own frame (C,)."""
+    return found[found.frame == own[found.view]]
 
 
 def write_frames(take: RecordedTake, folder: Path, progress: Progress) -> GroundTruth:
