@@ -1,7 +1,8 @@
 """Lifter dynamic_graph: a graph network of joints over time.
 
-After "Learning Dynamical Human-Joint Affinity" (see ``mvcap.nn.dynamic_graph``). The network that ships has the kind of
-affinity between joints that did best in the comparison of ``tools/bench seeds``. Trained by ``mvcap train lift``.
+After "Learning Dynamical Human-Joint Affinity" (see ``mvcap.nn.dynamic_graph``), but the affinity between joints of the
+network that ships is one learned matrix for all clips: no advantage of the clip's own affinity could be shown
+(``tools/bench seeds``). Trained by ``mvcap train lift``.
 """
 
 from __future__ import annotations
