@@ -36,7 +36,7 @@ from mvcap.version import __version__
 
 BODIES: tuple[str, ...] = get_args(get_type_hints(SessionConfig)["body"])
 _MOST_PEOPLE = 50
-_MADE_WITH = ("av", "numpy", "opencv-python-headless", "open3d", "open3d-cpu", "anny")
+_MADE_WITH = ("av", "numpy", "opencv-python-headless", "open3d", "open3d-cpu", "embreex", "anny")
 
 
 @dataclass(frozen=True)

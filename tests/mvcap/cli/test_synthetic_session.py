@@ -5,6 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 from generated_people import ring_rig
+from ray_casters import needs_rays
 
 from calib import Camera, Rig, save_rig
 from mvcap.cli import synthetic_session
@@ -44,8 +45,8 @@ def test_every_option_is_a_setting():
     assert set(synthetic_session.SYNTHETIC) <= options
 
 
+@needs_rays
 def test_a_session_is_made_and_said(tmp_path, rig_file):
-    pytest.importorskip("open3d", reason="rendering needs Open3D (extra generate)")
     line = [str(tmp_path / "out"), "--rig", str(rig_file), "--people", "1", "--seconds", "0.1", "--rate", "10"]
     result = CliRunner().invoke(
         generate,

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from ray_casters import needs_rays
 from small_sessions import RIG
 
 from mvcap.datasets import session_truth
@@ -10,7 +11,7 @@ from mvcap.datasets.session_stage import SessionConfig, staged
 from mvcap.progress import silent
 from mvcap.structures.pose_file import load_poses, save_poses
 
-pytest.importorskip("open3d", reason="rays need Open3D (extra generate)")
+pytestmark = needs_rays
 CONFIG = SessionConfig(people=2, seconds=0.7, rate_hz=10.0, seed=2, body="capsules")
 
 

