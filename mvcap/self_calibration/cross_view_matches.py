@@ -15,7 +15,7 @@ import numpy as np
 from calib import CalibrationError, Lens
 from calib.arrays import Floats, Ints
 from calib.poses.relative_pose import RelativePose, epipolar_residual, in_front, relative_pose
-from mvcap.self_calibration.single_view_tracks import ViewTrack
+from mvcap.self_calibration.single_view_tracks import RowTrack
 from mvcap.structures.detections import Detections2D
 
 LEAST_FRAMES = 8
@@ -62,7 +62,7 @@ class PairFit:
     nats: float
 
 
-def shared_rows(one: ViewTrack, other: ViewTrack, most: int = _MANY) -> tuple[Ints, Ints]:
+def shared_rows(one: RowTrack, other: RowTrack, most: int = _MANY) -> tuple[Ints, Ints]:
     """Rows (F,), (F,) of two tracks at up to `most` common frames, evenly spaced."""
     _, a, b = np.intersect1d(one.frame, other.frame, assume_unique=True, return_indices=True)
     some = np.unique(np.linspace(0, len(a) - 1, min(most, len(a))).astype(int)) if len(a) else np.zeros(0, int)
@@ -79,7 +79,7 @@ def pair_evidence(moving: MovingPeople, b_from_a: Floats, rows_a: Ints, rows_b: 
     return np.asarray(np.where(seen, nats, 0.0))
 
 
-def fit_pair(moving: MovingPeople, tracks: list[ViewTrack], a: int, b: int) -> PairFit | None:
+def fit_pair(moving: MovingPeople, tracks: list[RowTrack], a: int, b: int) -> PairFit | None:
     """The best relative pose of two views and the people they share; None where no pose matches any."""
     mine, other = (_of_view(tracks, view) for view in (a, b))
     proposals: list[tuple[float, Floats]] = []
@@ -100,11 +100,11 @@ def fit_pair(moving: MovingPeople, tracks: list[ViewTrack], a: int, b: int) -> P
     return best
 
 
-def _of_view(tracks: list[ViewTrack], view: int) -> list[int]:
+def _of_view(tracks: list[RowTrack], view: int) -> list[int]:
     return [index for index, track in enumerate(tracks) if track.view == view]
 
 
-def _refine(moving: MovingPeople, tracks: list[ViewTrack], a: int, b: int, pose: Floats) -> PairFit | None:
+def _refine(moving: MovingPeople, tracks: list[RowTrack], a: int, b: int, pose: Floats) -> PairFit | None:
     """A proposal refined with all tracks that it matches, twice; None where it matches none."""
     refined: RelativePose | None = None
     for _ in range(2):
@@ -126,7 +126,7 @@ def _refine(moving: MovingPeople, tracks: list[ViewTrack], a: int, b: int, pose:
 
 
 def match_tracks(
-    moving: MovingPeople, tracks: list[ViewTrack], a: int, b: int, b_from_a: Floats, least: float = _AGREE
+    moving: MovingPeople, tracks: list[RowTrack], a: int, b: int, b_from_a: Floats, least: float = _AGREE
 ) -> dict[tuple[int, int], float]:
     """Matched pairs of tracks of views a and b under a relative pose, and the evidence for each, nats.
 
@@ -144,7 +144,7 @@ def match_tracks(
     return one_to_one(tracks, nats)
 
 
-def one_to_one(tracks: list[ViewTrack], nats: dict[tuple[int, int], float]) -> dict[tuple[int, int], float]:
+def one_to_one(tracks: list[RowTrack], nats: dict[tuple[int, int], float]) -> dict[tuple[int, int], float]:
     """The pairs of most evidence that match no track with two tracks of a view at the same time."""
     kept: dict[tuple[int, int], float] = {}
     for (i, j), evidence in sorted(nats.items(), key=lambda one: -one[1]):
@@ -157,11 +157,11 @@ def one_to_one(tracks: list[ViewTrack], nats: dict[tuple[int, int], float]) -> d
     return kept
 
 
-def _together(one: ViewTrack, other: ViewTrack) -> bool:
+def _together(one: RowTrack, other: RowTrack) -> bool:
     return bool(np.isin(one.frame, other.frame, assume_unique=True).any())
 
 
-def persons_of_tracks(tracks: list[ViewTrack], nats: dict[tuple[int, int], float]) -> Ints:
+def persons_of_tracks(tracks: list[RowTrack], nats: dict[tuple[int, int], float]) -> Ints:
     """Person (K,) of each track from matched pairs, the most certain first; -1 = matched with no other."""
     group = np.arange(len(tracks))
     for (i, j), _ in sorted(nats.items(), key=lambda pair: -pair[1]):

@@ -30,7 +30,7 @@ from mvcap.self_calibration.cross_view_matches import (
     match_tracks,
     persons_of_tracks,
 )
-from mvcap.self_calibration.single_view_tracks import ViewTrack
+from mvcap.self_calibration.single_view_tracks import RowTrack
 from mvcap.structures.anthropometry import body_scale
 from mvcap.structures.detections import Detections2D
 from mvcap.structures.skeleton import Skeleton
@@ -52,7 +52,7 @@ class PeopleViews:
 
     rows: Detections2D
     lenses: tuple[Lens, ...]
-    tracks: list[ViewTrack]
+    tracks: list[RowTrack]
     moving: MovingPeople
 
     def frames_of(self, person: Ints, most: int) -> Ints:

@@ -21,7 +21,7 @@ _JOINTS = 4  # least joints that two rows share
 
 
 @dataclass(frozen=True, eq=False)
-class ViewTrack:
+class RowTrack:
     """One person in one view: rows (F,) of the detections and their frames (F,), in order."""
 
     view: int
@@ -29,14 +29,14 @@ class ViewTrack:
     frame: Ints
 
 
-def view_tracks(rows: Detections2D, least_frames: int = 10) -> list[ViewTrack]:
+def view_tracks(rows: Detections2D, least_frames: int = 10) -> list[RowTrack]:
     """Tracks of all views of at least `least_frames` frames, the longest of each view first."""
-    tracks: list[ViewTrack] = []
+    tracks: list[RowTrack] = []
     for view in np.unique(rows.view).tolist():
         mine = np.flatnonzero(rows.view == view)
         mine = mine[np.argsort(rows.frame[mine], kind="stable")]
         linked = [np.array(track) for track in _link_rows(rows, mine) if len(track) >= least_frames]
-        found = [ViewTrack(int(view), track, rows.frame[track].astype(np.int64)) for track in linked]
+        found = [RowTrack(int(view), track, rows.frame[track].astype(np.int64)) for track in linked]
         tracks += sorted(found, key=lambda track: -len(track.row))
     return tracks
 

@@ -17,7 +17,7 @@ from calib.arrays import Floats, Ints
 from calib.geometry import invert
 from calib.poses.relative_pose import relative_pose
 from mvcap.self_calibration.cross_view_matches import LEAST_FRAMES, MovingPeople, pair_evidence, shared_rows
-from mvcap.self_calibration.single_view_tracks import ViewTrack
+from mvcap.self_calibration.single_view_tracks import RowTrack
 from mvcap.structures.detections import Detections2D
 
 _REACH = 6  # largest shift tried, frames
@@ -29,7 +29,7 @@ _FLOOR = 0.05  # frames, least standard deviation of a pair's offset
 
 
 def estimate_late_frames(
-    moving: MovingPeople, tracks: list[ViewTrack], person: Ints, poses: dict[int, Floats], views: int
+    moving: MovingPeople, tracks: list[RowTrack], person: Ints, poses: dict[int, Floats], views: int
 ) -> tuple[Floats, Floats]:
     """Delay (C,) of each view relative to their mean, frames, and its standard deviation (C,).
 
@@ -67,7 +67,7 @@ def shift_is_significant(late: Floats, sigma: Floats) -> Floats:
 
 
 def _pair_offset(
-    moving: MovingPeople, tracks: list[ViewTrack], person: Ints, a: int, b: int, b_from_a: Floats
+    moving: MovingPeople, tracks: list[RowTrack], person: Ints, a: int, b: int, b_from_a: Floats
 ) -> tuple[float, float] | None:
     """Delay of b relative to a, frames, and its standard deviation; None where it is undetermined."""
     shifts = np.arange(-_REACH, _REACH + 1)
@@ -92,7 +92,7 @@ def _pair_offset(
 
 
 def _score_shift(
-    moving: MovingPeople, tracks: list[ViewTrack], person: Ints, a: int, b: int, late: int, b_from_a: Floats
+    moving: MovingPeople, tracks: list[RowTrack], person: Ints, a: int, b: int, late: int, b_from_a: Floats
 ) -> tuple[float, int, Floats] | None:
     """Mean nats a joint, number of joints, and the pose of b for a delay of b; None where they share too little."""
     parts = []
@@ -113,7 +113,7 @@ def _score_shift(
     return float(nats.sum() / max(count, 1)), count, pose
 
 
-def synchronise(rows: Detections2D, tracks: list[ViewTrack], late: Floats) -> Detections2D:
+def synchronise(rows: Detections2D, tracks: list[RowTrack], late: Floats) -> Detections2D:
     """The rows at synchronous times: each track interpolated at its view's delay (C,), frames."""
     xy, score, noise = (np.array(part, np.float64) for part in (rows.xy, rows.score, rows.noise_px))
     for track in tracks:

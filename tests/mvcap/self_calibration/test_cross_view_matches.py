@@ -20,7 +20,7 @@ from mvcap.self_calibration.cross_view_matches import (
     persons_of_tracks,
     shared_rows,
 )
-from mvcap.self_calibration.single_view_tracks import ViewTrack
+from mvcap.self_calibration.single_view_tracks import RowTrack
 from mvcap.structures.detections import Detections2D
 
 NOISE_PX = 2.0
@@ -39,7 +39,7 @@ def take(people=2, frames=30):
             rows = Detections2D.build(HALPE, 0, view, xy, np.ones(xy.shape[:2]), 1.0, mine.person)
             parts.append(rows.with_columns(frame=mine.frame, noise_px=np.full(xy.shape[:2], NOISE_PX)))
             row = len(tracks) * frames + np.arange(frames)
-            tracks.append(ViewTrack(view, row, mine.frame.astype(np.int64)))
+            tracks.append(RowTrack(view, row, mine.frame.astype(np.int64)))
     rows = Detections2D.concatenate(parts, HALPE)
     lenses = tuple(camera.lens for camera in rig)
     return rows, tracks, MovingPeople.of(rows, lenses), rig.cam_from_world[1] @ invert(rig.cam_from_world[0])
@@ -104,13 +104,13 @@ def test_the_scale_of_the_baseline_does_not_matter():
 
 
 def test_shared_frames_are_spread_over_all():
-    one = ViewTrack(0, np.arange(50) + 100, np.arange(50))
-    other = ViewTrack(1, np.arange(60) + 500, np.arange(20, 80))
+    one = RowTrack(0, np.arange(50) + 100, np.arange(50))
+    other = RowTrack(1, np.arange(60) + 500, np.arange(20, 80))
     a, b = shared_rows(one, other)
     assert (a - 100 == b - 500 + 20).all() and a.tolist() == list(range(120, 150))
     a, b = shared_rows(one, other, 4)
     assert a.tolist() == [120, 129, 139, 149]
-    nothing = shared_rows(one, ViewTrack(1, np.arange(5), np.arange(90, 95)))
+    nothing = shared_rows(one, RowTrack(1, np.arange(5), np.arange(90, 95)))
     assert [len(side) for side in nothing] == [0, 0]
 
 
@@ -120,12 +120,12 @@ def test_tracks_of_one_person_match_and_others_do_not():
     assert set(found) == {(0, 2), (1, 3)} and all(nats > 100 for nats in found.values())
     assert match_tracks(moving, tracks, 0, 1, b_from_a, least=10.0) == {}
     assert match_tracks(moving, tracks, 0, 2, b_from_a) == {}, "there is no such view"
-    short = [ViewTrack(track.view, track.row[: LEAST_FRAMES - 1], track.frame[: LEAST_FRAMES - 1]) for track in tracks]
+    short = [RowTrack(track.view, track.row[: LEAST_FRAMES - 1], track.frame[: LEAST_FRAMES - 1]) for track in tracks]
     assert match_tracks(moving, short, 0, 1, b_from_a) == {}
 
 
 def track(view, start, stop):
-    return ViewTrack(view, np.arange(start, stop), np.arange(start, stop))
+    return RowTrack(view, np.arange(start, stop), np.arange(start, stop))
 
 
 def test_the_surest_pairs_win_and_a_person_is_one_of_a_view_at_a_time():
@@ -184,5 +184,5 @@ def test_the_pose_of_two_views_is_found_with_its_matches():
 @pytest.mark.parametrize("keep", [0, LEAST_FRAMES - 1])
 def test_views_that_share_too_few_frames_have_no_pose(keep):
     _, tracks, moving, _ = take()
-    few = [*tracks[:2], *(ViewTrack(one.view, one.row[:keep], one.frame[:keep]) for one in tracks[2:])]
+    few = [*tracks[:2], *(RowTrack(one.view, one.row[:keep], one.frame[:keep]) for one in tracks[2:])]
     assert fit_pair(moving, few, 0, 1) is None

@@ -19,7 +19,7 @@ from mvcap.self_calibration.incremental_rig import (
     refit_matches,
     rig_from_old,
 )
-from mvcap.self_calibration.single_view_tracks import ViewTrack
+from mvcap.self_calibration.single_view_tracks import RowTrack
 from mvcap.structures.anthropometry import body_scale
 from mvcap.structures.detections import Detections2D
 
@@ -37,7 +37,7 @@ def take(people=2, noise_px=1.0):
             xy = camera.project(mine.xyz.astype(float)) + noise_px * rng.normal(size=(FRAMES, len(HALPE), 2))
             rows = Detections2D.build(HALPE, 0, view, xy, np.ones(xy.shape[:2]), 1.0, mine.person)
             parts.append(rows.with_columns(frame=mine.frame, noise_px=np.full(xy.shape[:2], max(noise_px, 0.5))))
-            tracks.append(ViewTrack(view, len(tracks) * FRAMES + np.arange(FRAMES), mine.frame.astype(np.int64)))
+            tracks.append(RowTrack(view, len(tracks) * FRAMES + np.arange(FRAMES), mine.frame.astype(np.int64)))
     rows, lenses = Detections2D.concatenate(parts, HALPE), tuple(camera.lens for camera in rig)
     bodies = np.stack([truth[truth.person == who].xyz for who in range(1, people + 1)], 1).astype(float)
     return PeopleViews(rows, lenses, tracks, MovingPeople.of(rows, lenses)), rig, bodies

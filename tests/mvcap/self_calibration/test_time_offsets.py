@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from synthetic_take import COCO
 
 from mvcap.self_calibration.cross_view_matches import MovingPeople
-from mvcap.self_calibration.single_view_tracks import ViewTrack
+from mvcap.self_calibration.single_view_tracks import RowTrack
 from mvcap.self_calibration.time_offsets import estimate_late_frames, shift_is_significant, synchronise
 from mvcap.structures.detections import Detections2D
 
@@ -61,7 +61,7 @@ def moving_rows(frames, view=1, speed=(4.0, -2.0)):
     zero, box, ones = np.zeros(len(frames)), np.zeros((len(frames), 4)), np.ones((len(frames), JOINTS))
     score, noise = np.clip(0.5 + 0.01 * frames[:, None] * ones, 0, 1), 1 + frames[:, None] * ones
     rows = Detections2D(COCO, frames, zero + view, zero - 1, zero - 1, box, xy, score, noise)
-    return rows, ViewTrack(view, np.arange(len(frames)), frames.astype(np.int64))
+    return rows, RowTrack(view, np.arange(len(frames)), frames.astype(np.int64))
 
 
 @given(st.floats(-3, 3))
