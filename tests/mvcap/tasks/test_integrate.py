@@ -20,7 +20,7 @@ def take():
 
 @pytest.fixture(scope="module")
 def samples(take):
-    return [one for seed in range(3) for one in TASK.samples(take, seed)]
+    return [one for seed in range(2) for one in TASK.samples(take, seed)]
 
 
 class Given(torch.nn.Module):
@@ -38,7 +38,7 @@ MEAN, FIRST = Given(*[0.0] * 6), Given(-2.0, -2.0, 2.0, 2.0, 0.0, 0.0)
 
 
 def test_samples_are_bodies_and_the_same_every_time(take, samples):
-    assert len(samples) > 25 and sum(one["hidden"].any() for one in samples) > 8
+    assert len(samples) > 15 and sum(one["hidden"].any() for one in samples) > 5
     for one in samples:
         assert one["joint"].shape == (len(BODY), len(FEATURE_NAMES)) and one["known"].shape == (len(BODY), 2)
         assert all(np.isfinite(value).all() for value in one.values())
