@@ -2,13 +2,14 @@
 
 Both are least-squares problems whose normal equations are banded with time as the outer order. The residuals, each over
 its standard deviation, are for the distance of the root: what the root depth says, its acceleration, and that feet
-which stand move neither to nor fro. For the joints at these distances, in the camera's frame: each joint's distance
-from the root along its ray, as it was lifted; the distance of a detected joint from its ray, that of an undetected one
-from where it was lifted; the acceleration of each, in units of its acceleration scale at this moment
-(``mvcap.refinement.acceleration``); the length of limbs, which is constant; and the motion of feet that stand. In one
-problem with free distances everybody would come nearer, where all motion is smaller. A foot stands as far as it hardly
-moves and is the lower one along gravity (a Geman-McClure kernel on its speed). Limbs and kernel take a few Gauss-Newton
-steps. Errors of a detector and of a lifter last: their variance is multiplied by the number of frames that they last.
+which stand move neither to nor fro. For the joints at these distances, in the camera's frame: where each joint was
+lifted about the root, in a body of the size that this distance gives; the distance of a detected joint from its ray;
+the acceleration of each, in units of its acceleration scale at this moment (``mvcap.refinement.acceleration``); the
+length of limbs, which is constant; and the motion of feet that stand. In one problem with free distances everybody
+would come nearer, where all motion is smaller. A foot stands as far as it hardly moves and is the lower one along
+gravity (a Geman-McClure kernel on its speed). Limbs and kernel take a few Gauss-Newton steps. Errors of a detector and
+of a lifter last: for the covariance, though not for the positions, their variance is multiplied by the number of frames
+that they last.
 """
 
 from __future__ import annotations
@@ -37,11 +38,12 @@ _SHORTEST_M, _TALLEST_M = 0.5, 2.6
 _ROUNDS = 3
 _GAP_S = 1.0  # a longer time without a detection parts the window
 _FILL_M = 0.12  # standard deviation that a gap may add, m
-_PIXEL_LASTS_S, _LIFT_LASTS_S, _ROOT_LASTS_S = 0.3, 0.3, 0.5  # correlation times of errors
+_PIXEL_LASTS_S, _LIFT_LASTS_S, _ROOT_LASTS_S = 0.3, 1.0, 2.0  # times that errors last, for covariances
 _FIXED_M = 0.01  # standard deviation of the distance while joints are solved for
+_SWAY_S = 0.5  # distances are averaged over this time before and after to tell how joints accelerate
 _LOOSE = 10.0  # standard deviation of the root across its ray here, over that of the root depth: the rays tell it
 _LEAST_RAD = 2e-4  # least standard deviation of a ray
-_LIMB_SIGMA = 0.02  # of a limb's length, as a share: joints of detectors are not exactly at its ends
+_LIMB_SIGMA = 0.08  # of a limb's length, as a share: joints of detectors are not exactly at its ends
 _FOOT_MPS, _FOOT_SCALE_MPS, _FOOT_LOW_M = (
     0.03,
     0.25,
@@ -110,7 +112,8 @@ def smoothed(lifted: LiftedPerson, rate_hz: float, limb_m: Floats, up: Floats | 
 def _stretch(lifted: LiftedPerson, rows: Ints, rate_hz: float, limb_m: Floats, up: Floats | None) -> SmoothedPerson:
     """Smooth some rows of a person; frames between them that have none are filled."""
     problem = _Problem.of(lifted, rows, rate_hz, limb_m, up)
-    x, covariance = problem.solved()
+    x = problem.solved()
+    covariance = _Problem.of(lifted, rows, rate_hz, limb_m, up, lasting=True).covariance(x)
     frame = int(lifted.frame[rows[0]]) + np.arange(len(x))
     body = x[:, 1:]
     spread = np.sqrt(np.maximum(np.linalg.eigvalsh(covariance)[..., -1], 0))
@@ -135,6 +138,8 @@ class _Problem:
 
     skeleton: Skeleton
     rate_hz: float
+    lasts: float
+    """Frames that errors of lifted joints last."""
     looked: Bools
     """(T,) frames with a detection."""
     lifted: Bools
@@ -156,7 +161,10 @@ class _Problem:
     up: Floats | None
 
     @classmethod
-    def of(cls, person: LiftedPerson, rows: Ints, rate_hz: float, limb_m: Floats, up: Floats | None) -> _Problem:
+    def of(
+        cls, person: LiftedPerson, rows: Ints, rate_hz: float, limb_m: Floats, up: Floats | None, lasting: bool = False
+    ) -> _Problem:
+        """lasting: whether errors are taken to last, as for covariances; for positions each frame counts for itself."""
         frame = person.frame[rows] - person.frame[rows[0]]
         frames, kind = int(frame[-1]) + 1, person.track.skeleton
 
@@ -174,36 +182,43 @@ class _Problem:
         offset_cov = dense(person.body.covariance)
         unknown = ~np.isfinite(offset_cov).all((-1, -2))
         offset_cov[unknown] = _BEYOND_M**2 * np.eye(3)
+        size = _size_on_rays(root, offset, rays, seen)
+        offset, offset_cov, limb_m = size * offset, size**2 * offset_cov, size * limb_m
         start = _start(root, offset, looked)
-        lasting = [1 + 2 * lasts * rate_hz for lasts in (_PIXEL_LASTS_S, _LIFT_LASTS_S)]
+        pixel, lift, far = (1 + 2 * lasting * s * rate_hz for s in (_PIXEL_LASTS_S, _LIFT_LASTS_S, _ROOT_LASTS_S))
         terms = _Terms(
             root, dense(person.root.across_sigma), offset, offset_cov, rays,
-            np.maximum(noise, _LEAST_RAD), seen, lifted, np.array(lasting),
+            np.maximum(noise, _LEAST_RAD), seen, lifted, np.array([pixel, lift]),
         )  # fmt: skip
         blocks, right = terms.equations(start)
         feet = [at for at, name in enumerate(kind.joints) if set(_FEET) & set(name.split("_"))]
         feet = feet or [at for at, name in enumerate(kind.joints) if "ankle" in name.split("_")]
         stiffness = _stiffness(kind, start, seen, terms.rays, terms.noise, rate_hz)
         along = dense(person.root.along_sigma)
-        certain = np.where(along > 0, 1 / np.maximum(along, 1e-3) ** 2, 0) / (1 + 2 * _ROOT_LASTS_S * rate_hz)
+        certain = np.where(along > 0, 1 / np.maximum(along, 1e-3) ** 2, 0) / far
         return cls(
-            kind, rate_hz, looked, lifted, start, blocks, right, smoothness_band(stiffness), stiffness[:, 0],
+            kind, rate_hz, lift, looked, lifted, start, blocks, right, smoothness_band(stiffness), stiffness[:, 0],
             np.linalg.norm(start[:, 0], axis=-1), certain, limb_m, np.array(feet, np.int64), up,
         )  # fmt: skip
 
-    def solved(self) -> tuple[Floats, Floats]:
-        """Root and joints (T, 1 + J, 3) m, and covariances (T, J, 3, 3) m^2 of the joints without the scale."""
+    def solved(self) -> Floats:
+        """Root and joints (T, 1 + J, 3) m."""
         x, ray = self.start, _unit(self.start[:, 0])
         for round_ in range(_ROUNDS):
-            distance, band = self._distances(x, standing=round_ > 0)
-            band_of_joints, right = self._linear(x, distance, ray)
-            x = solve_banded(band_of_joints, right).reshape(x.shape)
+            distance, _ = self._distances(x, standing=round_ > 0)
+            band, right = self._linear(x, distance, ray)
+            x = solve_banded(band, right).reshape(x.shape)
+        return x
+
+    def covariance(self, x: Floats) -> Floats:
+        """Covariances (T, J, 3, 3) m^2 of the joints at positions x, without the scale."""
+        distance, band = self._distances(x, standing=True)
         variance = diagonal_of_inverse(band, 1)[:, :, 0]
         size, joint = 3 * x.shape[1], np.arange(1, x.shape[1])
-        inverse = diagonal_of_inverse(self._linear(x, distance, ray)[0], size)
+        inverse = diagonal_of_inverse(self._linear(x, distance, _unit(self.start[:, 0]))[0], size)
         inverse = inverse.reshape(len(x), x.shape[1], 3, x.shape[1], 3)[:, joint, :, joint].transpose(1, 0, 2, 3)
         along = _unit(x[:, 1:])
-        return x, np.asarray(inverse + variance[..., None, None] * along[..., :, None] * along[..., None, :])
+        return np.asarray(inverse + variance[..., None, None] * along[..., :, None] * along[..., None, :])
 
     def _distances(self, x: Floats, standing: bool) -> tuple[Floats, Floats]:
         """Distance (T,) m of the root, and the band of its normal equations."""
@@ -241,7 +256,6 @@ class _Problem:
 
         Only that: how large a limb of known length looks would tell the distance, too, but it has been told already.
         """
-        lasting = 1 + 2 * _LIFT_LASTS_S * self.rate_hz
         for (a, b), length in zip((self.skeleton.limbs + 1).tolist(), self.limb_m.tolist(), strict=True):
             if not np.isfinite(length) or length <= 0:
                 continue
@@ -249,7 +263,7 @@ class _Problem:
             ray = middle / np.maximum(np.linalg.norm(middle, axis=-1, keepdims=True), 1e-6)
             behind, now = (apart * ray).sum(-1), np.maximum(np.linalg.norm(apart, axis=-1), 1e-3)
             slope, used = behind / now, self.lifted[:, a - 1] & self.lifted[:, b - 1]
-            certain = used / ((_LIMB_SIGMA * length) ** 2 * lasting)
+            certain = used / ((_LIMB_SIGMA * length) ** 2 * self.lasts)
             weight = (certain * slope**2)[:, None, None] * ray[:, :, None] * ray[:, None]
             pull = (certain * slope * (slope * behind + length - now))[:, None] * ray
             rows, columns = slice(3 * a, 3 * a + 3), slice(3 * b, 3 * b + 3)
@@ -271,7 +285,7 @@ class _Problem:
         low = np.where(self.lifted[:, self.feet], np.exp(-0.5 * (above / _FOOT_LOW_M) ** 2), 0.0)
         stands = low[1:] * low[:-1] / (1 + (speed / _FOOT_SCALE_MPS) ** 2) ** 2
         # A foot that stands for the time that errors last says once that it does not move.
-        out[:-1] = stands * (self.rate_hz / _FOOT_MPS) ** 2 / (1 + 2 * _LIFT_LASTS_S * self.rate_hz)
+        out[:-1] = stands * (self.rate_hz / _FOOT_MPS) ** 2 / self.lasts
         return out
 
 
@@ -316,13 +330,9 @@ class _Terms:
         return np.asarray((np.eye(3) - unit[:, :, None] * unit[:, None]) / (_LOOSE * across) ** 2)
 
     def _offsets(self) -> Floats:
-        """Information (T, J, 3, 3) 1/m^2 of lifted joints about the root: along the ray of detected ones only."""
-        full = np.linalg.inv(self.offset_cov)
-        ray = np.where(self.seen[..., None], np.nan_to_num(self.rays), 0)
-        variance = np.einsum("tja,tjab,tjb->tj", ray, self.offset_cov, ray)
-        along = ray[..., :, None] * ray[..., None, :] / np.where(self.seen, variance, 1)[..., None, None]
-        weight = np.where(self.seen[..., None, None], along, full)
-        return np.asarray(np.where(self.lifted[..., None, None], weight, 0) / self.lasting[1])
+        """Information (T, J, 3, 3) 1/m^2 of lifted joints about the root."""
+        weight = np.linalg.inv(self.offset_cov) / self.lasting[1]
+        return np.asarray(np.where(self.lifted[..., None, None], weight, 0))
 
     def _rays(self, place: Floats) -> Floats:
         """Information (T, J, 3, 3) 1/m^2 of the rays of detected joints, across them."""
@@ -335,6 +345,24 @@ class _Terms:
 
 def _unit(vectors: Floats) -> Floats:
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9))
+
+
+def _size_on_rays(root: Floats, offset: Floats, rays: Floats, seen: Bools) -> float:
+    """Size of the body that has its root at these distances and its joints on their rays, over that of the lifted one.
+
+    Median over frames of the least-squares factor on what of the offsets is across the root's ray. Where the distance
+    says another size than the lifter, the body has that size in all directions: else it would be flat or deep.
+    """
+    unit = _unit(np.nan_to_num(root))[:, None]
+    ray = np.where(seen[..., None], np.nan_to_num(rays), unit)
+    depth = np.where(seen, (np.nan_to_num(offset + root[:, None]) * unit).sum(-1), 0)
+    place = ray * (depth / np.maximum((ray * unit).sum(-1), 0.1))[..., None]
+    across = np.where(seen[..., None], np.nan_to_num(offset), 0)
+    across = across - (across * unit).sum(-1, keepdims=True) * unit
+    there = place - (place * unit).sum(-1, keepdims=True) * unit
+    total = (across**2).sum((1, 2))
+    known = total > 0
+    return float(np.median((across * there).sum((1, 2))[known] / total[known])) if known.any() else 1.0
 
 
 def _start(root: Floats, offset: Floats, looked: Bools) -> Floats:
@@ -356,7 +384,7 @@ def _stiffness(kind: Skeleton, start: Floats, seen: Bools, rays: Floats, noise: 
     Depths are too noisy to tell how a joint accelerates, so each is that of the smoothed root; the root has the median
     strength of the torso.
     """
-    span, frames = max(1, round(_ROOT_LASTS_S * rate_hz)), np.arange(len(start))
+    span, frames = max(1, round(_SWAY_S * rate_hz)), np.arange(len(start))
     upto = np.concatenate([[0.0], np.cumsum(np.linalg.norm(start[:, 0], axis=-1))])
     first, stop = np.maximum(frames - span, 0), np.minimum(frames + span + 1, len(start))
     distance = (upto[stop] - upto[first]) / (stop - first)
