@@ -68,7 +68,7 @@ class DepthTask:
     def samples(self, take: SyntheticTake, seed: int) -> list[Sample]:
         """Tracks of every person of a take in random views."""
         rng = np.random.default_rng(seed)
-        tracks = [one for _ in range(_VIEWS) for one in view_tracks(take.truth, take.rate_hz, rng)]
+        tracks = [one for _ in range(_VIEWS) for one in seen_tracks(take.truth, take.rate_hz, rng)]
         made: list[Sample] = []
         for person, track, root in tracks:
             if one := _sample(track, root, take.truth[take.truth.person == person], rng):
@@ -160,7 +160,7 @@ def common_spread(error: Floats, person: NDArray[np.integer], track: NDArray[np.
     return float(np.sqrt(max(total / pairs, 0.0))) if pairs else 0.0
 
 
-def view_tracks(
+def seen_tracks(
     truth: Poses3D, rate_hz: float, rng: np.random.Generator, field_deg: tuple[float, float] = _FIELD_DEG
 ) -> list[tuple[int, ViewTrack, Floats]]:
     """Return what a random camera of a simulated 2D estimator sees of the people of a scene.

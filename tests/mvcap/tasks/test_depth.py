@@ -7,7 +7,7 @@ from detected_take import CLEAR, detected_take
 from mvcap.root_depths.distance_aware_features import JOINTS
 from mvcap.structures.anthropometry import body_scale
 from mvcap.tasks import depth
-from mvcap.tasks.depth import DepthTask, common_spread, deviation_factor, view_tracks
+from mvcap.tasks.depth import DepthTask, common_spread, deviation_factor, seen_tracks
 
 torch = pytest.importorskip("torch")
 
@@ -42,7 +42,7 @@ class Answer(torch.nn.Module):
 def test_tracks_are_of_people_in_front_of_cameras_of_any_place(take):
     fields, heights, seen = [], [], 0
     for seed in range(12):
-        for person, track, root in view_tracks(take.truth, take.rate_hz, np.random.default_rng(seed)):
+        for person, track, root in seen_tracks(take.truth, take.rate_hz, np.random.default_rng(seed)):
             seen += 1
             assert person in take.truth.person and len(root) == len(track.xy) and (root[:, 2] > 0).any()
             fields.append(2 * np.rad2deg(np.arctan(max(track.lens.size) / 2 / track.lens.K[0, 0])))
@@ -57,7 +57,7 @@ def test_tracks_are_of_people_in_front_of_cameras_of_any_place(take):
 
 
 def test_a_scene_without_people_gives_nothing(take):
-    assert view_tracks(take.truth[take.truth.frame < 0], 10.0, np.random.default_rng(0)) == []
+    assert seen_tracks(take.truth[take.truth.frame < 0], 10.0, np.random.default_rng(0)) == []
 
 
 def test_the_target_is_the_distance_over_k_and_over_the_size_of_the_body(take, monkeypatch):
@@ -82,7 +82,7 @@ def exact_detector(model, truth, rig, rng, rate_hz):
 
 
 def sample_of(truth, seed):
-    tracks = view_tracks(truth, 12.0, np.random.default_rng(seed))
+    tracks = seen_tracks(truth, 12.0, np.random.default_rng(seed))
     person, track, root = tracks[0]
     return depth._sample(track, root, truth[truth.person == person], np.random.default_rng(0))
 
