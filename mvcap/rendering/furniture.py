@@ -14,7 +14,8 @@ FURNITURE = ("table", "chair", "sofa", "cupboard", "crate")
 MARGIN_M = 0.45
 """Between furniture and where joints pass: hands reach 0.2 m beyond wrists, and bodies are 0.25 m thick."""
 _CELL_M = 0.1
-_CAMERA_M = 1.1  # from a camera, which sees past furniture there
+_CAMERA_M = 1.1  # from a camera, and farther for what reaches up into its view: nobody puts a cupboard before one
+_LOW_M, _FARTHER = 0.6, 1.0  # below a camera, from where on a piece stands so much farther away for its height
 _GAP_M = 0.1
 _BESIDE_M = 0.9  # beyond the ground that people use
 _MOST, _TRIES = 6, 40
@@ -46,7 +47,9 @@ def random_furniture(
         end = np.minimum(ground.max(0) + _BESIDE_M, high[:2] - 0.02) - size[:2]
         if (end <= begin).any():
             continue
-        for place in begin + rng.random((_TRIES, 2)) * (end - begin):
+        tried = begin + rng.random((_TRIES, 2)) * (end - begin)
+        nearest = np.argsort(np.linalg.norm(tried + size[:2] / 2 - ground.mean(0), axis=1), kind="stable")
+        for place in tried[nearest]:  # where people are, not along the walls
             whole = np.array([*place, 0.0]), np.array([*(place + size[:2]), size[2]])
             if _is_free(whole, ground, cameras, taken):
                 out.append(tuple((box[0] + whole[0], box[1] + whole[0]) for box in piece))
@@ -56,7 +59,10 @@ def random_furniture(
 
 
 def _is_free(box: Box, ground: Floats, cameras: Floats, taken: list[Box]) -> bool:
-    if _away(box, ground).min() < MARGIN_M + _CELL_M / 2 or _away(box, cameras[:, :2]).min() < _CAMERA_M:
+    high = np.maximum(box[1][2] - (cameras[:, 2] - _LOW_M), 0)
+    if (_away(box, cameras[:, :2]) < _CAMERA_M + _FARTHER * high).any():
+        return False
+    if _away(box, ground).min() < MARGIN_M + _CELL_M / 2:
         return False
     return not any(
         ((box[0] - _GAP_M < other[1]) & (other[0] - _GAP_M < box[1]))[:2].all() for other in taken

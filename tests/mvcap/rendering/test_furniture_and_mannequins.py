@@ -24,6 +24,9 @@ def test_furniture_keeps_off_paths_cameras_and_other_furniture():
             assert (low >= LOW).all() and (high <= HIGH).all() and low[2] < 0.1 and high[2] <= 1.7
             beyond = np.maximum(np.maximum(low[:2] - path[:, 0, :2], path[:, 0, :2] - high[:2]), 0)
             assert np.linalg.norm(beyond, axis=1).min() > furniture.MARGIN_M - 0.03
+            for camera in cameras:
+                away = np.linalg.norm(np.maximum(np.maximum(low - camera, camera - high), 0)[:2])
+                assert away > 1.1 + max(high[2] - 0.9, 0) - 1e-9
         whole = [*ends, there]
         for index, (low, high) in enumerate(whole):
             assert not any(((low < other[1]) & (other[0] < high)).all() for other in whole[:index])
