@@ -36,7 +36,7 @@ def save_poses(path: Path, poses: Poses3D) -> Path:
 
 
 def save_pose_blocks(path: Path, blocks: Callable[[], Iterable[Poses3D]], take: TakeInfo) -> Path:
-    """Write poses that are given as blocks of rows, which are gone through once for each column, as ``save_poses`` does.
+    """Write poses given as blocks of rows, gone through once for each column, as ``save_poses`` does.
 
     Raises SessionError if the file cannot be written, ValueError without a block.
     """
