@@ -111,7 +111,7 @@ def body_scale(skeleton: Skeleton, xyz: NDArray[np.floating]) -> NDArray[np.floa
 
 
 def _median(values: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Median (...,) of the finite values of (..., N), NaN without any: a sort, as NumPy's own is slow for few values."""
+    """Median (...,) of the finite values of (..., N), NaN without any; NumPy's own is slow for few values."""
     if not values.shape[-1]:
         return np.full(values.shape[:-1], np.nan)
     ordered = np.sort(np.where(np.isfinite(values), values, np.nan), axis=-1)  # NaN last
