@@ -53,8 +53,6 @@ def record(
         raise InputError(f"codec {codec!r} is not one of {', '.join(CODECS)}")
     if seconds is not None and not seconds > 0:
         raise InputError(f"{seconds:g} s are no time to record; give more than 0")
-    if rig is not None and len(found) < 2:
-        raise InputError("a session needs two views or more; leave the rig out to record one")
     for line in adjust_sources(found, controls or CameraControls()):
         noted(line)
     recorder = Recorder(folder, found, codec, seconds, max(int(keep_free_gb * 1e9), 0), waits)

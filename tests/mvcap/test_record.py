@@ -70,7 +70,6 @@ def test_files_and_folders_are_sources(tmp_path):
         (["a=webcam:0?size=big"], {}, "no option size=big"),
         (["a=http://h/"], {"codec": "x265"}, "codec 'x265' is not one of"),
         (["a=http://h/"], {"seconds": 0}, "no time to record"),
-        (["a=http://h/"], {"rig": "rig.yaml"}, "two views or more"),
     ],
 )
 def test_what_is_wrong_is_one_line(tmp_path, sources, options, words):
