@@ -138,7 +138,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
 
 DEFAULT: Mapping[str, str] = {
     "estimator": "people", "associator": "geometry", "refiner": "bones", "densifier": "visual_hull",
-    "lifter": "temporal", "root_depth": "combined",
+    "lifter": "dynamic_graph", "root_depth": "combined",
 }  # fmt: skip
 """What a session uses of each kind that it can name; these have settings of their own."""
 

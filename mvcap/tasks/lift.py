@@ -49,7 +49,7 @@ class LiftTask:
     name = "lift"
     batch_size = 32
     defaults: Mapping[str, Any] = {
-        "takes": 1000, "steps": 1500, "held_out_takes": 64, "threads": 1,
+        "takes": 2000, "steps": 4000, "held_out_takes": 64, "threads": 1,
         "take": {"people": [1, 3], "cameras": [2, 5], "frames": 48, "rate_hz": [10.0, 24.0]},
     }  # fmt: skip
     better: Mapping[str, str] = {"mpjpe_mm": "lower"}
@@ -64,7 +64,7 @@ class LiftTask:
         outputs={"joints": {0: "B", 1: "T"}, "factor": {0: "B", 1: "T"}},
     )
     affinity = "static"
-    poses_vary = False
+    poses_vary = True
     """Whether limbs and bodies are turned at random in training."""
 
     def samples(self, take: SyntheticTake, seed: int) -> list[Sample]:
@@ -111,9 +111,8 @@ class TemporalLiftTask(LiftTask):
 
     name = "lift_temporal"
     batch_size = 64
-    defaults: Mapping[str, Any] = {**LiftTask.defaults, "steps": 4000}
+    defaults: Mapping[str, Any] = {**LiftTask.defaults, "steps": 16000}
     graph = "confidence"
-    poses_vary = True
 
     def network(self) -> torch.nn.Module:
         """Return a network with initial weights."""
