@@ -119,6 +119,7 @@ class DepthTask:
         error = target - found
         off, even = np.abs(error) / np.exp(log_sigma), person // _MOST_PEOPLE % 2 == 0
         factor = deviation_factor(off[even])
+        rest = off[~even] if not even.all() else off
         return {
             "loss": loss,
             "constant_share": float(np.abs(target - np.median(target)).mean()),
@@ -127,8 +128,8 @@ class DepthTask:
             "error_share_real_statures": float(np.abs(error + size - np.median(size)).mean()),
             "person_share": common_spread(error, person, track),
             "deviation_factor": factor,
-            "inside_68": float((off[~even] < factor).mean()),
-            "inside_95": float((off[~even] < _DEVIATIONS_95 * factor).mean()),
+            "inside_68": float((rest < factor).mean()),
+            "inside_95": float((rest < _DEVIATIONS_95 * factor).mean()),
         }
 
 
