@@ -37,6 +37,8 @@ class ViewTrack:
         for name, (array, wanted) in given.items():
             if array.shape != wanted:
                 raise ValueError(f"{name} must have the shape {wanted}, not {array.shape}")
+        if not (np.isfinite(self.time_s).all() and (np.diff(self.time_s) > 0).all()):
+            raise ValueError("time_s must be finite and ascending")
 
     @property
     def known(self) -> Bools:

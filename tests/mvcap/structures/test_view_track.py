@@ -43,3 +43,6 @@ def test_shapes_that_do_not_fit_are_named():
         ViewTrack(COCO, LENS, np.arange(2.0), xy, np.ones((2, 3)), np.ones((2, len(COCO))))
     with pytest.raises(ValueError, match="metric must have the shape"):
         ViewTrack(COCO, LENS, np.arange(2.0), xy, np.ones((2, len(COCO))), np.ones((2, len(COCO))), np.zeros((2, 3)))
+    for time_s in ([1.0, 0.0], [0.0, 0.0], [0.0, np.nan]):
+        with pytest.raises(ValueError, match="finite and ascending"):
+            ViewTrack(COCO, LENS, np.array(time_s), xy, np.ones((2, len(COCO))), np.ones((2, len(COCO))))
