@@ -35,7 +35,7 @@ def pose_error(truth: Poses3D, found: Poses3D, matching: Matching) -> PoseError:
     known = np.isfinite(apart)
     total, count = np.where(known, apart, 0).sum(0), known.sum(0)
     per_joint = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    aligned = np.concatenate([_aligned_mm(a, b) for a, b in zip(true, near, strict=True)] or [np.empty(0)])
+    aligned = np.concatenate([aligned_mm(a, b) for a, b in zip(true, near, strict=True)] or [np.empty(0)])
     return PoseError(mean_error(apart[known]), mean_error(aligned), per_joint)
 
 
@@ -44,7 +44,7 @@ def mean_error(values: NDArray[np.floating]) -> float:
     return float(values.mean()) if values.size else float("nan")
 
 
-def _aligned_mm(true: NDArray[np.float64], found: NDArray[np.float64]) -> NDArray[np.float64]:
+def aligned_mm(true: NDArray[np.float64], found: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return distances (K,) mm of the K common joints after the best similarity transform (Umeyama, 1991)."""
     both = np.isfinite(true).all(-1) & np.isfinite(found).all(-1)
     if both.sum() < 4:

@@ -18,12 +18,13 @@ from mvcap import plugins
 from mvcap.benchmarks.humaneva import ring
 from mvcap.errors import AssetError, InputError
 from mvcap.evaluation.benchmark_clip import Options as ClipOptions
-from mvcap.structures.ray_frames import turns_to_rays
+from mvcap.metrics.pose_error import aligned_mm
 from mvcap.structures.skeleton import Skeleton, skeleton
 from mvcap.structures.view_track import LiftedBody, ViewTrack
 from mvcap.synthesis.correlated_noise import correlated_normal, random_events
 from mvcap.synthesis.detector_errors import OPENPOSE
 from mvcap.synthesis.detector_joints import group_of
+from mvcap.triangulation.lifted_people import track_of
 
 INSIDE = {"inside 68 %": 3.506, "inside 95 %": 7.815}
 _FRAMES, _PANOPTIC_CAMERAS = 300, ("00_05", "00_12", "00_14")
@@ -186,20 +187,9 @@ def _person_in_view(rows: Any, poses: Any, camera: Camera, rate_hz: float) -> Se
     if len(chosen) < 10:
         return None
     mine = rows[np.array(chosen)]
-    metric = getattr(mine, "metric", None)
-    columns = (np.asarray(one, np.float64) for one in (mine.xy, mine.score, mine.noise_px))
-    metric = None if metric is None else along_camera(np.asarray(metric, np.float64), mine, camera.lens)
-    track = ViewTrack(mine.skeleton, camera.lens, mine.frame / rate_hz, *columns, metric)
+    _, track = track_of(mine, camera.lens, rate_hz)
     xyz = poses.xyz[at].astype(np.float64) @ camera.cam_from_world[:3, :3].T + camera.cam_from_world[:3, 3]
     return Seen(track, *about_hips(mine.skeleton, xyz))
-
-
-def along_camera(metric: Floats, rows: Any, lens: Lens) -> Floats:
-    """Metric joints (T, J, 3) m of detections, turned from the ray through the hips to the camera's axes."""
-    hips = [rows.skeleton.index(f"{side}_hip") for side in ("left", "right")]
-    flat = lens.undistort(rows.xy[:, hips].astype(np.float64).mean(1))
-    turn = turns_to_rays(np.concatenate([flat, np.ones((len(flat), 1))], -1))
-    return np.asarray(np.einsum("tab,tjb->tja", turn, metric))
 
 
 def lifter_row(name: str, tracks: list[Seen]) -> Row | None:
@@ -248,12 +238,3 @@ def _true_size(joints: Floats, seen: Seen, known: Any) -> float:
         np.linalg.norm(one[:, ends[:, 0]] - one[:, ends[:, 1]], axis=-1)[there] for one in (seen.truth, joints)
     )
     return float(true.sum() / lifted.sum()) if there.any() else 1.0
-
-
-def aligned_mm(true: Floats, found: Floats) -> Floats:
-    """Distances (K,) mm after the best similarity (S. Umeyama, "Least-Squares Estimation of Transformation", 1991)."""
-    a, b = found - found.mean(0), true - true.mean(0)
-    u, s, vt = np.linalg.svd(a.T @ b)
-    sign = np.array([1, 1, np.sign(np.linalg.det(u @ vt))])
-    scale = (s * sign).sum() / max(float((a**2).sum()), 1e-12)
-    return np.asarray(1000 * np.linalg.norm(scale * a @ ((u * sign) @ vt) - b, axis=-1))
